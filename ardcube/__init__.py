@@ -1,0 +1,1 @@
+"""ardcube: analysis-ready data cubes of Sentinel-2 composites (the domain; no orchestration)."""

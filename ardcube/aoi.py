@@ -1,0 +1,106 @@
+"""The area of interest: a bounding box, or the geometries of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pyogrio.errors
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from ardcube.config import CubeConfig
+from ardcube.errors import InputError
+
+_SUFFIXES = {".shp", ".gpkg", ".geojson", ".json"}
+_DENSIFY = 100
+"""Pieces per extent into which edges are cut before reprojection, since a straight edge bends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """What the cube covers, in degrees; east is above 180 where it crosses the antimeridian."""
+
+    bounds: tuple[float, float, float, float]
+    """West, south, east, north."""
+    mask: BaseGeometry | None = None
+    """Only tiles that intersect this are built; None builds all."""
+
+
+def load_area(cube: CubeConfig) -> Area:
+    """Read the area that a configuration asks for.
+
+    Raises
+    ------
+    InputError
+        If the geometry file is missing, unreadable, empty, invalid, or has no CRS.
+    """
+    if cube.bbox is not None:
+        return Area(cube.bbox)
+    assert cube.geometry_file is not None  # CubeConfig has one of the two
+    geometry = _read_geometries(Path(cube.geometry_file))
+    west, south, east, north = geometry.bounds
+    if west >= east or south >= north:
+        raise InputError(f"geometry file {cube.geometry_file} covers no area; give polygons, or --bbox")
+    return Area((west, south, east, north), geometry if cube.use_geometry_mask else None)
+
+
+def _read_geometries(path: Path) -> BaseGeometry:
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"geometry file {path} is of no known kind; give a .shp, .gpkg or .geojson file")
+    if not path.exists():
+        raise InputError(f"geometry file {path} does not exist; check the path")
+    try:
+        frame = geopandas.read_file(path)
+    except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:
+        raise InputError(f"geometry file {path} cannot be read: {_one_line(error)}") from error
+    if "geometry" not in frame or not isinstance(frame, geopandas.GeoDataFrame):
+        raise InputError(f"geometry file {path} holds no geometry; give a file with polygons")
+    if frame.crs is None:
+        raise InputError(
+            f"geometry file {path} does not say its CRS; add it (a .prj file beside a .shp, or "
+            "`ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`) and try again"
+        )
+    shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    if shapes.empty:
+        raise InputError(f"geometry file {path} is empty; give a file with at least one polygon")
+    broken = shapes[~shapes.is_valid]
+    if not broken.empty:
+        reason = shapely.is_valid_reason(broken.iloc[0])
+        raise InputError(
+            f"geometry file {path} has an invalid geometry, feature {broken.index[0]}: {reason}; mend it "
+            "(`ogr2ogr -makevalid fixed.gpkg FILE`) and try again"
+        )
+    if not frame.crs.equals("EPSG:4326", ignore_axis_order=True):
+        west, south, east, north = shapes.total_bounds
+        longest = max(east - west, north - south)
+        if longest > 0:
+            shapes = shapes.segmentize(longest / _DENSIFY)
+        shapes = shapes.to_crs("EPSG:4326")
+    merged = shapely.force_2d(shapes.union_all())
+    if not np.isfinite(merged.bounds).all():
+        raise InputError(f"geometry file {path} has coordinates outside its CRS {frame.crs.name}; check the CRS")
+    west, south, east, north = merged.bounds
+    if west < -180 or east > 360 or east - west > 360 or south < -90 or north > 90:
+        raise InputError(f"geometry file {path} lies outside the world: {merged.bounds}; check its CRS")
+    return _join_at_antimeridian(merged)
+
+
+def _join_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
+    """Geometries cut at 180 degrees (RFC 7946, 3.1.9) become one whole with longitudes above 180."""
+    west, _, east, _ = geometry.bounds
+    if west > -180 + 1e-6 or east < 180 - 1e-6:
+        return geometry
+    parts = shapely.get_parts(geometry)
+    western = parts[[part.bounds[2] <= 0 for part in parts]]
+    others = parts[[part.bounds[2] > 0 for part in parts]]
+    if not len(western) or not len(others) or min(part.bounds[0] for part in others) <= 0:
+        return geometry
+    moved = shapely.transform(western, lambda xy: xy + [360.0, 0.0])
+    return shapely.union_all([*others, *moved])
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,92 @@
+"""Where scenes are found: one search per period, of a STAC API or of a catalogue on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Protocol
+
+from ardcube.config import CubeConfig
+from ardcube.errors import InputError
+from ardcube.grid import Grid
+from ardcube.local_catalog import LocalCatalog
+from ardcube.periods import Period
+from ardcube.scenes import Item, Scene, check_bands, parse_scene, without_duplicates
+from ardcube.stac_api import StacApi
+
+
+class Catalog(Protocol):
+    """A source of STAC items of one collection."""
+
+    @property
+    def collection(self) -> Item | None:
+        """The collection's document, where there is one."""
+        ...
+
+    def search(
+        self, bounds: tuple[float, float, float, float], start: datetime, end: datetime
+    ) -> Sequence[Item]:
+        """Items around `bounds` (degrees, east above 180 across the antimeridian) from `start` to `end`, UTC.
+
+        May return too many, never too few. Hrefs are absolute.
+        """
+        ...
+
+
+def open_catalog(stac_url: str, collection: str) -> Catalog:
+    """Open the catalogue at a URL or path and look up its collection.
+
+    Raises
+    ------
+    InputError
+        If it cannot be reached, is no STAC, or lacks the collection.
+    """
+    if stac_url.startswith(("http://", "https://")):
+        return StacApi.open(stac_url, collection)
+    path = Path(stac_url.removeprefix("file://"))
+    if "://" in str(stac_url) and not stac_url.startswith("file://"):
+        raise InputError(f"stac-url {stac_url} is neither http(s) nor a local path; give one of these")
+    return LocalCatalog.open(path, collection)
+
+
+def find_items(catalog: Catalog, grid: Grid, period: Period) -> list[Item]:
+    """Items whose datetime lies in a period, from one search for the whole grid."""
+    start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
+    return list(catalog.search(grid.bounds, start, end))
+
+
+def find_scenes(
+    catalog: Catalog, cube: CubeConfig, extra_bands: Sequence[str], grid: Grid, period: Period
+) -> list[Scene]:
+    """Scenes of one period: footprint meets the grid, datetime in the half-open period, newest baseline only.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Open catalogue.
+    cube : CubeConfig
+        Says which bands.
+    extra_bands : sequence of str
+        What the cloud mask needs besides.
+    grid : Grid
+        Of the whole cube.
+    period : Period
+        UTC.
+
+    Raises
+    ------
+    InputError
+        If the items lack a band.
+    """
+    bands = list(dict.fromkeys((*cube.bands, *extra_bands)))
+    items = find_items(catalog, grid, period)
+    if items and not (catalog.collection or {}).get("item_assets"):
+        check_bands(items[0], None, cube.bands, reflectance=True)
+        check_bands(items[0], None, extra_bands, reflectance=False)
+    start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
+    whole = grid.geobox.extent.geom
+    scenes = (parse_scene(item, catalog.collection, bands, grid.central_longitude) for item in items)
+    return without_duplicates(
+        scene for scene in scenes if start <= scene.datetime < end and scene.footprint.intersects(whole)
+    )

@@ -1,0 +1,45 @@
+"""The protocol of a cloud mask, as the work on a chunk sees it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+
+@runtime_checkable
+class CloudMaskHook(Protocol):
+    """What a cloud mask must offer. It must be picklable: it runs on the workers.
+
+    A frozen dataclass whose fields are its parameters fits best; they can then be set by option.
+    """
+
+    name: ClassVar[str]
+    """As registered; part of the cube's identity together with the parameters."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Extra bands it needs, by asset key or common name: raw digital numbers, resampled nearest."""
+        ...
+
+    @property
+    def halo(self) -> int:
+        """Pixels beyond a pixel that may change whether it is clear."""
+        ...
+
+    def clear(self, observations: xr.Dataset) -> NDArray[np.bool_]:
+        """Tell the clear observations.
+
+        Parameters
+        ----------
+        observations : xarray.Dataset
+            One variable (time, y, x) for each of `bands`, 0 where nothing was observed; one `time` per solar day. It
+            covers the chunk and `halo` pixels around it.
+
+        Returns
+        -------
+        bool (time, y, x)
+        """
+        ...

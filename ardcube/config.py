@@ -1,0 +1,286 @@
+"""The two models at the border: what is built (`CubeConfig`) and where and how (`RunConfig`).
+
+They validate what a person, a form or a deployment hands in, once. Their fields are the options of the
+command line and of the Prefect form, so a field's description is what both show.
+"""
+
+import re
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
+
+EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
+DEFAULT_RESOLUTION = 1 / 3600
+"""One arc second in degrees, about 31 m on a meridian."""
+
+Access = Literal["unsigned", "requester-pays", "signed"]
+Resampling = Literal["nearest", "bilinear", "cubic"]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
+_SECRET = re.compile(r"^key$|secret|token|password|credential|account_key|sas", re.IGNORECASE)
+_RESERVED_NAMES = {"time", "latitude", "longitude", "band", "time_bnds", "spatial_ref", "observation_count"}
+
+
+def _as_date(value: Any) -> Any:
+    """Accept every form of the command line: a date, or a date with a time that is ignored."""
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, str):
+        for pattern in ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"):
+            try:
+                return datetime.strptime(value.removesuffix("Z"), pattern).date()
+            except ValueError:
+                continue
+        raise ValueError(f"{value!r} is not a date; write it like 2023-01-01")
+    return value
+
+
+MonthDate = Annotated[date, BeforeValidator(_as_date)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CubeConfig(_Model):
+    """All that changes a pixel of the cube, or the layout that holds it."""
+
+    start_date: MonthDate = Field(
+        description="First month of the cube. Everything but year and month is ignored.",
+    )
+    end_date: MonthDate = Field(
+        description="Last month of the cube, included. Everything but year and month is ignored.",
+    )
+    bbox: tuple[float, float, float, float] | None = Field(
+        default=None,
+        description=(
+            "Bounding box in degrees: min_lon, min_lat, max_lon, max_lat. Across the antimeridian max_lon is "
+            "above 180 (179 -17 181 -16). Use this or a geometry file, not both."
+        ),
+    )
+    geometry_file: str | None = Field(
+        default=None,
+        description=(
+            "File of geometries (.shp, .gpkg, .geojson, any CRS) whose bounds are the cube's. "
+            "Use this or a bounding box, not both."
+        ),
+    )
+    use_geometry_mask: bool = Field(
+        default=False,
+        description="Build only the tiles that intersect the geometries of the geometry file.",
+    )
+    time_frequency_months: int = Field(
+        default=1, ge=1, le=24, description="Length of one period, in months."
+    )
+    resolution: float = Field(
+        default=DEFAULT_RESOLUTION, gt=0, le=10, description="Pixel size, in degrees."
+    )
+    chunk_size: int = Field(
+        default=1200, ge=16, le=16384, description="Rows and columns of one Zarr chunk, in pixels."
+    )
+    bands: tuple[str, ...] = Field(
+        default=("red", "green", "blue", "nir"),
+        min_length=1,
+        description="Reflectance bands to composite, by asset key or common name.",
+    )
+    varname: str = Field(
+        default="rgb_median", description="Name of the composite's variable in the store."
+    )
+    epsg: Literal[4326] = Field(
+        default=4326, description="EPSG code of the cube's CRS. Only 4326 is supported."
+    )
+    cloud_mask: str = Field(
+        default="none",
+        description="Cloud mask by name: 'none', 'scl', or one that an installed package adds.",
+    )
+    cloud_mask_options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Parameters of the cloud mask, such as closing=3 or allowed_values=[4,5,6] for 'scl'.",
+    )
+    resampling: Resampling = Field(
+        default="bilinear", description="Resampling of reflectance bands; categorical bands are always nearest."
+    )
+    stac_url: str = Field(
+        default=EARTH_SEARCH,
+        description=(
+            "Catalogue: the URL of a STAC API, or a local folder of items, an ItemCollection file, "
+            "or a stac-geoparquet file."
+        ),
+    )
+    collection: str = Field(default="sentinel-2-c1-l2a", description="STAC collection to read.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hook_becomes_name_and_options(cls, values: Any) -> Any:
+        """Let Python code hand in a mask itself, `cloud_mask=SCLCloudMaskHook(closing=3)`; a model stays JSON."""
+        hook = values.get("cloud_mask") if isinstance(values, dict) else None
+        if is_dataclass(hook) and not isinstance(hook, type) and hasattr(hook, "name"):
+            return {**values, "cloud_mask": hook.name, "cloud_mask_options": asdict(hook)}
+        return values
+
+    @field_validator("varname")
+    @classmethod
+    def _varname_is_a_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"{value!r} cannot name a variable; use letters, digits and _")
+        if value in _RESERVED_NAMES:
+            raise ValueError(f"{value!r} is taken by the store itself; choose another name")
+        return value
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({band for band in value if value.count(band) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} given more than once; name each band once")
+        return value
+
+    @field_validator("bbox")
+    @classmethod
+    def _bbox_is_on_earth(
+        cls, value: tuple[float, float, float, float] | None
+    ) -> tuple[float, float, float, float] | None:
+        if value is None:
+            return None
+        west, south, east, north = value
+        given = " ".join(f"{number:g}" for number in value)
+        if west >= east or south >= north:
+            raise ValueError(
+                f"{given} has a minimum that is not below its maximum; the order is min_lon min_lat max_lon "
+                "max_lat, and across the antimeridian max_lon is above 180"
+            )
+        if not (-180 <= west < 180 and east - west <= 360 and south >= -90 and north <= 90):
+            raise ValueError(
+                f"{given} lies outside the world; longitudes start within -180..180 and span at most 360, "
+                "latitudes are within -90..90"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        if _month(self.end_date) < _month(self.start_date):
+            raise ValueError(
+                f"end_date {self.end_date:%Y-%m} lies before start_date {self.start_date:%Y-%m}; swap them"
+            )
+        if self.bbox is not None and self.geometry_file is not None:
+            raise ValueError("bbox and geometry_file are both given; give one of them")
+        if self.bbox is None and self.geometry_file is None:
+            raise ValueError("neither bbox nor geometry_file is given; give one of them")
+        if self.use_geometry_mask and self.geometry_file is None:
+            raise ValueError("use_geometry_mask needs geometry_file; give one or leave the mask out")
+        return self
+
+
+def _month(day: date) -> tuple[int, int]:
+    return day.year, day.month
+
+
+class RunConfig(_Model):
+    """Where the cube goes and how the work is run; never changes a pixel."""
+
+    fsspec_uri: str = Field(
+        min_length=1,
+        description="Where the store is written: a local path, file://, s3:// or any fsspec URI.",
+    )
+    storage_backend: Literal["fsspec"] = Field(
+        default="fsspec", description="How the store is reached; fsspec serves every URI."
+    )
+    storage_options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description=(
+            "Options of the store's filesystem, such as endpoint_url. Credentials belong in the environment, "
+            "never here."
+        ),
+    )
+    serverless_backend: Literal["local", "dask", "coiled"] = Field(
+        default="local",
+        description="Where chunks are built: threads of this machine, a Dask cluster, or Coiled.",
+    )
+    scheduler_address: str | None = Field(
+        default=None, description="Address of the Dask scheduler, for the dask backend: tcp://host:8786."
+    )
+    workers: int | None = Field(
+        default=None, ge=1, le=10_000,
+        description="Workers of a Coiled cluster. Default: adaptive.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1024,
+        description="Chunks built at once in one process. Default: the number of CPUs.",
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="Build at most this many of the chunks that are not done yet."
+    )
+    initialize: bool = Field(
+        default=True,
+        description=(
+            "Create the store when there is none, and extend it when the end date is later. Without it the store "
+            "must stand ready."
+        ),
+    )
+    overwrite: bool = Field(
+        default=False, description="Remove the cube that ardcube wrote at the URI, then build it anew."
+    )
+    asset_access: Access = Field(
+        default="unsigned",
+        description="How remote s3:// assets are read: unsigned, signed, or signed with the requester paying.",
+    )
+    retries: int = Field(
+        default=3, ge=0, le=20, description="Further attempts of a chunk after a transient error."
+    )
+    retry_delay_seconds: float = Field(
+        default=2.0, ge=0, le=600,
+        description="Seconds before the first further attempt, doubled for each one after.",
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1,
+        description="Chunks in one Prefect task run. Default: chosen so that a flow run has at most 1000 task runs.",
+    )
+    dry_run: bool = Field(
+        default=False, description="Show what would be built and write nothing to the store."
+    )
+    debug: bool = Field(default=False, description="Log in detail, and show tracebacks.")
+    max_chunks: int = Field(
+        default=10_000, ge=1, description="Refuse a cube of more chunks than this, unless yes is set."
+    )
+    yes: bool = Field(default=False, description="Build the cube however many chunks it has.")
+    coiled_name: str = Field(default="ardcube", description="Name of the Coiled cluster.")
+    coiled_region: str = Field(
+        default="us-west-2", description="Cloud region of the Coiled cluster; scenes of Earth Search are in us-west-2."
+    )
+    coiled_worker_cpu: int = Field(default=4, ge=1, description="CPUs of one Coiled worker.")
+    coiled_worker_memory: str = Field(default="16 GiB", description="Memory of one Coiled worker.")
+    coiled_idle_timeout: str = Field(
+        default="10 minutes", description="Idle time after which the Coiled cluster stops."
+    )
+
+    @field_validator("storage_options")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        secret = sorted(name for name in value if _SECRET.search(name))
+        if secret:
+            raise ValueError(
+                f"{', '.join(secret)} would be stored with the run for all to read; put credentials into the "
+                "environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _backend_has_what_it_needs(self) -> Self:
+        if self.serverless_backend == "dask" and self.scheduler_address is None:
+            raise ValueError("serverless_backend dask needs scheduler_address, such as tcp://host:8786")
+        if self.serverless_backend != "dask" and self.scheduler_address is not None:
+            raise ValueError(
+                f"scheduler_address is of no use to serverless_backend {self.serverless_backend}; use dask"
+            )
+        if self.overwrite and not self.initialize:
+            raise ValueError("overwrite needs initialize; drop no-initialize")
+        return self

@@ -1,0 +1,44 @@
+"""What can go wrong, as one tree.
+
+::
+
+    ArdcubeError
+    ├── PermanentError          trying again gives the same answer
+    │   ├── InputError          what a person handed in; exit code 2, before anything is written
+    │   ├── StoreError          the store cannot be used as asked
+    │   └── SceneError          a scene that cannot be read as its item says
+    └── TransientError          the network, a server or a disk had a bad moment: worth another try
+        └── CatalogError        a STAC API that does not answer properly
+
+Every message says what was given, what is wrong with it, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class ArdcubeError(Exception):
+    """Anything ardcube raises on purpose."""
+
+
+class PermanentError(ArdcubeError):
+    """Trying again would give the same answer; never retried."""
+
+
+class InputError(PermanentError):
+    """What a person handed in cannot be used. Raised before anything is written."""
+
+
+class StoreError(PermanentError):
+    """The store at the URI cannot be used as asked."""
+
+
+class SceneError(PermanentError):
+    """A scene's file is missing, forbidden, or not what its item says."""
+
+
+class TransientError(ArdcubeError):
+    """A network, server or disk that may answer on another try; retried with backoff."""
+
+
+class CatalogError(TransientError):
+    """A STAC API failed to answer after every retry of its own."""

@@ -1,0 +1,254 @@
+"""From the two models to a plan and a store that stands ready; everything a person got wrong is found here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib.metadata import version
+from typing import Any
+
+from ardcube import store
+from ardcube.aoi import Area, load_area
+from ardcube.catalog import Catalog, find_scenes, open_catalog
+from ardcube.cloud_mask import CloudMaskHook
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import InputError, StoreError
+from ardcube.grid import Grid
+from ardcube.ledger import SUFFIX, Ledger
+from ardcube.manifest import write_manifest
+from ardcube.periods import Period, calendar_periods
+from ardcube.plan import CubePlan, CubeSpec, jobs_of_period, tiles_meeting
+from ardcube.scene_index import SceneIndex
+from ardcube.scenes import Scene, check_bands, collection_offset, digest
+from ardcube.storage import Place
+
+_LEDGER_VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+OnPeriod = Callable[[Period, int], None]
+"""Told of each period that was searched, with its number of scenes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was checked against the world; nothing was written for it yet."""
+
+    cube: CubeConfig
+    run: RunConfig
+    mask: CloudMaskHook
+    area: Area
+    grid: Grid
+    periods: tuple[Period, ...]
+    catalog: Catalog
+    place: Place
+    """Of the store."""
+    ledger: Ledger
+    stored: dict[str, Any] | None
+    """`cube.json` of the cube that stands there and is continued."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that makes this cube another than others: two cubes with equal identity hold equal pixels."""
+        cube = self.cube
+        return {
+            "grid": asdict(self.grid),
+            "epsg": cube.epsg,
+            "start": f"{self.periods[0].start:%Y-%m}",
+            "time_frequency_months": cube.time_frequency_months,
+            "chunk_size": cube.chunk_size,
+            "bands": list(cube.bands),
+            "varname": cube.varname,
+            "cloud_mask": cube.cloud_mask,
+            "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
+            "resampling": cube.resampling,
+            "stac_url": cube.stac_url,
+            "collection": cube.collection,
+            "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
+        }
+
+
+def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, build: bool = True) -> Request:
+    """Check a request against files, the store's place and the catalogue, cheapest first; write nothing.
+
+    Parameters
+    ----------
+    cube, run : CubeConfig, RunConfig
+        The request.
+    mask : CloudMaskHook
+        Of the cube.
+    build : bool
+        Whether the store is to be written; without, nothing is asked of what stands there.
+
+    Raises
+    ------
+    InputError
+        Says what was given, what is wrong with it, and what to do.
+    """
+    area = load_area(cube)
+    grid = Grid.from_bounds(area.bounds, cube.resolution)
+    periods = calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months)
+    rows, cols = grid.tile_counts(cube.chunk_size)
+    chunks = rows * cols * len(periods)
+    if chunks > run.max_chunks and not run.yes:
+        raise InputError(
+            f"the cube has {chunks} chunks ({rows} x {cols} tiles, {len(periods)} periods), more than max-chunks "
+            f"{run.max_chunks}; choose a smaller area or a coarser resolution, or confirm with --yes"
+        )
+    place = Place.at(run.fsspec_uri, run.storage_options)
+    ledger = Ledger.beside(place)
+    if build:
+        _check_place(place, ledger, run)
+    catalog = open_catalog(cube.stac_url, cube.collection)
+    check_bands(None, catalog.collection, cube.bands, reflectance=True)
+    check_bands(None, catalog.collection, mask.bands, reflectance=False)
+    request = Request(cube, run, mask, area, grid, periods, catalog, place, ledger, None)
+    stored = ledger.read_cube() if build and not run.overwrite else None
+    if stored is None:
+        return request
+    _check_same_cube(request, stored)
+    return Request(cube, run, mask, area, grid, periods, catalog, place, ledger, stored)
+
+
+def make_plan(request: Request, *, build: bool = True, on_period: OnPeriod | None = None) -> CubePlan:
+    """Search once per period, write the manifest, and join scenes with tiles.
+
+    Parameters
+    ----------
+    request : Request
+        That was checked.
+    build : bool
+        Whether manifests are written beside the store.
+    on_period : callable, optional
+        Told of progress.
+    """
+    scenes: dict[str, list[Scene]] = {}
+    for period in request.periods:
+        scenes[period.label] = find_scenes(
+            request.catalog, request.cube, request.mask.bands, request.grid, period
+        )
+        if on_period is not None:
+            on_period(period, len(scenes[period.label]))
+    tiles = tiles_meeting(request.grid, request.cube.chunk_size, request.area.mask)
+    if not tiles:
+        raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
+    jobs = []
+    for period in request.periods:
+        found = scenes[period.label]
+        manifest = write_manifest(request.ledger.place, period, found) if build else ""
+        index = SceneIndex(found)
+        jobs += jobs_of_period(request.grid, tiles, period, index, manifest, request.mask.halo)
+    jobs.sort(key=lambda job: (job.key.row, job.key.col, job.time_index))
+    spec = CubeSpec(
+        grid=request.grid,
+        bands=request.cube.bands,
+        varname=request.cube.varname,
+        resampling=request.cube.resampling,
+        offset=_cube_offset(request, scenes),
+        mask=request.mask,
+        store_uri=request.place.uri,
+        ledger_uri=request.ledger.place.uri,
+        storage_options=dict(request.run.storage_options),
+        asset_access=request.run.asset_access,
+    )
+    return CubePlan(spec, request.cube.chunk_size, request.periods, tiles, scenes, tuple(jobs))
+
+
+def initialize(request: Request, plan: CubePlan) -> None:
+    """Create the store, extend it, or find that it stands ready. Repeating it does no harm.
+
+    The ledger's `cube.json` is written first: from then on the place is ours, whatever happens.
+    """
+    ledger, place = request.ledger, request.place
+    described = {
+        "ardcube": version("ardcube"),
+        "version": _LEDGER_VERSION,
+        "fingerprint": digest(request.identity),
+        "identity": request.identity,
+        "end": f"{request.periods[-1].end:%Y-%m}",
+        "offset": plan.spec.offset,
+        "config": request.cube.model_dump(mode="json"),
+    }
+    if request.stored is None or not store.is_there(place):
+        ledger.write_cube(described)
+        store.create(place, plan.spec, request.periods, request.cube.chunk_size)
+        return
+    if request.stored["end"] != described["end"]:
+        store.extend(place, request.cube.varname, request.periods)
+        ledger.write_cube(described)
+
+
+def remove_cube(request: Request) -> None:
+    """Remove the cube that stands at the request's place: what ardcube wrote, and nothing else."""
+    stored = request.ledger.read_cube()
+    if stored is None:
+        return
+    store.remove(request.place, str(stored["identity"]["varname"]))
+    own = request.ledger.place.list()
+    request.ledger.place.remove(
+        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet")
+    )
+    request.ledger.place.remove(["cube.json"])  # last: until then the place is still known as ours
+    request.ledger.place.remove_empty_folders()
+
+
+def _cube_offset(request: Request, scenes: dict[str, list[Scene]]) -> float:
+    """Offset of the cube's reflectance: as stored, as the collection says, or that of the first scene."""
+    if request.stored is not None:
+        return float(request.stored["offset"])
+    band = request.cube.bands[0]
+    declared = collection_offset(request.catalog.collection, band)
+    if declared is not None:
+        return declared
+    every = [scene for found in scenes.values() for scene in found]
+    first = min(every, key=lambda scene: (scene.datetime, scene.id), default=None)
+    return first.bands[band].offset if first is not None else 0.0
+
+
+def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
+    """Refuse a place that holds something else, or not what the run counts on."""
+    try:
+        ours = ledger.read_cube() is not None
+        something = place.exists()
+        ready = store.is_there(place)
+    except (StoreError, InputError) as error:
+        raise InputError(str(error)) from error
+    except Exception as error:  # a filesystem may raise whatever its library does
+        raise InputError(
+            f"fsspec-uri {place.uri} cannot be reached: {' '.join(str(error).split())}; check the address and the credentials"
+        ) from error
+    if not ours and something and (not place.is_local or not _is_empty_folder(place)):
+        raise InputError(
+            f"fsspec-uri {place.uri} holds something that ardcube did not write (there is no {place.uri}{SUFFIX}); "
+            "choose another place"
+        )
+    if not run.initialize and not ready:
+        raise InputError(f"fsspec-uri {place.uri} holds no cube; drop --no-initialize to create one")
+    if ours and not ready and not run.overwrite and ledger.place.list("chunks") + ledger.place.list("ledger.parquet"):
+        raise InputError(
+            f"fsspec-uri {place.uri} is gone, but {place.uri}{SUFFIX} lists chunks of it; bring it back, or "
+            "build it anew with --overwrite"
+        )
+
+
+def _is_empty_folder(place: Place) -> bool:
+    return bool(place.fs.isdir(place.path)) and not place.fs.ls(place.path)
+
+
+def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
+    """Refuse to continue a cube of another configuration; show both values."""
+    wanted, there = request.identity, stored["identity"]
+    differences = [
+        f"{name} is {there.get(name)!r} there and {wanted.get(name)!r} here"
+        for name in sorted(wanted.keys() | there.keys())
+        if there.get(name) != wanted.get(name)
+    ]
+    end = f"{request.periods[-1].end:%Y-%m}"
+    if not differences and end < stored["end"]:
+        differences = [f"its last month is before {stored['end']} there and before {end} here"]
+    if differences:
+        raise InputError(
+            f"fsspec-uri {request.place.uri} holds another cube: {'; '.join(differences)}; choose another place, "
+            "the same configuration, or --overwrite"
+        )

@@ -1,0 +1,205 @@
+"""One chunk: load, mask, composite, write, record."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ardcube.composite import median_of_valid
+from ardcube.errors import ArdcubeError, PermanentError, TransientError
+from ardcube.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
+from ardcube.manifest import read_manifest
+from ardcube.plan import ChunkJob, CubeSpec
+from ardcube.reader import reading
+from ardcube.scenes import Scene
+from ardcube.store import open_for_writing
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The pixels of one chunk and how they came about."""
+
+    values: NDArray[np.uint16]
+    """Composite (y, x, band)."""
+    count: NDArray[np.uint16]
+    """Clear days (y, x)."""
+    days: int
+    bytes_read: int
+    """Decoded bytes of source pixels."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
+    """Build one chunk, unless the ledger says that it is done, and record what became of it.
+
+    Steps: the chunk's scenes from the manifest; the mask's bands on the chunk and its halo; which
+    observations are clear; band by band the clear observations and their median; the pixels into the store; then the record.
+
+    Returns
+    -------
+    ChunkRecord
+        The new one, or the one that stood.
+
+    Raises
+    ------
+    PermanentError
+        After the failure was recorded; trying again would give the same.
+    TransientError
+        After the failure was recorded; worth another try.
+    """
+    ledger = Ledger.at(spec.ledger_uri, spec.storage_options)
+    before = ledger.read(job.key)
+    if before is not None and before.is_done(job):
+        return before
+    attempts = before.attempts if before is not None else ()
+    attempt = Attempt(_now(), socket.gethostname(), 0.0)
+    start = time.perf_counter()
+    try:
+        record = _build(spec, job)
+    except Exception as error:
+        known = _classify(error)
+        attempt = replace(
+            attempt, seconds=time.perf_counter() - start, error=f"{type(known).__name__}: {known}"
+        )
+        logger.warning("%s: attempt %d failed: %s", job.key, len(attempts) + 1, attempt.error)
+        ledger.write(ChunkRecord(job.key, "failed", job.inputs, (*attempts, attempt)))
+        raise known from error
+    attempt = replace(attempt, seconds=time.perf_counter() - start)
+    record = replace(record, attempts=(*attempts, attempt))
+    ledger.write(record)
+    return record
+
+
+def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
+    index = read_manifest(spec.ledger_uri, job.manifest, spec.storage_options)
+    scenes = index.meeting(spec.grid.window_box(job.window.grow(spec.mask.halo)))
+    watch = Stopwatch()
+    chunk = composite_chunk(spec, job, scenes, watch)
+    with watch.stage("write"):
+        store = open_for_writing(spec.store_uri, spec.varname, spec.storage_options)
+        store.write_chunk(job.time_index, job.window, chunk.values, chunk.count)
+    observed = int(np.count_nonzero(chunk.count))
+    return ChunkRecord(
+        key=job.key,
+        status="written" if observed else "empty",
+        inputs=job.inputs,
+        attempts=(),
+        scenes=tuple(scene.id for scene in scenes),
+        statistics={
+            "days": chunk.days,
+            "mean_clear_days": float(chunk.count.mean()),
+            "observed_share": observed / job.pixels,
+        },
+        seconds={name: round(value, 4) for name, value in watch.seconds.items()},
+        bytes={"read": chunk.bytes_read, "written": chunk.values.nbytes + chunk.count.nbytes},
+    )
+
+
+def composite_chunk(
+    spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch | None = None
+) -> Chunk:
+    """Compute the pixels of one chunk from the scenes that meet it; writes nothing.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        Of the cube.
+    job : ChunkJob
+        Says where.
+    scenes : list of Scene
+        All whose grown footprint meets the chunk and its halo.
+    watch : optional
+        Takes the seconds of each stage.
+    """
+    watch = watch or Stopwatch()
+    days = solar_days(scenes)
+    with reading(spec.asset_access):
+        reader = ChunkReader(spec.grid, job.window.grow(spec.mask.halo))
+        with watch.stage("mask_bands"):
+            extra = {band: reader.categories(days, band) for band in spec.mask.bands}
+        with watch.stage("mask"):
+            clear = _clear(spec, reader, days, extra)
+            seen = clear.any(axis=(1, 2))
+            days = [day for day, any_clear in zip(days, seen, strict=True) if any_clear]
+            clear = clear[seen]
+        reader = reader.crop(spec.mask.halo)
+        values = np.zeros((*job.window.shape, len(spec.bands)), np.uint16)
+        observed = np.zeros(clear.shape, bool)
+        for position, band in enumerate(spec.bands):
+            with watch.stage("bands"):
+                stack = reader.reflectance(days, band, clear, spec.resampling, spec.offset)
+            with watch.stage("composite"):
+                observed |= stack != 0
+                values[..., position] = median_of_valid(stack)
+    count = observed.sum(axis=0, dtype=np.uint16)
+    return Chunk(values, count, len(seen), reader.bytes_read)
+
+
+def _clear(
+    spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], extra: dict[str, NDArray[np.generic]]
+) -> NDArray[np.bool_]:
+    """Ask the mask, check its answer, cut off the halo: bool (day, y, x)."""
+    height, width = reader.window.shape
+    grid, window = spec.grid, reader.window
+    observations = xr.Dataset(
+        {band: (("time", "y", "x"), stack) for band, stack in extra.items()},
+        coords={
+            "time": days_to_numpy(days),
+            "y": grid.latitude(np.arange(window.y0, window.y1)),
+            "x": grid.longitude(np.arange(window.x0, window.x1)),
+        },
+    )
+    answer = spec.mask.clear(observations)
+    clear: NDArray[np.bool_] = np.asarray(answer)
+    if clear.shape != (len(days), height, width) or clear.dtype != bool:
+        raise PermanentError(
+            f"cloud mask {spec.mask.name} returned {clear.dtype} {clear.shape}; "
+            f"it must be bool {(len(days), height, width)}"
+        )
+    halo = spec.mask.halo
+    return clear[:, halo : height - halo, halo : width - halo]
+
+
+def _classify(error: Exception) -> ArdcubeError:
+    """Errors of other libraries as ours: of networks and disks transient, anything else permanent."""
+    if isinstance(error, ArdcubeError):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, (PermissionError, FileNotFoundError, NotImplementedError)):
+        return PermanentError(text)
+    if isinstance(error, (OSError, TimeoutError, EOFError)):
+        return TransientError(text)
+    module = type(error).__module__.split(".")[0]
+    if module in ("botocore", "aiohttp", "aiobotocore", "fsspec", "s3fs"):
+        return TransientError(text)
+    return PermanentError(text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

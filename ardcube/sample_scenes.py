@@ -1,0 +1,182 @@
+"""What the sample archive holds: its granules, its passes, and the scenes with the flaws of real ones.
+
+The grids are cut from real MGRS tiles and the passes keep the real rhythm of relative orbits 22 and 122; the land,
+the weather and the processing are invented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+COLLECTION = "sentinel-2-c1-l2a"
+BBOX = (11.9, 46.818, 12.1, 46.918)
+START_DATE, END_DATE = date(2023, 5, 1), date(2023, 7, 31)
+RESOLUTION = 0.00025
+CHUNK_SIZE = 256
+"""With these, 800 x 400 pixels make 4 x 2 tiles, those at the east and south edges smaller than the others."""
+
+_EDGE_LATITUDE, _EDGE_SLANT = 46.868, 0.365
+"""A descending orbit runs about 14 degrees west of south: degrees of longitude per degree of latitude."""
+_RECORDED = {"A": (date(2023, 8, 11), 42490), "B": (date(2023, 8, 6), 33510)}
+"""A pass of relative orbit 22 by each satellite, and the absolute orbit it counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granule:
+    """A raster grid of 10 m pixels, cut from an MGRS tile."""
+
+    tile: str
+    """MGRS tile, such as 33TTN."""
+    epsg: int
+    left: int
+    """West edge, in m."""
+    top: int
+    """North edge, in m."""
+    width: int
+    """Columns of 10 m."""
+    height: int
+    """Rows of 10 m."""
+    seconds: float
+    """Time at which the satellite passes, after the northernmost granule."""
+
+    def transform(self, pixel: int) -> tuple[int, int, int, int, int, int]:
+        """Affine transform of a grid of `pixel` metres, as STAC writes it."""
+        return pixel, 0, self.left, 0, -pixel, self.top
+
+    def shape(self, pixel: int) -> tuple[int, int]:
+        """Rows and columns of a grid of `pixel` metres that covers the granule."""
+        return -(-self.height * 10 // pixel), -(-self.width * 10 // pixel)
+
+
+# Odd sizes, so that an overview's ratio is not exactly a power of two.
+NORTH = Granule("33TTN", 32633, 263480, 5200900, 1585, 791, 0.0)
+SOUTH = Granule("33TTM", 32633, 263300, 5195600, 1573, 683, 14.424)
+WEST = Granule("32TQS", 32632, 720640, 5200020, 967, 1123, 11.913)
+
+
+class Flaw(Enum):
+    """What makes a scene unlike its neighbours, as happens in the real archive."""
+
+    NONE = "none"
+    SUPERSEDED = "superseded"
+    """An older processing of a scene that is there in a newer one, with other pixels."""
+    NO_OFFSET = "no offset"
+    """Processed before baseline 04.00: digital numbers carry no offset, and the item says so."""
+    OFFSET_APPLIED = "offset applied"
+    """The offset was taken off the pixels, yet the item still tells of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One granule on one date, processed once."""
+
+    granule: Granule
+    day: date
+    satellite: Literal["A", "B"]
+    orbit: Literal[22, 122]
+    """Relative orbit: 22 sees the west of the area, 122 the east."""
+    cloud: float
+    """Share of the area under thick cloud, 0 to 1."""
+    haze: float
+    """Share of light lost to haze, 0 to 1."""
+    baseline: str = "05.09"
+    flaw: Flaw = Flaw.NONE
+
+    @property
+    def id(self) -> str:
+        """Identifier of the item, in the form of Collection 1."""
+        return f"S2{self.satellite}_T{self.granule.tile}_{self.strip:%Y%m%dT%H%M%S}_L2A"
+
+    @property
+    def take(self) -> datetime:
+        """Start of the datatake, the same for every granule of the pass and every processing."""
+        clock = {(22, "A"): (10, 10, 31), (22, "B"): (10, 5, 59), (122, "A"): (10, 0, 31), (122, "B"): (9, 55, 59)}
+        hour, minute, second = clock[self.orbit, self.satellite]
+        return datetime(self.day.year, self.day.month, self.day.day, hour, minute, second, tzinfo=UTC)
+
+    @property
+    def sensed(self) -> datetime:
+        """Time at which the granule was sensed."""
+        first = (10, 17, 53.782) if self.orbit == 22 else (10, 7, 53.942)
+        seconds = first[0] * 3600 + first[1] * 60 + first[2] + self.granule.seconds
+        return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC) + timedelta(seconds=seconds)
+
+    @property
+    def strip(self) -> datetime:
+        """Start of the datastrip, which differs between processings by a second."""
+        late = 6 if self.flaw is Flaw.SUPERSEDED else 5
+        return self.take + timedelta(minutes=late, seconds=self.take.second % 7 + late)
+
+    @property
+    def generated(self) -> datetime:
+        """Time of processing."""
+        return self.take + timedelta(hours=4, minutes=37 + self.day.day, seconds=13 + self.orbit % 40)
+
+    @property
+    def absolute_orbit(self) -> int:
+        """Number of the orbit since launch."""
+        day, number = _RECORDED[self.satellite]
+        extra = self.orbit - 22
+        days = (self.day - day).days - (7 if extra else 0)
+        return number + extra + 143 * round(days / 10)
+
+    @property
+    def true_offset(self) -> float:
+        """Reflectance of digital number 0 in the pixels, whatever the item says."""
+        return 0.0 if self.flaw in (Flaw.NO_OFFSET, Flaw.OFFSET_APPLIED) else -0.1
+
+    @property
+    def declared_offset(self) -> float:
+        """Offset that the item's bands declare."""
+        return 0.0 if self.flaw is Flaw.NO_OFFSET else -0.1
+
+    @property
+    def edge(self) -> tuple[float, float]:
+        """Swath edge, longitude = first + second * latitude; orbit 22 sees west of it, 122 east of it."""
+        # Passes of one orbit differ by a few hundred metres.
+        drift = (self.day.toordinal() * 37 % 11) / 11 * 0.004
+        middle = 12.055 + drift if self.orbit == 22 else 11.950 + drift
+        return middle - _EDGE_SLANT * _EDGE_LATITUDE, _EDGE_SLANT
+
+
+_PASSES: tuple[tuple[date, Literal["A", "B"], Literal[22, 122], tuple[Granule, ...], float, float], ...] = (
+    # May has no pass of orbit 122: nothing reaches the south-east corner.
+    (date(2023, 5, 3), "A", 22, (NORTH, SOUTH, WEST), 0.12, 0.04),
+    (date(2023, 5, 8), "B", 22, (NORTH, SOUTH), 0.55, 0.06),
+    (date(2023, 5, 13), "A", 22, (NORTH,), 1.00, 0.05),
+    (date(2023, 5, 18), "B", 22, (NORTH, SOUTH), 0.22, 0.03),
+    (date(2023, 5, 23), "A", 22, (SOUTH, WEST), 0.35, 0.05),
+    (date(2023, 5, 28), "B", 22, (NORTH, SOUTH), 0.00, 0.04),
+    (date(2023, 6, 2), "A", 22, (SOUTH,), 0.30, 0.05),
+    (date(2023, 6, 4), "B", 122, (NORTH, SOUTH), 0.08, 0.03),
+    (date(2023, 6, 12), "A", 22, (NORTH, WEST), 0.60, 0.07),
+    (date(2023, 6, 14), "B", 122, (NORTH, SOUTH), 0.25, 0.05),
+    (date(2023, 6, 22), "A", 22, (NORTH, SOUTH, WEST), 0.05, 0.04),
+    (date(2023, 6, 24), "B", 122, (SOUTH,), 0.85, 0.08),
+    (date(2023, 7, 7), "B", 22, (NORTH, SOUTH), 0.18, 0.04),
+    (date(2023, 7, 9), "A", 122, (NORTH, SOUTH), 0.10, 0.05),
+    (date(2023, 7, 17), "B", 22, (SOUTH, WEST), 0.45, 0.07),
+    (date(2023, 7, 19), "A", 122, (NORTH,), 0.70, 0.06),
+    (date(2023, 7, 27), "B", 22, (NORTH, SOUTH), 0.00, 0.03),
+    (date(2023, 7, 29), "A", 122, (NORTH, SOUTH), 0.30, 0.05),
+)
+_FLAWS = {
+    (date(2023, 7, 9), "33TTM"): ("03.01", Flaw.NO_OFFSET),
+    (date(2023, 7, 27), "33TTN"): ("05.09", Flaw.OFFSET_APPLIED),
+}
+_REPROCESSED = (date(2023, 6, 22), "33TTN")
+
+
+def scenes() -> tuple[Scene, ...]:
+    """All scenes of the archive, in order of time."""
+    out = []
+    for day, satellite, orbit, granules, cloud, haze in _PASSES:
+        for granule in granules:
+            baseline, flaw = _FLAWS.get((day, granule.tile), ("05.09", Flaw.NONE))
+            if (day, granule.tile) == _REPROCESSED:
+                out.append(Scene(granule, day, satellite, orbit, cloud, haze, "04.00", Flaw.SUPERSEDED))
+            out.append(Scene(granule, day, satellite, orbit, cloud, haze, baseline, flaw))
+    return tuple(out)

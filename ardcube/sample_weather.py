@@ -1,0 +1,94 @@
+"""Invented weather over the sample archive's land: clouds, their shadows, haze, and how SCL names them.
+
+As the land, clouds are a function of the place and the date, never of a raster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ardcube.sample_land import COVERS, Land, kilometres
+from ardcube.sample_noise import Floats, Seed, fractal, look_up, smooth_step
+
+_HAZE = np.array([0.075, 0.085, 0.105, 0.065], np.float32)
+_CLOUD = np.array([0.97, 0.98, 1.0, 1.02], np.float32)
+_EAST, _NORTH, _CELL = 10.5, 8.0, 0.05
+"""Half the width and height, and the cell, in km, of the table that holds one date's clouds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """The sky of one date over the whole landscape."""
+
+    seed: Seed
+    """What makes this date's clouds its own."""
+    cover: float
+    """Share of the landscape under thick cloud, 0 to 1."""
+    haze: float = 0.0
+    """Share of light that never reached the ground, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """Clouds over each pixel at one date."""
+
+    opacity: Floats
+    """float32 (y, x): 0 clear to 1 opaque."""
+    brightness: Floats
+    """float32 (y, x): reflectance of the cloud where it is opaque."""
+    shadow: Floats
+    """float32 (y, x): share of sunlight that a cloud elsewhere takes away."""
+
+
+def sky(lon: NDArray[np.float64], lat: NDArray[np.float64], weather: Weather) -> Sky:
+    """Find the clouds over longitudes and latitudes in degrees, float64 (y, x)."""
+    x, y = kilometres(lon, lat)
+    if weather.cover <= 0:
+        none = np.zeros(x.shape, np.float32)
+        return Sky(none, none, none)
+    # One table of the whole sky: the amount of cloud is a quantile of it, the same for every granule.
+    axis_x, axis_y = np.arange(-_EAST, _EAST, _CELL), np.arange(-_NORTH, _NORTH, _CELL)
+    gx, gy = (g.astype(np.float32) for g in np.meshgrid(axis_x, axis_y))
+    mass = fractal(gx / 4.2, gy / 3.2, 6, weather.seed)
+    tops = fractal(gx / 0.9, gy / 0.9, 4, (*weather.seed, 1))
+    inside = (np.abs(gx) < 8.4) & (np.abs(gy) < 6.2)
+    if weather.cover >= 1:
+        opacity = np.float32(0.9) + 0.1 * smooth_step(mass, 0.2, 0.6)
+    else:
+        edge = np.quantile(mass[inside], 1 - weather.cover)
+        opacity = smooth_step(mass + 0.06 * (tops - 0.5), edge - 0.035, edge + 0.045)
+    thin, thick = np.quantile(mass[inside], (0.2, 1.0))
+    brightness = 0.30 + 0.42 * smooth_step(mass, thin, thick) + 0.22 * tops
+
+    def at(table: Floats, dx: float = 0.0, dy: float = 0.0) -> Floats:
+        column = (x + np.float32(dx + _EAST)) / np.float32(_CELL)
+        return look_up(table, column, (y + np.float32(dy + _NORTH)) / np.float32(_CELL))
+
+    # The sun stands in the south-south-east at this hour: a cloud shades what lies north-west of it.
+    return Sky(at(opacity), at(brightness), np.float32(0.68) * at(opacity, dx=0.42, dy=-0.66))
+
+
+def seen(ground: Floats, above: Sky, weather: Weather) -> Floats:
+    """Give what the sensor reports of the ground below a sky: float32 (band, y, x) reflectance."""
+    lit = ground * (1 - above.shadow * (1 - above.opacity))
+    lit = lit * np.float32(1 - weather.haze) + _HAZE[:, None, None] * np.float32(weather.haze)
+    return lit * (1 - above.opacity) + _CLOUD[:, None, None] * above.brightness * above.opacity
+
+
+def classify(land: Land, ground: Floats, above: Sky) -> NDArray[np.uint8]:
+    """Scene classification (SCL) as the L2A processor codes it: uint8 (y, x), classes 2 to 10."""
+    red, nir = ground[0], ground[3]
+    out = np.where((nir - red) > 0.42 * (nir + red), 4, 5).astype(np.uint8)
+    out[(land.cover == COVERS.index("conifer")) & (land.gain < 0.58)] = 2
+    out[land.cover == COVERS.index("water")] = 6
+    out[above.shadow > 0.22] = 3
+    out[above.opacity > 0.04] = 7
+    out[above.opacity > 0.10] = 10
+    out[above.opacity > 0.30] = 8
+    out[above.opacity > 0.70] = 9
+    return out
+
+

@@ -1,0 +1,296 @@
+"""STAC items as the scenes of a cube: footprint, bands, true offsets, duplicates, solar days (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import shapely
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from ardcube.errors import InputError, SceneError
+
+Item = Mapping[str, Any]
+"""A STAC item or collection as parsed JSON."""
+
+SCALE = 0.0001
+"""Reflectance of one digital number: `reflectance = DN * SCALE + offset`."""
+FOOTPRINT_MARGIN = 0.02
+"""Degrees of latitude by which footprints are grown: they are simplified polygons, and valid pixels lie outside."""
+
+_DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
+_PRODUCT = re.compile(r"S2\w_MSIL2A_(\d{8}T\d{6})_N(\d{4})_")
+
+
+@dataclass(frozen=True, slots=True)
+class BandAsset:
+    """One band of one scene."""
+
+    href: str
+    """Absolute path or URL."""
+    offset: float
+    """True offset of its reflectance, 0 for categorical bands."""
+    nodata: int
+    """Digital number that is no data, besides 0."""
+    size: int
+    """Bytes of the file where the item says so, else 0."""
+    pixels: int
+    """Pixels of the full raster where the item says so, else 0."""
+    pixel_size: float
+    """Side of a pixel in metres where the item says so, else 10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the cube needs to know of one item."""
+
+    id: str
+    datetime: datetime
+    """Acquisition, UTC."""
+    footprint: BaseGeometry
+    """Valid area in degrees, in the longitudes of the cube (above 180 across the antimeridian)."""
+    acquisition: str
+    """Platform, datatake and MGRS tile: equal for reprocessed duplicates; empty where unknown."""
+    baseline: tuple[int, ...]
+    """Processing baseline, such as (5, 9)."""
+    revision: str
+    """Hash of everything about the item that can change a pixel."""
+    bands: Mapping[str, BandAsset]
+
+    def solar_day(self) -> date:
+        """Local solar date, whole hours from the footprint's longitude as `odc.stac` counts them."""
+        return (self.datetime + timedelta(hours=int(self.footprint.centroid.x / 15))).date()
+
+    def reach(self) -> BaseGeometry:
+        """Footprint grown by the margin within which its pixels count."""
+        return grown(self.footprint)
+
+
+def grown(footprint: BaseGeometry) -> BaseGeometry:
+    """A footprint grown by `FOOTPRINT_MARGIN`, stretched by latitude so that it is as wide on the ground."""
+    latitude = math.radians(min(85.0, abs(footprint.centroid.y)))
+    return footprint.buffer(FOOTPRINT_MARGIN / math.cos(latitude))
+
+
+def parse_scene(
+    item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float
+) -> Scene:
+    """Read what the cube needs of an item whose hrefs are absolute.
+
+    Parameters
+    ----------
+    item : Item
+        STAC item.
+    collection : Item or None
+        Its collection, whose `item_assets` fill what the item leaves out.
+    bands : sequence of str
+        Asset keys or common names.
+    central_longitude : float
+        Of the cube, degrees; footprints are moved by whole turns to lie around it.
+
+    Raises
+    ------
+    SceneError
+        If the item has no time, no geometry, or lacks one of the bands.
+    """
+    properties = item.get("properties") or {}
+    moment = properties.get("datetime") or properties.get("start_datetime")
+    if not moment:
+        raise SceneError(f"item {item.get('id')} has no datetime; remove it from the catalogue")
+    if not item.get("geometry"):
+        raise SceneError(f"item {item.get('id')} has no geometry; remove it from the catalogue")
+    assets = {band: _band_asset(item, collection, band) for band in bands}
+    baseline = _baseline(properties)
+    revision = {
+        "id": item["id"],
+        "datetime": moment,
+        "updated": properties.get("updated") or properties.get("created"),
+        "generated": properties.get("s2:generation_time"),
+        "baseline": baseline,
+        "geometry": item["geometry"],
+        "bands": {
+            band: [
+                asset.offset,
+                asset.nodata,
+                item["assets"][_asset_key(item, band)].get("file:checksum"),
+            ]
+            for band, asset in assets.items()
+        },
+    }
+    return Scene(
+        id=str(item["id"]),
+        datetime=_utc(moment),
+        footprint=around(shape(item["geometry"]), central_longitude),
+        acquisition=_acquisition(properties),
+        baseline=baseline,
+        revision=digest(revision),
+        bands=assets,
+    )
+
+
+def digest(value: Any) -> str:
+    """Short hash, 16 hexadecimal digits, of anything JSON can say."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def around(geometry: BaseGeometry, central_longitude: float) -> BaseGeometry:
+    """Move a geometry by whole turns so that each part lies within 180 degrees of a longitude."""
+    moved = []
+    for part in shapely.get_parts(geometry):
+        west, _, east, _ = part.bounds
+        if east - west > 180:  # crosses the antimeridian without being cut there
+            part = shapely.transform(part, lambda xy: xy + [[360.0, 0.0]] * (xy[:, :1] < 0))  # noqa: PLW2901
+        turns = round((central_longitude - part.centroid.x) / 360)
+        moved.append(shapely.transform(part, lambda xy, turns=turns: xy + [360.0 * turns, 0.0]))
+    return moved[0] if len(moved) == 1 else shapely.union_all(moved)
+
+
+def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
+    """Keep, of each acquisition and tile, the scenes of the newest baseline; ordered by time, then id."""
+    newest: dict[str, tuple[int, ...]] = {}
+    unique = {scene.id: scene for scene in scenes}.values()
+    for scene in unique:
+        if scene.acquisition:
+            newest[scene.acquisition] = max(scene.baseline, newest.get(scene.acquisition, ()))
+    kept = [s for s in unique if not s.acquisition or s.baseline == newest[s.acquisition]]
+    return sorted(kept, key=lambda scene: (scene.datetime, scene.id))
+
+
+def band_names(item: Item | None, collection: Item | None) -> list[str]:
+    """Names by which the collection's raster assets can be asked for, for a message to a person."""
+    assets = (collection or {}).get("item_assets") or (item or {}).get("assets") or {}
+    return [key for key, asset in assets.items() if "raster:bands" in asset or "eo:bands" in asset]
+
+
+def check_bands(item: Item | None, collection: Item | None, bands: Sequence[str], reflectance: bool) -> None:
+    """Refuse bands that a collection does not have or that cannot be composited together.
+
+    Raises
+    ------
+    InputError
+        Names the band and the bands that there are.
+    """
+    described = (collection or {}).get("item_assets")
+    source: Item = {"assets": described} if described else (item or {"assets": {}})
+    if not source["assets"]:
+        return
+    for band in bands:
+        key = _find_asset(source, band)
+        if key is None:
+            names = ", ".join(band_names(item, collection)) or "no raster bands"
+            raise InputError(f"band {band} is not in the collection; it has {names}")
+        scale = _raster_value(source["assets"][key], "scale")
+        if reflectance and (scale is None or not math.isclose(float(scale), SCALE)):
+            raise InputError(
+                f"band {band} has no reflectance of scale {SCALE} (its scale is {scale}); choose reflectance bands"
+            )
+
+
+def true_offset(item: Item, collection: Item | None, band: str) -> float:
+    """Offset of the reflectance that the pixels of an item's band really have.
+
+    Earth Search's `sentinel-2-l2a` items of baseline 04.00 and later say -0.1 although it was applied to the pixels,
+    which `earthsearch:boa_offset_applied` tells.
+    """
+    if (item.get("properties") or {}).get("earthsearch:boa_offset_applied") is True:
+        return 0.0
+    asset = item["assets"][_asset_key(item, band)]
+    offset = _raster_value(asset, "offset")
+    if offset is None:
+        offset = collection_offset(collection, band)
+    return float(offset or 0.0)
+
+
+def collection_offset(collection: Item | None, band: str) -> float | None:
+    """Offset that a collection declares for a band, or None where it says nothing."""
+    described: Item = {"assets": (collection or {}).get("item_assets") or {}}
+    key = _find_asset(described, band)
+    offset = None if key is None else _raster_value(described["assets"][key], "offset")
+    return None if offset is None else float(offset)
+
+
+def _band_asset(item: Item, collection: Item | None, band: str) -> BandAsset:
+    asset = item["assets"][_asset_key(item, band)]
+    height, width = asset.get("proj:shape") or item["properties"].get("proj:shape") or (0, 0)
+    transform = asset.get("proj:transform") or item["properties"].get("proj:transform")
+    nodata = _raster_value(asset, "nodata")
+    return BandAsset(
+        href=asset["href"],
+        offset=true_offset(item, collection, band),
+        nodata=int(nodata) if isinstance(nodata, (int, float)) and math.isfinite(nodata) else 0,
+        size=int(asset.get("file:size") or 0),
+        pixels=int(height) * int(width),
+        pixel_size=abs(float(transform[0])) if transform else float(asset.get("gsd") or 10.0),
+    )
+
+
+def _asset_key(item: Item, band: str) -> str:
+    key = _find_asset(item, band)
+    if key is None:
+        raise SceneError(f"item {item.get('id')} has no asset for band {band}; it has {', '.join(item['assets'])}")
+    return key
+
+
+def _find_asset(item: Item, band: str) -> str | None:
+    """Asset of a band: by its key, else by a common or own name among its `eo:bands`."""
+    assets: Mapping[str, Any] = item.get("assets") or {}
+    if band in assets:
+        return band
+    for field in ("common_name", "name"):
+        for key, asset in assets.items():
+            described = asset.get("eo:bands") or asset.get("bands") or []
+            if len(described) == 1 and band in (described[0].get(field), described[0].get(f"eo:{field}")):
+                return key
+    return None
+
+
+def _raster_value(asset: Mapping[str, Any], name: str) -> Any:
+    """A value of the raster extension, in its version 1 (`raster:bands`) or 2 (`raster:...`, `bands`)."""
+    for described in asset.get("raster:bands") or []:
+        return described.get(name)
+    plain = {"nodata"}
+    for source in (asset, *(asset.get("bands") or [])):
+        for key in (f"raster:{name}", *([name] if name in plain else [])):
+            if key in source:
+                return source[key]
+    return None
+
+
+def _utc(moment: str) -> datetime:
+    parsed = datetime.fromisoformat(moment)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def _baseline(properties: Mapping[str, Any]) -> tuple[int, ...]:
+    declared = properties.get("s2:processing_baseline") or properties.get("processing:version")
+    if declared:
+        return tuple(int(part) for part in re.findall(r"\d+", str(declared)))
+    product = _PRODUCT.search(str(properties.get("s2:product_uri", "")))
+    return (int(product[2][:2]), int(product[2][2:])) if product else ()
+
+
+def _acquisition(properties: Mapping[str, Any]) -> str:
+    grid = properties.get("grid:code") or properties.get("s2:mgrs_tile")
+    if not grid and "mgrs:grid_square" in properties:
+        parts = ("mgrs:utm_zone", "mgrs:latitude_band", "mgrs:grid_square")
+        grid = "".join(str(properties.get(part, "")) for part in parts)
+    if not grid:
+        return ""
+    datatake = _DATATAKE.search(str(properties.get("s2:datatake_id", "")))
+    product = _PRODUCT.search(str(properties.get("s2:product_uri", "")))
+    sensed = (datatake or product or [None, properties.get("datetime")])[1]
+    return f"{properties.get('platform', '')} {sensed} {str(grid).removeprefix('MGRS-')}"
+
+
+def is_remote(href: str) -> bool:
+    """Whether an href is a URL and not a path of this machine."""
+    return len(urlsplit(href).scheme) > 1 and not href.startswith("file:")

@@ -1,0 +1,157 @@
+"""Searching a STAC API: pages of bounded size, retries with backoff."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import pystac
+import pystac_client
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3 import Retry
+
+from ardcube.errors import CatalogError, InputError
+from ardcube.scenes import Item, is_remote
+
+PAGE_SIZE = 250
+"""Items per page; Earth Search answers larger pages with HTTP 500."""
+_SMALLEST_PAGE = 7
+_MAX_PAGES = 10_000
+_TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, and to wait for bytes."""
+_RETRY = Retry(
+    total=5,
+    backoff_factor=0.5,
+    backoff_jitter=0.5,
+    # 500 is missing on purpose: it is Earth Search's answer to a page that is too large, which only a smaller page mends.
+    status_forcelist=(429, 502, 503, 504),
+    allowed_methods=None,
+    respect_retry_after_header=True,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StacApi:
+    """One collection of a STAC API."""
+
+    url: str
+    collection: Item | None
+    client: pystac_client.Client
+
+    @classmethod
+    def open(cls, url: str, collection: str) -> StacApi:
+        """Connect and fetch the collection.
+
+        Raises
+        ------
+        InputError
+            If the URL cannot be reached, is no STAC API with item search, or lacks the collection.
+        """
+        io = StacApiIO(max_retries=_RETRY, timeout=_TIMEOUT)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of conformance classes that are not needed here
+                client = pystac_client.Client.open(url, stac_io=io)
+        except (APIError, requests.RequestException, OSError) as error:
+            raise InputError(f"stac-url {url} cannot be reached: {_reason(error)}; check the address") from error
+        except (pystac.STACError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"stac-url {url} is not a STAC API ({_reason(error)}); give its root URL") from error
+        if client.get_search_link() is None:
+            raise InputError(f"stac-url {url} offers no item search; give the root URL of a STAC API")
+        try:
+            found = io.read_json(f"{url.rstrip('/')}/collections/{quote(collection, safe='')}")
+        except APIError as error:
+            if getattr(error, "status_code", None) != requests.codes.not_found:
+                raise InputError(f"stac-url {url} does not give its collections: {_reason(error)}") from error
+            raise InputError(
+                f"collection {collection} is not at {url}; it has {_collection_ids(io, url)}"
+            ) from error
+        return cls(url, found, client)
+
+    def search(
+        self, bounds: tuple[float, float, float, float], start: datetime, end: datetime
+    ) -> Sequence[Item]:
+        """Search once, page by page; the page size is halved, and the search begun anew, on a server error.
+
+        Raises
+        ------
+        CatalogError
+            If the API still fails with small pages.
+        """
+        limit = PAGE_SIZE
+        delay = 0.5
+        while True:
+            try:
+                return self._pages(bounds, start, end, limit)
+            except (APIError, requests.RequestException, ValueError) as error:
+                status = getattr(error, "status_code", None)
+                refused = status is not None and 400 <= status < 500  # noqa: PLR2004
+                if refused or limit <= _SMALLEST_PAGE:
+                    raise CatalogError(f"search at {self.url} failed: {_reason(error)}") from error
+                limit = max(_SMALLEST_PAGE, limit // 2)
+                logger.warning("search at %s failed (%s); again with pages of %d", self.url, _reason(error), limit)
+                time.sleep(delay)
+                delay *= 2
+
+    def _pages(
+        self, bounds: tuple[float, float, float, float], start: datetime, end: datetime, limit: int
+    ) -> list[Item]:
+        found: dict[str, Item] = {}
+        search = self.client.search(
+            collections=[self.collection["id"]] if self.collection else None,
+            datetime=f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}",
+            limit=limit,
+            **_where(bounds),
+        )
+        for number, page in enumerate(search.pages_as_dicts()):
+            before = len(found)
+            for item in page["features"]:
+                found[item["id"]] = _absolute(item, self.url)
+            if len(found) == before or number >= _MAX_PAGES:
+                break  # a server that repeats itself would be asked for ever
+        return list(found.values())
+
+
+def _where(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
+    west, south, east, north = bounds
+    if east - west >= 360:  # noqa: PLR2004
+        return {"bbox": (-180.0, south, 180.0, north)}
+    if east <= 180:  # noqa: PLR2004
+        return {"bbox": bounds}
+    parts = [(west, 180.0), (-180.0, east - 360)]
+    rings = [[[[w, south], [e, south], [e, north], [w, north], [w, south]]] for w, e in parts]
+    return {"intersects": {"type": "MultiPolygon", "coordinates": rings}}
+
+
+def _absolute(item: dict[str, Any], url: str) -> Item:
+    """The item with hrefs that stand alone; relative ones count from its own link."""
+    links = item.get("links") or []
+    base = next((urljoin(url, link["href"]) for link in links if link.get("rel") == "self"), url)
+    assets: Mapping[str, Any] = item.get("assets") or {}
+    for asset in assets.values():
+        if not is_remote(asset["href"]):
+            asset["href"] = urljoin(base, asset["href"])
+    return item
+
+
+def _collection_ids(io: StacApiIO, url: str) -> str:
+    try:
+        listed = io.read_json(f"{url.rstrip('/')}/collections").get("collections", [])
+    except (APIError, requests.RequestException, ValueError):
+        return "others"
+    return ", ".join(sorted(entry["id"] for entry in listed)) or "none"
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:200] or type(error).__name__

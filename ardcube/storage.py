@@ -1,0 +1,122 @@
+"""Places that fsspec can reach: small files read, listed, and replaced in one piece."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+from ardcube.errors import InputError
+
+Options = Mapping[str, Any]
+"""Keyword arguments of an fsspec filesystem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder on some filesystem."""
+
+    uri: str
+    fs: AbstractFileSystem
+    path: str
+    """As the filesystem names it, without its protocol."""
+
+    @classmethod
+    def at(cls, uri: str, options: Options | None = None) -> Place:
+        """Find the filesystem of a URI.
+
+        Raises
+        ------
+        InputError
+            If the URI's protocol is unknown or its driver is not installed.
+        """
+        try:
+            fs, path = fsspec.url_to_fs(uri, **(options or {}))
+        except ImportError as error:
+            raise InputError(f"fsspec-uri {uri} needs a driver that is not installed: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise InputError(f"fsspec-uri {uri} cannot be used: {error}") from error
+        return cls(uri.rstrip("/"), fs, path.rstrip("/"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def beside(self, suffix: str) -> Place:
+        """The place whose name is this one's with a suffix."""
+        return Place(self.uri + suffix, self.fs, self.path + suffix)
+
+    def file(self, name: str) -> str:
+        """Path of a file in it."""
+        return f"{self.path}/{name}"
+
+    def exists(self, name: str = "") -> bool:
+        """Whether it, or a file in it, exists; the filesystem is asked anew."""
+        self.fs.invalidate_cache()
+        return bool(self.fs.exists(self.file(name) if name else self.path))
+
+    def read(self, name: str) -> bytes | None:
+        """Content of a file, or None where there is none."""
+        try:
+            content: bytes = self.fs.cat_file(self.file(name))
+        except FileNotFoundError:
+            return None
+        return content
+
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Content of several files, fetched together where the filesystem can; missing ones are left out."""
+        paths = {self.file(name): name for name in names}
+        if not paths:
+            return {}
+        found = self.fs.cat(list(paths), on_error="omit")
+        return {paths[path]: content for path, content in found.items()}
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file in one piece: a reader sees the old content or the new, never a part."""
+        path = self.file(name)
+        if not self.is_local:
+            self.fs.pipe_file(path, content)
+            return
+        part = Path(f"{path}.{uuid.uuid4().hex}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def list(self, folder: str = "") -> list[str]:
+        """Names of all files in it or in one of its folders, relative to it, at any depth."""
+        self.fs.invalidate_cache()
+        root = self.file(folder) if folder else self.path
+        try:
+            found = self.fs.find(root)
+        except FileNotFoundError:
+            return []
+        return [path[len(self.path) + 1 :] for path in found if not path.endswith(".part")]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files; those that are gone already do not matter."""
+        paths = [self.file(name) for name in names]
+        if self.is_local:
+            for path in paths:
+                Path(path).unlink(missing_ok=True)
+        elif paths:
+            self.fs.rm(paths)
+
+    def remove_empty_folders(self) -> None:
+        """Delete the folders, and itself, that no file is left in; object stores have none."""
+        if not self.is_local:
+            return
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            if not os.listdir(folder):
+                os.rmdir(folder)

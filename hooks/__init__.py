@@ -1,0 +1,1 @@
+"""Plug-ins of ardcube: cloud masks."""
