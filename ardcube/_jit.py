@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+numba: Any
 try:
     import numba
 except ImportError:  # numba lags behind new Python versions; every kernel has a NumPy way beside it

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import pyogrio.errors
+import pyogrio.errors  # geopandas reads through it
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -48,21 +48,7 @@ def load_area(cube: CubeConfig) -> Area:
 
 
 def _read_geometries(path: Path) -> BaseGeometry:
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"geometry file {path} is of no known kind; give a .shp, .gpkg or .geojson file")
-    if not path.exists():
-        raise InputError(f"geometry file {path} does not exist; check the path")
-    try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:
-        raise InputError(f"geometry file {path} cannot be read: {_one_line(error)}") from error
-    if "geometry" not in frame or not isinstance(frame, geopandas.GeoDataFrame):
-        raise InputError(f"geometry file {path} holds no geometry; give a file with polygons")
-    if frame.crs is None:
-        raise InputError(
-            f"geometry file {path} does not say its CRS; add it (a .prj file beside a .shp, or "
-            "`ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`) and try again"
-        )
+    frame = _read_file(path)
     shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
     if shapes.empty:
         raise InputError(f"geometry file {path} is empty; give a file with at least one polygon")
@@ -73,19 +59,39 @@ def _read_geometries(path: Path) -> BaseGeometry:
             f"geometry file {path} has an invalid geometry, feature {broken.index[0]}: {reason}; mend it "
             "(`ogr2ogr -makevalid fixed.gpkg FILE`) and try again"
         )
-    if not frame.crs.equals("EPSG:4326", ignore_axis_order=True):
-        west, south, east, north = shapes.total_bounds
-        longest = max(east - west, north - south)
-        if longest > 0:
-            shapes = shapes.segmentize(longest / _DENSIFY)
-        shapes = shapes.to_crs("EPSG:4326")
-    merged = shapely.force_2d(shapes.union_all())
-    if not np.isfinite(merged.bounds).all():
-        raise InputError(f"geometry file {path} has coordinates outside its CRS {frame.crs.name}; check the CRS")
+    merged = shapely.force_2d(_in_degrees(shapes).union_all())
     west, south, east, north = merged.bounds
-    if west < -180 or east > 360 or east - west > 360 or south < -90 or north > 90:
+    if not np.isfinite(merged.bounds).all() or west < -180 or east > 360 or south < -90 or north > 90:
         raise InputError(f"geometry file {path} lies outside the world: {merged.bounds}; check its CRS")
     return _join_at_antimeridian(merged)
+
+
+def _read_file(path: Path) -> geopandas.GeoDataFrame:
+    """Features of a file that says its CRS."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"geometry file {path} is of no known kind; give a .shp, .gpkg or .geojson file")
+    if not path.exists():
+        raise InputError(f"geometry file {path} does not exist; check the path")
+    try:
+        frame = geopandas.read_file(path)
+    except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:
+        raise InputError(f"geometry file {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise InputError(f"geometry file {path} holds no geometry; give a file with polygons")
+    if frame.crs is None:
+        raise InputError(
+            f"geometry file {path} does not say its CRS; add it (a .prj file beside a .shp, or "
+            "`ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`) and try again"
+        )
+    return frame
+
+
+def _in_degrees(shapes: geopandas.GeoSeries) -> geopandas.GeoSeries:
+    if shapes.crs.equals("EPSG:4326", ignore_axis_order=True):
+        return shapes
+    west, south, east, north = shapes.total_bounds
+    longest = max(east - west, north - south)
+    return (shapes.segmentize(longest / _DENSIFY) if longest > 0 else shapes).to_crs("EPSG:4326")
 
 
 def _join_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
@@ -98,9 +104,5 @@ def _join_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
     others = parts[[part.bounds[2] > 0 for part in parts]]
     if not len(western) or not len(others) or min(part.bounds[0] for part in others) <= 0:
         return geometry
-    moved = shapely.transform(western, lambda xy: xy + [360.0, 0.0])
+    moved = shapely.transform(western, lambda xy: np.add(xy, (360.0, 0.0)))
     return shapely.union_all([*others, *moved])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -12,7 +12,7 @@ from ardcube.errors import InputError
 from ardcube.grid import Grid
 from ardcube.local_catalog import LocalCatalog
 from ardcube.periods import Period
-from ardcube.scenes import Item, Scene, check_bands, parse_scene, without_duplicates
+from ardcube.scenes import Item, Scene, check_bands, is_remote, parse_scene, without_duplicates
 from ardcube.stac_api import StacApi
 
 
@@ -24,9 +24,7 @@ class Catalog(Protocol):
         """The collection's document, where there is one."""
         ...
 
-    def search(
-        self, bounds: tuple[float, float, float, float], start: datetime, end: datetime
-    ) -> Sequence[Item]:
+    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
         """Items around `bounds` (degrees, east above 180 across the antimeridian) from `start` to `end`, UTC.
 
         May return too many, never too few. Hrefs are absolute.
@@ -44,10 +42,14 @@ def open_catalog(stac_url: str, collection: str) -> Catalog:
     """
     if stac_url.startswith(("http://", "https://")):
         return StacApi.open(stac_url, collection)
-    path = Path(stac_url.removeprefix("file://"))
-    if "://" in str(stac_url) and not stac_url.startswith("file://"):
+    if is_remote(stac_url):
         raise InputError(f"stac-url {stac_url} is neither http(s) nor a local path; give one of these")
-    return LocalCatalog.open(path, collection)
+    return LocalCatalog.open(local_path(stac_url), collection)
+
+
+def local_path(stac_url: str) -> Path:
+    """The absolute path that a local catalogue's URL or path means."""
+    return Path(stac_url.removeprefix("file://")).absolute()
 
 
 def find_items(catalog: Catalog, grid: Grid, period: Period) -> list[Item]:

@@ -78,26 +78,16 @@ class CubeConfig(_Model):
         default=False,
         description="Build only the tiles that intersect the geometries of the geometry file.",
     )
-    time_frequency_months: int = Field(
-        default=1, ge=1, le=24, description="Length of one period, in months."
-    )
-    resolution: float = Field(
-        default=DEFAULT_RESOLUTION, gt=0, le=10, description="Pixel size, in degrees."
-    )
-    chunk_size: int = Field(
-        default=1200, ge=16, le=16384, description="Rows and columns of one Zarr chunk, in pixels."
-    )
+    time_frequency_months: int = Field(default=1, ge=1, le=24, description="Length of one period, in months.")
+    resolution: float = Field(default=DEFAULT_RESOLUTION, gt=0, le=10, description="Pixel size, in degrees.")
+    chunk_size: int = Field(default=1200, ge=16, le=16384, description="Rows and columns of one Zarr chunk, in pixels.")
     bands: tuple[str, ...] = Field(
         default=("red", "green", "blue", "nir"),
         min_length=1,
         description="Reflectance bands to composite, by asset key or common name.",
     )
-    varname: str = Field(
-        default="rgb_median", description="Name of the composite's variable in the store."
-    )
-    epsg: Literal[4326] = Field(
-        default=4326, description="EPSG code of the cube's CRS. Only 4326 is supported."
-    )
+    varname: str = Field(default="rgb_median", description="Name of the composite's variable in the store.")
+    epsg: Literal[4326] = Field(default=4326, description="EPSG code of the cube's CRS. Only 4326 is supported.")
     cloud_mask: str = Field(
         default="none",
         description="Cloud mask by name: 'none', 'scl', or one that an installed package adds.",
@@ -107,7 +97,8 @@ class CubeConfig(_Model):
         description="Parameters of the cloud mask, such as closing=3 or allowed_values=[4,5,6] for 'scl'.",
     )
     resampling: Resampling = Field(
-        default="bilinear", description="Resampling of reflectance bands; categorical bands are always nearest."
+        default="bilinear",
+        description="Resampling of reflectance bands; categorical bands are always nearest.",
     )
     stac_url: str = Field(
         default=EARTH_SEARCH,
@@ -209,11 +200,15 @@ class RunConfig(_Model):
         default=None, description="Address of the Dask scheduler, for the dask backend: tcp://host:8786."
     )
     workers: int | None = Field(
-        default=None, ge=1, le=10_000,
+        default=None,
+        ge=1,
+        le=10_000,
         description="Workers of a Coiled cluster. Default: adaptive.",
     )
     threads: int | None = Field(
-        default=None, ge=1, le=1024,
+        default=None,
+        ge=1,
+        le=1024,
         description="Chunks built at once in one process. Default: the number of CPUs.",
     )
     limit: int | None = Field(
@@ -233,20 +228,19 @@ class RunConfig(_Model):
         default="unsigned",
         description="How remote s3:// assets are read: unsigned, signed, or signed with the requester paying.",
     )
-    retries: int = Field(
-        default=3, ge=0, le=20, description="Further attempts of a chunk after a transient error."
-    )
+    retries: int = Field(default=3, ge=0, le=20, description="Further attempts of a chunk after a transient error.")
     retry_delay_seconds: float = Field(
-        default=2.0, ge=0, le=600,
+        default=2.0,
+        ge=0,
+        le=600,
         description="Seconds before the first further attempt, doubled for each one after.",
     )
     batch_size: int | None = Field(
-        default=None, ge=1,
+        default=None,
+        ge=1,
         description="Chunks in one Prefect task run. Default: chosen so that a flow run has at most 1000 task runs.",
     )
-    dry_run: bool = Field(
-        default=False, description="Show what would be built and write nothing to the store."
-    )
+    dry_run: bool = Field(default=False, description="Show what would be built and write nothing to the store.")
     debug: bool = Field(default=False, description="Log in detail, and show tracebacks.")
     max_chunks: int = Field(
         default=10_000, ge=1, description="Refuse a cube of more chunks than this, unless yes is set."
@@ -254,7 +248,8 @@ class RunConfig(_Model):
     yes: bool = Field(default=False, description="Build the cube however many chunks it has.")
     coiled_name: str = Field(default="ardcube", description="Name of the Coiled cluster.")
     coiled_region: str = Field(
-        default="us-west-2", description="Cloud region of the Coiled cluster; scenes of Earth Search are in us-west-2."
+        default="us-west-2",
+        description="Cloud region of the Coiled cluster; scenes of Earth Search are in us-west-2.",
     )
     coiled_worker_cpu: int = Field(default=4, ge=1, description="CPUs of one Coiled worker.")
     coiled_worker_memory: str = Field(default="16 GiB", description="Memory of one Coiled worker.")

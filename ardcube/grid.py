@@ -90,11 +90,11 @@ class Grid:
 
     def longitude(self, columns: NDArray[np.number]) -> NDArray[np.float64]:
         """Longitude of the centres of global `columns`, in degrees."""
-        return self.west + (columns + 0.5) * self.resolution
+        return self.west + (np.asarray(columns, np.float64) + 0.5) * self.resolution
 
     def latitude(self, rows: NDArray[np.number]) -> NDArray[np.float64]:
         """Latitude of the centres of global `rows`, in degrees."""
-        return self.north - (rows + 0.5) * self.resolution
+        return self.north - (np.asarray(rows, np.float64) + 0.5) * self.resolution
 
     def window_bounds(self, window: Window) -> tuple[float, float, float, float]:
         """West, south, east, north edges of a window, in degrees."""

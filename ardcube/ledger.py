@@ -53,7 +53,7 @@ class ChunkRecord:
     """Observations: days, mean clear days per pixel, share of pixels observed."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """By stage."""
-    bytes: Mapping[str, int] = field(default_factory=dict)
+    byte_counts: Mapping[str, int] = field(default_factory=dict)
     """Decoded bytes read, bytes of pixels written."""
 
     @property
@@ -118,7 +118,7 @@ class Ledger:
         try:
             cube = json.loads(content)
             if not isinstance(cube, dict) or not isinstance(cube["identity"], dict):
-                raise ValueError("no identity")  # noqa: TRY301
+                raise ValueError("no identity")
         except (ValueError, KeyError) as error:
             raise StoreError(
                 f"{self.place.uri}/{_CUBE} is damaged ({error}); restore it, or remove the cube by hand"

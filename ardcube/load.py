@@ -61,9 +61,7 @@ class ChunkReader:
 
     def categories(self, days: Sequence[SolarDay], band: str) -> Values:
         """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
-        headers = {
-            read_header(scene.bands[band].href).dtype for day in days for scene in day.scenes
-        }
+        headers = {read_header(scene.bands[band].href).dtype for day in days for scene in day.scenes}
         dtype = np.uint8 if headers <= {"uint8"} else np.uint16
         stack = np.zeros((len(days), *self.window.shape), dtype)
         for observation, day in zip(stack, days, strict=True):
@@ -101,7 +99,7 @@ class ChunkReader:
                 self._add(observation, scene, band, resampling, wanted, shift)
         return stack
 
-    def _add(  # noqa: PLR0913
+    def _add(
         self,
         observation: Values,
         scene: Scene,
@@ -123,9 +121,7 @@ class ChunkReader:
         header = read_header(asset.href)
         level = header.level_for(self.grid.resolution)
         projection = self._projection(header.crs)
-        needed = needed_window(
-            projection, open_pixels, level.transform, (level.height, level.width), resampling
-        )
+        needed = needed_window(projection, open_pixels, level.transform, (level.height, level.width), resampling)
         if needed is None:
             return
         source = read_window(asset.href, level, needed)
@@ -179,4 +175,3 @@ def _contains(
 def days_to_numpy(days: Sequence[SolarDay]) -> NDArray[np.datetime64]:
     """Dates as datetime64[ns] (day,), as xarray wants them."""
     return np.array([day.date for day in days], "datetime64[ns]")
-

@@ -33,9 +33,7 @@ class LocalCatalog:
         if not path.exists():
             raise InputError(f"stac-url {path} does not exist; give a folder, a file, or the URL of a STAC API")
         documents = list(_read(path))
-        items = _unique(
-            (source, document) for source, document in documents if document.get("type") == "Feature"
-        )
+        items = _unique((source, document) for source, document in documents if document.get("type") == "Feature")
         if not items:
             raise InputError(f"stac-url {path} holds no STAC items; give a catalogue with items")
         chosen = tuple(item for item in items if item.get("collection") in (collection, None))
@@ -49,9 +47,7 @@ class LocalCatalog:
         )
         return cls(described[0] if described else None, chosen)
 
-    def search(
-        self, bounds: tuple[float, float, float, float], start: datetime, end: datetime
-    ) -> Sequence[Item]:
+    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
         """Items from `start` to `end`, UTC; where they lie is left to the footprints."""
         return [item for item in self.items if start <= _moment(item) <= end]
 
@@ -76,7 +72,11 @@ def _read(path: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
 
 
 def _documents(file: Path, content: Any) -> Iterable[tuple[Path, dict[str, Any]]]:
-    if not isinstance(content, dict) or content.get("type") not in ("Feature", "FeatureCollection", "Collection"):
+    if not isinstance(content, dict) or content.get("type") not in (
+        "Feature",
+        "FeatureCollection",
+        "Collection",
+    ):
         return
     members = content.get("features", []) if content["type"] == "FeatureCollection" else [content]
     for member in members:
@@ -112,7 +112,7 @@ def _load_json(file: Path) -> Any:
 
 
 def _load_parquet(file: Path) -> Any:
-    import rustac  # noqa: PLC0415  (a compiled reader of 60 MB that only this kind of catalogue needs)
+    import rustac
 
     try:
         return rustac.read_sync(str(file))

@@ -21,7 +21,8 @@ _COLUMNS = ("id", "datetime", "acquisition", "baseline", "revision", "bands")
 def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> str:
     """Write the scenes of a period below ``items/`` and return the file's name, relative to the ledger.
 
-    The name holds a hash of the content: a file never changes, so that chunks in flight keep the scenes that they were planned with.
+    The name holds a hash of the content: a file never changes, so that chunks in flight keep the scenes
+    that they were planned with.
     """
     content = digest([[scene.id, scene.revision, asset_hrefs(scene)] for scene in scenes])
     name = f"items/{period.label}-{content}.parquet"
@@ -72,9 +73,5 @@ def _read(ledger_uri: str, name: str, options: str) -> SceneIndex:
 def _to_frame(scenes: Sequence[Scene]) -> geopandas.GeoDataFrame:
     columns: dict[str, list[object]] = {name: [getattr(scene, name) for scene in scenes] for name in _COLUMNS}
     columns["baseline"] = [list(scene.baseline) for scene in scenes]
-    columns["bands"] = [
-        json.dumps({band: asdict(asset) for band, asset in scene.bands.items()}) for scene in scenes
-    ]
-    return geopandas.GeoDataFrame(
-        columns, geometry=[scene.footprint for scene in scenes], crs="EPSG:4326"
-    )
+    columns["bands"] = [json.dumps({band: asdict(asset) for band, asset in scene.bands.items()}) for scene in scenes]
+    return geopandas.GeoDataFrame(columns, geometry=[scene.footprint for scene in scenes], crs="EPSG:4326")

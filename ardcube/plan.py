@@ -158,9 +158,7 @@ def jobs_of_period(
     ]
 
 
-def batches(
-    jobs: Sequence[ChunkJob], periods: int, batch_size: int | None = None
-) -> Iterator[tuple[ChunkJob, ...]]:
+def batches(jobs: Sequence[ChunkJob], periods: int, batch_size: int | None = None) -> Iterator[tuple[ChunkJob, ...]]:
     """Cut jobs into task runs: one chunk each while there are few, else whole tiles' periods.
 
     Parameters
@@ -201,9 +199,7 @@ def estimate(plan: CubePlan) -> Estimate:
         scenes=sum(len(scenes) for scenes in plan.scenes.values()),
         chunk_scenes=sum(job.scenes for job in plan.jobs),
         pixels=sum(job.pixels for job in plan.jobs),
-        bytes_to_read=int(
-            sum(job.scenes * job.pixels * per_pixel.get(job.key.period, 0.0) for job in plan.jobs)
-        ),
+        bytes_to_read=int(sum(job.scenes * job.pixels * per_pixel.get(job.key.period, 0.0) for job in plan.jobs)),
         bytes_per_chunk=chunk_memory(most_scenes, largest, len(spec.bands)),
     )
 
@@ -211,8 +207,8 @@ def estimate(plan: CubePlan) -> Estimate:
 def chunk_memory(days: int, pixels: int, bands: int) -> int:
     """Memory of one chunk while it is built, in bytes: one band of all days at a time.
 
-    The stack of one band (uint16), what was observed and what is clear (two bool) and the mask's band (uint8) per day; the output;
-    projected coordinates and steps (four float64) of one CRS, and one source window of the finest level.
+    The stack of one band (uint16), what was observed and what is clear (two bool) and the mask's band (uint8)
+    per day; the output; projected coordinates and steps (four float64) of one CRS, and one source window.
     """
     return pixels * (days * (2 + 1 + 1 + 1) + 2 * (bands + 1) + 4 * 8 + 16)
 

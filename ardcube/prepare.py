@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from typing import Any
 
 from ardcube import store
 from ardcube.aoi import Area, load_area
-from ardcube.catalog import Catalog, find_scenes, open_catalog
+from ardcube.catalog import Catalog, find_scenes, local_path, open_catalog
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
@@ -20,7 +21,7 @@ from ardcube.manifest import write_manifest
 from ardcube.periods import Period, calendar_periods
 from ardcube.plan import CubePlan, CubeSpec, jobs_of_period, tiles_meeting
 from ardcube.scene_index import SceneIndex
-from ardcube.scenes import Scene, check_bands, collection_offset, digest
+from ardcube.scenes import Scene, check_bands, collection_offset, digest, is_remote
 from ardcube.storage import Place
 
 _LEDGER_VERSION = 1
@@ -52,7 +53,7 @@ class Request:
     def identity(self) -> dict[str, Any]:
         """All that makes this cube another than others: two cubes with equal identity hold equal pixels."""
         cube = self.cube
-        return {
+        identity = {
             "grid": asdict(self.grid),
             "epsg": cube.epsg,
             "start": f"{self.periods[0].start:%Y-%m}",
@@ -63,10 +64,12 @@ class Request:
             "cloud_mask": cube.cloud_mask,
             "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
             "resampling": cube.resampling,
-            "stac_url": cube.stac_url,
+            "stac_url": cube.stac_url if is_remote(cube.stac_url) else str(local_path(cube.stac_url)),
             "collection": cube.collection,
             "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
         }
+        as_stored: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_stored
 
 
 def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, build: bool = True) -> Request:
@@ -111,25 +114,40 @@ def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, buil
     return Request(cube, run, mask, area, grid, periods, catalog, place, ledger, stored)
 
 
-def make_plan(request: Request, *, build: bool = True, on_period: OnPeriod | None = None) -> CubePlan:
-    """Search once per period, write the manifest, and join scenes with tiles.
+Found = Mapping[str, Sequence[Scene]]
+"""Scenes by the label of their period."""
+
+
+def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
+    """Search the catalogue, once per period; write nothing.
+
+    Raises
+    ------
+    InputError
+        If items lack a band.
+    CatalogError
+        If the STAC API fails.
+    """
+    found: dict[str, Sequence[Scene]] = {}
+    for period in request.periods:
+        found[period.label] = find_scenes(request.catalog, request.cube, request.mask.bands, request.grid, period)
+        if on_period is not None:
+            on_period(period, len(found[period.label]))
+    return found
+
+
+def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePlan:
+    """Join scenes with tiles, and write the manifests that the workers read.
 
     Parameters
     ----------
     request : Request
         That was checked.
+    scenes : mapping
+        What `search_scenes` found.
     build : bool
-        Whether manifests are written beside the store.
-    on_period : callable, optional
-        Told of progress.
+        Whether manifests are written beside the store; without, the plan can only be looked at.
     """
-    scenes: dict[str, list[Scene]] = {}
-    for period in request.periods:
-        scenes[period.label] = find_scenes(
-            request.catalog, request.cube, request.mask.bands, request.grid, period
-        )
-        if on_period is not None:
-            on_period(period, len(scenes[period.label]))
     tiles = tiles_meeting(request.grid, request.cube.chunk_size, request.area.mask)
     if not tiles:
         raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
@@ -186,14 +204,12 @@ def remove_cube(request: Request) -> None:
         return
     store.remove(request.place, str(stored["identity"]["varname"]))
     own = request.ledger.place.list()
-    request.ledger.place.remove(
-        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet")
-    )
+    request.ledger.place.remove(name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet"))
     request.ledger.place.remove(["cube.json"])  # last: until then the place is still known as ours
     request.ledger.place.remove_empty_folders()
 
 
-def _cube_offset(request: Request, scenes: dict[str, list[Scene]]) -> float:
+def _cube_offset(request: Request, scenes: Found) -> float:
     """Offset of the cube's reflectance: as stored, as the collection says, or that of the first scene."""
     if request.stored is not None:
         return float(request.stored["offset"])
@@ -216,7 +232,8 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
         raise InputError(str(error)) from error
     except Exception as error:  # a filesystem may raise whatever its library does
         raise InputError(
-            f"fsspec-uri {place.uri} cannot be reached: {' '.join(str(error).split())}; check the address and the credentials"
+            f"fsspec-uri {place.uri} cannot be reached: {' '.join(str(error).split())}; check the address and "
+            "the credentials"
         ) from error
     if not ours and something and (not place.is_local or not _is_empty_folder(place)):
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ardcube.composite import median_of_valid
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
+from ardcube.load import ChunkReader, SolarDay, Values, days_to_numpy, solar_days
 from ardcube.manifest import read_manifest
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.reader import reading
@@ -48,6 +48,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Add what the block takes to a stage."""
         start = time.perf_counter()
         try:
             yield
@@ -58,8 +59,8 @@ class Stopwatch:
 def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
     """Build one chunk, unless the ledger says that it is done, and record what became of it.
 
-    Steps: the chunk's scenes from the manifest; the mask's bands on the chunk and its halo; which
-    observations are clear; band by band the clear observations and their median; the pixels into the store; then the record.
+    Steps: the chunk's scenes from the manifest; the mask's bands on the chunk and its halo; which observations
+    are clear; band by band the clear observations and their median; the pixels into the store; then the record.
 
     Returns
     -------
@@ -84,9 +85,7 @@ def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
         record = _build(spec, job)
     except Exception as error:
         known = _classify(error)
-        attempt = replace(
-            attempt, seconds=time.perf_counter() - start, error=f"{type(known).__name__}: {known}"
-        )
+        attempt = replace(attempt, seconds=time.perf_counter() - start, error=f"{type(known).__name__}: {known}")
         logger.warning("%s: attempt %d failed: %s", job.key, len(attempts) + 1, attempt.error)
         ledger.write(ChunkRecord(job.key, "failed", job.inputs, (*attempts, attempt)))
         raise known from error
@@ -117,13 +116,11 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
             "observed_share": observed / job.pixels,
         },
         seconds={name: round(value, 4) for name, value in watch.seconds.items()},
-        bytes={"read": chunk.bytes_read, "written": chunk.values.nbytes + chunk.count.nbytes},
+        byte_counts={"read": chunk.bytes_read, "written": chunk.values.nbytes + chunk.count.nbytes},
     )
 
 
-def composite_chunk(
-    spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch | None = None
-) -> Chunk:
+def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch | None = None) -> Chunk:
     """Compute the pixels of one chunk from the scenes that meet it; writes nothing.
 
     Parameters
@@ -145,7 +142,7 @@ def composite_chunk(
             extra = {band: reader.categories(days, band) for band in spec.mask.bands}
         with watch.stage("mask"):
             clear = _clear(spec, reader, days, extra)
-            seen = clear.any(axis=(1, 2))
+            seen = [bool(day.any()) for day in clear]
             days = [day for day, any_clear in zip(days, seen, strict=True) if any_clear]
             clear = clear[seen]
         reader = reader.crop(spec.mask.halo)
@@ -161,9 +158,7 @@ def composite_chunk(
     return Chunk(values, count, len(seen), reader.bytes_read)
 
 
-def _clear(
-    spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], extra: dict[str, NDArray[np.generic]]
-) -> NDArray[np.bool_]:
+def _clear(spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], extra: Mapping[str, Values]) -> NDArray[np.bool_]:
     """Ask the mask, check its answer, cut off the halo: bool (day, y, x)."""
     height, width = reader.window.shape
     grid, window = spec.grid, reader.window

@@ -77,9 +77,7 @@ def project(grid: Grid, window: Window, crs: str) -> Projection:
     return Projection(result[0], result[1], steps[0], steps[1])
 
 
-def _cubic(
-    start: int, stop: int, step: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+def _cubic(start: int, stop: int, step: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """For each global index: the first of its four nodes, their weights (n, 4) and the weights' slopes per pixel."""
     index = np.arange(start, stop)
     cell = index // step
@@ -192,8 +190,8 @@ def resample_into(
     transform : Affine
         Of the source level, north up.
     resampling : str
-        `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or `cubic`, Keys' kernel
-        (1981, a = -0.5) stretched likewise. Weights are renormalised over valid source pixels.
+        `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or
+        `cubic`, Keys' kernel (1981, a = -0.5) stretched likewise. Weights are renormalised over valid pixels.
     nodata : int
         A digital number that is no data, besides 0.
     shift : int
@@ -218,7 +216,7 @@ def _weight(distance, kernel):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _fill(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0913, PLR0915
+def _fill(  # type: ignore[no-untyped-def]  # noqa: C901
     out, wanted, xs, ys, steps_x, steps_y, values, row, column, c, a, f, e, kernel, nodata, shift
 ):
     height, width = values.shape
@@ -233,7 +231,7 @@ def _fill(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0913, PLR0915
             if near_u < 0 or near_v < 0 or near_u >= width or near_v >= height:
                 continue
             nearest = values[near_v, near_u]
-            if nearest == 0 or nearest == nodata:
+            if nearest == 0 or nearest == nodata:  # noqa: PLR1714  (a tuple would cost time here)
                 continue
             if kernel == 0:
                 result = float(nearest)
@@ -252,7 +250,7 @@ def _fill(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0913, PLR0915
                     weight_v = _weight(abs(k + row + 0.5 - v) / width_v, kernel)
                     for m in range(u0, u1 + 1):
                         value = values[k, m]
-                        if value == 0 or value == nodata:
+                        if value == 0 or value == nodata:  # noqa: PLR1714
                             continue
                         weight = weight_v * _weight(abs(m + column + 0.5 - u) / width_u, kernel)
                         total += weight * value
@@ -263,7 +261,7 @@ def _fill(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0913, PLR0915
             out[i, j] = int(result)
 
 
-def _fill_plain(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _fill_plain(  # type: ignore[no-untyped-def]
     out, wanted, xs, ys, steps_x, steps_y, values, row, column, c, a, f, e, kernel, nodata, shift
 ) -> None:
     """What `_fill` does, in NumPy alone: a loop over the kernel's taps in place of one over pixels."""
@@ -284,7 +282,7 @@ def _fill_plain(  # type: ignore[no-untyped-def]  # noqa: PLR0913
         v0 = np.ceil(v - 0.5 - width_v * kernel).astype(int) - row
         v1 = np.floor(v - 0.5 + width_v * kernel).astype(int) - row
         total, weights = np.zeros(len(u)), np.zeros(len(u))
-        weight_of = np.vectorize(_weight.py_func if jit.compiled else _weight, otypes=[float])
+        weight_of = np.vectorize(getattr(_weight, "py_func", _weight), otypes=[float])
         for dk in range(int((v1 - v0).max()) + 1):
             k = v0 + dk
             weight_v = weight_of(np.abs(k + row + 0.5 - v) / width_v, kernel)

@@ -44,10 +44,10 @@ from ardcube.sample_weather import Weather, classify, seen, sky
 VERSION = 1
 """Raised whenever the pixels or the items of a seed change."""
 _MARKER = "ardcube:sample"
-_NOISE = (0.0010, 0.012)
+_NOISE = (0.0006, 0.002)
 """Sensor noise: standard deviation in reflectance, and as a share of the signal."""
-_STEP = 4
-"""Digital numbers are multiples of this, which makes the files a third smaller and stays below the noise."""
+_STEP = 20
+"""Digital numbers are multiples of this: files a third smaller, and no eye sees a reflectance of 0.002."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def write_archive(folder: Path, *, seed: int = 2023) -> SampleArchive:
     InputError
         If the folder holds anything else than this archive; nothing is touched then.
     """
+    folder = folder.resolve()
     if folder.exists():
         if not folder.is_dir():
             raise InputError(f"{folder} is a file; name a folder for the sample archive")
@@ -120,23 +121,22 @@ def _standing(folder: Path, seed: int) -> SampleArchive:
     advice = "name another folder for the sample archive, or remove this one"
     try:
         marker = json.loads((folder / "collection.json").read_text())[_MARKER]
+        version, made_of, files = marker["version"], marker["seed"], marker["files"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder} is not empty and holds no sample archive of ardcube; {advice}") from None
-    if marker["version"] != VERSION or marker["seed"] != seed:
+    if (version, made_of) != (VERSION, seed):
         raise InputError(
-            f"{folder} holds a sample archive of version {marker['version']}, seed {marker['seed']}, not of version "
-            f"{VERSION}, seed {seed}; {advice}"
+            f"{folder} holds a sample archive of version {version}, seed {made_of}, not of version {VERSION}, "
+            f"seed {seed}; {advice}"
         )
-    if _files(folder) != marker["files"]:
+    if _files(folder) != files:
         raise InputError(f"{folder} holds a sample archive that was changed since it was written; {advice}")
     return _archive(folder)
 
 
 def _files(folder: Path) -> dict[str, int]:
     """Bytes of every item's files, by path within the archive."""
-    return {
-        path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.glob("*_L2A/*.*"))
-    }
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.glob("*_L2A/*.*"))}
 
 
 def _archive(folder: Path) -> SampleArchive:
@@ -152,9 +152,10 @@ def _archive(folder: Path) -> SampleArchive:
 def _write(folder: Path, seed: int) -> None:
     everything = scenes()
     granules = tuple(dict.fromkeys(scene.granule for scene in everything))
-    # Threads: NumPy and GDAL let go of the interpreter for most of the work. A few only, each takes 200 MB.
+    # Threads: NumPy and GDAL let go of the interpreter for most of the work. A few only, for memory.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        ground = dict(zip(granules, pool.map(lambda granule: _survey(granule, seed), granules), strict=True))
+        surveys = pool.map(lambda granule: _survey(granule, seed), granules)
+        ground = dict(zip(granules, surveys, strict=True))
         items = list(pool.map(lambda scene: _write_scene(folder, scene, ground[scene.granule], seed), everything))
     marker = {"version": VERSION, "seed": seed, "files": _files(folder)}
     _write_json(folder / "collection.json", collection(items, marker=marker))
@@ -172,9 +173,8 @@ def _write_scene(folder: Path, scene: Scene, ground: _Ground, seed: int) -> dict
     numbers, classes = _pixels(scene, ground, seed)
     home = folder / scene.id
     home.mkdir()
-    layers: Mapping[str, NDArray[Any]] = {**dict(zip("red green blue nir".split(), numbers, strict=True)), "scl": classes}
-    for band in BANDS:
-        _write_cog(home / f"{band.name}.tif", layers[band.key], scene.granule, band)
+    for band, layer in zip(BANDS, (*numbers, classes), strict=True):
+        _write_cog(home / f"{band.name}.tif", layer, scene.granule, band)
     counts = np.bincount(classes.ravel(), minlength=12) / classes.size
     document = item(
         scene,
@@ -196,7 +196,8 @@ def _pixels(scene: Scene, ground: _Ground, seed: int) -> tuple[NDArray[np.uint16
         value = value * np.float32(1.05) + np.float32(0.02)
     # Noise is the granule's own: two granules of one pass are alike, never equal.
     noise = np.random.default_rng([seed, zlib.crc32(scene.id.encode())])
-    value += noise.standard_normal(value.shape, np.float32) * (np.float32(_NOISE[0]) + np.float32(_NOISE[1]) * value)
+    spread = np.float32(_NOISE[0]) + np.float32(_NOISE[1]) * value
+    value += noise.standard_normal(value.shape, np.float32) * spread
     numbers = np.rint((value - np.float32(scene.true_offset)) * np.float32(10_000 / _STEP)) * _STEP
     start, slant = scene.edge
     east = ground.lon > start + slant * ground.lat

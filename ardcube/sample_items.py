@@ -1,4 +1,4 @@
-"""STAC documents of the sample archive: a collection and its items, in the form of Earth Search's Collection 1."""
+"""STAC documents of the sample archive: a collection and its items, in the form of Earth Search's."""
 
 from __future__ import annotations
 
@@ -105,9 +105,7 @@ def item(scene: Scene, *, sizes: Mapping[str, int], classes: Mapping[int, float]
         "s2:thin_cirrus_percentage": percent(10),
         "s2:product_type": "S2MSI2A",
         "s2:processing_baseline": scene.baseline,
-        "s2:product_uri": (
-            f"{satellite}_MSIL2A_{take}_N{compact}_R{scene.orbit:03d}_T{grid.tile}_{processed}.SAFE"
-        ),
+        "s2:product_uri": (f"{satellite}_MSIL2A_{take}_N{compact}_R{scene.orbit:03d}_T{grid.tile}_{processed}.SAFE"),
         "s2:generation_time": _time(scene.generated),
         "s2:datatake_id": f"G{satellite}_{take}_{scene.absolute_orbit:06d}_N{scene.baseline}",
         "s2:datatake_type": "INS-NOBS",
@@ -163,8 +161,8 @@ def collection(items: Sequence[Mapping[str, Any]], *, marker: Mapping[str, Any])
         "id": COLLECTION,
         "title": "Synthetic Sentinel-2 Level-2A",
         "description": (
-            "A small archive in the form of Sentinel-2 Collection 1 Level-2A, for trying ardcube offline. Land, weather "
-            "and pixels are invented; nothing here was measured."
+            "A small archive in the form of Sentinel-2 Collection 1 Level-2A, for trying ardcube offline. "
+            "Land, weather and pixels are invented; nothing here was measured."
         ),
         "license": "CC0-1.0",
         "extent": {
@@ -198,10 +196,14 @@ def _asset(band: Band, offset: float) -> dict[str, Any]:
     out: dict[str, Any] = {"type": _COG, "title": band.title, "gsd": band.pixel, "roles": ["data"]}
     if band.wavelength is not None:
         raster |= {"scale": 0.0001, "offset": offset}
-        centre, width = band.wavelength
         out["roles"] = ["data", "reflectance"]
         out["eo:bands"] = [
-            {"name": band.name, "common_name": band.key, "center_wavelength": centre, "full_width_half_max": width}
+            {
+                "name": band.name,
+                "common_name": band.key,
+                "center_wavelength": band.wavelength[0],
+                "full_width_half_max": band.wavelength[1],
+            }
         ]
     return out | {"raster:bands": [raster]}
 

@@ -103,14 +103,14 @@ def survey(lon: NDArray[np.float64], lat: NDArray[np.float64], *, seed: int) -> 
     valley = smooth_step(np.abs(river), 0.6, 3.4)
     height, light = _relief(x, y, valley, seed)
     patch = fractal(x / 1.1, y / 1.1, 4, (seed, 5))
-    fine = fractal(x / 0.06, y / 0.06, 2, (seed, 6))
+    fine = fractal(x / 0.09, y / 0.09, 2, (seed, 6))
 
     cover, shift, soil = _fields(x, y, seed)
     wooded = height + 0.55 * patch > 0.86
     conifer = height + 0.35 * fine + 0.3 * patch > 0.98
     rand = (np.abs(river) < 0.22) & (patch + 0.5 * fine > 0.62) | (patch > 0.71)
     cover = np.where(wooded | rand, np.where(conifer, _CODE["conifer"], _CODE["broadleaf"]), cover)
-    soil = np.where(wooded | rand, 0.72 + 0.56 * fine, soil)
+    soil = np.where(wooded | rand, 0.78 + 0.44 * fine, soil)
     high = ~wooded & (height > 0.62)
     cover = np.where(high, _CODE["meadow"], cover)
     shift = np.where(high, 12.0 + 20 * height, shift)
@@ -122,7 +122,7 @@ def survey(lon: NDArray[np.float64], lat: NDArray[np.float64], *, seed: int) -> 
     lake = np.hypot((x - 4.6) / 0.62, (y - 2.35 - 0.25 * (x - 4.6)) / 0.30) + 0.5 * patch < 1.2
     water = (np.abs(river) < width) | lake
     cover = np.where(water, _CODE["water"], cover).astype(np.uint8)
-    gain = np.where(water, 0.95 + 0.1 * patch, soil * (0.93 + 0.14 * fine) * light)
+    gain = np.where(water, 0.95 + 0.1 * patch, soil * (0.97 + 0.06 * fine) * light)
     return Land(cover, np.where(water, 0, shift).astype(np.float32), gain.astype(np.float32))
 
 
@@ -149,7 +149,8 @@ def _river(x: Floats, y: Floats) -> Floats:
     """Signed distance to the river's middle line, in km."""
     middle = -1.1 + 0.95 * np.sin(x / 2.4 + 0.6) + 0.33 * np.sin(x / 0.8) + 0.10 * np.sin(x / 0.31 + 1)
     slope = 0.396 * np.cos(x / 2.4 + 0.6) + 0.4125 * np.cos(x / 0.8) + 0.32 * np.cos(x / 0.31 + 1)
-    return (y - middle) / np.sqrt(1 + slope * slope)
+    out: Floats = (y - middle) / np.sqrt(1 + slope * slope)
+    return out
 
 
 def _relief(x: Floats, y: Floats, valley: Floats, seed: int) -> tuple[Floats, Floats]:

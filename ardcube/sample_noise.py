@@ -12,8 +12,9 @@ _TABLE = 256
 
 def smooth_step(value: Floats, low: float, high: float) -> Floats:
     """Rise smoothly from 0 at `low` to 1 at `high`."""
-    t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    t: Floats = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
+    out: Floats = t * t * (3 - 2 * t)
+    return out
 
 
 def look_up(table: Floats, column: Floats, row: Floats) -> Floats:
@@ -26,7 +27,8 @@ def look_up(table: Floats, column: Floats, row: Floats) -> Floats:
     flat = table.ravel()
     upper = flat[j0 * columns + i0] * (1 - u) + flat[j0 * columns + i1] * u
     lower = flat[j1 * columns + i0] * (1 - u) + flat[j1 * columns + i1] * u
-    return upper * (1 - v) + lower * v
+    out: Floats = upper * (1 - v) + lower * v
+    return out
 
 
 def fractal(x: Floats, y: Floats, octaves: int, seed: Seed) -> Floats:
@@ -45,6 +47,5 @@ def fractal(x: Floats, y: Floats, octaves: int, seed: Seed) -> Floats:
 def per_cell(i: NDArray[np.int32], j: NDArray[np.int32], seed: Seed) -> Floats:
     """Draw one number in 0 to 1 for each cell (i, j) of an unbounded lattice."""
     table = np.random.default_rng(seed).random(_TABLE * _TABLE, dtype=np.float32)
-    return table[(j * 8191 + i * 131) % table.size]
-
-
+    drawn: Floats = table[(j * 8191 + i * 131) % table.size]
+    return drawn

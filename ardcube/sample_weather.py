@@ -54,7 +54,7 @@ def sky(lon: NDArray[np.float64], lat: NDArray[np.float64], weather: Weather) ->
     gx, gy = (g.astype(np.float32) for g in np.meshgrid(axis_x, axis_y))
     mass = fractal(gx / 4.2, gy / 3.2, 6, weather.seed)
     tops = fractal(gx / 0.9, gy / 0.9, 4, (*weather.seed, 1))
-    inside = (np.abs(gx) < 8.4) & (np.abs(gy) < 6.2)
+    inside = (np.abs(gx) < 6.4) & (np.abs(gy) < 4.8)
     if weather.cover >= 1:
         opacity = np.float32(0.9) + 0.1 * smooth_step(mass, 0.2, 0.6)
     else:
@@ -73,7 +73,7 @@ def sky(lon: NDArray[np.float64], lat: NDArray[np.float64], weather: Weather) ->
 
 def seen(ground: Floats, above: Sky, weather: Weather) -> Floats:
     """Give what the sensor reports of the ground below a sky: float32 (band, y, x) reflectance."""
-    lit = ground * (1 - above.shadow * (1 - above.opacity))
+    lit: Floats = ground * (1 - above.shadow * (1 - above.opacity))
     lit = lit * np.float32(1 - weather.haze) + _HAZE[:, None, None] * np.float32(weather.haze)
     return lit * (1 - above.opacity) + _CLOUD[:, None, None] * above.brightness * above.opacity
 
@@ -82,7 +82,7 @@ def classify(land: Land, ground: Floats, above: Sky) -> NDArray[np.uint8]:
     """Scene classification (SCL) as the L2A processor codes it: uint8 (y, x), classes 2 to 10."""
     red, nir = ground[0], ground[3]
     out = np.where((nir - red) > 0.42 * (nir + red), 4, 5).astype(np.uint8)
-    out[(land.cover == COVERS.index("conifer")) & (land.gain < 0.58)] = 2
+    out[(land.cover == COVERS.index("conifer")) & (land.gain < 0.52)] = 2
     out[land.cover == COVERS.index("water")] = 6
     out[above.shadow > 0.22] = 3
     out[above.opacity > 0.04] = 7
@@ -90,5 +90,3 @@ def classify(land: Land, ground: Floats, above: Sky) -> NDArray[np.uint8]:
     out[above.opacity > 0.30] = 8
     out[above.opacity > 0.70] = 9
     return out
-
-

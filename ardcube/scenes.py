@@ -12,7 +12,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
+from shapely import affinity
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -80,9 +83,7 @@ def grown(footprint: BaseGeometry) -> BaseGeometry:
     return footprint.buffer(FOOTPRINT_MARGIN / math.cos(latitude))
 
 
-def parse_scene(
-    item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float
-) -> Scene:
+def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float) -> Scene:
     """Read what the cube needs of an item whose hrefs are absolute.
 
     Parameters
@@ -148,10 +149,15 @@ def around(geometry: BaseGeometry, central_longitude: float) -> BaseGeometry:
     for part in shapely.get_parts(geometry):
         west, _, east, _ = part.bounds
         if east - west > 180:  # crosses the antimeridian without being cut there
-            part = shapely.transform(part, lambda xy: xy + [[360.0, 0.0]] * (xy[:, :1] < 0))  # noqa: PLW2901
+            part = shapely.transform(part, _eastward)  # noqa: PLW2901
         turns = round((central_longitude - part.centroid.x) / 360)
-        moved.append(shapely.transform(part, lambda xy, turns=turns: xy + [360.0 * turns, 0.0]))
+        moved.append(affinity.translate(part, 360.0 * turns) if turns else part)
     return moved[0] if len(moved) == 1 else shapely.union_all(moved)
+
+
+def _eastward(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Western longitudes counted on from 180."""
+    return xy + np.where(xy[:, :1] < 0, (360.0, 0.0), 0.0)
 
 
 def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:

@@ -31,7 +31,7 @@ _RETRY = Retry(
     total=5,
     backoff_factor=0.5,
     backoff_jitter=0.5,
-    # 500 is missing on purpose: it is Earth Search's answer to a page that is too large, which only a smaller page mends.
+    # 500 is missing on purpose: it is Earth Search's answer to a page that is too large; a smaller one mends it.
     status_forcelist=(429, 502, 503, 504),
     allowed_methods=None,
     respect_retry_after_header=True,
@@ -73,14 +73,10 @@ class StacApi:
         except APIError as error:
             if getattr(error, "status_code", None) != requests.codes.not_found:
                 raise InputError(f"stac-url {url} does not give its collections: {_reason(error)}") from error
-            raise InputError(
-                f"collection {collection} is not at {url}; it has {_collection_ids(io, url)}"
-            ) from error
+            raise InputError(f"collection {collection} is not at {url}; it has {_collection_ids(io, url)}") from error
         return cls(url, found, client)
 
-    def search(
-        self, bounds: tuple[float, float, float, float], start: datetime, end: datetime
-    ) -> Sequence[Item]:
+    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
         """Search once, page by page; the page size is halved, and the search begun anew, on a server error.
 
         Raises
@@ -95,7 +91,7 @@ class StacApi:
                 return self._pages(bounds, start, end, limit)
             except (APIError, requests.RequestException, ValueError) as error:
                 status = getattr(error, "status_code", None)
-                refused = status is not None and 400 <= status < 500  # noqa: PLR2004
+                refused = status is not None and 400 <= status < 500
                 if refused or limit <= _SMALLEST_PAGE:
                     raise CatalogError(f"search at {self.url} failed: {_reason(error)}") from error
                 limit = max(_SMALLEST_PAGE, limit // 2)
@@ -124,9 +120,9 @@ class StacApi:
 
 def _where(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
     west, south, east, north = bounds
-    if east - west >= 360:  # noqa: PLR2004
+    if east - west >= 360:
         return {"bbox": (-180.0, south, 180.0, north)}
-    if east <= 180:  # noqa: PLR2004
+    if east <= 180:
         return {"bbox": bounds}
     parts = [(west, 180.0), (-180.0, east - 360)]
     rings = [[[[w, south], [e, south], [e, north], [w, north], [w, south]]] for w, e in parts]

@@ -89,7 +89,7 @@ class Place:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_bytes(content)
-            os.replace(part, path)
+            part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -118,5 +118,5 @@ class Place:
         if not self.is_local:
             return
         for folder, _, _ in os.walk(self.path, topdown=False):
-            if not os.listdir(folder):
-                os.rmdir(folder)
+            if not any(Path(folder).iterdir()):
+                Path(folder).rmdir()

@@ -99,7 +99,12 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
     chunks = (1, min(chunk_size, grid.height), min(chunk_size, grid.width))
     _write_plane_coordinates(group, grid, spec.bands)
     _write_times(group, periods)
-    common: dict[str, Any] = {"dtype": "uint16", "fill_value": FILL, "compressors": _compressor(), "overwrite": True}
+    common: dict[str, Any] = {
+        "dtype": "uint16",
+        "fill_value": FILL,
+        "compressors": _compressor(),
+        "overwrite": True,
+    }
     group.create_array(
         spec.varname,
         shape=(*shape, len(spec.bands)),
@@ -115,6 +120,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
             "valid_min": 1,
             "valid_max": 65535,
             "grid_mapping": "spatial_ref",
+            "coordinates": "spatial_ref",  # so that xarray makes it a coordinate without being asked
             "cell_methods": "time: median",
         },
         **common,
@@ -128,6 +134,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
             "long_name": "number of clear days behind the composite",
             "units": "1",
             "grid_mapping": "spatial_ref",
+            "coordinates": "spatial_ref",  # so that xarray makes it a coordinate without being asked
             "cell_methods": "time: sum",
         },
         **common,
@@ -264,4 +271,5 @@ def _write(
 
 def open_cube(uri: str, options: Options | None = None) -> xr.Dataset:
     """Open a cube with xarray, lazily, as any reader would."""
-    return xr.open_zarr(uri, storage_options=dict(options) if options else None)
+    cube: xr.Dataset = xr.open_zarr(uri, storage_options=dict(options) if options else None)
+    return cube

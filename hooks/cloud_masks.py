@@ -65,11 +65,11 @@ class SCLCloudMaskHook:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "allowed_values", tuple(self.allowed_values))
-        if not all(isinstance(radius, int) and 0 <= radius <= 100 for radius in (self.closing, self.opening)):  # noqa: PLR2004
+        if not all(type(radius) is int and 0 <= radius <= 100 for radius in (self.closing, self.opening)):
             raise InputError(
                 f"cloud mask scl: closing {self.closing!r} and opening {self.opening!r} must be pixels, 0 to 100"
             )
-        if not all(isinstance(value, int) and 1 <= value <= 11 for value in self.allowed_values):  # noqa: PLR2004
+        if not all(type(value) is int and 1 <= value <= 11 for value in self.allowed_values):
             raise InputError(f"cloud mask scl: allowed_values {self.allowed_values} must be classes, 1 to 11")
 
     @property
@@ -118,7 +118,9 @@ def cloud_mask(name: str, options: Mapping[str, Any] | None = None) -> CloudMask
         hook = factory(**(options or {}))
     except TypeError as error:
         known = ", ".join(field.name for field in fields(factory)) if hasattr(factory, "__dataclass_fields__") else ""
-        raise InputError(f"cloud mask {name} cannot take {dict(options or {})}: its options are {known or 'none'}") from error
+        raise InputError(
+            f"cloud mask {name} cannot take {dict(options or {})}: its options are {known or 'none'}"
+        ) from error
     if not isinstance(hook, CloudMaskHook):
         raise InputError(f"cloud mask {name} is not a CloudMaskHook: it needs name, bands, halo and clear")
     return hook
@@ -126,6 +128,6 @@ def cloud_mask(name: str, options: Mapping[str, Any] | None = None) -> CloudMask
 
 @lru_cache(maxsize=1)
 def _registered() -> dict[str, type | EntryPoint]:
-    built_in = {hook.name: hook for hook in (DefaultCloudMaskHook, SCLCloudMaskHook)}
+    built_in: dict[str, type | EntryPoint] = {hook.name: hook for hook in (DefaultCloudMaskHook, SCLCloudMaskHook)}
     # Built-in names cannot be taken over by a package.
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)} | built_in

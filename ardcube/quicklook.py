@@ -1,0 +1,110 @@
+"""Quicklooks: one PNG per period of a cube, for a first look at what was built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+from rasterio.transform import Affine
+from zarr.errors import GroupNotFoundError
+
+from ardcube.errors import StoreError
+
+_TRUE_COLOUR = ("red", "green", "blue")
+_GAMMA = 1.4
+"""Mild: lifts forests and water out of black, and leaves bright soil alone."""
+_PERCENTILES = (2, 98)
+_ANY_GRID = Affine.scale(2)
+"""Any but the identity, of which rasterio warns; a picture has no place on Earth."""
+
+
+def write_quicklooks(
+    uri: str, folder: Path, *, storage_options: dict[str, Any] | None = None, max_side: int = 1024
+) -> list[Path]:
+    """Write one PNG per period of a cube: true colour where it has those bands, else grey.
+
+    All periods share one stretch over all bands, so that colours stay true and months compare. Pixels with no
+    data are transparent. Only the pixels that are shown are kept in memory.
+
+    Parameters
+    ----------
+    uri
+        Store of the cube.
+    folder
+        Where `<varname>_<YYYY-MM>.png` are written; made if it is not there.
+    storage_options
+        Options of the store's filesystem.
+    max_side
+        Longest side of a picture, in pixels; a larger cube is thinned out.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened, or holds no variable with a `band` dimension.
+    """
+    try:
+        cube = xr.open_zarr(uri, storage_options=storage_options, mask_and_scale=False, chunks=None)
+    except (FileNotFoundError, GroupNotFoundError) as error:
+        raise StoreError(f"{uri} holds no cube ({error}); give the URI of a store that was built") from error
+    with cube:
+        name = next((str(name) for name, data in cube.data_vars.items() if "band" in data.dims), None)
+        if name is None:
+            raise StoreError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
+        data = _thinned(cube[name], max_side)
+        pictures = [data.isel(time=index).to_numpy() for index in range(data.sizes["time"])]
+        months = data["time"].dt.strftime("%Y-%m").to_numpy()
+        fill = data.attrs.get("_FillValue", 0)
+        low, high = _stretch(pictures, fill)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for month, numbers in zip(months, pictures, strict=True):
+        path = folder / f"{name}_{month}.png"
+        path.write_bytes(_png(_rgba(numbers, low, high, fill)))
+        paths.append(path)
+    return paths
+
+
+def _thinned(data: xr.DataArray, max_side: int) -> xr.DataArray:
+    """Pick every n-th pixel of the bands that are shown, not yet read: (time, latitude, longitude, band)."""
+    bands = [str(band) for band in data["band"].to_numpy()]
+    shown = _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(bands) else bands[:1]
+    stride = max(1, -(-max(data.sizes["latitude"], data.sizes["longitude"]) // max_side))
+    thin = slice(None, None, stride)
+    picked = data.isel(latitude=thin, longitude=thin, band=[bands.index(band) for band in shown])
+    return picked.transpose("time", "latitude", "longitude", "band")
+
+
+def _stretch(pictures: list[NDArray[np.uint16]], fill: int) -> tuple[float, float]:
+    """Digital numbers that become black and white, over every period and band."""
+    # A linear encoding has the percentiles of its reflectance: no need to decode.
+    valid = [numbers[numbers != fill] for numbers in pictures]
+    seen = np.concatenate([*valid, np.empty(0, np.uint16)])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(seen, _PERCENTILES)
+    return float(low), float(max(high, low + 1))
+
+
+def _rgba(numbers: NDArray[np.uint16], low: float, high: float, fill: int) -> NDArray[np.uint8]:
+    """Stretch (y, x, 1 or 3) digital numbers into uint8 (4, y, x); transparent where a band has no data."""
+    share = np.clip((numbers.astype(np.float32) - low) / (high - low), 0, 1) ** (1 / _GAMMA)
+    colour = np.broadcast_to(np.rint(share * 255), (*numbers.shape[:2], 3))
+    alpha = np.where((numbers != fill).all(axis=-1, keepdims=True), 255, 0)
+    # Colour under transparent pixels is black, so that viewers without alpha show no noise there.
+    rgba = np.concatenate([np.where(alpha > 0, colour, 0), alpha], axis=-1)
+    return rgba.astype(np.uint8).transpose(2, 0, 1)
+
+
+def _png(rgba: NDArray[np.uint8]) -> bytes:
+    """Encode uint8 (4, y, x) as PNG, in memory: GDAL would write a sidecar beside a file."""
+    _, height, width = rgba.shape
+    with MemoryFile(ext=".png") as memory:
+        with memory.open(
+            driver="PNG", width=width, height=height, count=4, dtype="uint8", transform=_ANY_GRID
+        ) as picture:
+            picture.write(rgba)
+        return bytes(memory.read())

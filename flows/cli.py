@@ -1,0 +1,190 @@
+"""The `ardcube` command."""
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import ArdcubeError, InputError
+from flows.options import build_model, options_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BAD_INPUT = 2
+_FAILED = 1
+_INTERRUPTED = 130
+_NOWHERE = "memory://ardcube-plan"
+"""Stands for the store in a plan that asks for none."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ardcube")
+def cli() -> None:
+    """Build analysis-ready data cubes of Sentinel-2 L2A composites."""
+
+
+@cli.command()
+@options_of(CubeConfig, RunConfig)
+def build(**values: Any) -> None:
+    """Build a cube, or what is missing of it."""
+    cube, run = build_model(CubeConfig, values), build_model(RunConfig, values)
+    if run.dry_run:
+        _show_plan(cube, run)
+        return
+    _configure_prefect(run.debug)
+    # Everything below is imported late, so that help and mistakes take no time.
+    from ardcube.prepare import check_request
+    from flows.progress import reporting
+    from hooks.cloud_masks import cloud_mask
+
+    # Bad input is told in a second, not after Prefect has started.
+    check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
+
+    from ardcube.summary import ChunksFailedError
+    from flows.build_cube import build_cube
+    from flows.console import ConsoleProgress, print_summary
+
+    console = _console()
+    progress = ConsoleProgress(console)
+    try:
+        with reporting(progress):
+            summary = build_cube(cube, run)
+    except ChunksFailedError as error:
+        progress.finished()
+        print_summary(console, error.summary)
+        raise
+    finally:
+        progress.finished()
+    print_summary(console, summary)
+
+
+@cli.command()
+@options_of(CubeConfig, RunConfig)
+def plan(**values: Any) -> None:
+    """Show what would be built, and write nothing."""
+    values["fsspec_uri"] = values["fsspec_uri"] or _NOWHERE
+    _show_plan(build_model(CubeConfig, values), build_model(RunConfig, values))
+
+
+@cli.command()
+@click.argument("uri")
+@click.option("--json", "as_json", is_flag=True, help="Every record, as JSON.")
+@click.option("--storage-option", "storage_options", multiple=True, metavar="KEY=VALUE", help="Of the filesystem.")
+def status(uri: str, as_json: bool, storage_options: tuple[str, ...]) -> None:
+    """Show what became of the chunks of the cube at URI."""
+    from ardcube.ledger import Ledger
+    from ardcube.storage import Place
+    from flows.console import print_records
+
+    ledger = Ledger.beside(Place.at(uri, _pairs(storage_options)))
+    cube = ledger.read_cube()
+    if cube is None:
+        raise InputError(f"{uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json")
+    records = list(ledger.records().values())
+    if as_json:
+        chunks = [asdict(record) | {"key": str(record.key)} for record in records]
+        click.echo(json.dumps({"cube": cube, "chunks": chunks}, indent=1))
+    else:
+        print_records(_console(), records)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def sample(folder: Path) -> None:
+    """Write a small synthetic Sentinel-2 archive to FOLDER, for trying the program offline."""
+    from ardcube.sample import write_archive
+
+    archive = write_archive(folder)
+    click.echo(f"{archive.items} items in {folder}")
+
+
+@cli.command()
+@click.argument("uri")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option("--storage-option", "storage_options", multiple=True, metavar="KEY=VALUE", help="Of the filesystem.")
+def quicklook(uri: str, output: Path, storage_options: tuple[str, ...]) -> None:
+    """Draw one PNG per period of the cube at URI."""
+    from ardcube.quicklook import write_quicklooks
+
+    for picture in write_quicklooks(uri, output, storage_options=_pairs(storage_options)):
+        click.echo(picture)
+
+
+def main() -> None:
+    """Run the command; anything a person got wrong is one line and exit code 2."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        _stop("interrupted; run the same command again to continue", _INTERRUPTED)
+    except click.ClickException as error:
+        _stop(" ".join(error.format_message().split()), error.exit_code)
+    except ArdcubeError as error:
+        if debug:
+            raise
+        _stop(str(error), _BAD_INPUT if isinstance(error, InputError) else _FAILED)
+    except KeyboardInterrupt:
+        _stop("interrupted; run the same command again to continue", _INTERRUPTED)
+    except Exception as error:
+        if debug:
+            raise
+        _stop(f"{type(error).__name__}: {error} (--debug shows where)", _FAILED)
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(f"ardcube: {message}", err=True)
+    sys.exit(code)
+
+
+def _show_plan(cube: CubeConfig, run: RunConfig) -> None:
+    from ardcube.ledger import Ledger
+    from ardcube.plan import estimate
+    from ardcube.prepare import check_request, make_plan, search_scenes
+    from flows.console import ConsoleProgress, print_estimate
+    from flows.runners import local_threads
+    from hooks.cloud_masks import cloud_mask
+
+    mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
+    request = check_request(cube, run, mask, build=run.fsspec_uri != _NOWHERE)
+    console = _console()
+    planned = make_plan(request, search_scenes(request, ConsoleProgress(console).searched), build=False)
+    records = {} if run.overwrite or run.fsspec_uri == _NOWHERE else Ledger.beside(request.place).records()
+    pending = [job for job in planned.jobs if job.key not in records or not records[job.key].is_done(job)]
+    print_estimate(console, estimate(planned), len(pending) if records else 0, local_threads(run))
+
+
+def _pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--storage-option {pair!r} is not KEY=VALUE")
+        values[key] = value
+    return values
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def _configure_prefect(debug: bool) -> None:
+    """Set what Prefect reads when it is imported; what a person has set stays."""
+    if debug:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "DEBUG")
+        logging.basicConfig(level=logging.DEBUG)
+    else:
+        # The progress bar and the summary tell it; the Prefect server still gets every log line.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        logging.getLogger("ardcube").addHandler(logging.NullHandler())
+    # A machine under load takes longer than Prefect's default to start a server for a single run.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

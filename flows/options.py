@@ -1,0 +1,145 @@
+"""Command-line options made from the fields of the two models, so that the two cannot drift apart."""
+
+import json
+import re
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from ardcube.errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SINGULAR = {"storage_options": "--storage-option", "cloud_mask_options": "--cloud-mask-option"}
+"""Mappings are given as one `key=value` after the other."""
+
+
+def options_of(*models: type[BaseModel]) -> Callable[[Command], Command]:
+    """Give a command one option per field of the models, in their order."""
+
+    def decorate(command: Command) -> Command:
+        for model in reversed(models):
+            for name, field in reversed(model.model_fields.items()):
+                command = click.option(*_declare(name, field), **_settings(name, field))(command)
+        return command
+
+    return decorate
+
+
+def option_name(field: str) -> str:
+    """The option of a field: ``--start-date`` of ``start_date``."""
+    return _SINGULAR.get(field, "--" + field.replace("_", "-"))
+
+
+def build_model(model: type[M], values: dict[str, Any]) -> M:
+    """Make a model of the options that were given.
+
+    Raises
+    ------
+    InputError
+        In one line, with the options' names.
+    """
+    given = {name: values[name] for name in model.model_fields if values.get(name) not in (None, (), {})}
+    try:
+        return model(**given)
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(model, problem) for problem in error.errors())) from None
+
+
+def _declare(name: str, field: FieldInfo) -> tuple[str, ...]:
+    flag = option_name(name)
+    return (f"{flag}/--no-{flag[2:]}" if field.default is True else flag), name
+
+
+def _settings(name: str, field: FieldInfo) -> dict[str, Any]:
+    """Arguments of `click.option`; defaults stay with the model, help only tells them."""
+    kind = _without_none(field.annotation)
+    settings: dict[str, Any] = {"help": _help(field), "default": None}
+    origin = get_origin(kind)
+    if kind is bool:
+        settings["is_flag"] = True
+    elif origin is Literal:
+        settings["type"] = click.Choice([str(choice) for choice in get_args(kind)])
+    elif origin is dict:
+        settings |= {"multiple": True, "metavar": "KEY=VALUE", "callback": _key_values}
+    elif origin is tuple and Ellipsis in get_args(kind):
+        settings |= {"multiple": True, "metavar": "NAME"}
+    elif origin is tuple:
+        settings |= {"nargs": len(get_args(kind)), "type": float, "metavar": "<FLOAT FLOAT FLOAT FLOAT>"}
+    elif kind in (int, float):
+        settings["type"] = _range(kind, field)
+    elif "date" in name:
+        settings["metavar"] = "YYYY-MM-DD"
+    else:
+        settings["metavar"] = "TEXT"
+    return settings
+
+
+def _help(field: FieldInfo) -> str:
+    text = field.description or ""
+    if field.is_required():
+        return f"{text}  [required]"
+    default = field.get_default(call_default_factory=True)
+    if default in (None, False, {}, ()):
+        return text
+    if default is True:
+        return text
+    shown = ", ".join(default) if isinstance(default, tuple) else default
+    return f"{text}  [default: {shown}]"
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return kinds[0]
+    return annotation
+
+
+def _range(kind: type[int] | type[float], field: FieldInfo) -> click.ParamType[Any]:
+    low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
+    above = next((bound.gt for bound in field.metadata if isinstance(bound, Gt)), None)
+    high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
+    ranged: Any = click.IntRange if kind is int else click.FloatRange
+    if low is None and above is None and high is None:
+        return click.INT if kind is int else click.FLOAT
+    chosen: click.ParamType[Any] = ranged(min=low if above is None else above, max=high, min_open=above is not None)
+    return chosen
+
+
+def _key_values(_context: click.Context, option: click.Parameter, pairs: Iterable[str]) -> dict[str, Any]:
+    """Read `key=value`; a value that is JSON other than a plain number keeps its kind."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param=option)
+        values[key] = _value(text)
+    return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _explain(model: type[BaseModel], problem: Any) -> str:
+    """One problem of a validation in one clause, in the words of the command line."""
+    names = sorted(model.model_fields, key=len, reverse=True)
+    message = re.sub("^Value error, ", "", problem["msg"])
+    message = re.sub(rf"\b({'|'.join(names)})\b", lambda match: option_name(match[1]), message)
+    field = str(problem["loc"][0]) if problem["loc"] else ""
+    if problem["type"] == "missing":
+        return f"{option_name(field)} is missing; {model.model_fields[field].description}"
+    if not field:
+        return message
+    if problem["type"] == "value_error":
+        return f"{option_name(field)}: {message}"
+    return f"{option_name(field)} {problem['input']!r}: {message}"

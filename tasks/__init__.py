@@ -1,0 +1,1 @@
+"""Prefect tasks: nothing but `@task` functions, each a few lines around `ardcube`."""
