@@ -61,7 +61,7 @@ class ChunkReader:
 
     def categories(self, days: Sequence[SolarDay], band: str) -> Values:
         """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
-        headers = {read_header(scene.bands[band].href).dtype for day in days for scene in day.scenes}
+        headers = {read_header(scene.bands[band].href, scene.revision).dtype for day in days for scene in day.scenes}
         dtype = np.uint8 if headers <= {"uint8"} else np.uint16
         stack = np.zeros((len(days), *self.window.shape), dtype)
         for observation, day in zip(stack, days, strict=True):
@@ -118,7 +118,7 @@ class ChunkReader:
         if not open_pixels.any():
             return
         asset: BandAsset = scene.bands[band]
-        header = read_header(asset.href)
+        header = read_header(asset.href, scene.revision)
         level = header.level_for(self.grid.resolution)
         projection = self._projection(header.crs)
         needed = needed_window(projection, open_pixels, level.transform, (level.height, level.width), resampling)

@@ -68,7 +68,11 @@ class ChunkJob:
 class CubeSpec:
     """What every chunk of a cube has in common; travels with each batch. Picklable."""
 
+    fingerprint: str
+    """Hash of the cube's identity."""
     grid: Grid
+    periods: int
+    """Length of the time axis."""
     bands: tuple[str, ...]
     varname: str
     resampling: str

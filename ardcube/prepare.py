@@ -159,7 +159,9 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
         jobs += jobs_of_period(request.grid, tiles, period, index, manifest, request.mask.halo)
     jobs.sort(key=lambda job: (job.key.row, job.key.col, job.time_index))
     spec = CubeSpec(
+        fingerprint=digest(request.identity),
         grid=request.grid,
+        periods=len(request.periods),
         bands=request.cube.bands,
         varname=request.cube.varname,
         resampling=request.cube.resampling,
@@ -182,7 +184,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     described = {
         "ardcube": version("ardcube"),
         "version": _LEDGER_VERSION,
-        "fingerprint": digest(request.identity),
+        "fingerprint": plan.spec.fingerprint,
         "identity": request.identity,
         "end": f"{request.periods[-1].end:%Y-%m}",
         "offset": plan.spec.offset,

@@ -101,8 +101,7 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
     watch = Stopwatch()
     chunk = composite_chunk(spec, job, scenes, watch)
     with watch.stage("write"):
-        store = open_for_writing(spec.store_uri, spec.varname, spec.storage_options)
-        store.write_chunk(job.time_index, job.window, chunk.values, chunk.count)
+        open_for_writing(spec).write_chunk(job.time_index, job.window, chunk.values, chunk.count)
     observed = int(np.count_nonzero(chunk.count))
     return ChunkRecord(
         key=job.key,

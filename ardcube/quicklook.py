@@ -10,9 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
-from zarr.errors import GroupNotFoundError
 
-from ardcube.errors import StoreError
+from ardcube.errors import InputError
+from ardcube.storage import Place
+from ardcube.store import is_there
 
 _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4
@@ -32,28 +33,32 @@ def write_quicklooks(
 
     Parameters
     ----------
-    uri
+    uri : str
         Store of the cube.
-    folder
+    folder : Path
         Where `<varname>_<YYYY-MM>.png` are written; made if it is not there.
-    storage_options
+    storage_options : dict, optional
         Options of the store's filesystem.
-    max_side
+    max_side : int
         Longest side of a picture, in pixels; a larger cube is thinned out.
+
+    Returns
+    -------
+    list of Path
+        The pictures, in order of time.
 
     Raises
     ------
-    StoreError
-        If the store cannot be opened, or holds no variable with a `band` dimension.
+    InputError
+        If there is no store, or it holds no variable with a `band` dimension.
     """
-    try:
-        cube = xr.open_zarr(uri, storage_options=storage_options, mask_and_scale=False, chunks=None)
-    except (FileNotFoundError, GroupNotFoundError) as error:
-        raise StoreError(f"{uri} holds no cube ({error}); give the URI of a store that was built") from error
-    with cube:
+    if not is_there(Place.at(uri, storage_options)):
+        raise InputError(f"{uri} holds no cube; give the URI of a store that was built")
+    # An empty mapping would be refused for a local path.
+    with xr.open_zarr(uri, storage_options=storage_options or None, mask_and_scale=False, chunks=None) as cube:
         name = next((str(name) for name, data in cube.data_vars.items() if "band" in data.dims), None)
         if name is None:
-            raise StoreError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
+            raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
         data = _thinned(cube[name], max_side)
         pictures = [data.isel(time=index).to_numpy() for index in range(data.sizes["time"])]
         months = data["time"].dt.strftime("%Y-%m").to_numpy()

@@ -98,8 +98,8 @@ def reading(access: Access) -> Iterator[None]:
 
 
 @lru_cache(maxsize=4096)
-def read_header(href: str) -> Header:
-    """Read a file's header; kept per process.
+def read_header(href: str, revision: str = "") -> Header:
+    """Read a file's header; kept per process and revision of its scene, since a worker outlives a reprocessing.
 
     Raises
     ------

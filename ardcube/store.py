@@ -170,16 +170,29 @@ def remove(place: Place, varname: str) -> None:
     place.remove_empty_folders()
 
 
-def open_for_writing(uri: str, varname: str, options: Options) -> CubeStore:
-    """Open the store's arrays; kept per process, since every chunk needs them."""
-    return _open(uri, varname, json.dumps(dict(options), sort_keys=True))
+def open_for_writing(spec: CubeSpec) -> CubeStore:
+    """Open the store's arrays; kept per process, since every chunk needs them.
+
+    Raises
+    ------
+    StoreError
+        If the arrays are not those of the cube.
+    """
+    options = json.dumps(dict(spec.storage_options), sort_keys=True)
+    shape = (spec.periods, spec.grid.height, spec.grid.width)
+    return _open(spec.store_uri, spec.varname, options, shape, spec.fingerprint)
 
 
+# Shape and fingerprint are part of the key: a worker outlives runs, and in between a cube can grow or be replaced.
 @lru_cache(maxsize=8)
-def _open(uri: str, varname: str, options: str) -> CubeStore:
+def _open(uri: str, varname: str, options: str, shape: tuple[int, int, int], _fingerprint: str) -> CubeStore:
     # Not the consolidated metadata: its shapes are old for a moment while the time axis grows.
     group = zarr.open_group(_zarr_store(Place.at(uri, json.loads(options))), mode="r+", use_consolidated=False)
-    return CubeStore(_array(group, varname), _array(group, COUNT))
+    opened = CubeStore(_array(group, varname), _array(group, COUNT))
+    if opened.composite.shape[:3] != shape or opened.count.shape != shape:
+        # zarr would clip what lies outside without a word.
+        raise StoreError(f"{uri} has shape {opened.count.shape}, the plan {shape}; run again to plan anew")
+    return opened
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

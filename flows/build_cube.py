@@ -110,7 +110,7 @@ def _build_batches(
     lost: list[ChunkJob] = []
     waiting = iter(work)
     flying: dict[object, tuple[tuple[ChunkJob, ...], PrefectDaskFuture[list[ChunkRecord]]]] = {}
-    arrivals: Any = distributed.as_completed(loop=runner.client.loop)  # type: ignore[no-untyped-call]
+    arrivals: Any = distributed.as_completed(loop=runner.client.loop)
 
     def submit(count: int) -> None:
         for batch in islice(waiting, count):

@@ -138,7 +138,7 @@ class Scene:
         """Swath edge, longitude = first + second * latitude; orbit 22 sees west of it, 122 east of it."""
         # Passes of one orbit differ by a few hundred metres.
         drift = (self.day.toordinal() * 37 % 11) / 11 * 0.004
-        middle = 12.033 + drift if self.orbit == 22 else 11.962 + drift
+        middle = 12.030 + drift if self.orbit == 22 else 11.962 + drift
         return middle - _EDGE_SLANT * _EDGE_LATITUDE, _EDGE_SLANT
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.sample_land import COVERS, Land, kilometres
-from ardcube.sample_noise import Floats, Seed, fractal, look_up, smooth_step
+from ardcube.sample.land import COVERS, Land, kilometres
+from ardcube.sample.noise import Floats, Seed, fractal, look_up, smooth_step
 
 _HAZE = np.array([0.075, 0.085, 0.105, 0.065], np.float32)
 _CLOUD = np.array([0.97, 0.98, 1.0, 1.02], np.float32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.sample_noise import Floats, fractal, look_up, per_cell, smooth_step
+from ardcube.sample.noise import Floats, fractal, look_up, per_cell, smooth_step
 
 BANDS = ("red", "green", "blue", "nir")
 _DELAYS = 96

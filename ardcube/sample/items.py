@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
+import shapely
 from pyproj import Transformer
 from shapely.geometry import Polygon, box, mapping, shape
-from shapely.ops import transform
 
-from ardcube.sample_scenes import COLLECTION, Flaw, Granule, Scene
+from ardcube.sample.scenes import COLLECTION, Flaw, Granule, Scene
 
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _SCHEMAS = "https://stac-extensions.github.io"
@@ -50,13 +51,16 @@ def footprint(scene: Scene) -> Polygon:
     outline = box(grid.left, grid.top - 10 * grid.height, grid.left + 10 * grid.width, grid.top)
     # Sides that are straight in the raster's CRS bend in degrees.
     outline = outline.segmentize(2_000)
-    to_degrees = Transformer.from_crs(grid.epsg, 4326, always_xy=True).transform
+    to_degrees = Transformer.from_crs(grid.epsg, 4326, always_xy=True)
     start, slant = scene.edge
     south, north = 46.0, 48.0
     far = -_FAR if scene.orbit == 22 else _FAR
     ends = [(start + slant * lat, lat) for lat in (south, north)]
     swath = Polygon([*ends, (ends[1][0] + far, north), (ends[0][0] + far, south)])
-    seen: Polygon = transform(to_degrees, outline).intersection(swath)
+    there = shapely.transform(outline, lambda xy: np.column_stack(to_degrees.transform(*xy.T)))
+    seen = there.intersection(swath)
+    if not isinstance(seen, Polygon):
+        raise TypeError(f"the footprint of {scene.id} is in pieces")
     return seen
 
 
@@ -65,11 +69,11 @@ def item(scene: Scene, *, sizes: Mapping[str, int], classes: Mapping[int, float]
 
     Parameters
     ----------
-    scene
+    scene : Scene
         The scene.
-    sizes
+    sizes : mapping of str to int
         Bytes of each asset's file, by asset key.
-    classes
+    classes : mapping of int to float
         Share of the granule in each scene class, 0 to 1, by class; class 0 is no data.
     """
     grid = scene.granule

@@ -1,7 +1,7 @@
 """A small synthetic Sentinel-2 archive with STAC items, for trying the program offline.
 
 Three granules in two UTM zones, three months, six dates a month; clouds, swath edges, and the flaws of a real
-archive that a cube must get right (`sample_scenes`).
+archive that a cube must get right (`scenes`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 
 from ardcube.errors import InputError
-from ardcube.sample_items import BANDS, Band, collection, item
-from ardcube.sample_land import Land, reflectance, survey
-from ardcube.sample_scenes import (
+from ardcube.sample.items import BANDS, Band, collection, item
+from ardcube.sample.land import Land, reflectance, survey
+from ardcube.sample.scenes import (
     BBOX,
     CHUNK_SIZE,
     COLLECTION,
@@ -39,7 +39,7 @@ from ardcube.sample_scenes import (
     Scene,
     scenes,
 )
-from ardcube.sample_weather import Weather, classify, seen, sky
+from ardcube.sample.weather import Weather, classify, seen, sky
 
 VERSION = 1
 """Raised whenever the pixels or the items of a seed change."""
@@ -87,9 +87,9 @@ def write_archive(folder: Path, *, seed: int = 2023) -> SampleArchive:
 
     Parameters
     ----------
-    folder
+    folder : Path
         Folder to create. `collection.json` is written into it, and one folder per item.
-    seed
+    seed : int
         Chooses land, weather and noise; one seed gives the same pixels everywhere.
 
     Raises
@@ -152,7 +152,7 @@ def _archive(folder: Path) -> SampleArchive:
 def _write(folder: Path, seed: int) -> None:
     everything = scenes()
     granules = tuple(dict.fromkeys(scene.granule for scene in everything))
-    # Threads: NumPy and GDAL let go of the interpreter for most of the work. A few only, for memory.
+    # NumPy lets go of the interpreter for most of the work. A few threads only, for memory.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         surveys = pool.map(lambda granule: _survey(granule, seed), granules)
         ground = dict(zip(granules, surveys, strict=True))
@@ -222,6 +222,7 @@ def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, band: Band) -
         transform=Affine(*granule.transform(band.pixel)),
         nodata=0,
         blocksize=256,
+        num_threads="ALL_CPUS",  # rasterio holds the interpreter while GDAL compresses
         compress="DEFLATE",
         level=6,
         predictor="NO" if band.wavelength is None else "STANDARD",

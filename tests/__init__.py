@@ -1,0 +1,1 @@
+"""What ardcube promises, by name; real services stand in for the network."""

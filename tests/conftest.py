@@ -1,0 +1,182 @@
+"""Fixtures: real services on loopback, real data where it is at hand, and no way out of this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import processes
+from tests.servers.earth_search import EarthSearch
+from tests.servers.processes import S3, DaskCluster, PrefectServer
+from tests.servers.range_server import RangeServer
+
+_REAL = Path(os.environ.get("ARDCUBE_REAL_DATA") or Path(__file__).resolve().parents[2] / "shared" / "real")
+_NO_REAL = f"no real scenes: {_REAL} is not there; set ARDCUBE_REAL_DATA to the folder that holds scenes/"
+
+# Prefect reads its settings when it is imported, and a process inherits them when it starts: so where the
+# session's server will listen is decided here, before anything imports Prefect, and the server itself is
+# started by the first test that asks for it. A flow in a test that forgot to ask fails, instead of starting
+# a server.
+_PREFECT_PORT = processes.free_port()
+_PREFECT_HOME = Path(tempfile.mkdtemp(prefix="ardcube-prefect-"))
+_DEAD_PROXY = "http://127.0.0.1:9"
+_ENVIRONMENT = {
+    **processes.NO_OUTBOUND,
+    "PREFECT_HOME": str(_PREFECT_HOME),
+    "PREFECT_API_URL": f"http://127.0.0.1:{_PREFECT_PORT}/api",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",  # its last lines would come after the server is gone
+    "PREFECT_PROFILES_PATH": str(_PREFECT_HOME / "profiles.toml"),
+    # Child processes and GDAL do not see the guard below; a proxy that is not there stops what goes by HTTP.
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), _DEAD_PROXY),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1"),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before a test module is imported."""
+    if "prefect" in sys.modules:
+        raise pytest.UsageError("prefect was imported before its settings were made; load no plugin that does so")
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "AWS_", "ARDCUBE_"))]:
+        if name != "ARDCUBE_REAL_DATA":
+            del os.environ[name]  # a developer's own settings are not part of a test
+    os.environ.update(_ENVIRONMENT)
+    config.addinivalue_line("markers", "real: needs the shared real scenes, and skips where they are absent")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the session's Prefect wrote."""
+    shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `real` where there is no real data, and say so."""
+    if _REAL.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.skip(reason=_NO_REAL))
+
+
+class ReachedOutError(RuntimeError):
+    """A test tried to leave this machine. No OSError: a retry must not take it for a bad moment."""
+
+
+def _guard_address(address: Any) -> None:
+    if not isinstance(address, tuple):
+        return  # a Unix socket
+    host = str(address[0])
+    if host in ("localhost", ""):
+        return
+    try:
+        inside = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        inside = None
+    if inside is None or not (inside.is_loopback or inside.is_unspecified):
+        raise ReachedOutError(f"a test tried to reach {host}; tests talk to 127.0.0.1 only")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_way_out() -> Iterator[None]:
+    """Refuse, in this process, connections to anything but loopback, and the look-up of foreign names."""
+    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+    ours = {"localhost", "", socket.gethostname()}
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        # Connecting a datagram socket sends nothing; Dask does it to learn this machine's address.
+        if self.type != socket.SOCK_DGRAM:
+            _guard_address(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        if self.type != socket.SOCK_DGRAM:
+            _guard_address(address)
+        return connect_ex(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and name not in ours:
+            _guard_address((name,))
+        return look_up(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_look_up)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_real() -> Path:
+    """Folder of real Sentinel-2 scenes and recorded STAC exchanges; skips where it is absent."""
+    if not _REAL.is_dir():
+        pytest.skip(_NO_REAL)
+    return _REAL
+
+
+@pytest.fixture(scope="session")
+def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a synthetic Sentinel-2 archive with its STAC items; shared by all tests, so read only."""
+    from ardcube.sample import write_archive
+
+    folder = tmp_path_factory.mktemp("sample") / "archive"
+    write_archive(folder)
+    return folder
+
+
+@pytest.fixture
+def range_server() -> Iterator[Callable[[Path], RangeServer]]:
+    """Serve a folder over HTTP with ranges: `range_server(folder).url`. As many as a test wants."""
+    with ExitStack() as stack:
+        yield lambda folder: stack.enter_context(RangeServer(folder))
+
+
+@pytest.fixture
+def earth_search() -> Iterator[Callable[[Iterable[Any], Iterable[Any]], EarthSearch]]:
+    """Serve collections and items as Earth Search does: `earth_search([collection], items).url`."""
+    with ExitStack() as stack:
+        yield lambda collections, items: stack.enter_context(EarthSearch(collections, items))
+
+
+@pytest.fixture
+def rustac_api(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Serve collection and item-collection files as a STAC API: `rustac_api(collection, items)` is a URL."""
+    with ExitStack() as stack:
+        yield lambda *documents: stack.enter_context(processes.rustac_api(*documents, log=tmp_path / "rustac.log"))
+
+
+@pytest.fixture(scope="session")
+def _moto() -> Iterator[str]:
+    with processes.moto_server() as endpoint_url:
+        yield endpoint_url
+
+
+@pytest.fixture
+def moto_s3(_moto: str) -> S3:
+    """S3 with an empty bucket."""
+    return processes.make_bucket(_moto)
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A Dask scheduler with two worker processes, shared: kill workers of `processes.dask_cluster` only."""
+    with processes.dask_cluster(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """The session's one Prefect server, which flows in this process and in children find by themselves."""
+    folder = tmp_path_factory.mktemp("prefect")
+    with processes.prefect_server(folder, port=_PREFECT_PORT, home=_PREFECT_HOME) as server:
+        yield server

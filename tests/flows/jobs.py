@@ -1,0 +1,150 @@
+"""Builds of the sample archive, and what came out of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.plan import ChunkKey
+from ardcube.storage import Place
+from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
+from tests.servers.processes import environment
+
+# A corner of the sample: two granules of one zone and one of the other, swath edges, an empty tile, every flaw.
+SAMPLE = {
+    "bbox": (11.96, 46.85, 12.04, 46.89),
+    "start_date": "2023-05-01",
+    "end_date": "2023-07-31",
+    "resolution": 0.0005,
+    "chunk_size": 48,
+    "cloud_mask": "scl",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Everything a cube holds."""
+
+    values: NDArray[np.uint16]
+    count: NDArray[np.uint16]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Pixels)
+            and np.array_equal(self.values, other.values)
+            and np.array_equal(self.count, other.count)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def sample_cube(archive: Path | str, **changes: Any) -> CubeConfig:
+    """A small cube of the sample archive."""
+    return CubeConfig(**{**SAMPLE, "stac_url": str(archive), **changes})
+
+
+def run_config(uri: Path | str, **changes: Any) -> RunConfig:
+    """A run without waiting between attempts."""
+    return RunConfig(**{"fsspec_uri": str(uri), "retry_delay_seconds": 0, "threads": 2, "batch_size": 6, **changes})
+
+
+def pixels(uri: Path | str, storage_options: Mapping[str, Any] | None = None, varname: str = "rgb_median") -> Pixels:
+    """Read a cube as it stands, undecoded."""
+    group = zarr.open_group(str(uri), mode="r", storage_options=dict(storage_options) if storage_options else None)
+    return Pixels(np.asarray(group[varname][...]), np.asarray(group["observation_count"][...]))
+
+
+def records(uri: Path | str, storage_options: Mapping[str, Any] | None = None) -> dict[ChunkKey, ChunkRecord]:
+    """Read a cube's ledger."""
+    return Ledger.beside(Place.at(str(uri), storage_options)).records()
+
+
+def expected(archive: Path, cube: CubeConfig) -> OracleCube:
+    """What the oracle makes of a configuration."""
+    items, collection = read_catalogue(archive)
+    assert cube.bbox is not None
+    return oracle_cube(
+        items,
+        collection,
+        bbox=cube.bbox,
+        start=cube.start_date,
+        end=cube.end_date,
+        months=cube.time_frequency_months,
+        resolution=cube.resolution,
+        bands=cube.bands,
+        cloud_mask=cube.cloud_mask,
+        resampling=cube.resampling,
+    )
+
+
+def copy_catalogue(archive: Path, folder: Path, without: Sequence[str] = ()) -> Path:
+    """A catalogue of its own, its files linked, with some items left out."""
+    shutil.copytree(archive, folder, copy_function=os.link, ignore=lambda _, names: [n for n in names if n in without])
+    return folder
+
+
+def options(cube: CubeConfig, run: RunConfig) -> list[str]:
+    """The command line of a build."""
+    arguments = []
+    for model in (cube, run):
+        for name, value in model.model_dump(mode="json", exclude_defaults=True).items():
+            option = "--" + name.replace("_", "-")
+            if isinstance(value, bool):
+                arguments.append(option if value else f"--no-{option[2:]}")
+            elif name == "bbox":
+                arguments += [option, *map(str, value)]
+            elif isinstance(value, list):
+                arguments += [part for entry in value for part in (option, str(entry))]
+            elif isinstance(value, dict):
+                arguments += [part for key, entry in value.items() for part in (option[:-1], f"{key}={entry}")]
+            else:
+                arguments += [option, str(value)]
+    return arguments
+
+
+def command(*arguments: str) -> list[str]:
+    """The installed `ardcube` command."""
+    return [str(Path(sys.executable).parent / "ardcube"), *arguments]
+
+
+def start(arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start the command as a process group of its own."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command(*arguments), stdout=output, stderr=output, env=environment(env), start_new_session=True
+        )
+
+
+def run(arguments: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        command(*arguments), env=environment(env), capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+@contextlib.contextmanager
+def environment_of(variables: Mapping[str, str]) -> Any:
+    """Set environment variables of this process for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,208 @@
+"""The whole job through the real flow: equal to the oracle, whatever the chunking and the order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from ardcube.config import CubeConfig
+from ardcube.summary import ChunksFailedError
+from flows.build_cube import build_cube
+from hooks.cloud_masks import SCLCloudMaskHook
+from tests.flows.jobs import copy_catalogue, expected, pixels, records, run_config, sample_cube
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cloud_mask": "scl"},
+        {"cloud_mask": "none", "time_frequency_months": 2, "bands": ("nir", "red"), "varname": "two_bands"},
+        {"cloud_mask": "scl", "resampling": "cubic", "end_date": "2023-05-31", "resolution": 0.0001, "chunk_size": 400},
+        {"cloud_mask": "none", "resampling": "nearest", "end_date": "2023-05-31"},
+    ],
+    ids=["scl", "none", "cubic", "nearest"],
+)
+def test_the_sample_cube_equals_the_oracle_pixel_for_pixel(
+    sample_archive: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    cube = sample_cube(sample_archive, **changes)
+    if cube.resolution < 0.0005:  # full resolution, a smaller area
+        cube = sample_cube(sample_archive, **changes, bbox=(11.99, 46.86, 12.03, 46.88))
+    summary = build_cube(cube, run_config(tmp_path / "cube.zarr"))
+    oracle = expected(sample_archive, cube)
+    built = pixels(tmp_path / "cube.zarr", varname=cube.varname)
+    assert summary.failed == 0
+    assert summary.written + summary.empty == summary.chunks
+    np.testing.assert_array_equal(built.values, oracle.values)
+    np.testing.assert_array_equal(built.count, oracle.count)
+    assert built.values.any()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("scenes", "changes"),
+    [
+        (
+            "antwerp-2023q4",
+            {"bbox": (4.2608, 51.3086, 4.2675, 51.3134), "start_date": "2023-10-01", "end_date": "2023-12-31",
+             "resolution": 0.0001, "chunk_size": 32},
+        ),
+        (
+            "zagreb-2023-08",
+            {"bbox": (15.0, 45.8, 16.42, 46.2), "start_date": "2023-08-01", "end_date": "2023-08-31",
+             "resolution": 0.0011, "chunk_size": 256},
+        ),
+    ],
+)  # fmt: skip
+def test_real_scenes_equal_the_oracle_pixel_for_pixel(
+    shared_real: Path, tmp_path: Path, scenes: str, changes: dict[str, Any]
+) -> None:
+    archive = shared_real / "scenes" / scenes
+    cube = sample_cube(archive, **changes, collection="sentinel-2-l2a")
+    build_cube(cube, run_config(tmp_path / "cube.zarr"))
+    oracle = expected(archive, cube)
+    built = pixels(tmp_path / "cube.zarr")
+    np.testing.assert_array_equal(built.values, oracle.values)
+    np.testing.assert_array_equal(built.count, oracle.count)
+    assert built.values.any()
+
+
+def test_the_same_bits_for_any_batch_size_worker_count_and_chunk_size(sample_archive: Path, tmp_path: Path) -> None:
+    built = []
+    for number, (chunk_size, run) in enumerate(
+        [
+            (48, {"threads": 1, "batch_size": 1}),
+            (48, {"threads": 3, "batch_size": 7}),
+            (37, {"threads": 2}),
+            (400, {"threads": 2}),
+        ]
+    ):
+        cube = sample_cube(sample_archive, chunk_size=chunk_size)
+        build_cube(cube, run_config(tmp_path / f"{number}.zarr", **run))
+        built.append(pixels(tmp_path / f"{number}.zarr"))
+    assert all(other == built[0] for other in built[1:])
+
+
+def test_a_scientist_opens_it_with_one_line(sample_archive: Path, tmp_path: Path) -> None:
+    cube = sample_cube(sample_archive)
+    build_cube(cube, run_config(tmp_path / "cube.zarr"))
+    dataset = xr.open_zarr(str(tmp_path / "cube.zarr"))
+    red = dataset.rgb_median.sel(band="red", time="2023-06").isel(time=0)
+    raw = pixels(tmp_path / "cube.zarr").values[1, ..., 0]
+    assert red.dims == ("latitude", "longitude")
+    np.testing.assert_allclose(red.to_numpy(), np.where(raw == 0, np.nan, raw * 0.0001 - 0.1), atol=1e-7)
+    assert dataset.rgb_median.attrs["standard_name"] == "surface_bidirectional_reflectance"
+    assert dataset.spatial_ref.attrs["crs_wkt"].startswith("GEOGCRS")
+
+
+def test_a_second_run_builds_nothing(sample_archive: Path, tmp_path: Path) -> None:
+    cube, run = sample_cube(sample_archive), run_config(tmp_path / "cube.zarr")
+    first = build_cube(cube, run)
+    before = records(tmp_path / "cube.zarr")
+    second = build_cube(cube, run)
+    assert (second.written, second.empty, second.already_done) == (0, 0, first.chunks)
+    assert records(tmp_path / "cube.zarr") == before
+
+
+def test_limit_builds_so_many_and_the_next_run_goes_on(sample_archive: Path, tmp_path: Path) -> None:
+    cube = sample_cube(sample_archive)
+    first = build_cube(cube, run_config(tmp_path / "cube.zarr", limit=2))
+    assert (first.written + first.empty, first.left) == (2, first.chunks - 2)
+    second = build_cube(cube, run_config(tmp_path / "cube.zarr"))
+    assert (second.already_done, second.left) == (2, 0)
+    build_cube(cube, run_config(tmp_path / "whole.zarr"))
+    assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
+
+
+def test_a_later_end_date_extends_the_time_axis_and_touches_nothing(sample_archive: Path, tmp_path: Path) -> None:
+    early = sample_cube(sample_archive, end_date="2023-06-30")
+    build_cube(early, run_config(tmp_path / "cube.zarr"))
+    before = records(tmp_path / "cube.zarr")
+    late = sample_cube(sample_archive)
+    summary = build_cube(late, run_config(tmp_path / "cube.zarr"))
+    assert summary.already_done == len(before) == summary.chunks * 2 // 3
+    after = records(tmp_path / "cube.zarr")
+    assert {key: after[key] for key in before} == before
+    build_cube(late, run_config(tmp_path / "whole.zarr"))
+    assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
+    assert xr.open_zarr(str(tmp_path / "cube.zarr")).sizes["time"] == 3
+
+
+def test_an_added_scene_makes_just_its_chunks_pending(sample_archive: Path, tmp_path: Path) -> None:
+    late = max(
+        folder.name for folder in sample_archive.iterdir() if folder.name.startswith("S2") and "32TQS" in folder.name
+    )
+    catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue", without=[late])
+    cube, run = sample_cube(catalogue), run_config(tmp_path / "cube.zarr")
+    build_cube(cube, run)
+    before = records(tmp_path / "cube.zarr")
+    copy_catalogue(sample_archive / late, catalogue / late)
+    build_cube(cube, run)
+    after = records(tmp_path / "cube.zarr")
+    rebuilt = {key for key in after if after[key] != before[key]}
+    assert rebuilt == {key for key, record in after.items() if late in record.scenes}
+    assert 0 < len(rebuilt) < len(after)
+    build_cube(sample_cube(sample_archive), run_config(tmp_path / "whole.zarr"))
+    assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
+
+
+@pytest.mark.filterwarnings("ignore:Object at notes.txt is not recognized")  # zarr listing the group, with reason
+def test_overwrite_builds_the_cube_anew_and_leaves_other_files(sample_archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    build_cube(sample_cube(sample_archive), run_config(uri))
+    (uri / "notes.txt").write_text("mine")
+    (tmp_path / "cube.zarr.ardcube" / "notes.txt").write_text("mine too")
+    other = sample_cube(sample_archive, cloud_mask="none", end_date="2023-05-31", varname="other")
+    summary = build_cube(other, run_config(uri, overwrite=True))
+    assert summary.already_done == 0
+    assert not (uri / "rgb_median").exists()
+    assert (uri / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "cube.zarr.ardcube" / "notes.txt").read_text() == "mine too"
+    build_cube(other, run_config(tmp_path / "alone.zarr"))
+    assert pixels(uri, varname="other") == pixels(tmp_path / "alone.zarr", varname="other")
+
+
+def test_a_chunk_that_always_fails_is_named_and_all_others_are_written(sample_archive: Path, tmp_path: Path) -> None:
+    catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue")
+    broken = next(folder for folder in sorted(catalogue.iterdir()) if "33TTM" in folder.name)
+    (broken / "B03.tif").unlink()
+    cube, run = sample_cube(catalogue), run_config(tmp_path / "cube.zarr")
+    with pytest.raises(ChunksFailedError) as caught:
+        build_cube(cube, run)
+    summary = caught.value.summary
+    after = records(tmp_path / "cube.zarr")
+    failed = {str(key) for key, record in after.items() if record.status == "failed"}
+    assert failed == {failure.chunk for failure in summary.failures}
+    assert 0 < len(failed) < summary.chunks == summary.written + summary.empty + summary.failed
+    assert all("B03.tif" in failure.error and failure.attempts == 1 for failure in summary.failures)
+    assert summary.failures[0].chunk in str(caught.value)
+    copy_catalogue(sample_archive / broken.name, tmp_path / "spare")
+    (tmp_path / "spare" / "B03.tif").rename(broken / "B03.tif")
+    mended = build_cube(cube, run)
+    assert mended.written == len(failed)
+    build_cube(sample_cube(sample_archive), run_config(tmp_path / "whole.zarr"))
+    assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
+    assert all(len(records(tmp_path / "cube.zarr")[key].attempts) == 2 for key in after if str(key) in failed)
+
+
+def test_a_mask_can_be_handed_in_from_python(sample_archive: Path, tmp_path: Path) -> None:
+    changes = {"end_date": "2023-05-31"}
+    strict = sample_cube(
+        sample_archive, **changes, cloud_mask=SCLCloudMaskHook(closing=0, opening=0, allowed_values=(4,))
+    )
+    build_cube(strict, run_config(tmp_path / "strict.zarr"))
+    build_cube(sample_cube(sample_archive, **changes), run_config(tmp_path / "usual.zarr"))
+    assert isinstance(CubeConfig.model_validate_json(strict.model_dump_json()), CubeConfig)
+    assert pixels(tmp_path / "strict.zarr").count.sum() != pixels(tmp_path / "usual.zarr").count.sum()
+
+
+def test_dry_run_writes_nothing(sample_archive: Path, tmp_path: Path) -> None:
+    summary = build_cube(sample_cube(sample_archive), run_config(tmp_path / "cube.zarr", dry_run=True))
+    assert summary.left == summary.chunks
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""An independent recomputation of whole cubes, importing nothing of the program, to catch its mistakes."""

@@ -1,0 +1,265 @@
+"""An HTTP server on loopback that records every request and fails on demand, counting each fault it fires.
+
+The servers beside this module say what a request is answered with (`LoopbackServer.answer`); here is how it
+travels, or does not.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+Kind = Literal["status", "reset", "truncate", "delay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came in, and how it was answered."""
+
+    method: str
+    path: str
+    """Decoded, without the leading slash and the query."""
+    query: dict[str, str]
+    range: str | None
+    """The `Range` header."""
+    body: Any
+    """The JSON body of a POST, else None."""
+    status: int | None
+    """None where the connection was reset without an answer."""
+    sent: int
+    """Bytes of body that were sent."""
+    fault: Kind | None
+    """The fault that was fired at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request is answered with. A HEAD request gets the headers of `body` without it."""
+
+    status: int = HTTPStatus.OK
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, document: Any, status: int = HTTPStatus.OK, media_type: str = "application/json") -> Reply:
+        """Wrap a JSON document."""
+        return cls(status, json.dumps(document).encode(), {"Content-Type": f"{media_type}; charset=utf-8"})
+
+
+@dataclass(slots=True)
+class Fault:
+    """A rule: which requests fail, how, and how often; `fired` says how often it came true."""
+
+    path: str
+    kind: Kind
+    status: int
+    times: int | None
+    seconds: float
+    method: str | None
+    skip: int
+    headers: Mapping[str, str]
+    fired: int = 0
+
+    def strikes(self, method: str, path: str) -> bool:
+        """Say whether this request is to fail, counting it. The caller holds the server's lock."""
+        if self.times is not None and self.fired >= self.times:
+            return False
+        if self.method not in (None, method) or not fnmatchcase(path, self.path.lstrip("/")):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.fired += 1
+        return True
+
+
+class LoopbackServer:
+    """A threaded HTTP/1.1 server on a free port of 127.0.0.1, running between `with` and its end.
+
+    A subclass answers by overriding `answer`, which is called from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: list[Request] = []
+        self._faults: list[Fault] = []
+        self._stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http.owner = self
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._http.shutdown()
+        self._http.server_close()
+        # Kept-alive connections would hold their threads, and the clients' pools, past the end of the test.
+        with self._lock:
+            still_open = list(self._open)
+        for connection in still_open:
+            _shut(connection)
+        self._thread.join(timeout=10)
+
+    @property
+    def origin(self) -> str:
+        """The server's root, without a slash at the end: `http://127.0.0.1:PORT`."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    @property
+    def requests(self) -> list[Request]:
+        """Everything that was asked since the start or the last `reset`, in the order of the answers."""
+        with self._lock:
+            return list(self._requests)
+
+    def reset(self) -> None:
+        """Forget the requests. Faults and their counts stay; `heal` removes them."""
+        with self._lock:
+            self._requests.clear()
+
+    def fail(
+        self,
+        path: str = "*",
+        *,
+        times: int | None = 1,
+        kind: Kind = "status",
+        status: int = HTTPStatus.SERVICE_UNAVAILABLE,
+        retry_after: int | None = None,
+        seconds: float = 0.0,
+        method: str | None = None,
+        skip: int = 0,
+    ) -> Fault:
+        """Let requests fail from now on. Of several rules the first one made that strikes wins.
+
+        Parameters
+        ----------
+        path
+            Glob of paths; `*` matches slashes too.
+        times
+            How often; None is always.
+        kind
+            `status`: answer with `status` alone. `reset`: close the connection without an answer. `truncate`:
+            announce the whole body and send half of it. `delay`: answer rightly after `seconds`.
+        retry_after
+            Seconds of a `Retry-After` header.
+        method
+            Only requests of this method, so that a HEAD can pass where the GET fails.
+        skip
+            How many matching requests pass first.
+        """
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        fault = Fault(path, kind, status, times, seconds, method, skip, headers)
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """Remove every fault."""
+        with self._lock:
+            self._faults.clear()
+
+    def answer(self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str], body: Any) -> Reply:
+        """Answer a request that no fault struck."""
+        raise NotImplementedError
+
+    def _struck(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            return next((fault for fault in self._faults if fault.strikes(method, path)), None)
+
+    def _record(self, request: Request) -> None:
+        with self._lock:
+            self._requests.append(request)
+
+
+class _Http(ThreadingHTTPServer):
+    owner: LoopbackServer
+    request_queue_size = 256
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up, as GDAL does when it has seen enough, is no error of ours."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Headers and body are two packets: with Nagle's algorithm each answer waits 40 ms for an acknowledgement.
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.owner: LoopbackServer = self.server.owner  # type: ignore[attr-defined]
+        with self.owner._lock:
+            self.owner._open.add(self.connection)
+
+    def finish(self) -> None:
+        with self.owner._lock:
+            self.owner._open.discard(self.connection)
+        super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are recorded, not printed."""
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        path, query = unquote(parts.path).lstrip("/"), dict(parse_qsl(parts.query, keep_blank_values=True))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.loads(content) if content else None
+        fault = self.owner._struck(self.command, path)
+        kind = fault.kind if fault else None
+        if fault and kind == "delay":
+            self.owner._stopping.wait(fault.seconds)
+        if kind == "reset":
+            reply, status, sent = Reply(), None, 0
+        else:
+            if fault and kind == "status":
+                reply = Reply(fault.status, f"{HTTPStatus(fault.status).phrase}\n".encode(), fault.headers)
+            else:
+                reply = self.owner.answer(self.command, path, query, dict(self.headers.items()), body)
+            status = reply.status
+            sent = 0 if self.command == "HEAD" else len(reply.body) // (2 if kind == "truncate" else 1)
+        # Recorded before it is sent: whoever has the answer finds the request in the list.
+        self.owner._record(Request(self.command, path, query, self.headers.get("Range"), body, status, sent, kind))
+        if status is None:
+            _reset(self.connection)
+            self.close_connection = True
+            return
+        self._send(reply, sent)
+        if kind == "truncate":
+            self.close_connection = True
+
+    def _send(self, reply: Reply, sent: int) -> None:
+        self.send_response(reply.status)
+        for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Connection", "keep-alive")
+        self.end_headers()
+        self.wfile.write(reply.body[:sent])
+
+    do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - names that http.server looks for
+
+
+def _reset(connection: socket.socket) -> None:
+    """Close with a TCP reset: lingering for zero seconds drops what was not sent."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # the client was faster
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,170 @@
+"""Files over HTTP with byte ranges, as object stores serve them to GDAL, from a process of their own.
+
+A thread of the test's process would not do: rasterio holds the interpreter lock while GDAL looks for side-car
+files over the network, and a server that waits for that lock never answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.servers import processes
+from tests.servers.faults import Fault, LoopbackServer, Reply, Request
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class RangeServer:
+    """Serve the files of a folder between `with` and its end; `url` is the folder, without a last slash.
+
+    Folders are not listed (404), as on S3. Of several ranges in one request none is honoured: the whole file
+    is sent, as RFC 9110 allows.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=processes.environment(),
+            cwd=processes.ROOT,
+            text=True,
+        )
+        self.url: str = self._call("url")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The child ends when its input does, so it also ends should this process be killed.
+        processes.close_and_wait(self._process)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Everything that was asked since the start or the last `reset`, in the order of the answers."""
+        return [Request(**request) for request in self._call("requests")]
+
+    def reset(self) -> None:
+        """Forget the requests. Faults and their counts stay; `heal` removes them."""
+        self._call("reset")
+
+    def fail(self, path: str = "*", **rule: Any) -> FileFault:
+        """Let requests fail from now on; the rule is that of `LoopbackServer.fail`."""
+        return FileFault(self, self._call("fail", path=path, **rule))
+
+    def heal(self) -> None:
+        """Remove every fault."""
+        self._call("heal")
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        """Ask the child, by a line of JSON each way."""
+        asking, answering = self._process.stdin, self._process.stdout
+        assert asking is not None
+        assert answering is not None
+        with self._lock:
+            asking.write(json.dumps([name, arguments]) + "\n")
+            asking.flush()
+            line = answering.readline()
+        if not line:
+            raise RuntimeError(f"the range server of {self.folder} is gone")
+        return json.loads(line)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFault:
+    """A fault that was ordered."""
+
+    server: RangeServer
+    number: int
+
+    @property
+    def fired(self) -> int:
+        """How often it was fired."""
+        count: int = self.server._call("fired", number=self.number)
+        return count
+
+
+class _Files(LoopbackServer):
+    """What runs in the child process."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder.resolve()
+
+    def answer(self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str], body: Any) -> Reply:
+        """Answer GET and HEAD of a file."""
+        if method == "POST":
+            return Reply(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET, HEAD"})
+        file = (self.folder / path).resolve()
+        if not file.is_relative_to(self.folder) or not file.is_file():
+            return Reply(HTTPStatus.NOT_FOUND, b"not found\n", {"Content-Type": "text/plain"})
+        stat = file.stat()
+        size = stat.st_size
+        common = {
+            "Accept-Ranges": "bytes",
+            "Content-Type": "image/tiff" if file.suffix == ".tif" else "application/octet-stream",
+            "ETag": f'"{stat.st_mtime_ns:x}-{size:x}"',
+        }
+        asked = _RANGE.fullmatch(headers.get("Range") or "")
+        if asked is None or asked.groups() == ("", ""):
+            return Reply(HTTPStatus.OK, file.read_bytes(), common)
+        first, last = _span(*asked.groups(), size=size)
+        if first >= size or last < first:
+            return Reply(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                b"",
+                {**common, "Content-Range": f"bytes */{size}"},
+            )
+        with file.open("rb") as stream:
+            stream.seek(first)
+            content = stream.read(last - first + 1)
+        return Reply(HTTPStatus.PARTIAL_CONTENT, content, {**common, "Content-Range": f"bytes {first}-{last}/{size}"})
+
+
+def _span(first: str, last: str, *, size: int) -> tuple[int, int]:
+    """First and last byte of a range; `-500` is the last 500 bytes."""
+    if not first:
+        return max(0, size - int(last)), size - 1
+    return int(first), min(int(last), size - 1) if last else size - 1
+
+
+def _obey(server: _Files) -> None:
+    """Answer each line of the standard input, until it ends."""
+    faults: list[Fault] = []
+    for line in sys.stdin:
+        name, arguments = json.loads(line)
+        answer: Any = None
+        match name:
+            case "url":
+                answer = server.origin
+            case "requests":
+                answer = [asdict(request) for request in server.requests]
+            case "fail":
+                answer = len(faults)
+                faults.append(server.fail(**arguments))
+            case "fired":
+                answer = faults[arguments["number"]].fired
+            case "reset":
+                server.reset()
+            case "heal":
+                server.heal()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    with _Files(Path(sys.argv[1])) as files:
+        _obey(files)
