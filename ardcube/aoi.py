@@ -11,6 +11,7 @@ import pyogrio.errors  # geopandas reads through it
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from ardcube.antimeridian import joined, unwrapped
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 
@@ -63,7 +64,7 @@ def _read_geometries(path: Path) -> BaseGeometry:
     west, south, east, north = merged.bounds
     if not np.isfinite(merged.bounds).all() or west < -180 or east > 360 or south < -90 or north > 90:
         raise InputError(f"geometry file {path} lies outside the world: {merged.bounds}; check its CRS")
-    return _join_at_antimeridian(merged)
+    return joined(merged)
 
 
 def _read_file(path: Path) -> geopandas.GeoDataFrame:
@@ -91,18 +92,5 @@ def _in_degrees(shapes: geopandas.GeoSeries) -> geopandas.GeoSeries:
         return shapes
     west, south, east, north = shapes.total_bounds
     longest = max(east - west, north - south)
-    return (shapes.segmentize(longest / _DENSIFY) if longest > 0 else shapes).to_crs("EPSG:4326")
-
-
-def _join_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
-    """Geometries cut at 180 degrees (RFC 7946, 3.1.9) become one whole with longitudes above 180."""
-    west, _, east, _ = geometry.bounds
-    if west > -180 + 1e-6 or east < 180 - 1e-6:
-        return geometry
-    parts = shapely.get_parts(geometry)
-    western = parts[[part.bounds[2] <= 0 for part in parts]]
-    others = parts[[part.bounds[2] > 0 for part in parts]]
-    if not len(western) or not len(others) or min(part.bounds[0] for part in others) <= 0:
-        return geometry
-    moved = shapely.transform(western, lambda xy: np.add(xy, (360.0, 0.0)))
-    return shapely.union_all([*others, *moved])
+    degrees = (shapes.segmentize(longest / _DENSIFY) if longest > 0 else shapes).to_crs("EPSG:4326")
+    return degrees.apply(unwrapped)

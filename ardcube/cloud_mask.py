@@ -17,7 +17,11 @@ class CloudMaskHook(Protocol):
     """
 
     name: ClassVar[str]
-    """As registered; part of the cube's identity together with the parameters."""
+    """As registered; part of the cube's identity together with the parameters.
+
+    A mask that judges each day by itself may say so with a class variable `independent_days = True`; it is then asked
+    for a few days at a time, which takes less memory. Without, it sees all days of a chunk at once.
+    """
 
     @property
     def bands(self) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.util import find_spec
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube._jit import jit
-
-_INSERTION_SORT_LIMIT = 48
-"""Up to so many values, sorting them by insertion is faster than NumPy's sort in compiled code."""
+COMPILED = find_spec("numba") is not None
+"""Whether the compiled kernel is used; the plain one gives the same bits."""
 
 
 def median_of_valid(stack: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -26,41 +27,34 @@ def median_of_valid(stack: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """
     if not len(stack):
         return np.zeros(stack.shape[1:], np.uint16)
-    if not jit.compiled:
+    if not COMPILED:
         return _median_plain(stack)
+    from ardcube.kernels import median_rows  # (numba takes a second to import)
+
     result = np.empty(stack.shape[1:], np.uint16)
-    _median(stack, result)
+    median_rows(stack, sorting_network(len(stack)), result)
     return result
 
 
-@jit
-def _median(stack, result):  # type: ignore[no-untyped-def]
-    days, height, width = stack.shape
-    values = np.empty(days, np.int64)
-    for i in range(height):
-        for j in range(width):
-            count = 0
-            for day in range(days):
-                value = np.int64(stack[day, i, j])
-                if value == 0:
-                    continue
-                if days <= _INSERTION_SORT_LIMIT:
-                    place = count
-                    while place > 0 and values[place - 1] > value:
-                        values[place] = values[place - 1]
-                        place -= 1
-                    values[place] = value
-                else:
-                    values[count] = value
-                count += 1
-            if count == 0:
-                result[i, j] = 0
-                continue
-            if days > _INSERTION_SORT_LIMIT:
-                values[:count].sort()
-            total = values[(count - 1) // 2] + values[count // 2]
-            half = total >> 1
-            result[i, j] = half + (total & half & 1)
+@lru_cache(maxsize=256)
+def sorting_network(lanes: int) -> NDArray[np.int64]:
+    """Compare-exchange pairs (n, 2) that sort `lanes` values: Batcher's odd-even merge sort (1968).
+
+    The same pairs serve every pixel of a row at once, which a sort per pixel cannot.
+    """
+    pairs = []
+    run = 1
+    while run < lanes:
+        stride = run
+        while stride >= 1:
+            for start in range(stride % run, lanes - stride, 2 * stride):
+                for offset in range(min(stride, lanes - start - stride)):
+                    low = start + offset
+                    if low // (2 * run) == (low + stride) // (2 * run):
+                        pairs.append((low, low + stride))
+            stride //= 2
+        run *= 2
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _median_plain(stack: NDArray[np.uint16]) -> NDArray[np.uint16]:

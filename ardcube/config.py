@@ -4,7 +4,9 @@ They validate what a person, a form or a deployment hands in, once. Their fields
 command line and of the Prefect form, so a field's description is what both show.
 """
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
@@ -24,10 +26,17 @@ DEFAULT_RESOLUTION = 1 / 3600
 """One arc second in degrees, about 31 m on a meridian."""
 
 Access = Literal["unsigned", "requester-pays", "signed"]
+Reader = Literal["auto", "gdal"]
 Resampling = Literal["nearest", "bilinear", "cubic"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_SECRET = re.compile(r"^key$|secret|token|password|credential|account_key|sas", re.IGNORECASE)
+_SECRET = re.compile(
+    r"^(key|sas|sas_.*)$|secret|token|passw|passphrase|credential|(account|access|api)_?key|connection_string",
+    re.IGNORECASE,
+)
 _RESERVED_NAMES = {"time", "latitude", "longitude", "band", "time_bnds", "spatial_ref", "observation_count"}
+
+
+_LAST_YEAR = 9998
 
 
 def _as_date(value: Any) -> Any:
@@ -48,7 +57,8 @@ MonthDate = Annotated[date, BeforeValidator(_as_date)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Input is hidden in errors, since somebody may have put a secret there; messages say what was given where it helps.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class CubeConfig(_Model):
@@ -115,7 +125,7 @@ class CubeConfig(_Model):
         """Let Python code hand in a mask itself, `cloud_mask=SCLCloudMaskHook(closing=3)`; a model stays JSON."""
         hook = values.get("cloud_mask") if isinstance(values, dict) else None
         if is_dataclass(hook) and not isinstance(hook, type) and hasattr(hook, "name"):
-            return {**values, "cloud_mask": hook.name, "cloud_mask_options": asdict(hook)}
+            return {**values, "cloud_mask": hook.name, "cloud_mask_options": json.loads(json.dumps(asdict(hook)))}
         return values
 
     @field_validator("varname")
@@ -158,6 +168,8 @@ class CubeConfig(_Model):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
+        if self.end_date.year > _LAST_YEAR:
+            raise ValueError(f"end_date {self.end_date} lies beyond the calendar; choose one before {_LAST_YEAR + 1}")
         if _month(self.end_date) < _month(self.start_date):
             raise ValueError(
                 f"end_date {self.end_date:%Y-%m} lies before start_date {self.start_date:%Y-%m}; swap them"
@@ -169,6 +181,17 @@ class CubeConfig(_Model):
         if self.use_geometry_mask and self.geometry_file is None:
             raise ValueError("use_geometry_mask needs geometry_file; give one or leave the mask out")
         return self
+
+
+def _names(value: JsonValue) -> Iterator[str]:
+    """Names at any depth."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner)
 
 
 def _month(day: date) -> tuple[int, int]:
@@ -197,7 +220,9 @@ class RunConfig(_Model):
         description="Where chunks are built: threads of this machine, a Dask cluster, or Coiled.",
     )
     scheduler_address: str | None = Field(
-        default=None, description="Address of the Dask scheduler, for the dask backend: tcp://host:8786."
+        default=None,
+        pattern=r"^[a-z]+://.+",
+        description="Address of the Dask scheduler, for the dask backend: tcp://host:8786.",
     )
     workers: int | None = Field(
         default=None,
@@ -227,6 +252,13 @@ class RunConfig(_Model):
     asset_access: Access = Field(
         default="unsigned",
         description="How remote s3:// assets are read: unsigned, signed, or signed with the requester paying.",
+    )
+    requests: int = Field(
+        default=16, ge=1, le=1024, description="Requests for scenes in flight at once, in one process."
+    )
+    reader: Reader = Field(
+        default="auto",
+        description="How scenes are read: 'auto', block by block where a file allows it, or 'gdal'. Equal pixels.",
     )
     retries: int = Field(default=3, ge=0, le=20, description="Further attempts of a chunk after a transient error.")
     retry_delay_seconds: float = Field(
@@ -260,7 +292,7 @@ class RunConfig(_Model):
     @field_validator("storage_options")
     @classmethod
     def _no_secrets(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        secret = sorted(name for name in value if _SECRET.search(name))
+        secret = sorted(name for name in _names(value) if _SECRET.search(name))
         if secret:
             raise ValueError(
                 f"{', '.join(secret)} would be stored with the run for all to read; put credentials into the "

@@ -6,7 +6,8 @@
     ├── PermanentError          trying again gives the same answer
     │   ├── InputError          what a person handed in; exit code 2, before anything is written
     │   ├── StoreError          the store cannot be used as asked
-    │   └── SceneError          a scene that cannot be read as its item says
+    │   ├── SceneError          a scene that cannot be read as its item says
+    │   └── ChunksFailedError   a run that left chunks missing (`ardcube.summary`)
     └── TransientError          the network, a server or a disk had a bad moment: worth another try
         └── CatalogError        a STAC API that does not answer properly
 

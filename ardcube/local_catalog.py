@@ -33,19 +33,19 @@ class LocalCatalog:
         if not path.exists():
             raise InputError(f"stac-url {path} does not exist; give a folder, a file, or the URL of a STAC API")
         documents = list(_read(path))
-        items = _unique((source, document) for source, document in documents if document.get("type") == "Feature")
+        items = [(source, document) for source, document in documents if document.get("type") == "Feature"]
         if not items:
             raise InputError(f"stac-url {path} holds no STAC items; give a catalogue with items")
-        chosen = tuple(item for item in items if item.get("collection") in (collection, None))
+        chosen = _unique((source, item) for source, item in items if item.get("collection") in (collection, None))
         if not chosen:
-            names = ", ".join(sorted({str(item["collection"]) for item in items}))
+            names = ", ".join(sorted({str(item["collection"]) for _, item in items}))
             raise InputError(f"collection {collection} is not in {path}; it has {names}")
         described = _unique(
             (source, document)
             for source, document in documents
             if document.get("type") == "Collection" and document.get("id") == collection
         )
-        return cls(described[0] if described else None, chosen)
+        return cls(described[0] if described else None, tuple(chosen))
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
         """Items from `start` to `end`, UTC; where they lie is left to the footprints."""

@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.cloud_mask import CloudMaskHook
-from ardcube.config import Access
+from ardcube.config import Access, Reader
 from ardcube.grid import Grid, Tile, Window
 from ardcube.periods import Period
 from ardcube.scene_index import SceneIndex
@@ -83,6 +83,9 @@ class CubeSpec:
     ledger_uri: str
     storage_options: Mapping[str, Any]
     asset_access: Access
+    reader: Reader
+    requests: int
+    """Requests for scenes in flight, per process."""
 
 
 @dataclass(frozen=True, slots=True)

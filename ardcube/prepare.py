@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ardcube import store
@@ -171,6 +173,8 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
         ledger_uri=request.ledger.place.uri,
         storage_options=dict(request.run.storage_options),
         asset_access=request.run.asset_access,
+        reader=request.run.reader,
+        requests=request.run.requests,
     )
     return CubePlan(spec, request.cube.chunk_size, request.periods, tiles, scenes, tuple(jobs))
 
@@ -237,11 +241,13 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
             f"fsspec-uri {place.uri} cannot be reached: {' '.join(str(error).split())}; check the address and "
             "the credentials"
         ) from error
-    if not ours and something and (not place.is_local or not _is_empty_folder(place)):
+    if not ours and something and not (place.is_local and _is_empty_folder(place)):
         raise InputError(
             f"fsspec-uri {place.uri} holds something that ardcube did not write (there is no {place.uri}{SUFFIX}); "
             "choose another place"
         )
+    if place.is_local and not _can_write(Path(place.path)):
+        raise InputError(f"fsspec-uri {place.uri} cannot be written; choose a folder of yours")
     if not run.initialize and not ready:
         raise InputError(f"fsspec-uri {place.uri} holds no cube; drop --no-initialize to create one")
     if ours and not ready and not run.overwrite and ledger.place.list("chunks") + ledger.place.list("ledger.parquet"):
@@ -249,6 +255,12 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
             f"fsspec-uri {place.uri} is gone, but {place.uri}{SUFFIX} lists chunks of it; bring it back, or "
             "build it anew with --overwrite"
         )
+
+
+def _can_write(path: Path) -> bool:
+    """Whether a folder can be made there: its nearest parent that exists is a folder one may write to."""
+    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def _is_empty_folder(place: Place) -> bool:

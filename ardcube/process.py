@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,13 +18,18 @@ from numpy.typing import NDArray
 
 from ardcube.composite import median_of_valid
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
+from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.load import ChunkReader, SolarDay, Values, days_to_numpy, solar_days
+from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
 from ardcube.manifest import read_manifest
 from ardcube.plan import ChunkJob, CubeSpec
-from ardcube.reader import reading
 from ardcube.scenes import Scene
 from ardcube.store import open_for_writing
+
+STACK_BYTES = 112_000_000
+"""Memory for the stack of observations of one chunk, in bytes."""
+DAYS_AT_ONCE = 4
+"""Days whose mask is worked out together, where the mask judges each day by itself."""
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +129,9 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
 def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch | None = None) -> Chunk:
     """Compute the pixels of one chunk from the scenes that meet it; writes nothing.
 
+    The mask comes first: where it says that nothing is clear, no reflectance is read. Then bands are stacked and
+    reduced, as many at once, and as many rows, as `STACK_BYTES` holds.
+
     Parameters
     ----------
     spec : CubeSpec
@@ -134,30 +144,65 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
         Takes the seconds of each stage.
     """
     watch = watch or Stopwatch()
-    days = solar_days(scenes)
-    with reading(spec.asset_access):
-        reader = ChunkReader(spec.grid, job.window.grow(spec.mask.halo))
-        with watch.stage("mask_bands"):
-            extra = {band: reader.categories(days, band) for band in spec.mask.bands}
-        with watch.stage("mask"):
-            clear = _clear(spec, reader, days, extra)
-            seen = [bool(day.any()) for day in clear]
-            days = [day for day, any_clear in zip(days, seen, strict=True) if any_clear]
-            clear = clear[seen]
-        reader = reader.crop(spec.mask.halo)
-        values = np.zeros((*job.window.shape, len(spec.bands)), np.uint16)
-        observed = np.zeros(clear.shape, bool)
-        for position, band in enumerate(spec.bands):
+    every_day = solar_days(scenes)
+    around = ChunkReader(spec.grid, job.window.grow(spec.mask.halo), spec.asset_access, spec.reader, spec.requests)
+    days, clear = _clear_days(spec, around, every_day, watch)
+    reader = around.crop(job.window)
+    height, width = job.window.shape
+    values = np.zeros((height, width, len(spec.bands)), np.uint16)
+    observed = np.zeros((len(days), height, -(-width // 8)), np.uint8)
+    bytes_read = around.bytes_read
+    at_once, rows = _portion(len(days), height, width, len(spec.bands))
+    for top in range(0, height, rows):
+        part = slice(top, min(height, top + rows))
+        strip = reader.crop(Window(job.window.y0 + part.start, job.window.y0 + part.stop, job.window.x0, job.window.x1))
+        strip_clear = [bits[part] for bits in clear]
+        for first in range(0, len(spec.bands), at_once):
+            bands = spec.bands[first : first + at_once]
             with watch.stage("bands"):
-                stack = reader.reflectance(days, band, clear, spec.resampling, spec.offset)
+                stack = strip.reflectance(days, bands, strip_clear, spec.resampling, spec.offset)
             with watch.stage("composite"):
-                observed |= stack != 0
-                values[..., position] = median_of_valid(stack)
-    count = observed.sum(axis=0, dtype=np.uint16)
-    return Chunk(values, count, len(seen), reader.bytes_read)
+                for position in range(len(bands)):
+                    values[part, :, first + position] = median_of_valid(stack[position])
+                for day in range(len(days)):
+                    observed[day, part] |= np.packbits(stack[:, day].any(axis=0), axis=1)
+        bytes_read += strip.bytes_read
+    count = np.zeros((height, width), np.uint16)
+    for seen in observed:
+        count += unpacked(seen, width)
+    return Chunk(values, count, len(every_day), bytes_read)
 
 
-def _clear(spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], extra: Mapping[str, Values]) -> NDArray[np.bool_]:
+def _portion(days: int, height: int, width: int, bands: int) -> tuple[int, int]:
+    """Bands and rows to stack at once: all bands of all rows if they fit, then fewer bands, then fewer rows."""
+    per_band = max(1, days * height * width * 2)
+    at_once = min(bands, max(1, STACK_BYTES // per_band))
+    strips = math.ceil(per_band / STACK_BYTES)
+    return at_once, math.ceil(height / strips)
+
+
+def _clear_days(
+    spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], watch: Stopwatch
+) -> tuple[list[SolarDay], list[NDArray[np.uint8]]]:
+    """Days with a clear pixel in the chunk, and where: bits (y, x / 8) without the halo."""
+    kept: list[SolarDay] = []
+    clear: list[NDArray[np.uint8]] = []
+    group = DAYS_AT_ONCE if getattr(spec.mask, "independent_days", False) else max(1, len(days))
+    for first in range(0, len(days), group):
+        some = days[first : first + group]
+        with watch.stage("mask_bands"):
+            extra = {band: reader.categories(some, band) for band in spec.mask.bands}
+        with watch.stage("mask"):
+            for day, observation in zip(some, _clear(spec, reader, some, extra), strict=True):
+                if observation.any():
+                    kept.append(day)
+                    clear.append(np.packbits(observation, axis=1))
+    return kept, clear
+
+
+def _clear(
+    spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], extra: Mapping[str, NDArray[Any]]
+) -> NDArray[np.bool_]:
     """Ask the mask, check its answer, cut off the halo: bool (day, y, x)."""
     height, width = reader.window.shape
     grid, window = spec.grid, reader.window

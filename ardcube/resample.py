@@ -7,24 +7,29 @@ bits, since both add the same products in the same order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from ardcube._jit import jit
 from ardcube.grid import Grid, Window
+from ardcube.raster import Blocks, Level
 
 NODE_STEP = 32
 """Output pixels between exactly projected nodes. Cubic interpolation between nodes of up to 20 km spacing is right
 to about a millimetre, a ten-thousandth of a source pixel (see docs/decisions/0003-resampler.md)."""
 
+COMPILED = find_spec("numba") is not None
+"""Whether the compiled kernels are used; the plain ones give the same bits."""
 _KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 _NODE_SPAN_DEGREES = 0.02
-"""Nodes stand at most this far apart, so that coarse cubes are projected as exactly as fine ones."""
+"""Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
+the cube's resolution (docs/decisions/0002-own-resampler.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,8 @@ class Projection:
     step_y: NDArray[np.float64]
     """Change of northing over one output pixel, in CRS units."""
 
-    def crop(self, margin: int) -> Projection:
-        """Leave out `margin` pixels on every side."""
-        if margin == 0:
-            return self
-        core = slice(margin, -margin), slice(margin, -margin)
+    def crop(self, core: tuple[slice, slice]) -> Projection:
+        """The part of some rows and columns; a view."""
         return Projection(self.x[core], self.y[core], self.step_x[core], self.step_y[core])
 
 
@@ -114,26 +116,10 @@ def _blend(
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class SourceWindow:
-    """A part of one level of a source raster."""
-
-    values: NDArray[np.uint16] | NDArray[np.uint8]
-    """Digital numbers (row, column)."""
-    row: int
-    """Row of the level at which the part starts."""
-    column: int
-    """Column of the level at which the part starts."""
-
-
-def needed_window(
-    projection: Projection,
-    wanted: NDArray[np.bool_],
-    transform: Affine,
-    shape: tuple[int, int],
-    resampling: str,
-) -> tuple[int, int, int, int] | None:
-    """Rows and columns (y0, y1, x0, x1) of a level that the wanted pixels' kernels touch, or None.
+def needed_blocks(
+    projection: Projection, wanted: NDArray[np.bool_], level: Level, resampling: str
+) -> NDArray[np.bool_]:
+    """Blocks of a level that the kernels of the wanted pixels reach: bool (block row, block column).
 
     Parameters
     ----------
@@ -141,54 +127,55 @@ def needed_window(
         Of the output window.
     wanted : bool (y, x)
         Output pixels that are to be computed.
-    transform : Affine
-        Of the level, north up.
-    shape : (int, int)
-        Rows and columns of the level.
+    level : Level
+        Of the source.
     resampling : str
         `nearest`, `bilinear` or `cubic`.
     """
-    rows, cols = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
-    if not len(rows):
-        return None
-    part = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
-    # Only wanted pixels: far from a footprint, coordinates of a very wide tile may not be finite.
-    chosen = wanted[part]
-    u = (projection.x[part][chosen] - transform.c) / transform.a
-    v = (projection.y[part][chosen] - transform.f) / transform.e
-    reach = _KERNELS[resampling]
-    reach_u = reach * max(1.0, float(projection.step_x[part][chosen].max()) / abs(transform.a)) + 1
-    reach_v = reach * max(1.0, float(projection.step_y[part][chosen].max()) / abs(transform.e)) + 1
-    x0, x1 = max(0, int(np.floor(u.min() - reach_u))), min(shape[1], int(np.ceil(u.max() + reach_u)))
-    y0, y1 = max(0, int(np.floor(v.min() - reach_v))), min(shape[0], int(np.ceil(v.max() + reach_v)))
-    return (y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
+    touched = np.zeros(level.blocks, bool)
+    way = _touch_blocks_plain
+    if COMPILED:
+        from ardcube.kernels import touch_blocks as way
+    transform = level.transform
+    way(
+        touched, wanted, projection.x, projection.y, projection.step_x, projection.step_y,
+        transform.c, transform.a, transform.f, transform.e,
+        _KERNELS[resampling], level.height, level.width, *level.block,
+    )  # fmt: skip
+    return touched
 
 
 def resample_into(
-    out: NDArray[np.uint16] | NDArray[np.uint8],
+    out: NDArray[Any],
+    bands: Sequence[int],
     wanted: NDArray[np.bool_],
     projection: Projection,
-    source: SourceWindow,
-    transform: Affine,
+    values: NDArray[Any],
+    blocks: Blocks,
+    level: Level,
     *,
     resampling: str,
     nodata: int = 0,
     shift: int = 0,
 ) -> None:
-    """Fill the wanted pixels of `out` that are still 0 from one source; the first valid source wins.
+    """Fill the wanted pixels of some bands that are still 0 from one source; the first valid source wins.
 
     Parameters
     ----------
-    out : uint16 or uint8 (y, x)
+    out : uint16 or uint8 (band, y, x)
         Changed in place; 0 where no source gave a value.
+    bands : sequence of int
+        Positions in `out` of the bands in `values`.
     wanted : bool (y, x)
         Pixels to compute.
     projection : Projection
         Of the output window.
-    source : SourceWindow
-        Must hold all that `needed_window` names.
-    transform : Affine
-        Of the source level, north up.
+    values : uint16 or uint8 (row, column, band)
+        Digital numbers of the window of `blocks`; bands of one grid share coordinates and weights.
+    blocks : Blocks
+        Must hold all that `needed_blocks` names.
+    level : Level
+        Of the source.
     resampling : str
         `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or
         `cubic`, Keys' kernel (1981, a = -0.5) stretched likewise. Weights are renormalised over valid pixels.
@@ -197,107 +184,97 @@ def resample_into(
     shift : int
         Added to every value, which stays within 1..65535.
     """
-    way = _fill if jit.compiled else _fill_plain
+    way = _fill_plain
+    if COMPILED:
+        from ardcube.kernels import fill as way  # (numba takes a second to import)
+    transform = level.transform
     way(
-        out, wanted, projection.x, projection.y, projection.step_x, projection.step_y,
-        source.values, source.row, source.column,
+        out, np.array(bands, np.int64), wanted, projection.x, projection.y, projection.step_x, projection.step_y,
+        values, blocks.row, blocks.column,
         transform.c, transform.a, transform.f, transform.e,
         _KERNELS[resampling], nodata, shift,
     )  # fmt: skip
 
 
-@jit
-def _weight(distance, kernel):  # type: ignore[no-untyped-def]
+def _touch_blocks_plain(  # type: ignore[no-untyped-def]
+    touched, wanted, xs, ys, steps_x, steps_y, c, a, f, e, kernel, height, width, block_height, block_width
+) -> None:
+    """What `kernels.touch_blocks` does, in NumPy alone."""
+    u, v = (xs[wanted] - c) / a, (ys[wanted] - f) / e
+    inside = (u >= 0) & (v >= 0) & (u < width) & (v < height)
+    u, v = u[inside], v[inside]
+    reach_u = kernel * np.maximum(1.0, steps_x[wanted][inside] / abs(a)) + 0.5
+    reach_v = kernel * np.maximum(1.0, steps_y[wanted][inside] / abs(e)) + 0.5
+    x0 = np.maximum(0, np.floor(u - reach_u)).astype(int) // block_width
+    x1 = np.minimum(width - 1, np.floor(u + reach_u)).astype(int) // block_width
+    y0 = np.maximum(0, np.floor(v - reach_v)).astype(int) // block_height
+    y1 = np.minimum(height - 1, np.floor(v + reach_v)).astype(int) // block_height
+    for top, bottom, left, right in np.unique(np.stack([y0, y1, x0, x1], axis=1), axis=0):
+        touched[top : bottom + 1, left : right + 1] = True
+
+
+def _weigh(distance: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
+    """What `kernels.weigh` does, for arrays."""
     if kernel == 1:
         return 1.0 - distance
-    if distance <= 1.0:
-        return (1.5 * distance - 2.5) * distance * distance + 1.0
-    return ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+    near = (1.5 * distance - 2.5) * distance * distance + 1.0
+    far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+    return np.where(distance <= 1.0, near, far)
 
 
-@jit
-def _fill(  # type: ignore[no-untyped-def]  # noqa: C901
-    out, wanted, xs, ys, steps_x, steps_y, values, row, column, c, a, f, e, kernel, nodata, shift
-):
-    height, width = values.shape
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            if not wanted[i, j] or out[i, j] != 0:
-                continue
-            u = (xs[i, j] - c) / a
-            v = (ys[i, j] - f) / e
-            near_u = int(np.floor(u)) - column
-            near_v = int(np.floor(v)) - row
-            if near_u < 0 or near_v < 0 or near_u >= width or near_v >= height:
-                continue
-            nearest = values[near_v, near_u]
-            if nearest == 0 or nearest == nodata:  # noqa: PLR1714  (a tuple would cost time here)
-                continue
-            if kernel == 0:
-                result = float(nearest)
-            else:
-                width_u = max(1.0, steps_x[i, j] / abs(a))
-                width_v = max(1.0, steps_y[i, j] / abs(e))
-                reach_u = width_u * kernel
-                reach_v = width_v * kernel
-                u0 = max(0, int(np.ceil(u - 0.5 - reach_u)) - column)
-                u1 = min(width - 1, int(np.floor(u - 0.5 + reach_u)) - column)
-                v0 = max(0, int(np.ceil(v - 0.5 - reach_v)) - row)
-                v1 = min(height - 1, int(np.floor(v - 0.5 + reach_v)) - row)
-                total = 0.0
-                weights = 0.0
-                for k in range(v0, v1 + 1):
-                    weight_v = _weight(abs(k + row + 0.5 - v) / width_v, kernel)
-                    for m in range(u0, u1 + 1):
-                        value = values[k, m]
-                        if value == 0 or value == nodata:  # noqa: PLR1714
-                            continue
-                        weight = weight_v * _weight(abs(m + column + 0.5 - u) / width_u, kernel)
-                        total += weight * value
-                        weights += weight
-                result = np.rint(total / weights)
-            if kernel != 0 or shift != 0:
-                result = min(max(result + shift, 1.0), 65535.0)
-            out[i, j] = int(result)
+_Taps = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""First tap, and the weights (n, most taps), of each pixel along one axis."""
+
+
+def _taps(centre: NDArray[np.float64], width: NDArray[np.float64], kernel: int, first: int, last: int) -> _Taps:
+    """Taps within `first..last` of each pixel; weights are 0 beyond a pixel's last one."""
+    start = np.maximum(first, np.ceil(centre - 0.5 - width * kernel).astype(np.int64))
+    stop = np.minimum(last, np.floor(centre - 0.5 + width * kernel).astype(np.int64)) + 1
+    taps = start[:, None] + np.arange(max(0, int((stop - start).max(initial=0))))
+    weights = _weigh(np.abs(taps + 0.5 - centre[:, None]) / width[:, None], kernel)
+    return start, np.where(taps < stop[:, None], weights, 0.0)
 
 
 def _fill_plain(  # type: ignore[no-untyped-def]
-    out, wanted, xs, ys, steps_x, steps_y, values, row, column, c, a, f, e, kernel, nodata, shift
+    out, bands, wanted, xs, ys, steps_x, steps_y, values, row, column, c, a, f, e, kernel, nodata, shift
 ) -> None:
-    """What `_fill` does, in NumPy alone: a loop over the kernel's taps in place of one over pixels."""
-    height, width = values.shape
-    open_pixels = wanted & (out == 0)
-    u, v = (xs[open_pixels] - c) / a, (ys[open_pixels] - f) / e
+    """What `kernels.fill` does, in NumPy alone: a loop over the kernel's taps in place of one over pixels."""
+    height, width, count = values.shape
+    u, v = (xs[wanted] - c) / a, (ys[wanted] - f) / e
     near_u, near_v = np.floor(u).astype(int) - column, np.floor(v).astype(int) - row
     inside = (near_u >= 0) & (near_v >= 0) & (near_u < width) & (near_v < height)
-    nearest = np.zeros(len(u), values.dtype)
-    nearest[inside] = values[near_v[inside], near_u[inside]]
-    valid = (nearest != 0) & (nearest != nodata)
-    u, v, result = u[valid], v[valid], nearest[valid].astype(float)
-    if kernel != 0 and len(u):
-        width_u = np.maximum(1.0, steps_x[open_pixels][valid] / abs(a))
-        width_v = np.maximum(1.0, steps_y[open_pixels][valid] / abs(e))
-        u0 = np.ceil(u - 0.5 - width_u * kernel).astype(int) - column
-        u1 = np.floor(u - 0.5 + width_u * kernel).astype(int) - column
-        v0 = np.ceil(v - 0.5 - width_v * kernel).astype(int) - row
-        v1 = np.floor(v - 0.5 + width_v * kernel).astype(int) - row
-        total, weights = np.zeros(len(u)), np.zeros(len(u))
-        weight_of = np.vectorize(getattr(_weight, "py_func", _weight), otypes=[float])
-        for dk in range(int((v1 - v0).max()) + 1):
-            k = v0 + dk
-            weight_v = weight_of(np.abs(k + row + 0.5 - v) / width_v, kernel)
-            for dm in range(int((u1 - u0).max()) + 1):
-                m = u0 + dm
-                weight = weight_v * weight_of(np.abs(m + column + 0.5 - u) / width_u, kernel)
-                use = (k <= v1) & (m <= u1) & (k >= 0) & (k < height) & (m >= 0) & (m < width)
-                value = np.zeros(len(u), values.dtype)
-                value[use] = values[k[use], m[use]]
-                use &= (value != 0) & (value != nodata)
-                total[use] += weight[use] * value[use]
-                weights[use] += weight[use]
-        result = np.rint(total / weights)
-    if kernel != 0 or shift != 0:
-        result = np.clip(result + shift, 1.0, 65535.0)
-    filled = out[open_pixels]
-    filled[valid] = result.astype(out.dtype)
-    out[open_pixels] = filled
+    at = tuple(index[inside] for index in np.nonzero(wanted))
+    u, v, near_u, near_v = u[inside], v[inside], near_u[inside], near_v[inside]
+    if kernel:
+        across = _taps(u, np.maximum(1.0, steps_x[at] / abs(a)), kernel, column, column + width - 1)
+        down = _taps(v, np.maximum(1.0, steps_y[at] / abs(e)), kernel, row, row + height - 1)
+    for b in range(count):
+        plane, filled = values[..., b], out[bands[b]]
+        nearest = plane[near_v, near_u]
+        take = (nearest != 0) & (nearest != nodata) & (filled[at] == 0)
+        result = nearest[take].astype(float)
+        if kernel:
+            result = np.clip(_weighted(plane, nodata, row, column, across, down, take), 1.0, 65535.0)
+        if shift:
+            result = np.clip(result + shift, 1.0, 65535.0)
+        filled[tuple(index[take] for index in at)] = result.astype(out.dtype)
+
+
+def _weighted(
+    plane: NDArray[Any], nodata: int, row: int, column: int, across: _Taps, down: _Taps, take: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Weighted mean of the valid taps of the pixels in `take`, rounded half to even; sums in the compiled order."""
+    (u0, weights_u), (v0, weights_v) = ((start[take], weights[take]) for start, weights in (across, down))
+    total, weights = np.zeros(len(u0)), np.zeros(len(u0))
+    for k in range(weights_v.shape[1]):
+        rows = np.minimum(v0 - row + k, plane.shape[0] - 1)
+        line, line_weights = np.zeros(len(u0)), np.zeros(len(u0))
+        for m in range(weights_u.shape[1]):
+            value = plane[rows, np.minimum(u0 - column + m, plane.shape[1] - 1)]
+            weight = np.where((value != 0) & (value != nodata), weights_u[:, m], 0.0)
+            line += weight * value
+            line_weights += weight
+        total += weights_v[:, k] * line
+        weights += weights_v[:, k] * line_weights
+    mean: NDArray[np.float64] = np.rint(total / weights)
+    return mean

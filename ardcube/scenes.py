@@ -12,13 +12,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-import shapely
-from numpy.typing import NDArray
-from shapely import affinity
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from ardcube.antimeridian import around
 from ardcube.errors import InputError, SceneError
 
 Item = Mapping[str, Any]
@@ -112,7 +109,7 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
     baseline = _baseline(properties)
     revision = {
         "id": item["id"],
-        "datetime": moment,
+        "datetime": _utc(moment).isoformat(),  # not as spelled, which differs between catalogues
         "updated": properties.get("updated") or properties.get("created"),
         "generated": properties.get("s2:generation_time"),
         "baseline": baseline,
@@ -143,23 +140,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def around(geometry: BaseGeometry, central_longitude: float) -> BaseGeometry:
-    """Move a geometry by whole turns so that each part lies within 180 degrees of a longitude."""
-    moved = []
-    for part in shapely.get_parts(geometry):
-        west, _, east, _ = part.bounds
-        if east - west > 180:  # crosses the antimeridian without being cut there
-            part = shapely.transform(part, _eastward)  # noqa: PLW2901
-        turns = round((central_longitude - part.centroid.x) / 360)
-        moved.append(affinity.translate(part, 360.0 * turns) if turns else part)
-    return moved[0] if len(moved) == 1 else shapely.union_all(moved)
-
-
-def _eastward(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Western longitudes counted on from 180."""
-    return xy + np.where(xy[:, :1] < 0, (360.0, 0.0), 0.0)
-
-
 def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
     """Keep, of each acquisition and tile, the scenes of the newest baseline; ordered by time, then id."""
     newest: dict[str, tuple[int, ...]] = {}
@@ -174,7 +154,8 @@ def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
 def band_names(item: Item | None, collection: Item | None) -> list[str]:
     """Names by which the collection's raster assets can be asked for, for a message to a person."""
     assets = (collection or {}).get("item_assets") or (item or {}).get("assets") or {}
-    return [key for key, asset in assets.items() if "raster:bands" in asset or "eo:bands" in asset]
+    marks = ("raster:bands", "eo:bands", "bands")
+    return [key for key, asset in assets.items() if any(mark in asset for mark in marks) or "raster:scale" in asset]
 
 
 def check_bands(item: Item | None, collection: Item | None, bands: Sequence[str], reflectance: bool) -> None:
@@ -294,7 +275,8 @@ def _acquisition(properties: Mapping[str, Any]) -> str:
     datatake = _DATATAKE.search(str(properties.get("s2:datatake_id", "")))
     product = _PRODUCT.search(str(properties.get("s2:product_uri", "")))
     sensed = (datatake or product or [None, properties.get("datetime")])[1]
-    return f"{properties.get('platform', '')} {sensed} {str(grid).removeprefix('MGRS-')}"
+    tile = re.sub("^(MGRS-)?T?0?", "", str(grid))  # 05QKB, T05QKB and 5QKB are one tile
+    return f"{properties.get('platform', '')} {sensed} {tile}"
 
 
 def is_remote(href: str) -> bool:

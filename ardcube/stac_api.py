@@ -14,9 +14,12 @@ from urllib.parse import quote, urljoin
 import pystac
 import pystac_client
 import requests
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
+from requests.adapters import HTTPAdapter
 from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError
 
 from ardcube.errors import CatalogError, InputError
 from ardcube.scenes import Item, is_remote
@@ -36,6 +39,8 @@ _RETRY = Retry(
     allowed_methods=None,
     respect_retry_after_header=True,
 )
+_RETRY_AT_OPEN = _RETRY.new(connect=1)
+"""An address where nothing listens is most likely a mistake, which a person should hear of at once."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,14 +62,14 @@ class StacApi:
         InputError
             If the URL cannot be reached, is no STAC API with item search, or lacks the collection.
         """
-        io = StacApiIO(max_retries=_RETRY, timeout=_TIMEOUT)
+        io = StacApiIO(max_retries=_RETRY_AT_OPEN, timeout=_TIMEOUT)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of conformance classes that are not needed here
                 client = pystac_client.Client.open(url, stac_io=io)
         except (APIError, requests.RequestException, OSError) as error:
             raise InputError(f"stac-url {url} cannot be reached: {_reason(error)}; check the address") from error
-        except (pystac.STACError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (pystac.STACError, pystac.STACTypeError, ClientTypeError, LookupError, ValueError, TypeError) as error:
             raise InputError(f"stac-url {url} is not a STAC API ({_reason(error)}); give its root URL") from error
         if client.get_search_link() is None:
             raise InputError(f"stac-url {url} offers no item search; give the root URL of a STAC API")
@@ -74,6 +79,8 @@ class StacApi:
             if getattr(error, "status_code", None) != requests.codes.not_found:
                 raise InputError(f"stac-url {url} does not give its collections: {_reason(error)}") from error
             raise InputError(f"collection {collection} is not at {url}; it has {_collection_ids(io, url)}") from error
+        for scheme in ("http://", "https://"):
+            io.session.mount(scheme, HTTPAdapter(max_retries=_RETRY))  # from here on it is known to be there
         return cls(url, found, client)
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
@@ -120,10 +127,14 @@ class StacApi:
 
 def _where(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
     west, south, east, north = bounds
+    south, north = max(south, -90.0), min(north, 90.0)  # a grid that was snapped outward may reach a pixel beyond
+    if west >= 180:
+        west, east = west - 360, east - 360
+    west = max(west, -180.0)
     if east - west >= 360:
         return {"bbox": (-180.0, south, 180.0, north)}
     if east <= 180:
-        return {"bbox": bounds}
+        return {"bbox": (west, south, east, north)}
     parts = [(west, 180.0), (-180.0, east - 360)]
     rings = [[[[w, south], [e, south], [e, north], [w, north], [w, south]]] for w, e in parts]
     return {"intersects": {"type": "MultiPolygon", "coordinates": rings}}
@@ -149,5 +160,11 @@ def _collection_ids(io: StacApiIO, url: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    """What went wrong, from the innermost error: the outer ones of urllib3 and requests only say that it did."""
+    while isinstance(error, (APIError, requests.RequestException, MaxRetryError)):
+        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__ or next(iter(error.args), None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
     text = " ".join(str(error).split())
     return text[:200] or type(error).__name__

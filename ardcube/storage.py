@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
@@ -42,7 +44,9 @@ class Place:
         except ImportError as error:
             raise InputError(f"fsspec-uri {uri} needs a driver that is not installed: {error}") from error
         except (ValueError, TypeError) as error:
-            raise InputError(f"fsspec-uri {uri} cannot be used: {error}") from error
+            raise InputError(
+                f"fsspec-uri {uri} cannot be used: {error}; give a local path, file://, s3:// or another URI of fsspec"
+            ) from error
         return cls(uri.rstrip("/"), fs, path.rstrip("/"))
 
     @property
@@ -73,11 +77,18 @@ class Place:
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """Content of several files, fetched together where the filesystem can; missing ones are left out."""
-        paths = {self.file(name): name for name in names}
-        if not paths:
-            return {}
-        found = self.fs.cat(list(paths), on_error="omit")
-        return {paths[path]: content for path, content in found.items()}
+        names = list(names)
+        if not self.fs.async_impl:
+            return {name: content for name in names if (content := self.read(name)) is not None}
+        # Not `cat`, which takes a `[` in a path for a pattern.
+        paths = [self.file(name) for name in names]
+        found = self.fs.cat_ranges(paths, None, None, on_error="return") if paths else []
+        missing = [
+            error for error in found if isinstance(error, Exception) and not isinstance(error, FileNotFoundError)
+        ]
+        if missing:
+            raise missing[0]
+        return {name: content for name, content in zip(names, found, strict=True) if isinstance(content, bytes)}
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file in one piece: a reader sees the old content or the new, never a part."""
@@ -110,8 +121,18 @@ class Place:
         if self.is_local:
             for path in paths:
                 Path(path).unlink(missing_ok=True)
-        elif paths:
-            self.fs.rm(paths)
+        elif self.fs.async_impl and paths:
+            plain = [path for path in paths if not has_magic(path)]  # `rm` takes a `[` in a path for a pattern
+            if plain:
+                self.fs.rm(plain)  # many at once; object stores do not mind missing ones
+            self._remove_each(set(paths) - set(plain))
+        else:
+            self._remove_each(paths)
+
+    def _remove_each(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with suppress(FileNotFoundError):
+                self.fs.rm_file(path)
 
     def remove_empty_folders(self) -> None:
         """Delete the folders, and itself, that no file is left in; object stores have none."""

@@ -17,7 +17,7 @@ from ardcube.plan import ChunkJob, ChunkKey, CubePlan, batches
 from ardcube.prepare import check_request, initialize, make_plan, remove_cube, search_scenes
 from ardcube.summary import BuildSummary, ChunksFailedError, summarize
 from flows.progress import current_progress
-from flows.runners import make_runner
+from flows.runners import check_workers_can_report, make_runner, workers_know_the_server
 from hooks.cloud_masks import cloud_mask
 from tasks.chunks import build_chunks
 
@@ -56,6 +56,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     start = time.perf_counter()
     logger = get_run_logger()
     progress = current_progress()
+    check_workers_can_report(run)
     request = check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
     found = search_scenes(request, progress.searched)
     if run.overwrite and not run.dry_run:
@@ -86,7 +87,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
 
 def _build(plan: CubePlan, run: RunConfig, jobs: list[ChunkJob], ledger: Ledger, before: Records) -> None:
     """Build jobs in batches; those that left no record of this run, one by one, a second time."""
-    with make_runner(run) as runner:
+    with workers_know_the_server(run), make_runner(run) as runner:
         lost = _build_batches(plan, run, batches(jobs, len(plan.periods), run.batch_size), ledger, before, runner)
         if lost:
             get_run_logger().warning("%d chunks lost their worker; building them once more", len(lost))

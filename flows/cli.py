@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import click
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import ArdcubeError, InputError
-from flows.options import build_model, options_of
+from flows.options import build_model, key_values, options_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,17 @@ _FAILED = 1
 _INTERRUPTED = 130
 _NOWHERE = "memory://ardcube-plan"
 """Stands for the store in a plan that asks for none."""
+
+storage_option = click.option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=key_values,
+    help="Option of the store's filesystem, such as endpoint_url.",
+)
+# `main` looks for it; `build` and `plan` have it as a field of their model.
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,7 +56,7 @@ def build(**values: Any) -> None:
     from flows.progress import reporting
     from hooks.cloud_masks import cloud_mask
 
-    # Bad input is told in a second, not after Prefect has started.
+    # Bad input is told before Prefect is started, which takes longer than all of these checks.
     check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
 
     from ardcube.summary import ChunksFailedError
@@ -76,14 +88,15 @@ def plan(**values: Any) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--json", "as_json", is_flag=True, help="Every record, as JSON.")
-@click.option("--storage-option", "storage_options", multiple=True, metavar="KEY=VALUE", help="Of the filesystem.")
-def status(uri: str, as_json: bool, storage_options: tuple[str, ...]) -> None:
+@storage_option
+@debug_option
+def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
     """Show what became of the chunks of the cube at URI."""
     from ardcube.ledger import Ledger
     from ardcube.storage import Place
     from flows.console import print_records
 
-    ledger = Ledger.beside(Place.at(uri, _pairs(storage_options)))
+    ledger = Ledger.beside(Place.at(uri, storage_options))
     cube = ledger.read_cube()
     if cube is None:
         raise InputError(f"{uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json")
@@ -97,6 +110,7 @@ def status(uri: str, as_json: bool, storage_options: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@debug_option
 def sample(folder: Path) -> None:
     """Write a small synthetic Sentinel-2 archive to FOLDER, for trying the program offline."""
     from ardcube.sample import write_archive
@@ -108,12 +122,13 @@ def sample(folder: Path) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
-@click.option("--storage-option", "storage_options", multiple=True, metavar="KEY=VALUE", help="Of the filesystem.")
-def quicklook(uri: str, output: Path, storage_options: tuple[str, ...]) -> None:
+@storage_option
+@debug_option
+def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
     """Draw one PNG per period of the cube at URI."""
     from ardcube.quicklook import write_quicklooks
 
-    for picture in write_quicklooks(uri, output, storage_options=_pairs(storage_options)):
+    for picture in write_quicklooks(uri, output, storage_options=storage_options):
         click.echo(picture)
 
 
@@ -125,21 +140,21 @@ def main() -> None:
     except click.exceptions.Abort:
         _stop("interrupted; run the same command again to continue", _INTERRUPTED)
     except click.ClickException as error:
-        _stop(" ".join(error.format_message().split()), error.exit_code)
+        _stop(error.format_message(), error.exit_code)
     except ArdcubeError as error:
         if debug:
-            raise
+            traceback.print_exc()
         _stop(str(error), _BAD_INPUT if isinstance(error, InputError) else _FAILED)
     except KeyboardInterrupt:
         _stop("interrupted; run the same command again to continue", _INTERRUPTED)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the last resort: whatever it was, a person reads one line)
         if debug:
-            raise
+            traceback.print_exc()
         _stop(f"{type(error).__name__}: {error} (--debug shows where)", _FAILED)
 
 
 def _stop(message: str, code: int) -> None:
-    click.echo(f"ardcube: {message}", err=True)
+    click.echo(f"ardcube: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 
@@ -160,16 +175,6 @@ def _show_plan(cube: CubeConfig, run: RunConfig) -> None:
     print_estimate(console, estimate(planned), len(pending) if records else 0, local_threads(run))
 
 
-def _pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
-    values = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"--storage-option {pair!r} is not KEY=VALUE")
-        values[key] = value
-    return values
-
-
 def _console() -> "Console":
     from rich.console import Console
 
@@ -186,5 +191,8 @@ def _configure_prefect(debug: bool) -> None:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         logging.getLogger("ardcube").addHandler(logging.NullHandler())
+    # The temporary server must not call home, least of all from a machine without a network.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     # A machine under load takes longer than Prefect's default to start a server for a single run.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

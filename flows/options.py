@@ -60,14 +60,14 @@ def _declare(name: str, field: FieldInfo) -> tuple[str, ...]:
 def _settings(name: str, field: FieldInfo) -> dict[str, Any]:
     """Arguments of `click.option`; defaults stay with the model, help only tells them."""
     kind = _without_none(field.annotation)
-    settings: dict[str, Any] = {"help": _help(field), "default": None}
+    settings: dict[str, Any] = {"help": _help(name, field), "default": None}
     origin = get_origin(kind)
     if kind is bool:
         settings["is_flag"] = True
     elif origin is Literal:
         settings["type"] = click.Choice([str(choice) for choice in get_args(kind)])
     elif origin is dict:
-        settings |= {"multiple": True, "metavar": "KEY=VALUE", "callback": _key_values}
+        settings |= {"multiple": True, "metavar": "KEY=VALUE", "callback": key_values}
     elif origin is tuple and Ellipsis in get_args(kind):
         settings |= {"multiple": True, "metavar": "NAME"}
     elif origin is tuple:
@@ -81,16 +81,16 @@ def _settings(name: str, field: FieldInfo) -> dict[str, Any]:
     return settings
 
 
-def _help(field: FieldInfo) -> str:
+def _help(name: str, field: FieldInfo) -> str:
     text = field.description or ""
     if field.is_required():
         return f"{text}  [required]"
     default = field.get_default(call_default_factory=True)
     if default in (None, False, {}, ()):
         return text
-    if default is True:
-        return text
     shown = ", ".join(default) if isinstance(default, tuple) else default
+    if default is True:
+        shown = name
     return f"{text}  [default: {shown}]"
 
 
@@ -112,8 +112,8 @@ def _range(kind: type[int] | type[float], field: FieldInfo) -> click.ParamType[A
     return chosen
 
 
-def _key_values(_context: click.Context, option: click.Parameter, pairs: Iterable[str]) -> dict[str, Any]:
-    """Read `key=value`; a value that is JSON other than a plain number keeps its kind."""
+def key_values(_context: click.Context, option: click.Parameter, pairs: Iterable[str]) -> dict[str, Any]:
+    """Read each `key=value`; a value that is JSON keeps its kind: `closing=3` is a number, `secure=false` is false."""
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -134,7 +134,8 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
     """One problem of a validation in one clause, in the words of the command line."""
     names = sorted(model.model_fields, key=len, reverse=True)
     message = re.sub("^Value error, ", "", problem["msg"])
-    message = re.sub(rf"\b({'|'.join(names)})\b", lambda match: option_name(match[1]), message)
+    named = rf"\b(no-)?({'|'.join(names)})\b"
+    message = re.sub(named, lambda match: f"--{match[0]}" if match[1] else option_name(match[2]), message)
     field = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "missing":
         return f"{option_name(field)} is missing; {model.model_fields[field].description}"

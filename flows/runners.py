@@ -1,13 +1,20 @@
 """Which `DaskTaskRunner` a run's chunks go to."""
 
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
-from prefect.settings import get_current_settings
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect_dask.task_runners import DaskTaskRunner
 
 from ardcube.config import RunConfig
+from ardcube.errors import InputError
 
+_CONNECT_SECONDS = 10.0
 _MAX_COILED_WORKERS = 100
 """Upper end of an adaptive cluster: so many workers read about as fast as a bucket likes."""
 
@@ -26,7 +33,7 @@ def make_runner(run: RunConfig) -> DaskTaskRunner:
             "n_workers": 1,
             "threads_per_worker": local_threads(run),
             "processes": False,
-            "dashboard_address": None,
+            "dashboard_address": "127.0.0.1:0",  # None would open port 8787 on every interface
             "memory_limit": 0,  # it is this very process; Dask pausing it would stop the flow
         },
     )
@@ -51,6 +58,56 @@ def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | N
     }
     adapt = None if run.workers else {"minimum": 1, "maximum": _MAX_COILED_WORKERS}
     return cluster, adapt
+
+
+def check_workers_can_report(run: RunConfig) -> None:
+    """Refuse a backend whose workers are elsewhere while Prefect is only here.
+
+    Raises
+    ------
+    InputError
+        Says how to start a server that they reach.
+    """
+    if run.serverless_backend == "local":
+        return
+    if run.scheduler_address is not None:
+        _check_answers(run.scheduler_address)
+    api = get_current_settings().api.url
+    elsewhere = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
+    if elsewhere and (api is None or _is_loopback(api)):
+        raise InputError(
+            f"serverless-backend {run.serverless_backend} runs on other machines, which cannot report to "
+            f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
+        )
+
+
+@contextmanager
+def workers_know_the_server(run: RunConfig) -> Iterator[None]:
+    """Let tasks carry the address of this run's Prefect server, also if it is a temporary one.
+
+    A worker that is not told starts a server of its own, which outlives it.
+    """
+    if run.serverless_backend == "local" or get_current_settings().api.url is not None:
+        yield
+        return
+    with get_client(sync_client=True) as client:
+        url = str(client.api_url)
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield
+
+
+def _check_answers(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"scheduler-address {address} does not answer: {error}; start a Dask scheduler there"
+        ) from error
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def prefect_environment() -> dict[str, str]:

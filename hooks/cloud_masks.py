@@ -30,6 +30,7 @@ class DefaultCloudMaskHook:
     """No mask: every valid observation counts."""
 
     name: ClassVar[str] = "none"
+    independent_days: ClassVar[bool] = True
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -55,6 +56,7 @@ class SCLCloudMaskHook:
     """
 
     name: ClassVar[str] = "scl"
+    independent_days: ClassVar[bool] = True
 
     closing: int = 5
     """Radius of the closing, in pixels."""
@@ -113,7 +115,10 @@ def cloud_mask(name: str, options: Mapping[str, Any] | None = None) -> CloudMask
     found = _registered().get(name)
     if found is None:
         raise InputError(f"cloud mask {name} is unknown; there are {', '.join(cloud_mask_names())}")
-    factory = found if isinstance(found, type) else found.load()
+    try:
+        factory = found if isinstance(found, type) else found.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"cloud mask {name} cannot be loaded: {error}; mend the package that adds it") from error
     try:
         hook = factory(**(options or {}))
     except TypeError as error:

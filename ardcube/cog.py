@@ -1,0 +1,243 @@
+"""Reading tiled, deflated GeoTIFFs block by block: ranges from obstore, headers by async-tiff, libdeflate.
+
+What it does not read (other compressions, layouts, data types, filesystems) is left to GDAL; see `ardcube.reader`.
+Nothing here is cached but headers: a block is wanted once per chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import deflate
+import numpy as np
+import obstore
+from affine import Affine
+from async_tiff import TIFF
+from numpy.typing import NDArray
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
+
+from ardcube.config import Access
+from ardcube.errors import SceneError, TransientError
+from ardcube.raster import Blocks, Header, Level
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_DEFLATE, _NONE = (8, 32946), 1
+_PIXEL_IS_AREA = 1
+_REDUCED = 1
+"""Of `NewSubfileType`: an overview; masks have other bits."""
+_HEADER_BYTES = (32_768, 1_048_576)
+"""First request of a file, which holds the whole header of a granule of 10,980 pixels; a second one, if it does not."""
+_CLIENT: ClientConfig = {"connect_timeout": "10s", "timeout": "120s", "allow_http": True}
+_RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=120)}
+
+
+class NotThisKindError(Exception):
+    """A file that this reader does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CogLevel:
+    """Where the blocks of one level lie in the file."""
+
+    offsets: NDArray[np.int64]
+    """By row and column of blocks."""
+    sizes: NDArray[np.int64]
+    """In bytes; 0 for a block that was never written."""
+    deflated: bool
+    predicted: bool
+    """Horizontal differences (predictor 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cog:
+    """An open file: nothing but its header is held."""
+
+    href: str
+    header: Header
+    store: Any
+    path: str
+    layout: tuple[CogLevel, ...]
+
+    @classmethod
+    def open(cls, href: str, access: Access) -> Cog:
+        """Read a header with one request.
+
+        Raises
+        ------
+        NotThisKindError
+            If GDAL has to read the file.
+        SceneError, TransientError
+            If the file is missing or forbidden; if it could not be reached this time.
+        """
+        store, path = _store_of(href, access)
+        tiff = _parse(href, store, path)
+        full, *others = tiff.ifds
+        ifds = [full, *(ifd for ifd in others if _number(ifd.new_subfile_type) == _REDUCED)]
+        layout = tuple(_layout(ifd) for ifd in ifds)
+        return cls(href, _header(ifds), store, path, layout)
+
+    def fetch(self, level: Level, needed: NDArray[np.bool_]) -> Fetched:
+        """Fetch the compressed bytes of the needed blocks, bool (block row, block column).
+
+        Blocks that lie close to each other in the file come with one request.
+        """
+        layout = self.layout[level.index]
+        wanted = np.argwhere(needed & (layout.sizes > 0))
+        starts = [int(layout.offsets[y, x]) for y, x in wanted]
+        sizes = [int(layout.sizes[y, x]) for y, x in wanted]
+        try:
+            parts = obstore.get_ranges(self.store, self.path, starts=starts, lengths=sizes) if starts else []
+        except (BaseError, OSError) as error:
+            raise _explain(self.href, error) from error
+        return Fetched(self, level, [(int(y), int(x)) for y, x in wanted], parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Compressed blocks of one level."""
+
+    cog: Cog
+    level: Level
+    places: list[tuple[int, int]]
+    """Block row and column of each part."""
+    parts: Sequence[Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes that were fetched."""
+        return sum(len(part) for part in self.parts)
+
+    def decode_into(self, values: NDArray[Any], blocks: Blocks) -> None:
+        """Decode into (row, column) of the window of `blocks`; what was not fetched stays as it is.
+
+        Raises
+        ------
+        TransientError
+            If a block is damaged, as it is after a transfer that went wrong.
+        """
+        layout = self.cog.layout[self.level.index]
+        dtype = np.dtype(self.cog.header.dtype).newbyteorder("<")
+        height, width = self.level.block
+        for (y, x), part in zip(self.places, self.parts, strict=True):
+            try:
+                content = deflate.zlib_decompress(part, height * width * dtype.itemsize) if layout.deflated else part
+                block = np.frombuffer(content, dtype).reshape(height, width)
+            except (deflate.DeflateError, ValueError) as error:
+                raise TransientError(f"{self.cog.href} has a damaged block {y}, {x}: {error}") from error
+            if layout.predicted:
+                block = np.add.accumulate(block, axis=1, dtype=dtype)
+            row, column = y * height - blocks.row, x * width - blocks.column
+            target = values[row : row + height, column : column + width]
+            target[...] = block[: target.shape[0], : target.shape[1]]
+
+
+def _parse(href: str, store: Any, path: str) -> TIFF:
+    """Parse a header out of the file's first bytes, and of more of them where that is too few."""
+    for length in _HEADER_BYTES:
+        try:
+            start = obstore.get_range(store, path, start=0, length=length)
+        except (BaseError, OSError) as error:
+            raise _explain(href, error) from error
+        memory = MemoryStore()
+        obstore.put(memory, "header", bytes(start))
+        try:
+            return asyncio.run(_open(memory, len(start)))
+        except Exception as error:
+            if len(start) < length:
+                raise NotThisKindError(str(error)) from error
+    raise NotThisKindError(f"a header of more than {_HEADER_BYTES[-1]} bytes")
+
+
+async def _open(store: MemoryStore, length: int) -> TIFF:
+    return await TIFF.open("header", store=store, prefetch=length)
+
+
+def _explain(href: str, error: Exception) -> SceneError | TransientError:
+    reason = " ".join(str(error).split())[:300]
+    lasting = isinstance(error, (FileNotFoundError, PermissionDeniedError, PermissionError, UnauthenticatedError))
+    return (SceneError if lasting else TransientError)(f"{href} cannot be read: {reason}")
+
+
+@lru_cache(maxsize=256)
+def _bucket(root: str, access: Access) -> Any:
+    """A connection pool per host or bucket, kept per process."""
+    if root.startswith("s3://"):
+        config: S3Config = {"skip_signature": True} if access == "unsigned" else {}
+        if access == "requester-pays":
+            config["request_payer"] = True
+        return S3Store.from_url(root, config=config, client_options=_CLIENT, retry_config=_RETRY)
+    return HTTPStore.from_url(root, client_options=_CLIENT, retry_config=_RETRY)
+
+
+def _store_of(href: str, access: Access) -> tuple[Any, str]:
+    parts = urlsplit(href)
+    if parts.scheme in ("http", "https", "s3"):
+        if parts.query or parts.fragment:
+            raise NotThisKindError("a signed URL")
+        return _bucket(f"{parts.scheme}://{parts.netloc}", access), parts.path.lstrip("/")
+    if Path(href).is_absolute():
+        return _disk(), href.lstrip("/")
+    raise NotThisKindError(f"no store for {parts.scheme or 'relative path'}")
+
+
+@lru_cache(maxsize=1)
+def _disk() -> LocalStore:
+    return LocalStore("/")
+
+
+def _layout(ifd: Any) -> CogLevel:
+    """Check that an image is one that this reader knows, and say where its blocks lie."""
+    compression, predictor = _number(ifd.compression), _number(ifd.predictor) or 1
+    bits, kinds = ifd.bits_per_sample, [_number(kind) or 1 for kind in ifd.sample_format or [1]]
+    if compression not in (*_DEFLATE, _NONE) or predictor not in (1, 2):
+        raise NotThisKindError(f"compression {compression}, predictor {predictor}")
+    if list(bits) not in ([8], [16]) or kinds != [1] or not ifd.tile_width or not ifd.tile_height:
+        raise NotThisKindError(f"{bits} bits, sample formats {kinds}, or no tiles")
+    rows, columns = -(-ifd.image_height // ifd.tile_height), -(-ifd.image_width // ifd.tile_width)
+    shape = (rows, columns)
+    return CogLevel(
+        np.array(ifd.tile_offsets, np.int64).reshape(shape),
+        np.array(ifd.tile_byte_counts, np.int64).reshape(shape),
+        compression in _DEFLATE,
+        predictor == 2,
+    )
+
+
+def _header(ifds: Sequence[Any]) -> Header:
+    full = ifds[0]
+    keys, scale, tie = full.geo_key_directory, full.model_pixel_scale, full.model_tiepoint
+    code = getattr(keys, "projected_type", None) or getattr(keys, "geographic_type", None)
+    if not code or code == 32767 or not scale or not tie or tie[:3] != [0.0, 0.0, 0.0]:
+        raise NotThisKindError("no plain georeference")
+    if _number(getattr(keys, "raster_type", None)) != _PIXEL_IS_AREA:
+        raise NotThisKindError("pixel is point")
+    base = Affine(scale[0], 0.0, tie[3], 0.0, -scale[1], tie[4])
+    levels = tuple(
+        Level(
+            index,
+            ifd.image_height,
+            ifd.image_width,
+            base @ Affine.scale(full.image_width / ifd.image_width, full.image_height / ifd.image_height),
+            (ifd.tile_height, ifd.tile_width),
+        )
+        for index, ifd in enumerate(ifds)
+    )
+    nodata = full.gdal_nodata
+    return Header(f"EPSG:{code}", f"uint{full.bits_per_sample[0]}", int(float(nodata)) if nodata else 0, levels)
+
+
+def _number(value: Any) -> int | None:
+    """A TIFF value that may be an enum or a list of one."""
+    if isinstance(value, (list, tuple)):
+        value = value[0]
+    return None if value is None else int(getattr(value, "value", value))

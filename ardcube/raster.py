@@ -1,0 +1,98 @@
+"""What a raster file says of itself: its levels, and which of them a cube reads (pure)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The full raster, or one of its overviews."""
+
+    index: int
+    """0 for the full raster, n for its n-th overview."""
+    height: int
+    width: int
+    transform: Affine
+    """From pixel corners (column, row) to CRS coordinates; the ratio is that of the two sizes."""
+    block: tuple[int, int]
+    """Rows and columns of a block, which is read and decoded as one."""
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return -(-self.height // self.block[0]), -(-self.width // self.block[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself."""
+
+    crs: str
+    """Authority code where there is one, else WKT."""
+    dtype: str
+    """`uint8` or `uint16`."""
+    nodata: int
+    levels: tuple[Level, ...]
+
+    def level_for(self, resolution: float) -> Level:
+        """The coarsest level whose pixel is not larger than an output pixel of `resolution` degrees.
+
+        Sizes are geometric means of the two sides, in the file's CRS; the output pixel is the one at the
+        raster's centre, so that the choice is the same for the whole cube.
+        """
+        base = self.levels[0]
+        x, y = base.transform @ (base.width / 2, base.height / 2)
+        backward, forward = _transformers(self.crs)
+        lon, lat = backward.transform(x, y)
+        half = resolution / 2
+        xs, ys = forward.transform([lon - half, lon + half, lon, lon], [lat, lat, lat - half, lat + half])
+        size = math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
+        fitting = [lvl for lvl in self.levels if _pixel_size(lvl.transform) <= size * (1 + 1e-9)]
+        return max(fitting or [base], key=lambda lvl: _pixel_size(lvl.transform))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The blocks of a level that are needed, and the window that bounds them."""
+
+    needed: NDArray[np.bool_]
+    """(row, column) of all blocks of the level."""
+    row: int
+    """First row of the window, in pixels of the level."""
+    column: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, level: Level, needed: NDArray[np.bool_]) -> Blocks | None:
+        """The window around the needed blocks; None where none is."""
+        rows, columns = np.flatnonzero(needed.any(axis=1)), np.flatnonzero(needed.any(axis=0))
+        if not len(rows):
+            return None
+        height, width = level.block
+        row, column = int(rows[0]) * height, int(columns[0]) * width
+        bottom, right = (
+            min(level.height, (int(rows[-1]) + 1) * height),
+            min(level.width, (int(columns[-1]) + 1) * width),
+        )
+        return cls(needed, row, column, bottom - row, right - column)
+
+
+def _pixel_size(transform: Affine) -> float:
+    return math.sqrt(abs(transform.determinant))
+
+
+@lru_cache(maxsize=64)
+def _transformers(crs: str) -> tuple[Transformer, Transformer]:
+    return (
+        Transformer.from_crs(crs, "EPSG:4326", always_xy=True),
+        Transformer.from_crs("EPSG:4326", crs, always_xy=True),
+    )
