@@ -83,8 +83,8 @@ class CubeSpec:
     ledger_uri: str
     storage_options: Mapping[str, Any]
     asset_access: Access
-    reader: Reader
-    requests: int
+    reader: Reader = "auto"
+    requests: int = 16
     """Requests for scenes in flight, per process."""
 
 

@@ -69,7 +69,15 @@ class StacApi:
                 client = pystac_client.Client.open(url, stac_io=io)
         except (APIError, requests.RequestException, OSError) as error:
             raise InputError(f"stac-url {url} cannot be reached: {_reason(error)}; check the address") from error
-        except (pystac.STACError, pystac.STACTypeError, ClientTypeError, LookupError, ValueError, TypeError) as error:
+        except (
+            pystac.STACError,
+            pystac.STACTypeError,
+            ClientTypeError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise InputError(f"stac-url {url} is not a STAC API ({_reason(error)}); give its root URL") from error
         if client.get_search_link() is None:
             raise InputError(f"stac-url {url} offers no item search; give the root URL of a STAC API")

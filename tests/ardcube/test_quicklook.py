@@ -42,7 +42,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
     )
     periods = calendar_periods(date(2023, 11, 1), date(2024, 12, 1), 1)[:times]
     store.create(Place.at(str(path)), spec, periods, chunk_size=16)
-    store.open_for_writing(str(path), name, {}).composite[...] = numbers
+    store.open_for_writing(spec).composite[...] = numbers
     return str(path)
 
 

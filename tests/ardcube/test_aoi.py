@@ -1,0 +1,210 @@
+"""Areas of interest: files of any CRS become bounds in degrees; what cannot be used is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from pyproj import Transformer
+from shapely.geometry.base import BaseGeometry
+
+from ardcube.aoi import Area, load_area
+from ardcube.config import CubeConfig
+from ardcube.errors import InputError
+
+FORMATS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
+ISLAND = shapely.box(9.0, 45.0, 9.2, 45.1)
+
+
+def area_of(file: Path, *, mask: bool = False) -> Area:
+    dates = {"start_date": "2023-01-01", "end_date": "2023-01-31"}
+    return load_area(CubeConfig(**dates, geometry_file=str(file), use_geometry_mask=mask))
+
+
+def write(file: Path, *shapes: BaseGeometry | None, crs: str | None = "EPSG:4326") -> Path:
+    frame = geopandas.GeoDataFrame({"name": [str(i) for i in range(len(shapes))]}, geometry=list(shapes), crs=crs)
+    frame.to_file(file, driver=FORMATS[file.suffix])
+    return file
+
+
+def refusal(file: Path) -> str:
+    """The one line that a file is refused with."""
+    with pytest.raises(InputError) as caught:
+        area_of(file)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(file) in message
+    return message
+
+
+@pytest.mark.parametrize("suffix", list(FORMATS))
+def test_every_format_gives_the_bounds_of_all_its_geometries(tmp_path: Path, suffix: str) -> None:
+    file = write(tmp_path / f"area{suffix}", ISLAND, shapely.box(10, 46, 10.5, 46.5))
+    assert area_of(file).bounds == pytest.approx((9.0, 45.0, 10.5, 46.5), abs=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp"])
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3857", "EPSG:3035"])
+def test_other_crs_are_reprojected_to_degrees(tmp_path: Path, crs: str, suffix: str) -> None:
+    corners = [(9.0, 45.0), (9.2, 45.0), (9.2, 45.1), (9.0, 45.1)]
+    forward = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    file = write(tmp_path / f"area{suffix}", shapely.Polygon([forward.transform(*c) for c in corners]), crs=crs)
+    # Straight edges of the other CRS bend between the corners: by 20 m at most here.
+    assert area_of(file).bounds == pytest.approx((9.0, 45.0, 9.2, 45.1), abs=2e-4)
+
+
+def test_an_edge_that_bends_when_reprojected_is_inside_the_bounds(tmp_path: Path) -> None:
+    square = shapely.box(200_000, 6_500_000, 800_000, 6_700_000)
+    file = write(tmp_path / "wide.gpkg", square, crs="EPSG:32632")
+    west, south, east, north = area_of(file).bounds
+
+    back = Transformer.from_crs("EPSG:32632", "EPSG:4326", always_xy=True)
+    lon, lat = back.transform(*shapely.get_coordinates(shapely.segmentize(square, 1000)).T)
+    # The northern edge is highest in its middle, 300 km from the nearest corner.
+    assert north == pytest.approx(lat.max(), abs=1e-4)
+    assert north > back.transform(200_000, 6_700_000)[1] + 0.05
+    assert (west, south, east) == pytest.approx((lon.min(), lat.min(), lon.max()), abs=1e-3)
+
+
+def test_a_bounding_box_is_taken_as_it_is() -> None:
+    cube = CubeConfig(start_date="2023-01-01", end_date="2023-01-31", bbox=(179, -17, 181, -16))
+    assert load_area(cube) == Area((179.0, -17.0, 181.0, -16.0))
+
+
+def test_the_mask_is_the_geometry_only_when_asked_for(tmp_path: Path) -> None:
+    file = write(tmp_path / "two.gpkg", ISLAND, shapely.box(10, 46, 10.5, 46.5))
+    assert area_of(file).mask is None
+    mask = area_of(file, mask=True).mask
+    assert mask is not None
+    assert mask.area == pytest.approx(0.02 + 0.25)
+    assert not mask.intersects(shapely.Point(9.6, 45.6))
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp"])
+def test_a_file_without_crs_is_refused_with_the_way_to_mend_it(tmp_path: Path, suffix: str) -> None:
+    with pytest.warns(UserWarning, match="crs"):
+        file = write(tmp_path / f"nowhere{suffix}", ISLAND, crs=None)
+    message = refusal(file)
+    assert "does not say its CRS" in message
+    assert ".prj" in message
+    assert "ogr2ogr -a_srs" in message
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
+def test_a_file_without_features_is_refused(tmp_path: Path, suffix: str) -> None:
+    empty = geopandas.GeoDataFrame({"name": np.array([], str)}, geometry=[], crs="EPSG:4326")
+    empty.to_file(tmp_path / f"empty{suffix}", driver=FORMATS[suffix])
+    refusal(tmp_path / f"empty{suffix}")
+
+
+def test_features_without_geometry_are_passed_over_and_refused_when_there_is_nothing_else(tmp_path: Path) -> None:
+    assert area_of(write(tmp_path / "some.gpkg", None, shapely.Polygon(), ISLAND)).bounds == ISLAND.bounds
+    assert "is empty" in refusal(write(tmp_path / "none.gpkg", None, shapely.Polygon()))
+
+
+def test_an_invalid_geometry_is_refused_with_its_feature_and_the_reason(tmp_path: Path) -> None:
+    bow_tie = shapely.Polygon([(9, 45), (9.2, 45.2), (9.2, 45), (9, 45.2)])
+    message = refusal(write(tmp_path / "bow.gpkg", ISLAND, bow_tie))
+    assert "feature 1" in message
+    assert "Self-intersection" in message
+    assert "makevalid" in message
+
+
+@pytest.mark.parametrize("shape", [shapely.Point(9, 45), shapely.LineString([(9, 45), (10, 45)])])
+def test_what_covers_no_area_is_refused(tmp_path: Path, shape: BaseGeometry) -> None:
+    assert "covers no area" in refusal(write(tmp_path / "thin.gpkg", shape))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "nothing.gpkg")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "area.kmz").write_bytes(b"")
+    assert ".shp, .gpkg or .geojson" in refusal(tmp_path / "area.kmz")
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".shp"])
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"area{suffix}").write_bytes(b"this is no geometry")
+    refusal(tmp_path / f"area{suffix}")
+
+
+def test_a_shapefile_without_its_companions_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "area.shp", ISLAND)
+    file.with_suffix(".shx").unlink()
+    file.with_suffix(".dbf").unlink()
+    file.write_bytes(file.read_bytes()[:60])
+    refusal(file)
+
+
+def test_a_table_without_geometry_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "area.geojson").write_text(
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "features": [{"type": "Feature", "geometry": None, "properties": {"a": 1}}],
+            }
+        )
+    )
+    refusal(tmp_path / "area.geojson")
+
+
+def test_degrees_that_are_metres_are_refused_as_outside_the_world(tmp_path: Path) -> None:
+    metres = shapely.box(500_000, 5_000_000, 501_000, 5_001_000)
+    assert "outside the world" in refusal(write(tmp_path / "metres.gpkg", metres, crs="EPSG:4326"))
+
+
+def test_metres_that_are_degrees_times_a_million_are_refused_as_outside_their_crs(tmp_path: Path) -> None:
+    refusal(write(tmp_path / "far.gpkg", shapely.box(1e12, 1e12, 2e12, 2e12), crs="EPSG:32632"))
+
+
+def test_a_geometry_cut_at_the_antimeridian_becomes_one_whole(tmp_path: Path) -> None:
+    # RFC 7946, 3.1.9: what crosses the antimeridian is cut there.
+    cut = shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)])
+    area = area_of(write(tmp_path / "fiji.geojson", cut), mask=True)
+    assert area.bounds == (179.0, -17.0, 181.0, -16.0)
+    assert area.mask is not None
+    assert area.mask.equals(shapely.box(179, -17, 181, -16))
+
+
+def test_features_on_both_sides_that_touch_the_antimeridian_become_one_whole(tmp_path: Path) -> None:
+    file = write(tmp_path / "fiji.gpkg", shapely.box(177, -18, 180, -16), shapely.box(-180, -17, -178, -16.5))
+    assert area_of(file).bounds == (177.0, -18.0, 182.0, -16.0)
+
+
+def test_a_polygon_in_metres_across_the_antimeridian_is_small(tmp_path: Path) -> None:
+    """Zone 1 South of UTM begins at 180 degrees: Fiji's islands lie on both sides of it."""
+    file = write(tmp_path / "taveuni.gpkg", shapely.box(150_000, 8_130_000, 200_000, 8_150_000), crs="EPSG:32701")
+    west, _, east, _ = area_of(file).bounds
+    assert east - west < 1
+    assert west < 180 < east
+
+
+def test_a_whole_world_stays_whole(tmp_path: Path) -> None:
+    file = write(tmp_path / "world.gpkg", shapely.box(-180, -60, 180, 60))
+    assert area_of(file).bounds == (-180.0, -60.0, 180.0, 60.0)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("ok-test.gpkg", (-180, -90, 180, 90)),
+        ("vancouver-test.gpkg", (-125, 48, -121, 51)),
+        ("sen2r_barbellino.geojson", (9.9, 45.9, 10.3, 46.3)),
+        ("eolearn_small_test_aoi.shp", (15.0, 45.8, 16.42, 46.2)),
+    ],
+)
+def test_real_areas_lie_where_they_should(
+    shared_real: Path, name: str, inside: tuple[float, float, float, float]
+) -> None:
+    area = area_of(shared_real / "aoi" / name, mask=True)
+    assert shapely.box(*inside).contains(shapely.box(*area.bounds))
+    assert area.mask is not None
+    assert area.mask.is_valid
+    assert area.mask.bounds == area.bounds

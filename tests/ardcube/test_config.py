@@ -1,0 +1,181 @@
+"""The two models: what a person, a form or a deployment hands in, checked once, and told in one line."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ardcube.config import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, RunConfig
+from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask
+
+CUBE: dict[str, Any] = {"start_date": "2023-01-01", "end_date": "2023-03-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}
+RUN: dict[str, Any] = {"fsspec_uri": "./output/cube"}
+
+
+def refusal(model: type[CubeConfig | RunConfig], values: dict[str, Any]) -> str:
+    """What a person reads of values that are refused."""
+    with pytest.raises(ValidationError) as caught:
+        model(**values)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in caught.value.errors())
+
+
+def test_defaults_are_those_of_the_reference() -> None:
+    cube = CubeConfig(**CUBE)
+    assert cube.resolution == DEFAULT_RESOLUTION == 1 / 3600
+    assert (cube.chunk_size, cube.time_frequency_months, cube.epsg) == (1200, 1, 4326)
+    assert cube.bands == ("red", "green", "blue", "nir")
+    assert (cube.varname, cube.cloud_mask, cube.resampling) == ("rgb_median", "none", "bilinear")
+    assert (cube.stac_url, cube.collection) == (EARTH_SEARCH, "sentinel-2-c1-l2a")
+    run = RunConfig(**RUN)
+    assert (run.serverless_backend, run.storage_backend, run.initialize) == ("local", "fsspec", True)
+    assert (run.overwrite, run.limit, run.debug, run.asset_access) == (False, None, False, "unsigned")
+
+
+def test_the_python_example_of_the_reference_works_and_survives_json() -> None:
+    """A mask handed in from Python becomes a name and options, so that a model is always JSON."""
+    cube = CubeConfig(
+        resolution=0.0005,
+        epsg=4326,
+        bbox=(-123.3, 48.9, -122.9, 49.4),
+        start_date=date(2023, 1, 1),
+        end_date=date(2023, 3, 31),
+        time_frequency_months=1,
+        bands=["red", "green", "blue", "nir"],
+        varname="rgb_median",
+        chunk_size=600,
+        cloud_mask=SCLCloudMaskHook(closing=3),
+    )
+    assert cube.cloud_mask == "scl"
+    again = CubeConfig.model_validate_json(cube.model_dump_json())
+    assert again.model_dump(mode="json") == cube.model_dump(mode="json")
+    for model in (cube, again):
+        assert cloud_mask(model.cloud_mask, model.cloud_mask_options) == SCLCloudMaskHook(closing=3)
+
+
+def test_a_model_equals_what_became_of_it_through_json() -> None:
+    hooked = CubeConfig(**CUBE, cloud_mask=SCLCloudMaskHook(opening=0, allowed_values=(4, 5, 6)))
+    for cube in (CubeConfig(**CUBE), hooked, CubeConfig(**CUBE, cloud_mask=DefaultCloudMaskHook())):
+        assert CubeConfig.model_validate_json(cube.model_dump_json()) == cube
+    run = RunConfig(**RUN, storage_options={"client_kwargs": {"region_name": "eu-central-1"}, "anon": True})
+    assert RunConfig.model_validate_json(run.model_dump_json()) == run
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["2023-01-01", "2023-01-01T12:30:00", "2023-01-01 12:30:00", date(2023, 1, 1), datetime(2023, 1, 1, 23, 59)],
+)
+def test_dates_come_in_every_form_of_the_reference(given: Any) -> None:
+    assert CubeConfig(**CUBE | {"start_date": given}).start_date == date(2023, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"start_date": "2023-04-01"}, "end_date 2023-03 lies before start_date 2023-04"),
+        ({"start_date": "01.02.2023"}, "'01.02.2023' is not a date; write it like 2023-01-01"),
+        ({"start_date": "2023-02-30"}, "'2023-02-30' is not a date"),
+        ({"bbox": (2, 0, 1, 1)}, "2 0 1 1 has a minimum that is not below its maximum"),
+        ({"bbox": (0, 1, 1, 1)}, "0 1 1 1 has a minimum that is not below its maximum"),
+        ({"bbox": (0, -91, 1, 1)}, "outside the world"),
+        ({"bbox": (0, 0, 1, 90.5)}, "outside the world"),
+        ({"bbox": (-181, 0, 1, 1)}, "outside the world"),
+        ({"bbox": (180, 0, 181, 1)}, "outside the world"),
+        ({"bbox": (-10, 0, 351, 1)}, "outside the world"),
+        ({"bbox": (float("nan"), 0, 1, 1)}, "finite number"),
+        ({"bbox": (0, 0, 1)}, "bbox"),
+        ({"bbox": None}, "neither bbox nor geometry_file is given"),
+        ({"geometry_file": "area.gpkg"}, "bbox and geometry_file are both given"),
+        ({"use_geometry_mask": True}, "use_geometry_mask needs geometry_file"),
+        ({"resolution": 0}, "resolution: Input should be greater than 0"),
+        ({"resolution": -0.1}, "resolution: Input should be greater than 0"),
+        ({"resolution": float("inf")}, "resolution"),
+        ({"chunk_size": 15}, "chunk_size: Input should be greater than or equal to 16"),
+        ({"time_frequency_months": 0}, "time_frequency_months: Input should be greater than or equal to 1"),
+        ({"time_frequency_months": 25}, "time_frequency_months: Input should be less than or equal to 24"),
+        ({"bands": ()}, "bands"),
+        ({"bands": ("red", "nir", "red")}, "red given more than once"),
+        ({"varname": "a/b"}, "'a/b' cannot name a variable"),
+        ({"varname": "time"}, "'time' is taken by the store itself"),
+        ({"varname": "observation_count"}, "taken by the store itself"),
+        ({"varname": ""}, "cannot name a variable"),
+        ({"varname": ".."}, "cannot name a variable"),
+        ({"epsg": 3857}, "epsg: Input should be 4326"),
+        ({"resampling": "lanczos"}, "resampling: Input should be 'nearest', 'bilinear' or 'cubic'"),
+        ({"no_such_option": 1}, "no_such_option: Extra inputs are not permitted"),
+    ],
+)
+def test_a_bad_cube_is_refused_with_what_was_given_and_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    told = refusal(CubeConfig, CUBE | change)
+    assert message in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fsspec_uri": ""}, "fsspec_uri"),
+        ({"serverless_backend": "dask"}, "needs scheduler_address, such as tcp://host:8786"),
+        ({"scheduler_address": "tcp://host:8786"}, "of no use to serverless_backend local"),
+        ({"overwrite": True, "initialize": False}, "overwrite needs initialize"),
+        ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
+        ({"retries": -1}, "retries"),
+        ({"serverless_backend": "modal"}, "Input should be 'local', 'dask' or 'coiled'"),
+        ({"storage_backend": "icechunk"}, "Input should be 'fsspec'"),
+    ],
+)
+def test_a_bad_run_is_refused_with_what_was_given_and_what_is_wrong(change: dict[str, Any], message: str) -> None:
+    assert message in refusal(RunConfig, RUN | change)
+
+
+def test_a_bounding_box_may_cross_the_antimeridian_and_be_the_whole_world() -> None:
+    assert CubeConfig(**CUBE | {"bbox": (179, -17, 181, -16)}).bbox == (179, -17, 181, -16)
+    assert CubeConfig(**CUBE | {"bbox": (-180, -90, 180, 90)}).bbox == (-180, -90, 180, 90)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"key": "AKIA0"},
+        {"secret": "hush-hush"},
+        {"token": "hush-hush"},
+        {"aws_secret_access_key": "hush-hush"},
+        {"account_key": "hush-hush"},
+        {"sas_token": "hush-hush"},
+        {"password": "hush-hush"},
+        {"Secret": "hush-hush"},
+        {"client_kwargs": {"aws_secret_access_key": "hush-hush"}},
+        {"client_kwargs": {"aws_session_token": "hush-hush"}},
+    ],
+    ids=json.dumps,
+)
+def test_secrets_in_storage_options_are_refused(options: dict[str, Any]) -> None:
+    assert "put credentials into the environment" in refusal(RunConfig, RUN | {"storage_options": options})
+
+
+def test_a_secret_that_is_refused_is_not_shown() -> None:
+    """The error of a deployment's parameters is logged with its run."""
+    with pytest.raises(ValidationError) as caught:
+        RunConfig(**RUN, storage_options={"secret": "hush-hush"})
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_storage_options_without_secrets_are_kept() -> None:
+    options = {"endpoint_url": "http://127.0.0.1:9000", "anon": True, "client_kwargs": {"region_name": "x"}}
+    assert RunConfig(**RUN, storage_options=options).storage_options == options
+
+
+@pytest.mark.parametrize("model", [CubeConfig, RunConfig])
+def test_every_field_describes_itself(model: type[CubeConfig | RunConfig]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert field.description.rstrip().endswith("."), name
+
+
+def test_models_do_not_change_once_made() -> None:
+    cube = CubeConfig(**CUBE)
+    with pytest.raises(ValidationError, match="frozen"):
+        cube.varname = "other"  # type: ignore[misc]

@@ -1,0 +1,113 @@
+"""The grid is that of odc-geo, and its tiles partition it exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox, GeoboxTiles
+
+from ardcube.grid import Grid, Window
+from tests.strategies import FEW, MANY, RESOLUTIONS, grids
+
+
+@MANY
+@given(grid=grids(), size=st.integers(16, 300))
+def test_tiles_partition_the_array_exactly(grid: Grid, size: int) -> None:
+    times_covered = np.zeros((grid.height, grid.width), np.uint8)
+    tiles = list(grid.tiles(size))
+    for tile in tiles:
+        region = times_covered[tile.window.slices]
+        assert region.shape == tile.window.shape
+        region += 1
+    assert (times_covered == 1).all()
+    assert grid.tile_counts(size) == (tiles[-1].row + 1, tiles[-1].col + 1)
+    assert len({(tile.row, tile.col) for tile in tiles}) == len(tiles)
+
+
+@MANY
+@given(grid=grids(), size=st.integers(16, 300))
+def test_tiles_lie_on_whole_chunks_and_only_the_last_are_smaller(grid: Grid, size: int) -> None:
+    expected = GeoboxTiles(grid.geobox, (size, size))
+    for tile in grid.tiles(size):
+        assert (tile.window.y0, tile.window.x0) == (tile.row * size, tile.col * size)
+        assert tile.window.shape == (
+            min(size, grid.height - tile.row * size),
+            min(size, grid.width - tile.col * size),
+        )
+        assert expected[tile.row, tile.col].shape == tile.window.shape
+
+
+@MANY
+@given(
+    west=st.floats(-180, 179),
+    south=st.floats(-80, 79),
+    width=st.floats(0.001, 1),
+    height=st.floats(0.001, 1),
+    resolution=st.sampled_from(RESOLUTIONS),
+)
+def test_extent_shape_and_coordinates_agree_with_odc_geo(
+    west: float, south: float, width: float, height: float, resolution: float
+) -> None:
+    bounds = (west, south, west + width, south + height)
+    grid = Grid.from_bounds(bounds, resolution)
+    theirs = GeoBox.from_bbox(bounds, crs="EPSG:4326", resolution=resolution)
+
+    assert grid.geobox == theirs
+    assert (grid.height, grid.width) == theirs.shape
+    np.testing.assert_allclose(grid.bounds, theirs.boundingbox.bbox, rtol=0, atol=1e-10)
+    lat, lon = (theirs.coords[name].values for name in ("latitude", "longitude"))
+    np.testing.assert_allclose(grid.latitude(np.arange(grid.height)), lat, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(grid.longitude(np.arange(grid.width)), lon, rtol=0, atol=1e-10)
+    # Anchored to whole multiples of the resolution, so that neighbouring cubes share their pixels.
+    for edge in (grid.west, grid.north):
+        assert edge / resolution == pytest.approx(round(edge / resolution), abs=1e-5)
+
+
+@MANY
+@given(grid=grids(), size=st.integers(16, 300), halo=st.integers(0, 40))
+def test_a_pixel_has_the_same_coordinates_whichever_tile_it_is_in(grid: Grid, size: int, halo: int) -> None:
+    lon = grid.longitude(np.arange(-halo, grid.width + halo))
+    lat = grid.latitude(np.arange(-halo, grid.height + halo))
+    for tile in grid.tiles(size):
+        window = tile.window.grow(halo)
+        np.testing.assert_array_equal(
+            grid.longitude(np.arange(window.x0, window.x1)), lon[window.x0 + halo : window.x1 + halo]
+        )
+        np.testing.assert_array_equal(
+            grid.latitude(np.arange(window.y0, window.y1)), lat[window.y0 + halo : window.y1 + halo]
+        )
+
+
+@FEW
+@given(grid=grids(most=200), size=st.integers(16, 100))
+def test_boxes_of_tiles_cover_the_grid_without_overlap(grid: Grid, size: int) -> None:
+    boxes = [grid.window_box(tile.window) for tile in grid.tiles(size)]
+    whole = shapely.box(*grid.bounds)
+    assert sum(box.area for box in boxes) == pytest.approx(whole.area)
+    assert shapely.union_all(boxes).symmetric_difference(whole).area == pytest.approx(0, abs=1e-9)
+
+
+def test_latitude_descends_and_longitude_ascends_from_the_centre_of_the_first_pixel() -> None:
+    grid = Grid.from_bounds((10.0, 45.0, 10.5, 45.25), 0.125)
+    assert grid.longitude(np.arange(4)).tolist() == [10.0625, 10.1875, 10.3125, 10.4375]
+    assert grid.latitude(np.arange(2)).tolist() == [45.1875, 45.0625]
+    assert grid.bounds == (10.0, 45.0, 10.5, 45.25)
+
+
+def test_a_grid_across_the_antimeridian_is_one_piece_with_longitudes_above_180() -> None:
+    grid = Grid.from_bounds((179.0, -17.0, 181.0, -16.0), 0.01)
+    assert (grid.height, grid.width) == (100, 200)
+    assert grid.central_longitude == pytest.approx(180)
+    lon = grid.longitude(np.arange(200))
+    assert (lon[0], lon[-1]) == pytest.approx((179.005, 180.995))
+    assert (np.diff(lon) > 0).all()
+
+
+def test_a_window_grows_on_every_side_and_may_leave_the_grid() -> None:
+    window = Window(0, 5, 10, 30)
+    assert window.shape == (5, 20)
+    assert window.grow(3) == Window(-3, 8, 7, 33)
+    assert window.grow(3).grow(-3) == window

@@ -1,0 +1,191 @@
+"""The ledger: what is known about every chunk, one small file each, gathered in a table at the end."""
+
+from __future__ import annotations
+
+import io
+import logging
+from datetime import date
+from pathlib import Path
+
+import pandas
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ardcube.errors import StoreError
+from ardcube.grid import Window
+from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status
+from ardcube.plan import ChunkJob, ChunkKey
+from ardcube.storage import Place
+from tests.strategies import MANY
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.beside(Place.at(str(tmp_path / "cube.zarr")))
+
+
+def record(col: int, status: Status = "written", inputs: str = "a1", period: str = "2023-01") -> ChunkRecord:
+    error = "TransientError: reset" if status == "failed" else None
+    return ChunkRecord(
+        ChunkKey(period, 0, col),
+        status,
+        inputs,
+        (Attempt("2024-01-01T00:00:00+00:00", "here", 1.5, error),),
+        scenes=("S2A", "S2B") if status == "written" else (),
+        statistics={"days": 2, "mean_clear_days": 1.25},
+        seconds={"bands": 0.5, "write": 0.25},
+        byte_counts={"read": 1000, "written": 2000},
+    )
+
+
+def job(of: ChunkRecord, inputs: str | None = None) -> ChunkJob:
+    return ChunkJob(of.key, 0, Window(0, 1, 0, 1), "items/a.parquet", inputs or of.inputs, 1)
+
+
+def files(ledger: Ledger) -> list[str]:
+    return sorted(ledger.place.list())
+
+
+_text = st.text(max_size=20)
+_seconds = st.floats(0, 1e6)
+
+
+@MANY
+@given(
+    st.builds(
+        ChunkRecord,
+        key=st.builds(
+            ChunkKey,
+            period=st.dates(date(2015, 1, 1)).map(lambda day: f"{day:%Y-%m}"),
+            row=st.integers(0, 20_000),
+            col=st.integers(0, 20_000),
+        ),
+        status=st.sampled_from(["written", "empty", "failed"]),
+        inputs=_text,
+        attempts=st.lists(st.builds(Attempt, _text, _text, _seconds, st.none() | _text), max_size=3).map(tuple),
+        scenes=st.lists(_text, max_size=3).map(tuple),
+        statistics=st.dictionaries(_text, st.floats(allow_nan=False), max_size=3),
+        seconds=st.dictionaries(_text, _seconds, max_size=3),
+        byte_counts=st.dictionaries(_text, st.integers(0, 2**60), max_size=3),
+    )
+)
+def test_a_record_comes_back_as_it_was_written(record: ChunkRecord) -> None:
+    assert ChunkRecord.from_json(record.to_json()) == record
+
+
+def test_records_are_kept_per_chunk_and_replaced(ledger: Ledger) -> None:
+    assert ledger.records() == {}
+    assert ledger.read(record(0).key) is None
+    ledger.write(record(0, "failed"))
+    ledger.write(record(1))
+    ledger.write(record(0))
+    assert ledger.read(record(0).key) == record(0)
+    assert list(ledger.records().values()) == [record(0), record(1)]
+    assert files(ledger) == ["chunks/2023-01/y0000_x0000.json", "chunks/2023-01/y0000_x0001.json"]
+
+
+@pytest.mark.parametrize(
+    ("status", "inputs", "done"),
+    [("written", "a1", True), ("empty", "a1", True), ("failed", "a1", False), ("written", "b2", False)],
+)
+def test_a_chunk_is_done_only_if_it_was_built_from_what_the_job_would_build_it_from(
+    status: Status, inputs: str, done: bool
+) -> None:
+    assert record(0, status).is_done(job(record(0), inputs)) is done
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"null", b"[]", b"5", b'"x"', b"{}", b"\xff\xfe", b'{"key": {"period": "2023-01"}}']
+)
+def test_a_damaged_record_is_ignored_so_that_its_chunk_is_pending(
+    ledger: Ledger, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.write(record(1))
+    ledger.place.write(record(0).key.path, content)
+    with caplog.at_level(logging.WARNING):
+        assert ledger.read(record(0).key) is None
+        assert ledger.records() == {record(1).key: record(1)}
+        assert ledger.compact() == {record(1).key: record(1)}
+    assert "not a chunk record" in caplog.text
+
+
+def test_a_record_of_an_unknown_form_is_refused() -> None:
+    with pytest.raises(StoreError, match="not a chunk record"):
+        ChunkRecord.from_json(b'{"surprise": 1}')
+
+
+# ---- compaction ----------------------------------------------------------------------------------
+
+
+def test_compaction_changes_no_record_and_keeps_the_files_of_failed_chunks(ledger: Ledger) -> None:
+    for one in (record(0), record(1, "empty"), record(2, "failed"), record(0, period="2023-02")):
+        ledger.write(one)
+    before = ledger.records()
+    assert ledger.compact() == before
+    assert ledger.records() == before
+    assert list(before) == sorted(before, key=str)
+    assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
+    # So the next attempt sees the ones before.
+    assert ledger.read(record(2).key) == record(2, "failed")
+    assert ledger.compact() == before
+
+
+def test_a_crash_between_table_and_removal_loses_nothing(ledger: Ledger) -> None:
+    records = [record(0), record(1, "empty"), record(2, "failed")]
+    for one in records:
+        ledger.write(one)
+    contents = ledger.place.read_many(files(ledger))
+    before = ledger.compact()
+    for name, content in contents.items():
+        ledger.place.write(name, content)
+    assert ledger.records() == before
+    assert ledger.compact() == before
+    assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
+
+
+def test_a_newer_file_wins_over_the_table(ledger: Ledger) -> None:
+    """A scene arrived later, and the chunk was built again."""
+    ledger.write(record(0, inputs="old"))
+    ledger.write(record(1))
+    ledger.compact()
+    ledger.write(record(0, inputs="new"))
+    assert ledger.records()[record(0).key].inputs == "new"
+    assert ledger.compact()[record(0).key].inputs == "new"
+    assert ledger.records() == {record(0).key: record(0, inputs="new"), record(1).key: record(1)}
+
+
+def test_the_table_can_be_queried(ledger: Ledger) -> None:
+    ledger.write(record(0))
+    ledger.write(record(3, "failed"))
+    ledger.compact()
+    content = ledger.place.read("ledger.parquet")
+    assert content is not None
+    frame = pandas.read_parquet(io.BytesIO(content)).set_index("key")
+    assert frame.index.tolist() == ["2023-01_y0000_x0000", "2023-01_y0000_x0003"]
+    assert frame["status"].tolist() == ["written", "failed"]
+    assert frame["seconds"].tolist() == [0.75, 0.75]
+    assert frame["scenes"].tolist() == [2, 0]
+    assert frame["error"].iloc[1] == "TransientError: reset"
+
+
+def test_compacting_nothing_writes_nothing(ledger: Ledger) -> None:
+    assert ledger.compact() == {}
+    assert files(ledger) == []
+
+
+# ---- cube.json -----------------------------------------------------------------------------------
+
+
+def test_the_cube_is_described_beside_its_store(ledger: Ledger) -> None:
+    assert ledger.read_cube() is None
+    ledger.write_cube({"identity": {"varname": "a"}, "end": "2023-02"})
+    assert ledger.read_cube() == {"identity": {"varname": "a"}, "end": "2023-02"}
+    assert ledger.place.uri.endswith("cube.zarr.ardcube")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b'{"identity": 3}', b"\xff"])
+def test_a_damaged_description_is_refused_and_not_taken_for_no_cube(ledger: Ledger, content: bytes) -> None:
+    ledger.place.write("cube.json", content)
+    with pytest.raises(StoreError, match=r"cube.json is damaged .*restore it"):
+        ledger.read_cube()

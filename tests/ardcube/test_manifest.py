@@ -1,0 +1,83 @@
+"""The manifest: a period's scenes come back from the file as they went in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import geopandas
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ardcube.manifest import read_manifest, write_manifest
+from ardcube.periods import Period
+from ardcube.scenes import Scene, parse_scene
+from ardcube.storage import Place
+from tests.strategies import BANDS, FEW, stac_collection, stac_item
+
+AUGUST = Period(0, date(2023, 8, 1), date(2023, 9, 1))
+
+
+def make(number: int, *, split: bool = False, known: bool = True) -> Scene:
+    parts = [shapely.box(179.5, 0, 180, 1), shapely.box(-180, 0, -179.5, 1)]
+    properties = {"grid:code": f"MGRS-01TW{number}", "s2:processing_baseline": "05.10"} if known else {}
+    return parse_scene(
+        stac_item(
+            f"scene-{number}",
+            f"2023-08-{number + 1:02d}T10:06:01.123456Z",
+            geometry=shapely.geometry.mapping(shapely.MultiPolygon(parts) if split else parts[0]),
+            offset=-0.1 if number % 2 else 0.0,
+            **properties,
+        ),
+        stac_collection(),
+        (*BANDS, "scl"),
+        180.0,
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Place:
+    return Place.at(str(tmp_path / "cube.zarr.ardcube"))
+
+
+@FEW
+@given(kinds=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6))
+def test_scenes_come_back_as_they_went_in(ledger: Place, kinds: list[tuple[bool, bool]]) -> None:
+    scenes = [make(i, split=split, known=known) for i, (split, known) in enumerate(kinds)]
+    name = write_manifest(ledger, AUGUST, scenes)
+    assert list(read_manifest(ledger.uri, name).scenes) == scenes
+
+
+def test_a_manifest_is_geoparquet_that_other_programs_read(ledger: Place) -> None:
+    name = write_manifest(ledger, AUGUST, [make(1), make(2)])
+    frame = geopandas.read_parquet(ledger.file(name))
+    assert frame["id"].tolist() == ["scene-1", "scene-2"]
+    assert frame.crs == "EPSG:4326"
+
+
+def test_a_file_never_changes_and_other_scenes_get_another_file(ledger: Place) -> None:
+    """Chunks in flight keep the scenes that they were planned with."""
+    first = write_manifest(ledger, AUGUST, [make(1)])
+    before = ledger.read(first)
+    assert write_manifest(ledger, AUGUST, [make(1)]) == first
+    assert ledger.list() == [first]
+
+    moved = make(1)
+    moved = replace(
+        moved, bands={name: replace(asset, href="s3://mirror/x.tif") for name, asset in moved.bands.items()}
+    )
+    others = [
+        write_manifest(ledger, AUGUST, scenes)
+        for scenes in ([make(1), make(2)], [replace(make(1), revision="newer")], [moved], [])
+    ]
+    assert len({first, *others}) == 5
+    assert ledger.read(first) == before
+    assert all(name.startswith("items/2023-08-") for name in others)
+
+
+def test_a_manifest_that_is_gone_is_told_by_its_name(ledger: Place) -> None:
+    with pytest.raises(FileNotFoundError, match=r"items/nothing\.parquet"):
+        read_manifest(ledger.uri, "items/nothing.parquet")

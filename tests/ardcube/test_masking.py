@@ -1,0 +1,100 @@
+"""Morphological clean-up: as SciPy does it, and right wherever the halo reaches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ardcube.masking import close_then_open, dilate, erode
+from tests.oracle.cube import clean_mask
+from tests.strategies import FEW, masks
+
+Mask = NDArray[np.bool_]
+
+
+def disk(radius: int) -> Mask:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return x**2 + y**2 <= radius**2
+
+
+def each_plane(operation: object, mask: Mask, radius: int, border: int) -> Mask:
+    planes = mask.reshape(-1, *mask.shape[-2:])
+    done = [operation(plane, disk(radius), border_value=border) for plane in planes]  # type: ignore[operator]
+    return np.array(done).reshape(mask.shape)
+
+
+@FEW
+@given(mask=masks(), radius=st.integers(0, 9))
+def test_dilation_is_that_of_scipy_with_a_disk(mask: Mask, radius: int) -> None:
+    np.testing.assert_array_equal(dilate(mask, radius), each_plane(ndimage.binary_dilation, mask, radius, border=0))
+
+
+@FEW
+@given(mask=masks(), radius=st.integers(0, 9))
+def test_erosion_is_that_of_scipy_with_a_disk(mask: Mask, radius: int) -> None:
+    np.testing.assert_array_equal(erode(mask, radius), each_plane(ndimage.binary_erosion, mask, radius, border=1))
+
+
+@FEW
+@given(mask=masks(60), closing=st.integers(0, 6), opening=st.integers(0, 6))
+def test_what_the_halo_does_not_reach_is_as_on_an_unbounded_plane(mask: Mask, closing: int, opening: int) -> None:
+    """Cleaning a crop with its halo gives what cleaning the whole plane gives."""
+    halo = 2 * (closing + opening)
+    plane = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(2 * halo + 1, 2 * halo + 1)] * 2)
+    closed = each_plane(ndimage.binary_closing, plane, closing, border=0)
+    expected = each_plane(ndimage.binary_opening, closed, opening, border=0)
+    cleaned = close_then_open(plane, closing, opening)
+    inner = (..., slice(halo, plane.shape[-2] - halo), slice(halo, plane.shape[-1] - halo))
+    np.testing.assert_array_equal(cleaned[inner], expected[inner])
+
+    height, width = mask.shape[-2:]
+    crop = (..., slice(halo + 1, halo + 1 + height + 2 * halo), slice(halo + 1, halo + 1 + width + 2 * halo))
+    core = (..., slice(halo, halo + height), slice(halo, halo + width))
+    there = (..., slice(2 * halo + 1, 2 * halo + 1 + height), slice(2 * halo + 1, 2 * halo + 1 + width))
+    np.testing.assert_array_equal(close_then_open(plane[crop], closing, opening)[core], cleaned[there])
+
+
+def test_a_halo_narrower_by_one_pixel_would_not_do() -> None:
+    """So the halo is not wider than it must be: some mask differs without its outermost ring."""
+    rng = np.random.default_rng(0)
+    halo, radius = 8, 2
+    differs = False
+    for share in (0.05, 0.2, 0.5, 0.8, 0.95):
+        plane = rng.random((40, 400)) < share
+        whole = close_then_open(plane, radius, radius)
+        for start in range(halo, 392):
+            column = slice(start - halo + 1, start + 1 + halo - 1)
+            part = close_then_open(plane[:, column], radius, radius)[:, halo - 1]
+            differs |= bool((part[halo:-halo] != whole[halo:-halo, start]).any())
+    assert differs
+
+
+@FEW
+@given(mask=masks(40))
+def test_the_clean_up_of_the_scene_classification_is_that_of_the_oracle(mask: Mask) -> None:
+    plane = mask.reshape(-1, *mask.shape[-2:])[0]
+    wide = np.pad(plane, 40, constant_values=True)
+    np.testing.assert_array_equal(close_then_open(wide, 5, 5)[40:-40, 40:-40], clean_mask(plane))
+
+
+def test_gaps_close_and_specks_vanish() -> None:
+    mask = np.zeros((60, 60), bool)
+    mask[20:40, 20:40] = True
+    mask[30, 30] = False
+    mask[5, 5] = True
+    cleaned = close_then_open(mask, 3, 3)
+    assert cleaned[30, 30]
+    assert not cleaned[5, 5]
+    assert cleaned[25:35, 25:35].all()
+
+
+@pytest.mark.parametrize("operation", [dilate, erode])
+def test_the_given_mask_is_not_changed(operation: object) -> None:
+    mask = np.eye(9, dtype=bool)
+    result = operation(mask, 0)  # type: ignore[operator]
+    result[:] = True
+    np.testing.assert_array_equal(mask, np.eye(9, dtype=bool))

@@ -1,0 +1,358 @@
+"""From the two models to a plan and a store that stands ready; what cannot be built is refused first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pytest
+import shapely
+import xarray as xr
+
+from ardcube import store
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import InputError
+from ardcube.ledger import Attempt, ChunkRecord
+from ardcube.plan import CubePlan
+from ardcube.prepare import Request, check_request, initialize, make_plan, remove_cube, search_scenes
+from hooks.cloud_masks import cloud_mask
+from tests.strategies import stac_collection, stac_item
+
+BBOX = (15.0, 46.0, 15.08, 46.04)  # 2 x 1 tiles of 40 pixels
+
+
+def write_catalogue(folder: Path, *items: dict[str, Any], collection: dict[str, Any] | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    for item in items:
+        (folder / f"{item['id']}.json").write_text(json.dumps(item))
+    (folder / "collection.json").write_text(json.dumps(collection or stac_collection()))
+    return folder
+
+
+WEST = stac_item("west", "2023-01-10T10:00:00Z", (14.9, 45.9, 15.01, 46.1))
+BOTH = stac_item("both", "2023-02-10T10:00:00Z", (14.9, 45.9, 15.2, 46.1))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """A folder with a catalogue in it, and room for cubes."""
+    write_catalogue(tmp_path / "catalogue", WEST, BOTH)
+    return tmp_path
+
+
+def check(world: Path, *, build: bool = True, **changes: Any) -> Request:
+    """Check a request for a cube at `world/cube.zarr`; changes are fields of either model."""
+    cube: dict[str, Any] = {
+        "start_date": "2023-01-01",
+        "end_date": "2023-02-28",
+        "bbox": BBOX,
+        "resolution": 0.001,
+        "chunk_size": 40,
+        "stac_url": str(world / "catalogue"),
+    }
+    run: dict[str, Any] = {"fsspec_uri": str(world / "cube.zarr")}
+    for name, value in changes.items():
+        (cube if name in CubeConfig.model_fields else run)[name] = value
+    config = CubeConfig(**cube)
+    mask = cloud_mask(config.cloud_mask, config.cloud_mask_options)
+    return check_request(config, RunConfig(**run), mask, build=build)
+
+
+def plan_of(request: Request) -> CubePlan:
+    return make_plan(request, search_scenes(request))
+
+
+def prepare(world: Path, **changes: Any) -> tuple[Request, CubePlan]:
+    request = check(world, **changes)
+    plan = plan_of(request)
+    initialize(request, plan)
+    return request, plan
+
+
+def refusal(world: Path, **changes: Any) -> str:
+    """The one line of a refusal; nothing may have been written for it."""
+    before = contents(world)
+    with pytest.raises(InputError) as caught:
+        check(world, **changes)
+    assert "\n" not in str(caught.value)
+    assert contents(world) == before
+    return str(caught.value)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def finish(request: Request, plan: CubePlan) -> None:
+    """Say of every chunk that it is empty, as a run without scenes would."""
+    for job in plan.jobs:
+        attempt = Attempt("2024-01-01T00:00:00+00:00", "here", 1.0)
+        request.ledger.write(ChunkRecord(job.key, "empty", job.inputs, (attempt,)))
+
+
+# ---- plans ---------------------------------------------------------------------------------------
+
+
+def test_a_plan_joins_tiles_periods_and_scenes(world: Path) -> None:
+    plan = plan_of(check(world))
+    assert [(str(job.key), job.time_index, job.scenes) for job in plan.jobs] == [
+        ("2023-01_y0000_x0000", 0, 1),
+        ("2023-02_y0000_x0000", 1, 1),
+        ("2023-01_y0000_x0001", 0, 0),
+        ("2023-02_y0000_x0001", 1, 1),
+    ]
+    assert [(period, [scene.id for scene in scenes]) for period, scenes in plan.scenes.items()] == [
+        ("2023-01", ["west"]),
+        ("2023-02", ["both"]),
+    ]
+
+
+def test_checking_and_planning_without_building_writes_nothing(world: Path) -> None:
+    before = contents(world)
+    request = check(world, build=False)
+    plan = make_plan(request, search_scenes(request), build=False)
+    assert len(plan.jobs) == 4
+    assert contents(world) == before
+
+
+def test_planning_again_gives_the_same_jobs(world: Path) -> None:
+    assert plan_of(check(world)) == plan_of(check(world))
+
+
+def test_a_scene_that_arrives_makes_just_its_chunks_pending(world: Path) -> None:
+    _, before = prepare(world)
+    east = stac_item("east", "2023-01-20T10:00:00Z", (15.075, 45.9, 15.2, 46.1))
+    write_catalogue(world / "catalogue", east)
+    after = plan_of(check(world))
+    changed = [str(a.key) for b, a in zip(before.jobs, after.jobs, strict=True) if b.inputs != a.inputs]
+    assert changed == ["2023-01_y0000_x0001"]
+
+
+def test_the_search_tells_of_each_period(world: Path) -> None:
+    told: list[tuple[str, int]] = []
+    search_scenes(check(world), lambda period, count: told.append((period.label, count)))
+    assert told == [("2023-01", 1), ("2023-02", 1)]
+
+
+def test_a_geometry_file_gives_the_bounds_and_with_the_mask_only_its_tiles(world: Path) -> None:
+    corners = [shapely.box(15.0, 46.0, 15.03, 46.04), shapely.box(15.15, 46.0, 15.16, 46.04)]
+    file = world / "area.gpkg"
+    geopandas.GeoDataFrame(geometry=corners, crs="EPSG:4326").to_file(file)
+    area = {"bbox": None, "geometry_file": str(file)}
+    assert {job.key.col for job in plan_of(check(world, **area)).jobs} == {0, 1, 2, 3}
+    masked = plan_of(check(world, **area, use_geometry_mask=True))
+    assert {job.key.col for job in masked.jobs} == {0, 3}
+    assert {job.window.x0 for job in masked.jobs} == {0, 120}
+
+
+def test_the_offset_of_the_cube_is_that_of_its_collection_else_of_its_first_scene(world: Path) -> None:
+    assert plan_of(check(world)).spec.offset == -0.1
+    silent = stac_collection(None)
+    items = [
+        stac_item("later", "2023-02-20T10:00:00Z", BBOX, offset=-0.3),
+        stac_item("first", "2023-01-05T10:00:00Z", BBOX, offset=-0.2),
+    ]
+    write_catalogue(world / "other", *items, collection=silent)
+    assert plan_of(check(world, stac_url=str(world / "other"))).spec.offset == -0.2
+    write_catalogue(world / "none", stac_item("old", "2019-01-05T10:00:00Z", BBOX), collection=silent)
+    assert plan_of(check(world, stac_url=str(world / "none"))).spec.offset == 0.0
+
+
+# ---- initialize ----------------------------------------------------------------------------------
+
+
+def test_initialize_creates_the_store_and_repeating_it_changes_nothing(world: Path) -> None:
+    request, _ = prepare(world)
+    assert store.is_there(request.place)
+    before = contents(world)
+    again, _ = prepare(world)
+    assert again.stored is not None
+    assert contents(world) == before
+
+
+def test_a_store_that_was_never_finished_is_finished(world: Path) -> None:
+    request, _ = prepare(world)
+    (world / "cube.zarr" / "zarr.json").unlink()
+    prepare(world)
+    assert store.is_there(request.place)
+
+
+def test_a_later_end_date_extends_the_time_axis_and_keeps_what_is_done(world: Path) -> None:
+    request, plan = prepare(world)
+    finish(request, plan)
+    longer, longer_plan = prepare(world, end_date="2023-04-30")
+    with xr.open_zarr(longer.place.uri) as cube:
+        assert cube["time"].dt.month.values.tolist() == [1, 2, 3, 4]
+    records = longer.ledger.records()
+    done = [str(job.key) for job in longer_plan.jobs if job.key in records and records[job.key].is_done(job)]
+    assert done == [str(job.key) for job in plan.jobs]
+    assert len(longer_plan.jobs) == 8
+    prepare(world, end_date="2023-04-30")
+
+
+def test_the_offset_of_a_standing_cube_does_not_move(world: Path) -> None:
+    """Scenes that arrive later must not change the encoding of the pixels that are there."""
+    catalogue = world / "silent"
+    write_catalogue(
+        catalogue, stac_item("b", "2023-02-10T10:00:00Z", BBOX, offset=-0.1), collection=stac_collection(None)
+    )
+    _, plan = prepare(world, stac_url=str(catalogue))
+    write_catalogue(
+        catalogue, stac_item("a", "2023-01-10T10:00:00Z", BBOX, offset=0.0), collection=stac_collection(None)
+    )
+    _, later = prepare(world, stac_url=str(catalogue))
+    assert plan.spec.offset == later.spec.offset == -0.1
+
+
+# ---- what stands there already -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"start_date": "2022-12-01"}, "start is '2023-01' there and '2022-12' here"),
+        ({"bands": ("red",)}, "bands is ['red', 'green', 'blue', 'nir'] there and ['red'] here"),
+        ({"resolution": 0.002}, "grid is"),
+        ({"chunk_size": 80}, "chunk_size is 40 there and 80 here"),
+        ({"resampling": "cubic"}, "resampling is 'bilinear' there and 'cubic' here"),
+        ({"cloud_mask": "scl"}, "cloud_mask is 'none' there and 'scl' here"),
+        ({"varname": "other"}, "varname is 'rgb_median' there and 'other' here"),
+        ({"time_frequency_months": 2}, "time_frequency_months is 1 there and 2 here"),
+        ({"end_date": "2023-01-31"}, "its last month is before 2023-03 there and before 2023-02 here"),
+    ],
+)
+def test_a_cube_of_another_configuration_is_refused_with_both_values(
+    world: Path, change: dict[str, Any], told: str
+) -> None:
+    prepare(world)
+    message = refusal(world, **change)
+    assert told in message
+    assert "--overwrite" in message
+
+
+def test_options_of_the_mask_belong_to_the_cube(world: Path) -> None:
+    prepare(world, cloud_mask="scl")
+    check(world, cloud_mask="scl", cloud_mask_options={"closing": 5})
+    assert "'closing': 3" in refusal(world, cloud_mask="scl", cloud_mask_options={"closing": 3})
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("kind", ["folder", "file", "foreign zarr"])
+def test_a_place_that_is_not_ours_is_refused_even_with_overwrite(world: Path, kind: str, overwrite: bool) -> None:
+    place = world / "cube.zarr"
+    if kind == "file":
+        place.write_text("mine")
+    else:
+        place.mkdir()
+        (place / ("zarr.json" if kind == "foreign zarr" else "mine.txt")).write_text("{}")
+    message = refusal(world, overwrite=overwrite)
+    assert message.startswith(f"fsspec-uri {place} ")
+    if kind != "file":
+        assert "holds something that ardcube did not write" in message
+
+
+def test_an_empty_folder_is_a_place_for_a_cube(world: Path) -> None:
+    (world / "cube.zarr").mkdir()
+    request, _ = prepare(world)
+    assert store.is_there(request.place)
+
+
+def test_without_initialize_the_store_must_stand_ready(world: Path) -> None:
+    assert "drop --no-initialize" in refusal(world, initialize=False)
+    prepare(world)
+    check(world, initialize=False)
+
+
+def test_a_store_that_vanished_beside_its_ledger_is_refused(world: Path) -> None:
+    """Else its finished chunks would be taken for done and never built again."""
+    request, plan = prepare(world)
+    finish(request, plan)
+    store.remove(request.place, "rgb_median")
+    message = refusal(world)
+    assert "is gone" in message
+    assert "--overwrite" in message
+
+
+def test_a_damaged_description_is_refused(world: Path) -> None:
+    prepare(world)
+    (world / "cube.zarr.ardcube" / "cube.json").write_text("{")
+    assert "is damaged" in refusal(world)
+    assert "is damaged" in refusal(world, overwrite=True)
+
+
+def test_overwrite_removes_what_ardcube_wrote_and_nothing_else(world: Path) -> None:
+    request, plan = prepare(world)
+    finish(request, plan)
+    request.ledger.compact()
+    (world / "cube.zarr" / "notes.txt").write_text("mine")
+    (world / "cube.zarr.ardcube" / "notes.txt").write_text("mine")
+    remove_cube(check(world, overwrite=True, bands=("nir",)))
+    left = {name for name in contents(world) if name.startswith("cube.zarr")}
+    assert left == {"cube.zarr.ardcube/notes.txt", "cube.zarr/notes.txt"}
+
+
+def test_after_overwrite_another_cube_can_stand_there(world: Path) -> None:
+    request, plan = prepare(world)
+    finish(request, plan)
+    again = check(world, overwrite=True, bands=("nir",))
+    remove_cube(again)
+    initialize(again, plan_of(again))
+    with xr.open_zarr(again.place.uri) as cube:
+        assert cube["band"].values.tolist() == ["nir"]
+    assert again.ledger.records() == {}
+
+
+# ---- other bad input -----------------------------------------------------------------------------
+
+
+def test_too_many_chunks_are_refused_until_confirmed(world: Path) -> None:
+    message = refusal(world, max_chunks=3)
+    assert "the cube has 4 chunks (1 x 2 tiles, 2 periods), more than max-chunks 3" in message
+    assert "--yes" in message
+    check(world, max_chunks=3, yes=True)
+    check(world, max_chunks=4)
+
+
+def test_an_unknown_band_is_refused_with_the_names_there_are(world: Path) -> None:
+    message = refusal(world, bands=("red", "swir"))
+    assert message == "band swir is not in the collection; it has red, green, blue, nir, scl"
+
+
+def test_a_mask_whose_band_the_collection_lacks_is_refused(world: Path) -> None:
+    collection = stac_collection()
+    del collection["item_assets"]["scl"]
+    write_catalogue(world / "catalogue", collection=collection)
+    assert refusal(world, cloud_mask="scl").startswith("band scl is not in the collection")
+
+
+def test_a_filesystem_whose_driver_is_not_installed_is_refused_with_its_package(world: Path) -> None:
+    assert "gcsfs" in refusal(world, fsspec_uri="gs://bucket/cube.zarr")
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(world: Path) -> None:
+    (world / "file").write_text("mine")
+    message = refusal(world, fsspec_uri=str(world / "file" / "cube.zarr"))
+    assert message.startswith(f"fsspec-uri {world / 'file' / 'cube.zarr'}")
+
+
+def test_a_missing_catalogue_is_refused(world: Path) -> None:
+    assert "does not exist" in refusal(world, stac_url=str(world / "nothing"))
+
+
+def test_a_geometry_that_no_tile_meets_is_refused(world: Path) -> None:
+    request = check(world)
+    nowhere = shapely.Point(0, 0).buffer(0.01)
+    with pytest.raises(InputError, match="no tile intersects the geometry"):
+        plan_of(replace(request, area=replace(request.area, mask=nowhere)))
+
+
+def test_items_without_a_collection_document_are_checked_by_the_first(world: Path) -> None:
+    folder = world / "bare"
+    write_catalogue(folder, stac_item("one", "2023-01-10T10:00:00Z", BBOX))
+    (folder / "collection.json").unlink()
+    request = check(world, stac_url=str(folder), bands=("swir",))
+    with pytest.raises(InputError, match="band swir is not in the collection; it has red, green, blue, nir, scl"):
+        search_scenes(request)

@@ -1,0 +1,411 @@
+"""What a cube takes from STAC items: true offsets, bands, footprints, solar days, duplicates, revisions."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import odc.stac
+import pystac
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ardcube.errors import InputError, SceneError
+from ardcube.scenes import (
+    Scene,
+    around,
+    band_names,
+    check_bands,
+    collection_offset,
+    grown,
+    is_remote,
+    parse_scene,
+    true_offset,
+    without_duplicates,
+)
+from tests.oracle import items as oracle
+from tests.strategies import BANDS, FEW, MANY, raster_band, scene, stac_collection, stac_item
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def parse(item: dict[str, Any], central_longitude: float = 15.0, band: str = "red") -> Scene:
+    return parse_scene(item, stac_collection(), (band,), central_longitude)
+
+
+def recorded(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Recorded items of a folder, each with its collection."""
+    documents = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    (collection,) = [document for document in documents if document["type"] == "Collection"]
+    items = [document for document in documents if document["type"] == "Feature"]
+    items += [item for document in documents for item in document.get("features", [])]
+    return [(item, collection) for item in items]
+
+
+# ---- true offsets --------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_every_recorded_item_of_collection_1_has_its_offset_in_its_pixels(shared_real: Path) -> None:
+    items = recorded(shared_real / "stac_recorded" / "items_earth_search_c1")
+    assert len(items) == 10
+    for item, collection in items:
+        for band in BANDS:
+            assert true_offset(item, collection, band) == -0.1
+            assert collection_offset(collection, band) == -0.1
+
+
+@pytest.mark.real
+def test_recorded_items_whose_offset_was_applied_have_none_left(shared_real: Path) -> None:
+    """They say `offset: -0.1` nevertheless; believing it would subtract it twice."""
+    items = recorded(shared_real / "stac_recorded" / "items_earth_search_v1_l2a")
+    seen = set()
+    for item, collection in items:
+        applied = item["properties"]["earthsearch:boa_offset_applied"]
+        baseline = float(item["properties"]["s2:processing_baseline"])
+        seen.add((applied, baseline >= 4))
+        expected = -0.1 if baseline >= 4 and not applied else 0.0
+        for band in BANDS:
+            assert true_offset(item, collection, band) == expected, item["id"]
+    # Old baselines without offset, new ones with the offset taken off, and one that still has it.
+    assert seen == {(False, False), (True, True), (False, True)}
+
+
+@pytest.mark.parametrize(
+    ("asset", "collection", "expected"),
+    [
+        ({"raster:bands": raster_band(-0.1)}, stac_collection(0.0), -0.1),
+        ({"raster:bands": raster_band(0)}, stac_collection(-0.1), 0.0),
+        ({"raster:bands": raster_band(None)}, stac_collection(-0.1), -0.1),
+        ({}, stac_collection(-0.1), -0.1),
+        ({"raster:offset": -0.2, "raster:scale": 0.0001}, stac_collection(-0.1), -0.2),
+        ({"bands": [{"name": "B04", "raster:offset": -0.3}]}, stac_collection(-0.1), -0.3),
+        ({}, stac_collection(None), 0.0),
+        ({}, None, 0.0),
+    ],
+)
+def test_an_offset_comes_from_the_item_before_its_collection(
+    asset: dict[str, Any], collection: dict[str, Any] | None, expected: float
+) -> None:
+    item = stac_item(assets={"red": {"href": "/a.tif", **asset}})
+    assert true_offset(item, collection, "red") == expected
+    assert oracle.offset_of_item(item, collection, "red") == expected
+    item["properties"]["earthsearch:boa_offset_applied"] = True
+    assert true_offset(item, collection, "red") == 0.0
+
+
+def test_a_categorical_band_has_no_offset() -> None:
+    assert parse(stac_item(), band="scl").bands["scl"].offset == 0.0
+
+
+# ---- bands ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "assets",
+    [
+        {"red": {"href": "/right"}, "B04": {"href": "/other", "eo:bands": [{"common_name": "red"}]}},
+        {"B04": {"href": "/right", "eo:bands": [{"name": "B04", "common_name": "red"}]}},
+        {"B04": {"href": "/right", "bands": [{"name": "B04", "eo:common_name": "red"}]}},
+        {"B04": {"href": "/right", "eo:bands": [{"name": "red"}]}, "B08": {"href": "/other"}},
+        {
+            "visual": {"href": "/other", "eo:bands": [{"common_name": c} for c in ("red", "green", "blue")]},
+            "B04": {"href": "/right", "eo:bands": [{"common_name": "red"}]},
+        },
+    ],
+    ids=["by key", "by common name", "STAC 1.1", "by name", "never a picture of several bands"],
+)
+def test_a_band_is_found_by_key_then_common_name_then_name(assets: dict[str, Any]) -> None:
+    assert parse(stac_item(assets=assets)).bands["red"].href == "/right"
+
+
+def test_a_missing_band_names_the_item_and_the_assets_it_has() -> None:
+    with pytest.raises(SceneError, match=r"item some has no asset for band swir; it has red, .*scl"):
+        parse(stac_item("some"), band="swir")
+
+
+@pytest.mark.parametrize("field", ["datetime", "geometry"])
+def test_an_item_without_time_or_place_is_refused(field: str) -> None:
+    item = stac_item("some")
+    (item["properties"] if field == "datetime" else item)[field] = None
+    with pytest.raises(SceneError, match=f"item some has no {field}"):
+        parse(item)
+
+
+def test_an_asset_tells_its_nodata_size_and_pixels() -> None:
+    described = {
+        "href": "https://host/red.tif",
+        "raster:bands": raster_band(nodata=65535),
+        "file:size": 123,
+        "proj:shape": [20, 30],
+        "proj:transform": [20, 0, 0, 0, -20, 0],
+    }
+    band = parse(stac_item(assets={"red": described})).bands["red"]
+    assert (band.nodata, band.size, band.pixels, band.pixel_size) == (65535, 123, 600, 20.0)
+    bare = parse(stac_item(assets={"red": {"href": "/a"}})).bands["red"]
+    assert (bare.nodata, bare.size, bare.pixels, bare.pixel_size) == (0, 0, 0, 10.0)
+    nan = parse(stac_item(assets={"red": {"href": "/a", "raster:bands": [{"nodata": "nan"}]}})).bands["red"]
+    assert nan.nodata == 0
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["STAC 1.0", "STAC 1.1"])
+def test_an_unknown_band_is_refused_with_the_names_there_are(old: bool) -> None:
+    described = (
+        {"eo:bands": [{"name": "B04"}], "raster:bands": raster_band()}
+        if old
+        else {"bands": [{"name": "B04"}], "raster:scale": 0.0001}
+    )
+    collection = stac_collection() | {"item_assets": {"red": described, "nir": described, "thumbnail": {}}}
+    with pytest.raises(InputError, match=r"band swir is not in the collection; it has red, nir$"):
+        check_bands(None, collection, ("red", "swir"), reflectance=True)
+    check_bands(None, collection, ("red", "nir", "B04"), reflectance=True)
+    assert band_names(None, collection) == ["red", "nir"]
+
+
+def test_a_categorical_band_cannot_be_composited() -> None:
+    with pytest.raises(InputError, match="band scl has no reflectance of scale"):
+        check_bands(None, stac_collection(), ("scl",), reflectance=True)
+    check_bands(None, stac_collection(), ("scl",), reflectance=False)
+
+
+@pytest.mark.parametrize(
+    ("href", "remote"),
+    [
+        ("s3://bucket/a.tif", True),
+        ("https://host/a.tif", True),
+        ("/data/a.tif", False),
+        ("./a.tif", False),
+        ("file:///data/a.tif", False),
+        (r"C:\data\a.tif", False),
+    ],
+)
+def test_paths_of_this_machine_are_told_from_urls(href: str, remote: bool) -> None:
+    assert is_remote(href) is remote
+
+
+# ---- footprints ----------------------------------------------------------------------------------
+
+
+@MANY
+@given(lon=st.floats(-179, 179), lat=st.floats(-80, 80), centre=st.floats(-180, 360))
+def test_footprints_move_by_whole_turns_to_the_side_of_the_cube(lon: float, lat: float, centre: float) -> None:
+    here = shapely.box(lon - 0.5, lat - 0.5, lon + 0.5, lat + 0.5)
+    moved = around(here, centre)
+    turns = (moved.centroid.x - here.centroid.x) / 360
+    assert turns == pytest.approx(round(turns), abs=1e-9)
+    assert abs(moved.centroid.x - centre) <= 180 + 1e-9
+    assert moved.area == pytest.approx(here.area)
+
+
+@pytest.mark.parametrize("centre", [180.0, -180.0, 179.2, -179.2])
+@pytest.mark.parametrize(
+    "footprint",
+    [
+        shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)]),
+        shapely.Polygon([(179, -17), (-179, -17), (-179, -16), (179, -16)]),
+        shapely.box(179, -17, 181, -16),
+    ],
+    ids=["cut at 180 degrees", "not cut", "longitudes above 180"],
+)
+def test_a_footprint_across_the_antimeridian_is_one_whole(footprint: shapely.Geometry, centre: float) -> None:
+    item = stac_item(geometry=shapely.geometry.mapping(footprint))
+    found = parse(item, central_longitude=centre).footprint
+    west = 179.0 if centre > 0 else -181.0
+    assert found.equals(shapely.box(west, -17, west + 2, -16))
+
+
+def test_footprints_grow_by_the_same_distance_east_as_north() -> None:
+    box = shapely.box(15.0, 59.9, 15.4, 60.1)
+    west, south, _, north = grown(box).bounds
+    # Half as long a degree of longitude at 60 degrees: twice as many of them.
+    assert 15.0 - west == pytest.approx(0.04, rel=1e-2)
+    assert min(59.9 - south, north - 60.1) >= 0.02
+    assert grown(box).symmetric_difference(oracle.with_margin(box)).area < 1e-9
+
+
+# ---- solar days ----------------------------------------------------------------------------------
+
+
+@FEW
+@given(
+    lon=st.floats(-179.9, 179.9) | st.sampled_from([-179.5, 179.5, -0.1, 0.1, 14.9, 15.1, -15.1]),
+    when=st.datetimes(datetime(2016, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+)
+def test_the_solar_day_is_that_of_odc_stac(lon: float, when: datetime) -> None:
+    item = stac_item(when=when.isoformat(), box=(lon - 0.05, 10, lon + 0.05, 10.1))
+    item["stac_extensions"] = []
+    found = parse(item, central_longitude=lon)
+    theirs = odc.stac.parse_item(pystac.Item.from_dict(copy.deepcopy(item)))
+    assert found.solar_day() == theirs.solar_date_at(found.footprint.centroid.x).date()
+    assert found.solar_day() == oracle.solar_day(item, lon)
+
+
+def test_one_pass_over_the_antimeridian_is_one_solar_day() -> None:
+    """East and west of it UTC is the same, and so must the day be: the cube's longitudes decide."""
+    when = "2023-08-15T22:20:00Z"
+    east = parse(stac_item("a", when, (178.0, -17, 179.0, -16)), central_longitude=180)
+    west = parse(stac_item("b", when, (-179.0, -17, -178.0, -16)), central_longitude=180)
+    assert east.solar_day() == date(2023, 8, 16)
+    assert west.solar_day() == date(2023, 8, 16)
+
+
+# ---- duplicates ----------------------------------------------------------------------------------
+
+
+def processing(name: str, baseline: str, tile: str = "33TWM", take: str = "20230815T100031") -> Scene:
+    number = baseline.replace(".", "")
+    return scene(
+        name,
+        platform="sentinel-2a",
+        **{
+            "s2:datatake_id": f"GS2A_{take}_042544_N{baseline}",
+            "s2:processing_baseline": baseline,
+            "s2:product_uri": f"S2A_MSIL2A_{take}_N{number}_R122_T{tile}_20230816T000000.SAFE",
+            "grid:code": f"MGRS-{tile}",
+        },
+    )
+
+
+def test_only_the_newest_baseline_of_an_acquisition_and_tile_is_kept() -> None:
+    scenes = [
+        processing("old", "05.09"),
+        processing("new", "05.10"),
+        processing("new in parts", "05.10"),
+        processing("other tile", "02.14", tile="33TWL"),
+        processing("other pass", "02.14", take="20230820T100031"),
+    ]
+    kept = {found.id for found in without_duplicates(scenes)}
+    assert kept == {"new", "new in parts", "other tile", "other pass"}
+
+
+def test_baselines_are_compared_as_numbers() -> None:
+    assert [s.id for s in without_duplicates([processing("a", "5.9"), processing("b", "05.10")])] == ["b"]
+
+
+def test_items_without_a_tile_are_never_duplicates_and_ids_count_once() -> None:
+    assert [s.id for s in without_duplicates([scene("b"), scene("a"), scene("b")])] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"grid:code": "MGRS-33TWM"},
+        {"s2:mgrs_tile": "33TWM"},
+        {"mgrs:utm_zone": 33, "mgrs:latitude_band": "T", "mgrs:grid_square": "WM"},
+    ],
+)
+def test_the_tile_is_known_from_any_of_its_properties(properties: dict[str, Any]) -> None:
+    found = scene(platform="sentinel-2a", **properties)
+    assert found.acquisition
+    assert found.acquisition == scene("b", platform="sentinel-2a", **{"grid:code": "MGRS-33TWM"}).acquisition
+
+
+@pytest.mark.parametrize("properties", [{"grid:code": "MGRS-05QKB"}, {"s2:mgrs_tile": "T05QKB"}])
+def test_a_tile_is_the_same_however_its_zone_is_written(properties: dict[str, Any]) -> None:
+    assert scene(**properties).acquisition == scene(**{"grid:code": "MGRS-5QKB"}).acquisition
+
+
+def test_the_baseline_is_known_from_any_of_its_properties() -> None:
+    product = {"s2:product_uri": "S2A_MSIL2A_20230815T100031_N0509_R122_T33TWM_20230815T162000.SAFE"}
+    for properties in ({"s2:processing_baseline": "05.09"}, {"processing:version": "05.09"}, product):
+        assert scene(**properties).baseline == (5, 9)
+    assert scene().baseline == ()
+
+
+@MANY
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["33TWM", "33TWL", ""]), st.sampled_from([(2, 14), (5, 9), (5, 10), ()])),
+        max_size=8,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_which_scenes_are_kept_does_not_depend_on_their_order(
+    kinds: list[tuple[str, tuple[int, ...]]], random: Any
+) -> None:
+    start = datetime(2023, 8, 15, tzinfo=UTC)
+    scenes = [
+        Scene(f"s{i}", start + timedelta(hours=i % 3), shapely.box(0, 0, 1, 1), tile, baseline, "", {})
+        for i, (tile, baseline) in enumerate(kinds)
+    ]
+    shuffled = random.sample(scenes, len(scenes))
+    kept = without_duplicates(shuffled)
+    assert kept == without_duplicates(scenes) == without_duplicates(kept)
+    assert kept == sorted(kept, key=lambda s: (s.datetime, s.id))
+    for lost in [s for s in scenes if s not in kept]:
+        assert any(s.acquisition == lost.acquisition and s.baseline > lost.baseline for s in kept)
+    for one in kept:
+        rivals = [s.baseline for s in scenes if one.acquisition and s.acquisition == one.acquisition]
+        assert one.baseline == max(rivals, default=one.baseline)
+
+
+@pytest.mark.real
+def test_recorded_items_of_one_tile_are_all_different_acquisitions(shared_real: Path) -> None:
+    items = recorded(shared_real / "stac_recorded" / "items_earth_search_c1")
+    scenes = [parse_scene(item, collection, BANDS, -104.0) for item, collection in items]
+    assert len({found.acquisition for found in scenes}) == len(without_duplicates(scenes)) == 10
+
+
+# ---- revisions -----------------------------------------------------------------------------------
+
+
+def _set(*path: str, to: Any) -> Change:
+    def change(item: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            item = item[name]
+        item[path[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set("properties", "updated", to="2024-01-01T00:00:00Z"),
+        _set("properties", "datetime", to="2023-08-15T10:06:02Z"),
+        _set("properties", "s2:processing_baseline", to="05.11"),
+        _set("properties", "earthsearch:boa_offset_applied", to=True),
+        _set("geometry", to=shapely.geometry.mapping(shapely.box(15, 46, 15.3, 46.1))),
+        _set("assets", "red", "raster:bands", to=raster_band(0)),
+        _set("assets", "red", "raster:bands", to=raster_band(nodata=1)),
+        _set("assets", "red", "file:checksum", to="1220abcd"),
+        _set("id", to="another"),
+    ],
+)
+def test_what_can_change_a_pixel_changes_the_revision(change: Change) -> None:
+    item = stac_item(updated="2023-08-16T00:00:00Z")
+    before = parse(item).revision
+    change(item)
+    assert parse(item).revision != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set("assets", "red", "href", to="s3://mirror/red.tif"),
+        _set("assets", "red", "title", to="Red"),
+        _set("assets", "green", "file:checksum", to="1220abcd"),
+        _set("assets", "thumbnail", to={"href": "/a.jpg"}),
+        _set("properties", "eo:cloud_cover", to=12.5),
+        _set("properties", "earthsearch:boa_offset_applied", to=False),
+        _set("links", to=[{"rel": "self", "href": "https://host/item"}]),
+        _set("stac_version", to="1.1.0"),
+    ],
+)
+def test_what_changes_no_pixel_leaves_the_revision(change: Change) -> None:
+    item = stac_item(updated="2023-08-16T00:00:00Z")
+    before = parse(item).revision
+    change(item)
+    assert parse(item).revision == before
+
+
+def test_the_revision_does_not_depend_on_the_order_of_properties() -> None:
+    item = stac_item(updated="2023-08-16T00:00:00Z", platform="sentinel-2a")
+    turned = item | {"properties": dict(reversed(item["properties"].items()))}
+    assert parse(turned).revision == parse(item).revision

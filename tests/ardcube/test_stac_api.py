@@ -1,0 +1,321 @@
+"""Searching a STAC API: small pages, one search per call, patience with a server, and none with a wrong address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import shapely
+
+from ardcube import stac_api
+from ardcube.catalog import find_scenes, open_catalog
+from ardcube.config import CubeConfig
+from ardcube.errors import CatalogError, InputError
+from ardcube.grid import Grid
+from ardcube.periods import Period
+from ardcube.stac_api import PAGE_SIZE, StacApi
+from tests.servers import processes
+from tests.servers.earth_search import EarthSearch
+from tests.servers.faults import LoopbackServer, Reply
+from tests.strategies import COLLECTION_ID, stac_collection, stac_item
+
+Serve = Callable[[list[Any], list[Any]], EarthSearch]
+AUGUST = datetime(2023, 8, 1, tzinfo=UTC), datetime(2023, 9, 1, tzinfo=UTC)
+HERE = (15.0, 46.0, 15.2, 46.1)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many retries as ever, with shorter waits between them."""
+    monkeypatch.setattr(stac_api, "_RETRY", stac_api._RETRY.new(backoff_factor=0.001, backoff_jitter=0.0))
+
+
+def items(count: int) -> list[dict[str, Any]]:
+    return [stac_item(f"item-{i:04d}", f"2023-08-{1 + i % 28:02d}T10:{i // 28 % 60:02d}:00Z") for i in range(count)]
+
+
+def limits(server: EarthSearch) -> list[int]:
+    """Page sizes that were asked for, one for each search request."""
+    return [request.body["limit"] for request in server.requests if request.path == "v1/search"]
+
+
+def search(server: EarthSearch, bounds: tuple[float, float, float, float] = HERE) -> list[str]:
+    found = StacApi.open(server.url, COLLECTION_ID).search(bounds, *AUGUST)
+    return sorted(str(item["id"]) for item in found)
+
+
+# ---- pages ---------------------------------------------------------------------------------------
+
+
+def test_one_search_finds_everything_page_by_page(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(620))
+    assert search(server) == [f"item-{i:04d}" for i in range(620)]
+    assert len(server.searches) == 1
+    assert set(limits(server)) == {PAGE_SIZE} == {250}
+    # Three pages, and the empty one that the last `next` link leads to.
+    assert len(limits(server)) == 4
+
+
+def test_only_the_collection_the_time_and_the_place_are_asked_for(earth_search: Serve) -> None:
+    other = stac_item("other collection") | {"collection": "sentinel-2-l2a"}
+    july, october = stac_item("july", "2023-07-31T23:59:59Z"), stac_item("october", "2023-10-01T00:00:00Z")
+    elsewhere = stac_item("elsewhere", box=(16.0, 46.0, 16.2, 46.1))
+    server = earth_search([stac_collection()], [other, july, october, elsewhere, stac_item("here")])
+    assert search(server) == ["here"]
+
+
+def test_a_page_that_is_too_large_for_the_server_is_halved_until_it_is_not(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(70))
+    server.max_limit = 65
+    assert len(search(server)) == 70
+    assert limits(server) == [250, 125, 62, 62, 62]
+    assert len(server.searches) == 1
+
+
+def test_a_server_that_fails_in_the_middle_is_asked_anew_and_nothing_is_lost(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(300))
+    fault = server.fail("v1/search", status=500, skip=1)
+    assert len(search(server)) == 300
+    assert fault.fired == 1
+
+
+def test_a_server_that_always_fails_is_a_catalogue_error_after_ever_longer_waits(
+    earth_search: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = earth_search([stac_collection()], items(3))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    waited: list[float] = []
+    monkeypatch.setattr(stac_api, "time", SimpleNamespace(sleep=waited.append))
+    fault = server.fail("v1/search", status=500, times=None)
+    with pytest.raises(CatalogError, match=f"search at {server.url} failed") as caught:
+        api.search(HERE, *AUGUST)
+    assert "\n" not in str(caught.value)
+    assert fault.fired == 6  # pages of 250, 125, 62, 31, 15, 7
+    assert waited == [0.5, 1, 2, 4, 8]
+
+
+def test_a_query_that_the_server_refuses_is_not_repeated(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(3))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    fault = server.fail("v1/search", status=400, times=None)
+    with pytest.raises(CatalogError):
+        api.search(HERE, *AUGUST)
+    assert fault.fired == 1
+
+
+# ---- bad moments ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"status": 429, "retry_after": 0},
+        {"status": 429},
+        {"status": 502},
+        {"status": 503, "retry_after": 0},
+        {"status": 504},
+        {"kind": "reset"},
+    ],
+    ids=str,
+)
+def test_a_bad_moment_is_waited_out(earth_search: Serve, rule: dict[str, Any]) -> None:
+    server = earth_search([stac_collection()], items(5))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    fault = server.fail("v1/search", times=2, **rule)
+    assert len(api.search(HERE, *AUGUST)) == 5
+    assert fault.fired == 2
+    assert set(limits(server)) == {250}
+    assert len(server.searches) == 1
+
+
+def test_a_truncated_page_is_asked_for_again(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(5))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    fault = server.fail("v1/search", kind="truncate")
+    assert len(api.search(HERE, *AUGUST)) == 5
+    assert fault.fired == 1
+
+
+def test_retry_after_is_obeyed(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(1))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    server.fail("v1/search", status=429, retry_after=1)
+    before = datetime.now(UTC)
+    assert len(api.search(HERE, *AUGUST)) == 1
+    assert (datetime.now(UTC) - before).total_seconds() >= 1
+
+
+class NeverEnding(EarthSearch):
+    """Every page has a `next` link that leads to itself."""
+
+    def _search(self, body: dict[str, Any], method: str) -> Reply:
+        again = {**body, "next": body.get("next", "again")}
+        link = {"rel": "next", "href": f"{self.url}/search", "method": "POST", "merge": False, "body": again}
+        features = [stac_item("the same"), stac_item("and another")]
+        return Reply.json({"type": "FeatureCollection", "features": features, "links": [link]})
+
+
+def test_a_server_whose_pages_never_end_is_not_asked_for_ever() -> None:
+    with NeverEnding([stac_collection()], []) as server:
+        assert search(server) == ["and another", "the same"]
+        assert len(limits(server)) == 2
+
+
+# ---- places --------------------------------------------------------------------------------------
+
+
+def test_an_area_across_the_antimeridian_is_one_search_of_both_sides(earth_search: Serve) -> None:
+    east, west = (
+        stac_item(name, box=box)
+        for name, box in (("east", (178.5, -17, 179.5, -16)), ("west", (-179.5, -17, -178.5, -16)))
+    )
+    cut = stac_item(
+        "cut",
+        geometry={
+            "type": "MultiPolygon",
+            "coordinates": [
+                [[[179.5, -17], [180, -17], [180, -16], [179.5, -16], [179.5, -17]]],
+                [[[-180, -17], [-179.5, -17], [-179.5, -16], [-180, -16], [-180, -17]]],
+            ],
+        },
+    )
+    far = stac_item("far", box=(0, -17, 1, -16))
+    server = earth_search([stac_collection()], [east, west, cut, far])
+    assert search(server, (179.0, -17.0, 181.0, -16.0)) == ["cut", "east", "west"]
+    assert len(server.searches) == 1
+
+
+@pytest.mark.parametrize(
+    ("bbox", "resolution"),
+    [
+        ((-180.0, -17.0, -179.5, -16.5), 0.0007),  # the grid's edge is snapped outward, to -180.0004
+        ((179.5, -17.0, 180.0, -16.5), 0.0007),
+        ((-180.0, -60.0, 180.0, 60.0), 0.7),
+        ((10.0, 89.5, 11.0, 90.0), 0.0007),
+        ((10.0, -90.0, 11.0, -89.5), 0.0007),
+    ],
+)
+def test_a_search_stays_within_the_world_though_the_grid_is_snapped_beyond_it(
+    earth_search: Serve, bbox: tuple[float, float, float, float], resolution: float
+) -> None:
+    west, south, _, _ = bbox
+    box = (west + 0.1, south + 0.1, west + 0.2, south + 0.2)
+    server = earth_search([stac_collection()], [stac_item("here", box=box)])
+    assert search(server, Grid.from_bounds(bbox, resolution).bounds) == ["here"]
+    lon, lat = asked_for(server)
+    assert max(map(abs, lon)) <= 180
+    assert max(map(abs, lat)) <= 90
+
+
+def test_an_area_beyond_the_antimeridian_is_asked_for_where_it_is(earth_search: Serve) -> None:
+    """A geometry file may count longitudes from 0 to 360."""
+    here, beyond = (stac_item(name, box=(w, -14.0, w + 1, -13.0)) for name, w in (("here", -172.0), ("beyond", -160.0)))
+    server = earth_search([stac_collection()], [here, beyond])
+    assert search(server, (187.0, -15.0, 190.0, -12.0)) == ["here"]
+    lon, _ = asked_for(server)
+    assert max(map(abs, lon)) <= 180
+
+
+def asked_for(server: EarthSearch) -> tuple[list[float], list[float]]:
+    """Longitudes and latitudes in the one search that a server was sent."""
+    (request,) = server.searches
+    if "bbox" in request.body:
+        numbers = request.body["bbox"]
+        return numbers[::2], numbers[1::2]
+    corners = shapely.get_coordinates(shapely.geometry.shape(request.body["intersects"]))
+    return corners[:, 0].tolist(), corners[:, 1].tolist()
+
+
+def test_relative_hrefs_count_from_the_item(earth_search: Serve) -> None:
+    item = stac_item("here")
+    item["assets"]["red"]["href"] = "./red.tif"
+    server = earth_search([stac_collection()], [item])
+    (found,) = StacApi.open(server.url, COLLECTION_ID).search(HERE, *AUGUST)
+    assert found["assets"]["red"]["href"] == f"{server.url}/collections/{COLLECTION_ID}/items/red.tif"
+
+
+def test_scenes_of_a_period_are_half_open_within_the_grid_and_the_newest(earth_search: Serve) -> None:
+    tile = {"grid:code": "MGRS-33TWM", "platform": "sentinel-2a"}
+    take = {"s2:datatake_id": "GS2A_20230815T100031_042544_N05.09"}
+    server = earth_search(
+        [stac_collection()],
+        [
+            stac_item("first moment", "2023-08-01T00:00:00Z"),
+            stac_item("too late", "2023-09-01T00:00:00Z"),
+            stac_item("old", "2023-08-15T10:00:00Z", **{**tile, **take, "s2:processing_baseline": "05.09"}),
+            stac_item("new", "2023-08-15T10:00:00Z", **{**tile, **take, "s2:processing_baseline": "05.10"}),
+        ],
+    )
+    cube = CubeConfig(start_date="2023-08-01", end_date="2023-08-31", bbox=HERE, stac_url=server.url)
+    period = Period(0, date(2023, 8, 1), date(2023, 9, 1))
+    catalog = open_catalog(server.url, COLLECTION_ID)
+    scenes = find_scenes(catalog, cube, ("scl",), Grid.from_bounds(HERE, 0.001), period)
+    assert [scene.id for scene in scenes] == ["first moment", "new"]
+    assert list(scenes[0].bands) == ["red", "green", "blue", "nir", "scl"]
+    assert len(server.searches) == 1
+
+
+# ---- wrong addresses -----------------------------------------------------------------------------
+
+
+def refusal(url: str, collection: str = COLLECTION_ID) -> str:
+    with pytest.raises(InputError) as caught:
+        StacApi.open(url, collection)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    return str(caught.value)
+
+
+def test_an_address_where_nobody_listens_is_refused() -> None:
+    url = f"http://127.0.0.1:{processes.free_port()}/v1"
+    assert refusal(url).startswith(f"stac-url {url} cannot be reached: ")
+
+
+class Answering(LoopbackServer):
+    """Answers everything with one document."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
+
+    def answer(self, *_: Any) -> Reply:
+        return self.reply
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"<html>Welcome</html>", {"Content-Type": "text/html"}),
+        Reply(200, b""),
+        Reply.json({"hello": "world"}),
+        Reply.json([1, 2]),
+        Reply.json(None),
+        Reply.json(stac_item()),
+        Reply.json({"type": "Catalog", "id": "static", "stac_version": "1.0.0", "description": "d", "links": []}),
+        Reply(404, b"nothing here"),
+        Reply(401, b"who are you"),
+    ],
+    ids=["a web page", "nothing", "JSON", "a list", "null", "an item", "a static catalogue", "404", "401"],
+)
+def test_what_is_no_stac_api_is_refused(reply: Reply) -> None:
+    with Answering(reply) as server:
+        assert refusal(server.origin).startswith(f"stac-url {server.origin} ")
+
+
+def test_a_collection_that_is_not_there_is_refused_with_those_that_are(earth_search: Serve) -> None:
+    server = earth_search([stac_collection(), stac_collection() | {"id": "sentinel-2-l2a"}], [])
+    message = refusal(server.url, "sentinel-2")
+    assert message == (f"collection sentinel-2 is not at {server.url}; it has sentinel-2-c1-l2a, sentinel-2-l2a")
+
+
+def test_a_slash_at_the_end_of_the_address_does_not_matter(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(1))
+    assert len(StacApi.open(server.url + "/", COLLECTION_ID).search(HERE, *AUGUST)) == 1
+
+
+def test_only_http_and_local_paths_are_catalogues() -> None:
+    with pytest.raises(InputError, match="ftp://host/items is neither http"):
+        open_catalog("ftp://host/items", COLLECTION_ID)

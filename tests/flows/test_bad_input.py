@@ -1,0 +1,500 @@
+"""What bad input gets: one line that says what was given, what is wrong and what to do, and nothing else happens."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pytest
+import shapely
+import zarr
+
+from ardcube.batch import process_batch
+from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from flows import cli
+from hooks.cloud_masks import cloud_mask
+from tests.flows.jobs import command, copy_catalogue, pixels, records, run, run_config, sample_cube
+from tests.servers.earth_search import EarthSearch
+from tests.servers.processes import free_port
+from tests.servers.range_server import RangeServer
+
+GIVEN = {
+    "--start-date": "2023-05-01",
+    "--end-date": "2023-06-30",
+    "--bbox": "11.96 46.85 12.04 46.89",
+    "--resolution": "0.0005",
+    "--chunk-size": "48",
+    "--fsspec-uri": "cube.zarr",
+}
+"""A request that is right; a row changes one thing. Words of a value are separate arguments; None is left out."""
+
+Changes = Mapping[str, str | None]
+Refused = Callable[..., str]
+
+
+def arguments(archive: Path, changes: Changes, name: str = "build") -> list[str]:
+    """A command line."""
+    options = {"--stac-url": str(archive), **GIVEN, **changes}
+    return [name, *(part for flag, text in options.items() if text is not None for part in (flag, *text.split()))]
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file and folder below one, with a hash of what files hold."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take back what the command sets for its own process."""
+    for name in (
+        "PREFECT_LOGGING_LEVEL",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS",
+    ):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    distributed = logging.getLogger("distributed")
+    level = distributed.level
+    yield
+    distributed.setLevel(level)
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run the command in this process: its exit code, standard output and error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(words: Iterable[str]) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ardcube", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, *capsys.readouterr()
+
+    return run_here
+
+
+@pytest.fixture
+def refused(tmp_path: Path, told: Callable[..., Any], sample_archive: Path) -> Refused:
+    """Run a request that is refused; give the one line that a person reads."""
+
+    def run_refused(changes: Changes, name: str = "build", archive: Path = sample_archive) -> str:
+        before = snapshot(tmp_path)
+        code, output, errors = told(arguments(archive, changes, name))
+        assert (code, output) == (2, "")
+        assert snapshot(tmp_path) == before
+        (line,) = errors.splitlines()
+        assert line.startswith("ardcube: ")
+        assert "Traceback" not in line
+        return str(line)
+
+    return run_refused
+
+
+@pytest.fixture(scope="module")
+def begun(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cube of the request above that was begun: its store, its ledger, and two chunks."""
+    folder = tmp_path_factory.mktemp("begun")
+    cube = sample_cube(sample_archive, end_date="2023-06-30", cloud_mask="none")
+    request = check_request(cube, run_config(folder / "cube.zarr"), cloud_mask("none"))
+    plan = make_plan(request, search_scenes(request))
+    initialize(request, plan)
+    process_batch(plan.spec, plan.jobs[:2])
+    return folder
+
+
+@pytest.fixture
+def cube(begun: Path, tmp_path: Path) -> Path:
+    """A copy of the begun cube, at the place that the request names."""
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    assert pixels(tmp_path / "cube.zarr").values.any()
+    return tmp_path / "cube.zarr"
+
+
+ROWS: dict[str, tuple[Changes, list[str]]] = {
+    "end before start": ({"--end-date": "2023-04-30"}, ["--end-date 2023-04", "--start-date 2023-05", "swap them"]),
+    "bbox west above east": ({"--bbox": "12.04 46 11.96 47"}, ["--bbox", "12.04 46 11.96 47", "min_lon min_lat"]),
+    "bbox west equals east": ({"--bbox": "12 46 12 47"}, ["--bbox", "12 46 12 47", "not below its maximum"]),
+    "bbox south above north": ({"--bbox": "11 47 12 46"}, ["--bbox", "11 47 12 46", "not below its maximum"]),
+    "bbox beyond the pole": ({"--bbox": "11 46 12 95"}, ["--bbox", "11 46 12 95", "outside the world", "-90..90"]),
+    "bbox west of the world": ({"--bbox": "-200 46 12 48"}, ["--bbox", "-200 46 12 48", "-180..180"]),
+    "bbox around the world twice": ({"--bbox": "-180 46 540 48"}, ["-180 46 540 48", "span at most 360"]),
+    "bbox of no numbers": ({"--bbox": "a b c d"}, ["--bbox", "'a' is not a valid float"]),
+    "bbox not a number": ({"--bbox": "nan 1 2 3"}, ["--bbox", "nan", "finite number"]),
+    "too many chunks": (
+        {"--max-chunks": "2"},
+        ["16 chunks", "2 x 4 tiles, 2 periods", "max-chunks 2", "smaller area", "--yes"],
+    ),
+    "bbox and geometry": ({"--geometry-file": "area.gpkg"}, ["--bbox and --geometry-file", "both", "give one"]),
+    "no bbox, no geometry": ({"--bbox": None}, ["neither --bbox nor --geometry-file", "give one"]),
+    "mask without geometry": ({"--use-geometry-mask": ""}, ["--use-geometry-mask needs --geometry-file"]),
+    "unknown band": ({"--bands": "swir99"}, ["swir99", "it has red, green, blue, nir"]),
+    "a band twice": ({"--bands": "red --bands red"}, ["--bands", "red given more than once", "once"]),
+    "a band of classes": ({"--bands": "scl"}, ["band scl", "choose reflectance bands"]),
+    "unknown mask": ({"--cloud-mask": "fog"}, ["cloud mask fog is unknown", "none, scl"]),
+    "unknown option of a mask": (
+        {"--cloud-mask": "scl", "--cloud-mask-option": "radius=3"},
+        ["scl", "radius", "closing, opening, allowed_values"],
+    ),
+    "mask with a radius beyond sense": (
+        {"--cloud-mask": "scl", "--cloud-mask-option": "closing=300"},
+        ["scl", "closing 300", "0 to 100"],
+    ),
+    "resolution zero": ({"--resolution": "0"}, ["--resolution", "0.0", "0<x<=10"]),
+    "resolution negative": ({"--resolution": "-0.1"}, ["--resolution", "-0.1", "0<x<=10"]),
+    "chunk size too small": ({"--chunk-size": "15"}, ["--chunk-size", "15", "16<=x"]),
+    "no uri": ({"--fsspec-uri": None}, ["--fsspec-uri is missing", "a local path, file://, s3://"]),
+    "driver not installed": ({"--fsspec-uri": "gs://bucket/cube"}, ["gs://bucket/cube", "not installed", "gcsfs"]),
+    "unknown protocol": ({"--fsspec-uri": "nosuch://bucket/cube"}, ["nosuch://bucket/cube", "Protocol not known"]),
+    "catalogue that is not there": ({"--stac-url": "nowhere"}, ["stac-url", "nowhere", "does not exist", "give a"]),
+    "catalogue of no kind": ({"--stac-url": "ftp://host/x"}, ["stac-url ftp://host/x", "http(s)", "local path"]),
+    "unknown collection": ({"--collection": "nope"}, ["collection nope", "it has sentinel-2-c1-l2a"]),
+    "no-initialize without a store": ({"--no-initialize": ""}, ["cube.zarr holds no cube", "drop --no-initialize"]),
+    "overwrite without initialize": (
+        {"--no-initialize": "", "--overwrite": ""},
+        ["--overwrite needs --initialize", "drop --no-initialize"],
+    ),
+    "wrong date": ({"--start-date": "2023-13-01"}, ["--start-date", "'2023-13-01' is not a date", "like 2023-01-01"]),
+    "no date": ({"--end-date": None}, ["--end-date is missing", "Last month of the cube"]),
+    "unknown option": ({"--cloudy": "yes"}, ["No such option", "--cloudy"]),
+    "an argument too many": ({"--debug": "extra"}, ["unexpected extra argument", "extra"]),
+    "storage option without value": ({"--storage-option": "anon"}, ["--storage-option", "'anon' is not KEY=VALUE"]),
+    "storage option without key": ({"--storage-option": "=1"}, ["--storage-option", "'=1' is not KEY=VALUE"]),
+    "unknown backend": (
+        {"--serverless-backend": "spark"},
+        ["--serverless-backend", "spark", "local", "dask", "coiled"],
+    ),
+    "dask without address": ({"--serverless-backend": "dask"}, ["--scheduler-address", "tcp://host:8786"]),
+    "address without dask": (
+        {"--scheduler-address": "tcp://host:1"},
+        ["--scheduler-address", "--serverless-backend local", "use dask"],
+    ),
+    "name that is taken": ({"--varname": "time"}, ["--varname", "'time' is taken", "choose another name"]),
+    "name that is none": ({"--varname": "a/b"}, ["--varname", "'a/b'", "use letters, digits and _"]),
+    "another epsg": ({"--epsg": "3857"}, ["--epsg", "3857", "4326"]),
+    "limit zero": ({"--limit": "0"}, ["--limit", "0", "x>=1"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), ROWS.values(), ids=ROWS.keys())
+def test_bad_input_is_one_line_that_says_what_to_do(changes: Changes, said: list[str], refused: Refused) -> None:
+    line = refused(changes)
+    assert [words for words in said if words not in line] == []
+
+
+def test_the_driver_of_the_row_above_is_really_not_installed() -> None:
+    assert importlib.util.find_spec("gcsfs") is None
+
+
+def test_the_request_that_the_rows_change_is_right(
+    told: Callable[..., Any], sample_archive: Path, tmp_path: Path
+) -> None:
+    code, output, errors = told(arguments(sample_archive, {}, "plan"))
+    assert (code, errors, snapshot(tmp_path)) == (0, "", {})
+    assert "16" in output
+
+
+@pytest.mark.parametrize("name", ["plan", "build"])
+def test_many_chunks_pass_with_yes(name: str, told: Callable[..., Any], sample_archive: Path, tmp_path: Path) -> None:
+    changes = {"--max-chunks": "2", "--yes": "", "--dry-run": ""}
+    code, _, errors = told(arguments(sample_archive, changes, name))
+    assert (code, errors, snapshot(tmp_path)) == (0, "", {})
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["key=hush", "secret=hush", "aws_session_token=hush", "password=hush", "account_key=hush", "sas_token=hush"],
+)
+def test_a_secret_is_refused_and_not_repeated(option: str, refused: Refused) -> None:
+    line = refused({"--storage-option": option})
+    assert option.split("=")[0] in line
+    assert "AWS_SECRET_ACCESS_KEY" in line
+    assert "hush" not in line
+
+
+SQUARE = shapely.box(11.96, 46.85, 12.04, 46.89)
+BOW_TIE = shapely.Polygon([(11.9, 46.8), (12.1, 46.9), (12.1, 46.8), (11.9, 46.9)])
+DEGREES = "EPSG:4326"
+
+
+def write(file: Path, shapes: list[Any], crs: str | None) -> None:
+    """Write a file of geometries."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
+        geopandas.GeoDataFrame({"name": ["a"] * len(shapes)}, geometry=shapes, crs=crs).to_file(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "crs", "said"),
+    [
+        ("empty.gpkg", [], DEGREES, ["empty", "at least one polygon"]),
+        ("hollow.gpkg", [shapely.Polygon()], DEGREES, ["empty", "at least one polygon"]),
+        ("bow-tie.gpkg", [BOW_TIE], DEGREES, ["feature 0", "Self-intersection", "ogr2ogr -makevalid"]),
+        ("nameless.shp", [SQUARE], None, ["does not say its CRS", ".prj", "ogr2ogr -a_srs"]),
+        ("nameless.gpkg", [SQUARE], None, ["does not say its CRS", "ogr2ogr -a_srs"]),
+        ("point.gpkg", [shapely.Point(12, 46.8)], DEGREES, ["covers no area", "polygons"]),
+        ("metres.gpkg", [shapely.box(5e5, 4e6, 5.1e5, 4.1e6)], DEGREES, ["outside the world", "CRS"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+def test_a_geometry_file_that_cannot_be_used(
+    name: str, shapes: list[Any], crs: str | None, said: list[str], refused: Refused, tmp_path: Path
+) -> None:
+    write(tmp_path / name, shapes, crs)
+    line = refused({"--bbox": None, "--geometry-file": name})
+    assert [words for words in [f"geometry file {name}", *said] if words not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.gpkg", None, "does not exist; check the path"),
+        ("text.gpkg", "hello", "cannot be read"),
+        ("text.geojson", "hello", "cannot be read"),
+        ("area.kml", "<kml/>", "is of no known kind; give a .shp, .gpkg or .geojson file"),
+    ],
+)
+def test_a_file_that_holds_no_geometry(
+    name: str, content: str | None, said: str, refused: Refused, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    line = refused({"--bbox": None, "--geometry-file": name})
+    assert f"geometry file {name} {said}" in line
+
+
+def test_a_band_that_only_the_items_can_tell(sample_archive: Path, told: Callable[..., Any], tmp_path: Path) -> None:
+    catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue", without=["collection.json"])
+    before = snapshot(tmp_path)
+    code, _, errors = told(arguments(catalogue, {"--bands": "swir99"}, "plan"))
+    assert (code, snapshot(tmp_path)) == (2, before)
+    (line,) = errors.splitlines()
+    assert "band swir99 is not in the collection; it has " in line
+
+
+def test_a_stac_url_where_nothing_listens(refused: Refused) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    begin = time.monotonic()
+    line = refused({"--stac-url": url})
+    assert time.monotonic() - begin < 10
+    assert f"stac-url {url} cannot be reached" in line
+    assert "check the address" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("page.html", "<html><body>hello</body></html>"),
+        ("other.json", json.dumps({"hello": "world"})),
+        ("list.json", json.dumps([1, 2])),
+        (
+            "static.json",
+            json.dumps({"type": "Catalog", "id": "a", "stac_version": "1.0.0", "description": "a", "links": []}),
+        ),
+    ],
+)
+def test_a_stac_url_that_is_no_stac_api(
+    name: str, content: str, refused: Refused, range_server: Callable[[Path], RangeServer],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    folder = tmp_path_factory.mktemp("site")
+    (folder / name).write_text(content)
+    url = f"{range_server(folder).url}/{name}"
+    line = refused({"--stac-url": url})
+    assert f"stac-url {url}" in line
+    assert "STAC API" in line
+    assert "root URL" in line
+
+
+def test_a_stac_url_that_answers_404(
+    refused: Refused, range_server: Callable[[Path], RangeServer], tmp_path: Path
+) -> None:
+    url = f"{range_server(tmp_path).url}/nothing"
+    line = refused({"--stac-url": url})
+    assert f"stac-url {url} cannot be reached" in line
+    assert "404" in line or "not found" in line
+
+
+def test_a_collection_that_the_api_does_not_have(
+    refused: Refused, earth_search: Callable[..., EarthSearch], sample_archive: Path
+) -> None:
+    url = earth_search([json.loads((sample_archive / "collection.json").read_text())], []).url
+    line = refused({"--stac-url": url, "--collection": "nope"})
+    assert f"collection nope is not at {url}; it has sentinel-2-c1-l2a" in line
+
+
+def test_a_band_that_the_api_does_not_have(
+    refused: Refused, earth_search: Callable[..., EarthSearch], sample_archive: Path
+) -> None:
+    url = earth_search([json.loads((sample_archive / "collection.json").read_text())], []).url
+    line = refused({"--stac-url": url, "--bands": "swir99"})
+    assert "band swir99 is not in the collection; it has red, green, blue, nir" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty", None, "holds no STAC items"),
+        ("items.json", "hello", "is not readable JSON"),
+        ("items.json", '{"type": "FeatureCollection", "features": []}', "holds no STAC items"),
+        ("items.parquet", "hello", "is not a stac-geoparquet file"),
+    ],
+)
+def test_a_local_catalogue_that_is_none(
+    name: str, content: str | None, said: str, refused: Refused, tmp_path: Path
+) -> None:
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_text(content)
+    line = refused({"--stac-url": name})
+    assert said in line
+    assert name in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"--resolution": "0.001"}, ["grid is", "0.0005", "0.001"]),
+        ({"--bbox": "11.97 46.85 12.04 46.89"}, ["grid is"]),
+        ({"--bands": "nir"}, ["bands is ['red', 'green', 'blue', 'nir'] there and ['nir'] here"]),
+        ({"--chunk-size": "64"}, ["chunk_size is 48 there and 64 here"]),
+        ({"--cloud-mask": "scl"}, ["cloud_mask is 'none' there and 'scl' here"]),
+        ({"--start-date": "2023-06-01"}, ["start is '2023-05' there and '2023-06' here"]),
+        ({"--varname": "other"}, ["varname is 'rgb_median' there and 'other' here"]),
+        ({"--resampling": "nearest"}, ["resampling is 'bilinear' there and 'nearest' here"]),
+        ({"--time-frequency-months": "2"}, ["time_frequency_months is 1 there and 2 here"]),
+        ({"--end-date": "2023-05-31"}, ["2023-07 there", "2023-06 here"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+@pytest.mark.usefixtures("cube")
+def test_a_store_with_another_configuration(changes: Changes, said: list[str], refused: Refused) -> None:
+    line = refused(changes)
+    assert "fsspec-uri cube.zarr holds another cube" in line
+    assert "choose another place, the same configuration, or --overwrite" in line
+    assert [words for words in said if words not in line] == []
+
+
+@pytest.mark.parametrize("more", [{}, {"--overwrite": ""}], ids=["", "overwrite"])
+@pytest.mark.parametrize("kind", ["notes", "zarr", "ledger without cube"])
+def test_a_folder_that_is_not_ours(kind: str, more: Changes, refused: Refused, tmp_path: Path) -> None:
+    match kind:
+        case "zarr":
+            zarr.create_array(tmp_path / "cube.zarr", shape=(2, 2), dtype="u1")
+        case "notes":
+            (tmp_path / "cube.zarr").mkdir()
+            (tmp_path / "cube.zarr" / "notes.txt").write_text("mine")
+        case _:
+            (tmp_path / "cube.zarr" / "rgb_median").mkdir(parents=True)
+            (tmp_path / "cube.zarr.ardcube").mkdir()
+            (tmp_path / "cube.zarr.ardcube" / "notes.txt").write_text("mine")
+    line = refused(more)
+    assert "fsspec-uri cube.zarr holds something that ardcube did not write" in line
+    assert "choose another place" in line
+
+
+@pytest.mark.parametrize("more", [{}, {"--overwrite": ""}], ids=["", "overwrite"])
+def test_a_file_where_the_store_should_be(more: Changes, refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "cube.zarr").write_text("mine")
+    line = refused(more)
+    assert "fsspec-uri cube.zarr" in line
+
+
+@pytest.mark.parametrize("more", [{}, {"--overwrite": ""}, {"--no-initialize": ""}], ids=["", "overwrite", "no-init"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"identity": 3}'])
+def test_a_damaged_cube_json(content: str, more: Changes, refused: Refused, cube: Path) -> None:
+    (cube.parent / "cube.zarr.ardcube" / "cube.json").write_text(content)
+    line = refused(more)
+    assert "cube.zarr.ardcube/cube.json is damaged" in line
+    assert "restore it, or remove the cube by hand" in line
+
+
+def test_a_store_that_is_gone_while_its_ledger_is_there(refused: Refused, cube: Path) -> None:
+    shutil.rmtree(cube)
+    line = refused({})
+    assert "fsspec-uri cube.zarr is gone, but cube.zarr.ardcube lists chunks of it" in line
+    assert "--overwrite" in line
+
+
+@pytest.mark.usefixtures("cube")
+@pytest.mark.parametrize(
+    "changes",
+    [{"--bands": "swir99"}, {"--cloud-mask": "fog"}, {"--stac-url": "nowhere"}, {"--collection": "nope"},
+     {"--max-chunks": "2"}],
+    ids=lambda value: next(iter(value)),
+)  # fmt: skip
+def test_a_mistake_beside_overwrite_loses_nothing(changes: Changes, refused: Refused, tmp_path: Path) -> None:
+    refused({**changes, "--overwrite": ""})
+    assert pixels(tmp_path / "cube.zarr").values.any()
+    assert len(records(tmp_path / "cube.zarr")) == 2
+
+
+@pytest.mark.parametrize("name", ["build", "plan"])
+def test_debug_shows_a_traceback_before_the_line(
+    name: str, told: Callable[..., Any], sample_archive: Path, tmp_path: Path
+) -> None:
+    code, _, errors = told(arguments(sample_archive, {"--bands": "swir99", "--debug": ""}, name))
+    assert (code, snapshot(tmp_path)) == (2, {})
+    assert "Traceback (most recent call last)" in errors
+    assert "check_bands" in errors
+    assert errors.splitlines()[-1].startswith("ardcube: band swir99 is not in the collection")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status", "nothing.zarr"], "nothing.zarr is no cube of ardcube"),
+        (["status"], "Missing argument 'URI'"),
+        (["status", "gs://bucket/cube"], "gcsfs"),
+        (["status", "cube.zarr", "--storage-option", "anon"], "'anon' is not KEY=VALUE"),
+        (["quicklook", "nothing.zarr", "--output", "pictures"], "nothing.zarr holds no cube"),
+        (["quicklook", "nothing.zarr"], "--output"),
+        (["sample", "file"], "file is a file; name a folder"),
+        (["sample"], "Missing argument 'FOLDER'"),
+        (["biuld"], "No such command 'biuld'"),
+        (["--cloudy"], "--cloudy"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_other_commands_refuse_in_one_line_too(
+    words: list[str], said: str, told: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    before = snapshot(tmp_path)
+    code, output, errors = told(words)
+    assert (code, output, snapshot(tmp_path)) == (2, "", before)
+    (line,) = errors.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"--end-date": "2023-04-30"}, "--end-date 2023-04 lies before --start-date 2023-05; swap them"),
+        ({"--bands": "swir99"}, "band swir99 is not in the collection; it has red, green, blue, nir"),
+    ],
+    ids=["end before start", "unknown band"],
+)
+def test_the_installed_command_says_the_same(changes: Changes, said: str, sample_archive: Path, tmp_path: Path) -> None:
+    words = arguments(sample_archive, {**changes, "--fsspec-uri": str(tmp_path / "cube.zarr")})
+    assert Path(command()[0]).exists()
+    done = run(words)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ardcube: ")
+    assert said in line
+    assert snapshot(tmp_path) == {}

@@ -1,0 +1,238 @@
+"""The `ardcube` command as a person meets it: on a terminal, and piped."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+import s3fs
+
+from ardcube.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.plan import ChunkKey
+from flows import cli
+from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube
+from tests.servers.processes import environment
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+Call = Callable[..., str]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run a command in this process, whose output is no terminal; give what it printed."""
+
+    def run_here(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["ardcube", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        output, errors = capsys.readouterr()
+        assert (caught.value.code, errors) == (0, "")
+        return output
+
+    return run_here
+
+
+def on_terminal(words: list[str], columns: int = 120) -> tuple[int, str]:
+    """Run the installed command on a terminal of its own; its exit code and all it drew."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        command(*words),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment({"TERM": "xterm-256color", "COLUMNS": str(columns)}),
+        start_new_session=True,
+    )
+    os.close(theirs)
+    drawn = b""
+    try:
+        while part := _read(ours):
+            drawn += part
+    finally:
+        os.close(ours)
+        process.wait(60)
+    return process.returncode, drawn.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """More of what was drawn; nothing when the other end was closed, which Linux tells by an error."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A cube that the installed command built, and what it printed."""
+
+    uri: Path
+    output: str
+
+
+@pytest.fixture(scope="module")
+def built(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: Any) -> Built:
+    """A cube that was built with the output piped."""
+    uri = tmp_path_factory.mktemp("built") / "cube.zarr"
+    done = run(["build", *options(sample_cube(sample_archive), run_config(uri))])
+    assert (done.returncode, done.stderr) == (0, "")
+    return Built(uri, done.stdout)
+
+
+def test_sample_writes_an_archive_and_says_where(call: Call, tmp_path: Path) -> None:
+    output = call("sample", str(tmp_path / "archive"))
+    items, folder = re.fullmatch(r"(\d+) items in (.+)\n", output).groups()  # type: ignore[union-attr]
+    assert folder == str(tmp_path / "archive")
+    assert len(list((tmp_path / "archive").glob("*/*.json"))) == int(items)
+
+
+def plan_rows(output: str) -> dict[str, str]:
+    """Rows of the table that `plan` prints."""
+    rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in output.splitlines() if "  " in line.strip()]
+    return {row[0]: row[1] for row in rows}
+
+
+@pytest.mark.parametrize("words", [["plan"], ["build", "--dry-run"]], ids=["plan", "dry run"])
+def test_a_plan_says_what_would_be_built_and_writes_nothing(
+    words: list[str], call: Call, sample_archive: Path, tmp_path: Path
+) -> None:
+    output = call(*words, *options(sample_cube(sample_archive), run_config(tmp_path / "cube.zarr", threads=3)))
+    for period in ("2023-05", "2023-06", "2023-07"):
+        assert re.search(rf"^{period}: \d+ scenes$", output, re.MULTILINE)
+    rows = plan_rows(output)
+    assert (rows["tiles"], rows["periods"], rows["chunks"]) == ("8", "3", "24")
+    scenes = sum(int(count) for count in re.findall(r": (\d+) scenes", output))
+    assert rows["scenes"].startswith(f"{scenes}, read ")
+    assert re.fullmatch(r"about [\d.]+ [kMG]B if nothing is cloudy", rows["bytes to read"])
+    assert re.fullmatch(r"about [\d.]+ [MG]B per worker of 3 threads, [\d.]+ [kM]B per chunk", rows["peak memory"])
+    assert "\x1b" not in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_needs_no_place(
+    call: Call, sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = options(sample_cube(sample_archive), run_config("unused"))
+    del words[words.index("--fsspec-uri") : words.index("--fsspec-uri") + 2]
+    assert plan_rows(call("plan", *words))["chunks"] == "24"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_of_a_cube_that_stands_says_what_is_left(call: Call, sample_archive: Path, built: Built) -> None:
+    later = sample_cube(sample_archive, end_date="2023-08-31")
+    assert plan_rows(call("plan", *options(later, run_config(built.uri))))["chunks"] == "32, 8 not done yet"
+
+
+def test_a_piped_build_prints_plain_lines_with_counts(built: Built) -> None:
+    assert "\x1b" not in built.output
+    lines = built.output.splitlines()
+    assert next(line for line in lines if line.endswith(" scenes")).startswith("2023-05: ")
+    assert "24 chunks to build" in lines
+    chunks = [re.match(r"(\d+)/24 (\S+) (written|empty|failed)( \(.*[\d.]+ Mpx/s\))", line) for line in lines]
+    ended = [found for found in chunks if found]
+    assert [int(found[1]) for found in ended] == list(range(1, 25))
+    assert {found[2] for found in ended} == {str(key) for key in records(built.uri)}
+    statuses = [record.status for record in records(built.uri).values()]
+    summary = f"chunks   {statuses.count('written')} written, {statuses.count('empty')} empty, 0 failed"
+    assert summary in lines
+    assert f"cube     {built.uri}" in lines
+    assert any(re.fullmatch(r"time     [\d.]+ s, [\d.]+ Mpx, [\d.]+ Mpx/s", line) for line in lines)
+
+
+def test_a_build_on_a_terminal_draws_a_bar_with_counts_rate_and_time_left(
+    sample_archive: Path, tmp_path: Path, prefect_server: Any
+) -> None:
+    uri = tmp_path / "cube.zarr"
+    code, drawn = on_terminal(["build", *options(sample_cube(sample_archive, end_date="2023-05-31"), run_config(uri))])
+    assert code == 0
+    assert "\x1b[" in drawn
+    frames = [_ESCAPES.sub("", frame) for frame in re.split(r"[\r\n]+", drawn)]
+    bars = [frame for frame in frames if re.search(r"chunks .*[━╸╺].* \d+/8 ", frame)]
+    assert bars, frames[-20:]
+    assert re.search(r" 8/8 .*[\d.]+ Mpx/s .*\d+:\d+", bars[-1])
+    assert any(re.search(r" [1-7]/8 .*Mpx/s", frame) or " 0/8 " in frame for frame in bars)
+    assert any(re.search(r"(--|\d+):\d\d\s*$", frame) for frame in bars)
+    assert any("0 failed" in frame for frame in frames)
+    assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")  # the cursor is back
+    assert len(records(uri)) == 8
+
+
+def test_status_is_a_table_with_a_row_per_period(call: Call, built: Built) -> None:
+    output = call("status", str(built.uri))
+    rows = {cells[0]: cells for line in output.splitlines() if len(cells := re.findall(r"[\w.-]+", line)) > 4}
+    ledger = records(built.uri)
+    for period in ("2023-05", "2023-06", "2023-07"):
+        own = [record.status for key, record in ledger.items() if key.period == period]
+        assert rows[period][1:4] == [str(own.count(status)) for status in ("written", "empty", "failed")]
+
+
+def test_status_as_json_is_the_whole_ledger(call: Call, built: Built) -> None:
+    told = json.loads(call("status", str(built.uri), "--json"))
+    ledger = records(built.uri)
+    assert {chunk["key"]: chunk["status"] for chunk in told["chunks"]} == {
+        str(key): record.status for key, record in ledger.items()
+    }
+    assert len(told["chunks"]) == 24
+    assert all(chunk["attempts"] and chunk["inputs"] for chunk in told["chunks"])
+    assert told["cube"]["identity"]["varname"] == "rgb_median"
+
+
+def test_status_names_the_chunks_that_failed(call: Call, built: Built, tmp_path: Path) -> None:
+    shutil.copytree(f"{built.uri}.ardcube", tmp_path / "cube.zarr.ardcube")
+    attempts = (Attempt("2023-08-01T00:00:00Z", "here", 1.0, "SceneError: B03.tif is missing"),) * 2
+    failed = ChunkRecord(ChunkKey("2023-08", 0, 1), "failed", "0" * 16, attempts)
+    Ledger.at(str(tmp_path / "cube.zarr.ardcube")).write(failed)
+    output = call("status", str(tmp_path / "cube.zarr"))
+    assert re.search(r"2023-08_y0000_x0001 +│ 2 +│ SceneError: B03.tif is missing", output)
+
+
+def test_status_of_a_store_that_needs_options(call: Call, moto_s3: Any, built: Built) -> None:
+    fs = s3fs.S3FileSystem(**moto_s3.storage_options)
+    fs.put(f"{built.uri}.ardcube", moto_s3.uri("cube.zarr.ardcube"), recursive=True)
+    words = [f"--storage-option={name}={json.dumps(value) if isinstance(value, dict) else value}"
+             for name, value in moto_s3.storage_options.items()]  # fmt: skip
+    assert len(json.loads(call("status", moto_s3.uri("cube.zarr"), "--json", *words))["chunks"]) == 24
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")  # a picture has none
+def test_quicklook_draws_a_picture_per_period(call: Call, built: Built, tmp_path: Path) -> None:
+    paths = call("quicklook", str(built.uri), "--output", str(tmp_path / "pictures")).splitlines()
+    assert [Path(path).name for path in paths] == [f"rgb_median_2023-0{month}.png" for month in (5, 6, 7)]
+    with rasterio.open(paths[0]) as picture:
+        assert picture.count == 4
+        assert picture.read(4).any()
+
+
+@pytest.mark.slow
+def test_a_build_that_misses_chunks_exits_with_1_and_names_them(
+    sample_archive: Path, tmp_path: Path, prefect_server: Any
+) -> None:
+    catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue")
+    broken = next(folder for folder in sorted(catalogue.iterdir()) if "33TTM" in folder.name)
+    (broken / "B03.tif").unlink()
+    cube = sample_cube(catalogue, end_date="2023-05-31")
+    done = run(["build", *options(cube, run_config(tmp_path / "cube.zarr"))])
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    failed = [str(key) for key, record in records(tmp_path / "cube.zarr").items() if record.status == "failed"]
+    assert line.startswith(f"ardcube: {len(failed)} of 8 chunks failed, the first is {failed[0]} (")
+    assert "run again to try just these" in line
+    for name in failed:
+        assert f" {name} failed: " in done.stdout
+    assert "Traceback" not in done.stdout

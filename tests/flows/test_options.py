@@ -1,0 +1,251 @@
+"""The command line and the two models are one: no option without a field, no field without an option."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import InputError
+from flows.cli import cli
+from flows.options import build_model, option_name, options_of
+from hooks.cloud_masks import cloud_mask_names
+
+FIELDS: dict[str, FieldInfo] = {**CubeConfig.model_fields, **RunConfig.model_fields}
+COMMANDS = ("build", "plan")
+
+# Every option of the reference: its name, its kind, its default where the reference states one.
+REFERENCE = """
+--start-date                text        required
+--end-date                  text        required
+--bbox                      float*4     -
+--geometry-file             text        -
+--use-geometry-mask         flag        -
+--time-frequency-months     integer     -
+--resolution                float       0.0002777777777777778
+--chunk-size                integer     1200
+--bands                     repeatable  red, green, blue, nir
+--varname                   text        rgb_median
+--epsg                      choice      4326
+--serverless-backend        choice      -
+--storage-backend           choice      fsspec
+--fsspec-uri                text        -
+--limit                     integer     -
+--debug                     flag        -
+--initialize/--no-initialize flag       -
+--cloud-mask                text        none
+"""
+CHOICES = {"--epsg": {"4326"}, "--serverless-backend": {"coiled", "local"}, "--storage-backend": {"fsspec"}}
+
+# One value per field, none of them its default.
+CUBE: dict[str, Any] = {
+    "start_date": "2023-01-01",
+    "end_date": "2023-12-31",
+    "geometry_file": "area.gpkg",
+    "use_geometry_mask": True,
+    "time_frequency_months": 3,
+    "resolution": 0.0005,
+    "chunk_size": 600,
+    "bands": ("nir", "swir16"),
+    "varname": "composite",
+    "cloud_mask": "scl",
+    "cloud_mask_options": {"closing": 3, "allowed_values": [4, 5, 6]},
+    "resampling": "cubic",
+    "stac_url": "archive",
+    "collection": "sentinel-2-l2a",
+}
+RUN: dict[str, Any] = {
+    "fsspec_uri": "output/cube.zarr",
+    "storage_options": {"endpoint_url": "http://127.0.0.1:9000", "use_ssl": False, "retries": 3},
+    "serverless_backend": "dask",
+    "scheduler_address": "tcp://127.0.0.1:8786",
+    "workers": 3,
+    "threads": 2,
+    "limit": 5,
+    "initialize": False,
+    "asset_access": "requester-pays",
+    "retries": 1,
+    "retry_delay_seconds": 0.5,
+    "batch_size": 7,
+    "dry_run": True,
+    "debug": True,
+    "max_chunks": 50,
+    "yes": True,
+    "coiled_name": "mine",
+    "coiled_region": "eu-central-1",
+    "coiled_worker_cpu": 2,
+    "coiled_worker_memory": "8 GiB",
+    "coiled_idle_timeout": "1 hour",
+}
+# Fields that cannot stand beside those above, and those that have a single value.
+OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
+    (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}),
+    (RunConfig, {"fsspec_uri": "cube", "overwrite": True, "serverless_backend": "coiled"}),
+]
+ONE_VALUE = {"epsg", "storage_backend"}
+
+
+def command(name: str) -> click.Command:
+    """A subcommand of `ardcube`."""
+    return cli.commands[name]
+
+
+def option(name: str, of: str = "build") -> click.Option:
+    """The option with a flag such as `--bbox`."""
+    (found,) = [p for p in command(of).params if isinstance(p, click.Option) and name in (*p.opts, *p.secondary_opts)]
+    return found
+
+
+def help_of(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Help of each option of a subcommand, in one line, by its first flag."""
+    monkeypatch.setattr(cli, "context_settings", {**cli.context_settings, "max_content_width": 400})
+    result = CliRunner().invoke(cli, [name, "--help"], terminal_width=400)
+    assert result.exit_code == 0
+    rows = re.split(r"^  (?=-)", result.output, flags=re.MULTILINE)[1:]
+    return {row.split()[0]: " ".join(row.split()) for row in rows}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_field_has_one_option_and_every_option_a_field(name: str) -> None:
+    assert [param.name for param in command(name).params] == list(FIELDS)
+    flags = [flag for param in command(name).params for flag in (*param.opts, *param.secondary_opts)]
+    assert len(flags) == len(set(flags))
+    assert {option_name(field) for field in FIELDS} <= set(flags)
+
+
+def test_no_field_belongs_to_both_models() -> None:
+    assert not CubeConfig.model_fields.keys() & RunConfig.model_fields.keys()
+
+
+def test_both_commands_have_the_same_options() -> None:
+    build, plan = ([param.to_info_dict() for param in command(name).params] for name in COMMANDS)
+    assert build == plan
+
+
+def kind_of(found: click.Option) -> str:
+    """What an option takes, in the reference's words."""
+    if found.is_flag:
+        return "flag"
+    if found.multiple:
+        return "repeatable"
+    kind = found.type.name.split()[0]
+    return kind if found.nargs == 1 else f"{kind}*{found.nargs}"
+
+
+@pytest.mark.parametrize("line", REFERENCE.strip().splitlines(), ids=lambda line: line.split()[0])
+def test_every_option_of_the_reference_is_there_with_its_kind_and_default(line: str) -> None:
+    flags, kind, default = re.split(r"\s+", line, maxsplit=2)
+    found = option(flags.split("/")[0])
+    assert flags.split("/") == [*found.opts, *found.secondary_opts]
+    assert kind_of(found) == kind
+    field = FIELDS[str(found.name)]
+    if default == "required":
+        assert field.is_required()
+    elif default != "-":
+        stated = field.get_default()
+        assert (", ".join(stated) if isinstance(stated, tuple) else str(stated)) == default
+
+
+def test_every_choice_and_range_of_the_reference_is_there() -> None:
+    for flag, choices in CHOICES.items():
+        kind = option(flag).type
+        assert isinstance(kind, click.Choice)
+        assert choices <= set(kind.choices)
+    months = option("--time-frequency-months").type
+    assert isinstance(months, click.IntRange)
+    assert (months.min, months.max) == (1, 24)
+    assert set(cloud_mask_names()) >= {"none", "scl"}  # no fixed choice: an installed package can add one
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_description_and_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = help_of(name, monkeypatch)
+    for field_name, field in FIELDS.items():
+        row = rows[option_name(field_name)]
+        assert field.description is not None
+        assert field.description in row
+        default = field.get_default(call_default_factory=True)
+        if field.is_required():
+            assert row.endswith("[required]")
+        elif default not in (None, False, {}):
+            shown = field_name if default is True else ", ".join(default) if isinstance(default, tuple) else default
+            assert f"[default: {shown}]" in row
+
+
+def test_help_shows_ranges_and_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = help_of("build", monkeypatch)
+    assert "1<=x<=24" in rows["--time-frequency-months"]
+    assert "0<x<=10" in rows["--resolution"]
+    assert "16<=x<=16384" in rows["--chunk-size"]
+    assert "[nearest|bilinear|cubic]" in rows["--resampling"]
+    assert "[local|dask|coiled]" in rows["--serverless-backend"]
+    assert rows["--initialize"].startswith("--initialize / --no-initialize ")
+
+
+def parse(model: type[BaseModel], arguments: list[str]) -> BaseModel:
+    """What the command line of one model becomes."""
+    made: list[BaseModel] = []
+
+    @click.command()
+    @options_of(model)
+    def run(**values: Any) -> None:
+        made.append(build_model(model, values))
+
+    run.main(arguments, standalone_mode=False)
+    return made[0]
+
+
+def arguments_of(values: dict[str, Any]) -> list[str]:
+    """The command line that gives these values, written as a person would."""
+    arguments: list[str] = []
+    for name, value in values.items():
+        flag = option_name(name)
+        if isinstance(value, bool):
+            arguments.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                arguments += [flag, f"{key}={entry if isinstance(entry, str) else json.dumps(entry)}"]
+        elif name == "bands":
+            arguments += [part for band in value for part in (flag, band)]
+        elif isinstance(value, tuple):
+            arguments += [flag, *map(str, value)]
+        else:
+            arguments += [flag, str(value)]
+    return arguments
+
+
+@pytest.mark.parametrize(("model", "values"), [(CubeConfig, CUBE), (RunConfig, RUN), *OTHERS])
+def test_options_become_the_same_model(model: type[BaseModel], values: dict[str, Any]) -> None:
+    assert parse(model, arguments_of(values)) == model(**values)
+
+
+def test_the_round_trip_covers_every_field() -> None:
+    given = {(model, name) for model, values in [(CubeConfig, CUBE), (RunConfig, RUN), *OTHERS] for name in values}
+    every = {(model, name) for model in (CubeConfig, RunConfig) for name in model.model_fields}
+    assert {name for _, name in every - given} == ONE_VALUE
+    for model, values in [(CubeConfig, CUBE), (RunConfig, RUN)]:
+        for name, value in values.items():
+            assert model.model_fields[name].get_default(call_default_factory=True) != value
+
+
+def test_nothing_given_leaves_every_default_to_the_model() -> None:
+    assert parse(RunConfig, ["--fsspec-uri", "cube"]) == RunConfig(fsspec_uri="cube")
+
+
+@pytest.mark.parametrize("text", ["2023-01-01", "2023-01-01T00:00:00", "2023-01-01 00:00:00"])
+def test_dates_are_taken_in_every_form_of_the_reference(text: str) -> None:
+    made = parse(CubeConfig, ["--start-date", text, "--end-date", text, "--bbox", "1", "2", "3", "4"])
+    assert made == CubeConfig(start_date="2023-01-01", end_date="2023-01-01", bbox=(1, 2, 3, 4))  # type: ignore[arg-type]
+
+
+def test_a_message_speaks_of_options_and_not_of_fields() -> None:
+    with pytest.raises(InputError) as caught:
+        build_model(RunConfig, {"fsspec_uri": "cube", "overwrite": True, "initialize": False})
+    assert str(caught.value) == "--overwrite needs --initialize; drop --no-initialize"

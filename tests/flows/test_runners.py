@@ -1,0 +1,146 @@
+"""Which runner a run's chunks go to, and that Coiled's real signature takes what it is given."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
+
+from ardcube.config import RunConfig
+from flows.runners import coiled_arguments, local_threads, make_runner, prefect_environment
+from tests.servers.processes import DaskCluster, environment
+
+
+def run_config(**changes: object) -> RunConfig:
+    """A run with some fields set."""
+    return RunConfig(fsspec_uri="cube", **changes)  # type: ignore[arg-type]
+
+
+def test_local_is_one_worker_with_threads_in_this_process() -> None:
+    runner = make_runner(run_config(threads=3))
+    assert runner.cluster_class == "distributed.LocalCluster"
+    assert runner.address is None
+    assert runner.adapt_kwargs == {}
+    assert {name: runner.cluster_kwargs[name] for name in ("n_workers", "threads_per_worker", "processes")} == {
+        "n_workers": 1,
+        "threads_per_worker": 3,
+        "processes": False,
+    }
+
+
+def test_local_threads_are_the_cpus_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert local_threads(run_config()) == 7
+    assert local_threads(run_config(threads=2)) == 2
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert local_threads(run_config()) == 1
+
+
+def test_dask_is_the_scheduler_at_the_address(dask_cluster: DaskCluster) -> None:
+    runner = make_runner(run_config(serverless_backend="dask", scheduler_address=dask_cluster.address))
+    assert runner.address == dask_cluster.address
+    assert runner.cluster_class is None
+    with runner as opened:
+        scheduler = opened.client.scheduler_info()
+    assert scheduler["address"] == dask_cluster.address
+    assert len(scheduler["workers"]) == 2
+
+
+def test_coiled_is_a_cluster_by_name_that_adapts() -> None:
+    run = run_config(serverless_backend="coiled")
+    runner = make_runner(run)
+    cluster, adapt = coiled_arguments(run)
+    assert runner.cluster_class == "coiled.Cluster"
+    assert runner.cluster_kwargs == cluster
+    assert runner.adapt_kwargs == adapt == {"minimum": 1, "maximum": 100}
+    assert cluster["n_workers"] == 1  # what adapting begins with
+
+
+def test_coiled_of_so_many_workers_does_not_adapt() -> None:
+    runner = make_runner(run_config(serverless_backend="coiled", workers=12))
+    assert runner.cluster_kwargs["n_workers"] == 12
+    assert runner.adapt_kwargs == {}
+
+
+def test_coiled_gets_what_the_run_says() -> None:
+    cluster, _ = coiled_arguments(
+        run_config(
+            serverless_backend="coiled",
+            threads=2,
+            coiled_name="mine",
+            coiled_region="eu-central-1",
+            coiled_worker_cpu=8,
+            coiled_worker_memory="32 GiB",
+            coiled_idle_timeout="1 hour",
+        )
+    )
+    del cluster["environ"]
+    assert cluster == {
+        "name": "mine",
+        "region": "eu-central-1",
+        "worker_cpu": 8,
+        "worker_memory": "32 GiB",
+        "idle_timeout": "1 hour",
+        "n_workers": 1,
+        "worker_options": {"nthreads": 2},
+    }
+    by_default, _ = coiled_arguments(run_config(serverless_backend="coiled", coiled_worker_cpu=8))
+    assert by_default["worker_options"] == {"nthreads": 8}  # a chunk per CPU
+
+
+def test_coiled_takes_every_argument() -> None:
+    code = """if True:
+        import inspect, json, sys
+        import coiled
+        for cluster, adapt in json.loads(sys.argv[1]):
+            inspect.signature(coiled.Cluster).bind(**cluster)
+            # `adapt` passes on what it does not know, so its names are compared.
+            assert set(adapt or ()) <= set(inspect.signature(coiled.Cluster.adapt).parameters)
+    """
+    runs = [run_config(serverless_backend="coiled", workers=workers) for workers in (None, 12)]
+    # In a process of its own, so that this one stays without coiled.
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps([coiled_arguments(run) for run in runs])],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_workers_are_told_of_the_prefect_server() -> None:
+    with temporary_settings({PREFECT_API_URL: "https://prefect.example/api", PREFECT_API_KEY: "hush"}):
+        told = {"PREFECT_API_URL": "https://prefect.example/api", "PREFECT_API_KEY": "hush"}
+        assert prefect_environment() == told
+        cluster, _ = coiled_arguments(run_config(serverless_backend="coiled"))
+    assert cluster["environ"] == told
+
+
+def test_workers_are_told_of_no_key_where_there_is_none() -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
+        assert prefect_environment() == {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
+
+
+def test_coiled_is_not_imported_before_it_is_chosen() -> None:
+    code = "import flows.cli, flows.runners, flows.build_cube, sys; print('coiled' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_command_line_imports_nothing_heavy_for_help() -> None:
+    code = "import sys, flows.cli; print(json.dumps(sorted(name.split('.')[0] for name in sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json; {code}"], env=environment(), capture_output=True, text=True, check=True
+    )
+    heavy = {"prefect", "dask", "distributed", "pandas", "geopandas", "xarray", "zarr", "numba", "rasterio", "rich"}
+    assert heavy & set(json.loads(done.stdout)) == set()
+
+
+def test_make_runner_knows_every_backend() -> None:
+    backends = inspect.get_annotations(RunConfig)["serverless_backend"].__args__
+    assert set(backends) == {"local", "dask", "coiled"}

@@ -1,0 +1,199 @@
+"""A cloud mask that another package brings: installed for real, found by name, and used in a composite."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.servers.processes import ROOT, environment
+from tests.strategies import raster_band, stac_collection, stac_item
+
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "every-other-column"
+version = "1.0"
+
+[project.entry-points."ardcube.cloud_masks"]
+every-other-column = "every_other_column:EveryOtherColumn"
+no-mask-at-all = "every_other_column:NoMaskAtAll"
+gone = "every_other_column:ThisClassWasRemoved"
+scl = "every_other_column:NoMaskAtAll"
+"""
+
+MODULE = '''
+"""A mask for the test: only every n-th column, counted from the chunk and its halo, is clear."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EveryOtherColumn:
+    name: ClassVar[str] = "every-other-column"
+    step: int = 2
+
+    @property
+    def bands(self):
+        return ("quality",)
+
+    @property
+    def halo(self):
+        return 4
+
+    def clear(self, observations):
+        quality = observations["quality"].to_numpy()
+        column = np.arange(quality.shape[-1]) - self.halo
+        return (quality > 0) & (column % self.step == 0)
+
+
+@dataclass(frozen=True)
+class NoMaskAtAll:
+    name: ClassVar[str] = "no-mask-at-all"
+'''
+
+SCRIPT = """
+import json, sys
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import InputError
+from ardcube.prepare import check_request, make_plan, search_scenes
+from ardcube.process import composite_chunk
+from hooks.cloud_masks import cloud_mask, cloud_mask_names
+
+def refused(name, **options):
+    try:
+        cloud_mask(name, options)
+    except InputError as error:
+        return str(error)
+    except Exception as error:
+        return f"not an InputError: {error!r}"
+
+catalogue, uri = sys.argv[1:]
+mask = cloud_mask("every-other-column", {"step": 3})
+cube = CubeConfig(
+    start_date="2023-08-01", end_date="2023-08-31", bbox=(15.001, 46.044, 15.006, 46.049), resolution=0.0002,
+    chunk_size=16, bands=("red",), stac_url=catalogue, cloud_mask=mask,
+)
+request = check_request(cube, RunConfig(fsspec_uri=uri), cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
+plan = make_plan(request, search_scenes(request))
+job = plan.jobs[0]
+chunk = composite_chunk(plan.spec, job, list(plan.scenes["2023-08"]))
+print(json.dumps({
+    "names": cloud_mask_names(),
+    "cube": [cube.cloud_mask, cube.cloud_mask_options],
+    "identity": [request.identity["cloud_mask"], request.identity["cloud_mask_options"]],
+    "count": chunk.count.tolist(),
+    "values": chunk.values[..., 0].tolist(),
+    "scl": type(cloud_mask("scl")).__module__,
+    "no option": refused("every-other-column", stride=3),
+    "no mask": refused("no-mask-at-all"),
+    "gone": refused("gone"),
+    "unknown": refused("another"),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which the package is installed, apart from the environment of the tests."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
+    (source / "pyproject.toml").write_text(PYPROJECT)
+    (source / "every_other_column.py").write_text(MODULE)
+    # Hatchling is there already: nothing is fetched.
+    command = [
+        sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps",
+        "--no-build-isolation", "--python", sys.executable, "--target", str(target), str(source),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One scene, red everywhere 1234, with a quality band that is good but for one half."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    quality = np.ones((100, 100), np.uint8)
+    quality[:, 55:] = 0
+    for name, values in {"red": np.full((100, 100), 1234, np.uint16), "quality": quality}.items():
+        with rasterio.open(
+            folder / f"{name}.tif", "w", driver="GTiff", count=1, dtype=values.dtype, height=100, width=100,
+            crs="EPSG:32633", transform=rasterio.Affine(10, 0, 499_980, 0, -10, 5_100_000), nodata=0,
+        ) as target:  # fmt: skip
+            target.write(values, 1)
+    assets = {
+        "red": {"href": "./red.tif", "raster:bands": raster_band()},
+        "quality": {"href": "./quality.tif", "raster:bands": [{"data_type": "uint8"}]},
+    }
+    item = stac_item("one", "2023-08-10T10:00:00Z", (14.99, 46.03, 15.02, 46.06), assets=assets)
+    (folder / "one.json").write_text(json.dumps(item))
+    collection = stac_collection()
+    collection["item_assets"]["quality"] = {"raster:bands": [{"data_type": "uint8"}]}
+    (folder / "collection.json").write_text(json.dumps(collection))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answer(installed: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process says that has the package on its path."""
+    uri = tmp_path_factory.mktemp("cube") / "cube.zarr"
+    path = os.pathsep.join([str(installed), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(catalogue), str(uri)],
+        capture_output=True,
+        text=True,
+        env=environment({"PYTHONPATH": path}),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_the_mask_of_an_installed_package_is_listed_by_name(answer: dict[str, Any]) -> None:
+    assert {"every-other-column", "none", "scl"} <= set(answer["names"])
+    assert "there are every-other-column, gone, no-mask-at-all, none, scl" in answer["unknown"]
+
+
+def test_its_name_and_options_are_part_of_the_cube(answer: dict[str, Any]) -> None:
+    assert answer["cube"] == ["every-other-column", {"step": 3}]
+    assert answer["identity"] == ["every-other-column", {"step": 3}]
+
+
+def test_its_mask_decides_which_pixels_count(answer: dict[str, Any]) -> None:
+    count, values = np.array(answer["count"]), np.array(answer["values"])
+    assert count.shape == (16, 16)
+    assert set(np.flatnonzero(count.any(axis=0))) == {0, 3, 6, 9, 12, 15}
+    assert (count[:, ::3] == 1).all()
+    np.testing.assert_array_equal(values, np.where(count == 1, 1234, 0))
+
+
+def test_a_package_cannot_take_over_the_name_of_a_built_in_mask(answer: dict[str, Any]) -> None:
+    assert answer["scl"] == "hooks.cloud_masks"
+
+
+def test_its_options_are_checked_as_those_of_ours(answer: dict[str, Any]) -> None:
+    assert answer["no option"] == ("cloud mask every-other-column cannot take {'stride': 3}: its options are step")
+
+
+def test_what_is_no_mask_is_refused(answer: dict[str, Any]) -> None:
+    assert answer["no mask"] == (
+        "cloud mask no-mask-at-all is not a CloudMaskHook: it needs name, bands, halo and clear"
+    )
+
+
+def test_a_name_whose_code_is_gone_is_refused(answer: dict[str, Any]) -> None:
+    assert answer["gone"].startswith("cloud mask gone ")
