@@ -47,6 +47,7 @@ def write_raster(file: Path, values: NDArray[Any], pixel: int) -> None:
     with rasterio.open(
         file, "w", driver="GTiff", count=1, dtype=values.dtype, height=values.shape[0], width=values.shape[1],
         crs="EPSG:32633", transform=rasterio.Affine(pixel, 0, LEFT, 0, -pixel, TOP), nodata=0,
+        tiled=True, blockxsize=16, blockysize=16, compress="deflate",
     ) as target:  # fmt: skip
         target.write(values, 1)
 
