@@ -7,13 +7,14 @@ Nothing here is cached but headers: a block is wanted once per chunk.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import deflate
 import numpy as np
@@ -21,12 +22,13 @@ import obstore
 from affine import Affine
 from async_tiff import TIFF
 from numpy.typing import NDArray
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
 
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
-from ardcube.raster import Blocks, Header, Level
+from ardcube.raster import Blocks, Header, Level, usable_nodata
+from ardcube.tiff import holds_directories, is_little_endian
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -37,6 +39,10 @@ _REDUCED = 1
 """Of `NewSubfileType`: an overview; masks have other bits."""
 _HEADER_BYTES = (32_768, 1_048_576)
 """First request of a file, which holds the whole header of a granule of 10,980 pixels; a second one, if it does not."""
+_EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
+"""What is said of a file that has no first byte."""
+_LASTING = re.compile(r"status code: 410\b|\(os error 20\)")
+"""What is said where another try would say the same, of errors without a type: gone; a folder that is a file."""
 _CLIENT: ClientConfig = {"connect_timeout": "10s", "timeout": "120s", "allow_http": True}
 _RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=120)}
 
@@ -80,11 +86,13 @@ class Cog:
             If the file is missing or forbidden; if it could not be reached this time.
         """
         store, path = _store_of(href, access)
-        tiff = _parse(href, store, path)
+        tiff = _header_of(href, store, path)
         full, *others = tiff.ifds
         ifds = [full, *(ifd for ifd in others if _number(ifd.new_subfile_type) == _REDUCED)]
-        layout = tuple(_layout(ifd) for ifd in ifds)
-        return cls(href, _header(ifds), store, path, layout)
+        try:
+            return cls(href, _header(ifds), store, path, tuple(_layout(ifd) for ifd in ifds))
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            raise NotThisKindError(f"tags that do not fit together: {error}") from error
 
     def fetch(self, level: Level, needed: NDArray[np.bool_]) -> Fetched:
         """Fetch the compressed bytes of the needed blocks, bool (block row, block column).
@@ -97,8 +105,11 @@ class Cog:
         sizes = [int(layout.sizes[y, x]) for y, x in wanted]
         try:
             parts = obstore.get_ranges(self.store, self.path, starts=starts, lengths=sizes) if starts else []
-        except (BaseError, OSError) as error:
-            raise _explain(self.href, error) from error
+        except BaseException as error:
+            # An answer that ends early, of a file cut short since, is a panic of obstore, whose class has no address.
+            if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
+                raise _explain(self.href, error) from error
+            raise
         return Fetched(self, level, [(int(y), int(x)) for y, x in wanted], parts)
 
 
@@ -118,7 +129,7 @@ class Fetched:
         return sum(len(part) for part in self.parts)
 
     def decode_into(self, values: NDArray[Any], blocks: Blocks) -> None:
-        """Decode into (row, column) of the window of `blocks`; what was not fetched stays as it is.
+        """Decode into zeros (row, column), the window of `blocks`; a block that was never written is nodata.
 
         Raises
         ------
@@ -126,6 +137,8 @@ class Fetched:
             If a block is damaged, as it is after a transfer that went wrong.
         """
         layout = self.cog.layout[self.level.index]
+        if self.cog.header.nodata:
+            values[...] = self.cog.header.nodata
         dtype = np.dtype(self.cog.header.dtype).newbyteorder("<")
         height, width = self.level.block
         for (y, x), part in zip(self.places, self.parts, strict=True):
@@ -141,30 +154,44 @@ class Fetched:
             target[...] = block[: target.shape[0], : target.shape[1]]
 
 
-def _parse(href: str, store: Any, path: str) -> TIFF:
+def _header_of(href: str, store: Any, path: str) -> TIFF:
     """Parse a header out of the file's first bytes, and of more of them where that is too few."""
     for length in _HEADER_BYTES:
         try:
             start = obstore.get_range(store, path, start=0, length=length)
+        except NotSupportedError as error:
+            raise NotThisKindError("a server without ranges") from error
         except (BaseError, OSError) as error:
+            if _EMPTY.search(str(error)):
+                raise SceneError(f"{href} cannot be read: it is empty") from error
             raise _explain(href, error) from error
-        memory = MemoryStore()
-        obstore.put(memory, "header", bytes(start))
-        try:
-            return asyncio.run(_open(memory, len(start)))
-        except Exception as error:
-            if len(start) < length:
-                raise NotThisKindError(str(error)) from error
+        content = bytes(start)
+        if not is_little_endian(content):
+            raise NotThisKindError("no little-endian TIFF")
+        if holds_directories(content):
+            return _parse(content)
+        if len(content) < length:
+            raise NotThisKindError("directories that lead out of the file")
     raise NotThisKindError(f"a header of more than {_HEADER_BYTES[-1]} bytes")
+
+
+def _parse(content: bytes) -> TIFF:
+    memory = MemoryStore()
+    obstore.put(memory, "header", content)
+    try:
+        return asyncio.run(_open(memory, len(content)))
+    except Exception as error:
+        raise NotThisKindError(str(error)) from error
 
 
 async def _open(store: MemoryStore, length: int) -> TIFF:
     return await TIFF.open("header", store=store, prefetch=length)
 
 
-def _explain(href: str, error: Exception) -> SceneError | TransientError:
+def _explain(href: str, error: BaseException) -> SceneError | TransientError:
     reason = " ".join(str(error).split())[:300]
-    lasting = isinstance(error, (FileNotFoundError, PermissionDeniedError, PermissionError, UnauthenticatedError))
+    kinds = (FileNotFoundError, PermissionDeniedError, PermissionError, UnauthenticatedError)
+    lasting = isinstance(error, kinds) or _LASTING.search(reason)
     return (SceneError if lasting else TransientError)(f"{href} cannot be read: {reason}")
 
 
@@ -184,10 +211,26 @@ def _store_of(href: str, access: Access) -> tuple[Any, str]:
     if parts.scheme in ("http", "https", "s3"):
         if parts.query or parts.fragment:
             raise NotThisKindError("a signed URL")
-        return _bucket(f"{parts.scheme}://{parts.netloc}", access), parts.path.lstrip("/")
+        path = parts.path if parts.scheme == "s3" else _decoded(parts.path)
+        return _bucket(f"{parts.scheme}://{parts.netloc}", access), _plain(path)
     if Path(href).is_absolute():
-        return _disk(), href.lstrip("/")
+        return _disk(), _plain(href)
     raise NotThisKindError(f"no store for {parts.scheme or 'relative path'}")
+
+
+def _decoded(path: str) -> str:
+    """The path of a URL as obstore wants it, which encodes it anew."""
+    if "%2f" in path.lower():
+        raise NotThisKindError("an encoded slash")
+    return unquote(path)
+
+
+def _plain(path: str) -> str:
+    """A path without its leading slash, if it has no steps that obstore refuses."""
+    path = path[1:]
+    if any(step in ("", ".", "..") for step in path.split("/")):
+        raise NotThisKindError(f"a path with empty or relative steps: {path}")
+    return path
 
 
 @lru_cache(maxsize=1)
@@ -217,7 +260,7 @@ def _header(ifds: Sequence[Any]) -> Header:
     full = ifds[0]
     keys, scale, tie = full.geo_key_directory, full.model_pixel_scale, full.model_tiepoint
     code = getattr(keys, "projected_type", None) or getattr(keys, "geographic_type", None)
-    if not code or code == 32767 or not scale or not tie or tie[:3] != [0.0, 0.0, 0.0]:
+    if not code or code == 32767 or not scale or min(scale[:2]) <= 0 or not tie or [*tie[:3]] != [0.0] * 3 or tie[6:]:
         raise NotThisKindError("no plain georeference")
     if _number(getattr(keys, "raster_type", None)) != _PIXEL_IS_AREA:
         raise NotThisKindError("pixel is point")
@@ -232,8 +275,15 @@ def _header(ifds: Sequence[Any]) -> Header:
         )
         for index, ifd in enumerate(ifds)
     )
-    nodata = full.gdal_nodata
-    return Header(f"EPSG:{code}", f"uint{full.bits_per_sample[0]}", int(float(nodata)) if nodata else 0, levels)
+    dtype = f"uint{full.bits_per_sample[0]}"
+    return Header(f"EPSG:{code}", dtype, usable_nodata(_parsed(full.gdal_nodata), dtype), levels)
+
+
+def _parsed(nodata: str | None) -> float | None:
+    try:
+        return float(nodata or "nan")
+    except ValueError:
+        return None
 
 
 def _number(value: Any) -> int | None:

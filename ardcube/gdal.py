@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
-from ardcube.raster import Blocks, Header, Level
+from ardcube.raster import Blocks, Header, Level, usable_nodata
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -38,7 +37,8 @@ _NOT_CACHED = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"
 """Every filesystem whose files GDAL caches, as `CPL_VSIL_CURL_NON_CACHED` wants them."""
 _PERMANENT = re.compile(
     # The words before the code: messages name the file too, and a scene of the fourth of April is called ..0404..
-    r"response code: (401|403|404|410)\b|No such file|does not exist|not recognized as|Permission denied|Access Denied"
+    r"response code: (401|403|404|410)\b|No such file|does not exist|not recognized as|Not a directory"
+    r"|Permission denied|Access Denied"
 )
 """What GDAL's messages say when another try would say the same."""
 _suspect: set[str] = set()
@@ -84,8 +84,7 @@ class GdalRaster:
             Level(index, height, width, base @ Affine.scale(full_width / width, full_height / height), block)
             for index, ((height, width), block) in enumerate(zip(shapes, blocks, strict=True))
         )
-        known = nodata is not None and math.isfinite(nodata)
-        return cls(href, Header(crs, dtype, int(nodata) if known else 0, levels), access)
+        return cls(href, Header(crs, dtype, usable_nodata(nodata, dtype), levels), access)
 
     def fetch(self, level: Level, needed: NDArray[np.bool_]) -> GdalPart:
         """Read the window around the needed blocks, bool (block row, block column), already decoded."""

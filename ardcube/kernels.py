@@ -107,7 +107,8 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
                                 valid_weights += weights_u[m]
                         total += weights_v[k] * valid_total
                         weights += weights_v[k] * valid_weights
-                mean = min(max(np.rint(total / weights), 1.0), 65535.0)
+                # The lobes of a cubic kernel may cancel beside a hole.
+                mean = float(nearest) if weights == 0.0 else min(max(np.rint(total / weights), 1.0), 65535.0)
                 out[bands[b], i, j] = int(min(max(mean + shift, 1.0), 65535.0))
 
 

@@ -36,6 +36,8 @@ class Attempt:
     seconds: float
     error: str | None = None
     """Kind and message, or None where it went well."""
+    permanent: bool = False
+    """Whether another try would end the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ class ChunkRecord:
     def error(self) -> str | None:
         """Message of the last attempt."""
         return self.attempts[-1].error if self.attempts else None
+
+    @property
+    def failed_for_good(self) -> bool:
+        """Whether the last attempt ended in a permanent error."""
+        return self.status == "failed" and self.attempts[-1].permanent
 
     def is_done(self, job: ChunkJob) -> bool:
         """Whether it holds what the job would build."""

@@ -92,7 +92,12 @@ def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
         record = _build(spec, job)
     except Exception as error:
         known = _classify(error)
-        attempt = replace(attempt, seconds=time.perf_counter() - start, error=f"{type(known).__name__}: {known}")
+        attempt = replace(
+            attempt,
+            seconds=time.perf_counter() - start,
+            error=f"{type(known).__name__}: {known}",
+            permanent=isinstance(known, PermanentError),
+        )
         logger.warning("%s: attempt %d failed: %s", job.key, len(attempts) + 1, attempt.error)
         ledger.write(ChunkRecord(job.key, "failed", job.inputs, (*attempts, attempt)))
         raise known from error

@@ -86,6 +86,13 @@ class Blocks:
         return cls(needed, row, column, bottom - row, right - column)
 
 
+def usable_nodata(declared: float | None, dtype: str) -> int:
+    """The nodata value that a file declares, or 0 where its pixels cannot hold that: NaN, -9999, none at all."""
+    if declared is None or not 0 <= declared <= np.iinfo(dtype).max or declared != int(declared):
+        return 0
+    return int(declared)
+
+
 def _pixel_size(transform: Affine) -> float:
     return math.sqrt(abs(transform.determinant))
 

@@ -254,14 +254,21 @@ def _fill_plain(  # type: ignore[no-untyped-def]
         take = (nearest != 0) & (nearest != nodata) & (filled[at] == 0)
         result = nearest[take].astype(float)
         if kernel:
-            result = np.clip(_weighted(plane, nodata, row, column, across, down, take), 1.0, 65535.0)
+            result = _weighted(plane, nodata, row, column, across, down, take, result)
         if shift:
             result = np.clip(result + shift, 1.0, 65535.0)
         filled[tuple(index[take] for index in at)] = result.astype(out.dtype)
 
 
 def _weighted(
-    plane: NDArray[Any], nodata: int, row: int, column: int, across: _Taps, down: _Taps, take: NDArray[np.bool_]
+    plane: NDArray[Any],
+    nodata: int,
+    row: int,
+    column: int,
+    across: _Taps,
+    down: _Taps,
+    take: NDArray[np.bool_],
+    nearest: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Weighted mean of the valid taps of the pixels in `take`, rounded half to even; sums in the compiled order."""
     (u0, weights_u), (v0, weights_v) = ((start[take], weights[take]) for start, weights in (across, down))
@@ -276,5 +283,8 @@ def _weighted(
             line_weights += weight
         total += weights_v[:, k] * line
         weights += weights_v[:, k] * line_weights
-    mean: NDArray[np.float64] = np.rint(total / weights)
-    return mean
+    # The lobes of a cubic kernel may cancel beside a hole.
+    known = weights != 0.0
+    mean = np.divide(total, weights, out=nearest.copy(), where=known)
+    rounded: NDArray[np.float64] = np.clip(np.rint(mean), 1.0, 65535.0)
+    return rounded

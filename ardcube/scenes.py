@@ -109,9 +109,9 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
     baseline = _baseline(properties)
     revision = {
         "id": item["id"],
-        "datetime": _utc(moment).isoformat(),  # not as spelled, which differs between catalogues
-        "updated": properties.get("updated") or properties.get("created"),
-        "generated": properties.get("s2:generation_time"),
+        "datetime": _as_moment(moment),
+        "updated": _as_moment(properties.get("updated") or properties.get("created")),
+        "generated": _as_moment(properties.get("s2:generation_time")),
         "baseline": baseline,
         "geometry": item["geometry"],
         "bands": {
@@ -255,6 +255,14 @@ def _raster_value(asset: Mapping[str, Any], name: str) -> Any:
 def _utc(moment: str) -> datetime:
     parsed = datetime.fromisoformat(moment)
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def _as_moment(text: str | None) -> str | None:
+    """A timestamp in one spelling: catalogues write .695Z, .695000Z and +00:00 for the same."""
+    try:
+        return None if text is None else _utc(text).isoformat()
+    except ValueError:
+        return text
 
 
 def _baseline(properties: Mapping[str, Any]) -> tuple[int, ...]:

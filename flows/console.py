@@ -5,7 +5,7 @@ from collections import Counter
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from ardcube.ledger import ChunkRecord
 from ardcube.periods import Period
@@ -106,7 +106,8 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
 
 def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
     """A table of the chunks that are missing."""
-    table = Table("chunk", "attempts", "error", title="Chunks that failed")
+    # Folded, not cut: the end of a URL is the file that is broken.
+    table = Table("chunk", "attempts", Column("error", overflow="fold"), title="Chunks that failed")
     for failure in failures:
         table.add_row(failure.chunk, str(failure.attempts), failure.error)
     console.print(table)

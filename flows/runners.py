@@ -33,7 +33,9 @@ def make_runner(run: RunConfig) -> DaskTaskRunner:
             "n_workers": 1,
             "threads_per_worker": local_threads(run),
             "processes": False,
-            "dashboard_address": "127.0.0.1:0",  # None would open port 8787 on every interface
+            # None would open port 8787 on every interface.
+            "dashboard_address": "127.0.0.1:0",
+            "worker_dashboard_address": "127.0.0.1:0",
             "memory_limit": 0,  # it is this very process; Dask pausing it would stop the flow
         },
     )

@@ -2,6 +2,7 @@
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
 from ardcube.batch import process_batch
 from ardcube.ledger import ChunkRecord
@@ -18,4 +19,4 @@ from hooks.retries import retry_transient
 )
 def build_chunks(spec: CubeSpec, jobs: tuple[ChunkJob, ...], label: str) -> list[ChunkRecord]:
     """Build a batch of chunks; a repetition skips those that are done."""
-    return process_batch(spec, jobs)
+    return process_batch(spec, jobs, again=task_run.run_count > 1)

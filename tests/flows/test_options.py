@@ -71,6 +71,8 @@ RUN: dict[str, Any] = {
     "limit": 5,
     "initialize": False,
     "asset_access": "requester-pays",
+    "requests": 32,
+    "reader": "gdal",
     "retries": 1,
     "retry_delay_seconds": 0.5,
     "batch_size": 7,

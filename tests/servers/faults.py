@@ -230,7 +230,9 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and kind == "status":
                 reply = Reply(fault.status, f"{HTTPStatus(fault.status).phrase}\n".encode(), fault.headers)
             else:
-                reply = self.owner.answer(self.command, path, query, dict(self.headers.items()), body)
+                # Names of headers know no case: hyper, obstore's client, sends them in small letters.
+                headers = {name.title(): value for name, value in self.headers.items()}
+                reply = self.owner.answer(self.command, path, query, headers, body)
             status = reply.status
             sent = 0 if self.command == "HEAD" else len(reply.body) // (2 if kind == "truncate" else 1)
         # Recorded before it is sent: whoever has the answer finds the request in the list.

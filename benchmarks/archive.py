@@ -1,0 +1,420 @@
+"""The benchmark archive: synthetic Sentinel-2 granules at real scale, with STAC items that describe them truly.
+
+Twelve dates of one month, clouds from 5 to 95 %, two UTM zones that overlap, swaths that end within the cube. The full
+archive has rasters of 10,980 x 10,980 pixels in blocks of 1024, of which those blocks hold data that the cube or its
+neighbourhood can touch; the rest are absent, as at the border of a real swath. Its layout on disk and every block
+that is read are those of a full granule, at a fifth of the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.transform import Affine
+from shapely.geometry import Polygon, box, mapping
+
+from benchmarks.scenery import Edge, strips
+
+VERSION = 1
+"""Raised whenever the pixels or the items of a layout change."""
+SEED = 20230601
+RESOLUTION = 1 / 3600
+COLLECTION = "sentinel-2-c1-l2a"
+BANDS = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08", "scl": "SCL"}
+"""Asset keys and files."""
+_WEST, _NORTH = 11.75, 45.05
+"""North-western corner of every cube, in degrees; a whole multiple of the resolution."""
+_SLANT = 0.25
+"""Degrees of longitude per degree of latitude along a swath's edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granule:
+    """A raster grid of one MGRS tile, and the part of it that holds data."""
+
+    tile: str
+    epsg: int
+    left: int
+    """West edge, in m."""
+    top: int
+    """North edge, in m."""
+    size: int
+    """Rows and columns of 10 m."""
+    data: tuple[int, int, int, int]
+    """Rows and columns (y0, y1, x0, x1) of 10 m that can hold data, multiples of 2."""
+
+    def transform(self, pixel: int) -> Affine:
+        """Of a raster of `pixel` metres."""
+        return Affine(pixel, 0, self.left, 0, -pixel, self.top)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How large an archive is."""
+
+    name: str
+    chunk: int
+    """Rows and columns of a chunk, in output pixels."""
+    chunks_across: int
+    """Chunks from west to east."""
+    block: int
+    """Rows and columns of a block in a file."""
+    granules: tuple[Granule, Granule]
+    dates: int
+
+    @property
+    def bbox(self) -> tuple[float, float, float, float]:
+        """West, south, east, north of the cube, in degrees."""
+        side = self.chunk * RESOLUTION
+        return _WEST, _NORTH - side, _WEST + self.chunks_across * side, _NORTH
+
+
+# The data of the full archive: three by three blocks of the 20 m overview, 61 km by 61 km.
+FULL = Layout(
+    "full", 1200, 2, 1024,
+    (
+        Granule("33TTL", 32633, 199_980, 5_000_040, 10_980, (0, 6144, 4096, 10_240)),
+        Granule("32TQQ", 32632, 699_960, 5_000_040, 10_980, (0, 6144, 0, 6144)),
+    ),
+    12,
+)  # fmt: skip
+CROP = Layout(
+    "crop", 300, 1, 256,
+    (
+        Granule("33TTL", 32633, 241_000, 4_996_000, 1500, (0, 1500, 0, 1500)),
+        Granule("32TQQ", 32632, 714_000, 4_995_000, 1500, (0, 1500, 0, 1500)),
+    ),
+    12,
+)  # fmt: skip
+TINY = Layout(
+    "tiny", 60, 1, 128,
+    (
+        Granule("33TTL", 32633, 243_000, 4_994_640, 400, (0, 400, 0, 400)),
+        Granule("32TQQ", 32632, 715_500, 4_993_200, 400, (0, 400, 0, 400)),
+    ),
+    3,
+)  # fmt: skip
+LAYOUTS = {layout.name: layout for layout in (FULL, CROP, TINY)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One granule on one date."""
+
+    granule: Granule
+    day: date
+    number: int
+    """Of the date, from 0; chooses the weather."""
+    cover: float
+    """Share under cloud, 0 to 1."""
+    edge: tuple[float, bool] | None
+    """Where the swath ends on the cube's middle parallel, 0 at its west and 1 at its east, and whether it lies west."""
+
+    @property
+    def id(self) -> str:
+        """Identifier in the form of Collection 1."""
+        return f"S2A_T{self.granule.tile}_{self.day:%Y%m%d}T100539_L2A"
+
+
+_DAYS = (1, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 29)
+_COVERS = (0.12, 0.62, 0.05, 0.85, 0.28, 0.95, 0.40, 0.08, 0.75, 0.20, 0.90, 0.55)
+_EDGES = {3: (0.7, True), 6: (0.2, False), 9: (0.45, True)}
+_SECOND_GRANULE = {4: (0.5, True), 9: (0.3, False)}
+"""Dates on which the other zone's granule was taken too, and its edge."""
+
+
+def scenes(layout: Layout) -> tuple[Scene, ...]:
+    """All scenes of a layout, in order of time."""
+    found = []
+    for number in range(layout.dates):
+        day, cover = date(2023, 6, _DAYS[number]), _COVERS[number]
+        found.append(Scene(layout.granules[0], day, number, cover, _EDGES.get(number)))
+        if number in _SECOND_GRANULE or layout.dates - 1 == number < 4:
+            edge = _SECOND_GRANULE.get(number)
+            found.append(Scene(layout.granules[1], day, number, cover, edge))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that stands on disk."""
+
+    folder: Path
+    layout: Layout
+    bytes: int
+    """Of all rasters."""
+
+    def documents(self, base: str, dates: int | None = None) -> list[dict[str, Any]]:
+        """STAC items with absolute hrefs below `base`, and the collection, last.
+
+        Parameters
+        ----------
+        base : str
+            URL or folder of the archive.
+        dates : int, optional
+            More dates than there are: each set of files is used again every five days from January on, under URLs
+            `base/again/<n>/...` that a server maps to the same files, so that no cache knows them.
+        """
+        collection = json.loads((self.folder / "collection.json").read_text())
+        items = [json.loads(path.read_text()) for path in sorted(self.folder.glob("*_L2A/*.json"))]
+        if dates is None or dates == self.layout.dates:
+            placed = [_placed(item, base) for item in items]
+        else:
+            by_number: dict[int, list[dict[str, Any]]] = {}
+            for item in items:
+                by_number.setdefault(item["properties"]["ardcube:date_number"], []).append(item)
+            placed = [
+                _again(item, base, turn // self.layout.dates, date(2023, 1, 3) + timedelta(days=5 * turn))
+                for turn in range(dates)
+                for item in by_number[turn % self.layout.dates]
+            ]
+        return [*placed, collection]
+
+
+def _placed(item: dict[str, Any], base: str) -> dict[str, Any]:
+    assets = {
+        key: asset | {"href": f"{base}/{item['id']}/{asset['href'].removeprefix('./')}"}
+        for key, asset in item["assets"].items()
+    }
+    return item | {"assets": assets, "links": []}
+
+
+def _again(item: dict[str, Any], base: str, repetition: int, day: date) -> dict[str, Any]:
+    placed = _placed(item, f"{base}/again/{repetition}")
+    name = item["id"].replace(item["properties"]["datetime"][:10].replace("-", ""), f"{day:%Y%m%d}")
+    moment = f"{day:%Y-%m-%d}" + item["properties"]["datetime"][10:]
+    take = {"s2:datatake_id": f"GS2A_{day:%Y%m%d}T100539_041000_N05.09"}
+    return placed | {"id": name, "properties": item["properties"] | {"datetime": moment} | take}
+
+
+def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> Archive:
+    """Write an archive, or keep the one that stands there already.
+
+    Parameters
+    ----------
+    folder : Path
+        To be created; another version or a part of one that stands there is replaced.
+    layout : Layout
+        Which one.
+    workers : int, optional
+        Processes that write; the number of CPUs when left out.
+    """
+    standing = _standing(folder, layout)
+    if standing is not None:
+        return standing
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        everything = scenes(layout)
+        workers = workers or os.cpu_count() or 1
+        if workers == 1:
+            items = [_write_scene(draft, layout, scene) for scene in everything]
+        else:
+            with ProcessPoolExecutor(workers) as pool:
+                count = len(everything)
+                items = list(pool.map(_write_scene, [draft] * count, [layout] * count, everything))
+        marker = {"version": VERSION, "seed": SEED, "layout": layout.name, "files": _files(draft)}
+        _write_json(draft / "collection.json", _collection(items, marker))
+        draft.chmod(0o755)  # another user's server reads it
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Archive(folder, layout, sum(_files(folder).values()))
+
+
+def _standing(folder: Path, layout: Layout) -> Archive | None:
+    try:
+        marker = json.loads((folder / "collection.json").read_text())["ardcube:benchmark"]
+    except (OSError, ValueError, KeyError):
+        return None
+    files = _files(folder)
+    wanted = {"version": VERSION, "seed": SEED, "layout": layout.name, "files": files}
+    return Archive(folder, layout, sum(files.values())) if marker == wanted else None
+
+
+def _files(folder: Path) -> dict[str, int]:
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.glob("*_L2A/*.tif"))}
+
+
+def _write_scene(folder: Path, layout: Layout, scene: Scene) -> dict[str, Any]:
+    granule = scene.granule
+    home = folder / scene.id
+    home.mkdir()
+    y0, y1, x0, x1 = granule.data
+    numbers = np.zeros((4, y1 - y0, x1 - x0), np.uint16)
+    classes = np.zeros((granule.size // 2, granule.size // 2), np.uint8)
+    edge = _edge(layout, scene)
+    seed = (SEED, granule.epsg, scene.number)
+    for strip in strips(numbers.shape[1:], seed=seed, land_seed=granule.epsg, cover=scene.cover, edge=edge):
+        numbers[:, strip.row : strip.row + strip.numbers.shape[1]] = strip.numbers
+        first = (y0 + strip.row) // 2
+        classes[first : first + strip.classes.shape[0], x0 // 2 : x1 // 2] = strip.classes
+    raster = np.zeros((granule.size, granule.size), np.uint16)
+    for name, layer in zip(list(BANDS.values())[:4], numbers, strict=True):
+        raster[y0:y1, x0:x1] = layer
+        _write_cog(home / f"{name}.tif", raster, granule, 10, layout.block)
+    _write_cog(home / "SCL.tif", classes, granule, 20, layout.block)
+    document = _item(scene, home, _footprint(granule, edge))
+    _write_json(home / f"{scene.id}.json", document)
+    return document
+
+
+def _edge(layout: Layout, scene: Scene) -> Edge | None:
+    """The swath's edge in pixels of the data window: straight in the raster, through two points in degrees."""
+    if scene.edge is None:
+        return None
+    share, sees_west = scene.edge
+    west, south, east, north = layout.bbox
+    lats = np.array([south, north])
+    lons = west + share * (east - west) + _SLANT * (lats - (south + north) / 2)
+    x, y = Transformer.from_crs(4326, scene.granule.epsg, always_xy=True).transform(lons, lats)
+    columns = (x - scene.granule.left) / 10 - scene.granule.data[2]
+    rows = (scene.granule.top - y) / 10 - scene.granule.data[0]
+    slope = (columns[1] - columns[0]) / (rows[1] - rows[0])
+    return Edge(float(columns[0] - slope * rows[0]), float(slope), sees_west)
+
+
+def _footprint(granule: Granule, edge: Edge | None) -> Polygon:
+    """Outline of the valid pixels in degrees; straight lines of the raster bend there."""
+    y0, y1, x0, x1 = granule.data
+    outline = box(0, 0, x1 - x0, y1 - y0)
+    if edge is not None:
+        far = -1e5 if edge.sees_west else 1e5
+        ends = [(edge.start + edge.slope * row, row) for row in (-1e4, 1e5)]
+        outline = outline.intersection(Polygon([*ends, (ends[1][0] + far, 1e5), (ends[0][0] + far, -1e4)]))
+    outline = outline.segmentize(200)
+    back = Transformer.from_crs(granule.epsg, 4326, always_xy=True)
+
+    def degrees(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+        x = granule.left + 10 * (x0 + pixels[:, 0])
+        y = granule.top - 10 * (y0 + pixels[:, 1])
+        return np.round(np.column_stack(back.transform(x, y)), 6)
+
+    return shapely.transform(outline, degrees)
+
+
+def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, pixel: int, block: int) -> None:
+    categorical = pixels.dtype == np.uint8
+    with rasterio.open(
+        path, "w", driver="COG", width=pixels.shape[1], height=pixels.shape[0], count=1, dtype=pixels.dtype,
+        crs=f"EPSG:{granule.epsg}", transform=granule.transform(pixel), nodata=0, blocksize=block,
+        compress="DEFLATE", level=6, predictor="NO" if categorical else "STANDARD", sparse_ok="YES",
+        overview_count=4, overview_resampling="NEAREST" if categorical else "AVERAGE",
+    ) as dataset:  # fmt: skip
+        dataset.write(pixels, 1)
+
+
+def _item(scene: Scene, home: Path, footprint: Polygon) -> dict[str, Any]:
+    granule = scene.granule
+    moment = datetime(scene.day.year, scene.day.month, scene.day.day, 10, 17, 53, tzinfo=UTC)
+    assets = {}
+    for key, name in BANDS.items():
+        pixel = 20 if key == "scl" else 10
+        shape = [granule.size * 10 // pixel] * 2
+        assets[key] = {
+            "href": f"./{name}.tif",
+            **_asset(key),
+            "proj:shape": shape,
+            "proj:transform": list(granule.transform(pixel))[:6],
+            "file:size": (home / f"{name}.tif").stat().st_size,
+        }
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": [
+            "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
+            "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+            "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
+        ],
+        "id": scene.id,
+        "collection": COLLECTION,
+        "geometry": mapping(footprint),
+        "bbox": list(footprint.bounds),
+        "properties": {
+            "datetime": f"{moment:%Y-%m-%dT%H:%M:%S}Z",
+            "platform": "sentinel-2a",
+            "proj:epsg": granule.epsg,
+            "proj:code": f"EPSG:{granule.epsg}",
+            "grid:code": f"MGRS-{granule.tile}",
+            "s2:processing_baseline": "05.09",
+            "s2:datatake_id": f"GS2A_{scene.day:%Y%m%d}T100539_041000_N05.09",
+            "ardcube:date_number": scene.number,
+            "ardcube:cloud_share": scene.cover,
+        },
+        "links": [],
+        "assets": assets,
+    }
+
+
+def _asset(key: str) -> dict[str, Any]:
+    cog = "image/tiff; application=geotiff; profile=cloud-optimized"
+    if key == "scl":
+        raster = {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20}
+        return {"type": cog, "roles": ["data"], "raster:bands": [raster]}
+    raster = {"nodata": 0, "data_type": "uint16", "spatial_resolution": 10, "scale": 0.0001, "offset": -0.1}
+    named = [{"name": BANDS[key], "common_name": key}]
+    return {"type": cog, "roles": ["data", "reflectance"], "eo:bands": named, "raster:bands": [raster]}
+
+
+def _collection(items: Sequence[dict[str, Any]], marker: dict[str, Any]) -> dict[str, Any]:
+    bounds = np.array([item["bbox"] for item in items])
+    extent = [*bounds.min(axis=0)[:2].tolist(), *bounds.max(axis=0)[2:].tolist()]
+    times = sorted(item["properties"]["datetime"] for item in items)
+    return {
+        "type": "Collection",
+        "stac_version": "1.0.0",
+        "id": COLLECTION,
+        "description": "Synthetic scenes for measuring ardcube. Land, weather and pixels are invented.",
+        "license": "CC0-1.0",
+        "extent": {"spatial": {"bbox": [extent]}, "temporal": {"interval": [[times[0], times[-1]]]}},
+        "item_assets": {key: _asset(key) for key in BANDS},
+        "ardcube:benchmark": marker,
+        "links": [],
+    }
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def ratios(archive: Archive) -> Iterator[tuple[str, float]]:
+    """How often smaller a band's file is than its pixels within the blocks that hold data, per scene."""
+    for scene in scenes(archive.layout):
+        y0, y1, x0, x1 = scene.granule.data
+        pixels = (y1 - y0) * (x1 - x0) * 4 / 3
+        yield scene.id, 2 * pixels / (archive.folder / scene.id / "B04.tif").stat().st_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layout", choices=LAYOUTS, default="full")
+    parser.add_argument("--crop", action="store_const", dest="layout", const="crop", help="the small one for CI")
+    parser.add_argument("--folder", type=Path, default=Path("data/bench"), help="where archives are kept")
+    chosen = parser.parse_args()
+    start = time.perf_counter()
+    archive = ensure_archive(chosen.folder / chosen.layout, LAYOUTS[chosen.layout])
+    print(f"{archive.folder}: {archive.bytes / 1e9:.2f} GB in {time.perf_counter() - start:.0f} s")
+    for name, ratio in ratios(archive):
+        print(f"  {name}  ratio {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""One measurement in a process of its own: `python -m benchmarks.measure` reads a task from stdin, answers in JSON.
+
+Imports and a first small chunk, which loads compiled kernels, are start-up and counted apart. The peak of memory is
+that of the whole process while the chunk is built: the kernel's counter is set back before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BANDS = ("red", "green", "blue", "nir")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a child is to do."""
+
+    way: str
+    """`ours`, `ours-pair` (two neighbouring chunks at once, as a worker runs them), or `baseline`."""
+    catalog: str
+    """Folder of items.json and collection.json."""
+    warm_catalog: str
+    """The same of the tiny archive."""
+    bbox: tuple[float, float, float, float]
+    warm_bbox: tuple[float, float, float, float]
+    months: tuple[str, str]
+    """First and last month of the one period."""
+    chunk: int
+    warm_chunk: int
+    scl: bool
+    threads: int
+    dask_chunk: int
+    scratch: str
+    """Empty folder for stores."""
+    pixels: str = ""
+    """File for the first chunk's pixels, .npy."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was measured, per chunk."""
+
+    way: str
+    cpu_seconds: float
+    """User and system time of all threads."""
+    wall_seconds: float
+    peak_mb: float
+    """Largest resident set of the whole process while it worked."""
+    startup_seconds: float
+    """From the start of Python to the first chunk: imports and warm-up."""
+    startup_cpu_seconds: float
+    plan_seconds: float
+    """Parsing items, planning and creating the store."""
+    chunks: int
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage, where the way tells."""
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int]
+"""What builds and gives seconds by stage, what reads the pixels back, and how many chunks that is."""
+
+
+def prepare_ours(task: Task, *, warm: bool) -> Ready:
+    """Plan a cube of ours up to its first chunk."""
+    from ardcube.config import CubeConfig, RunConfig
+    from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+    from ardcube.process import process_chunk
+    from hooks.cloud_masks import cloud_mask
+
+    first, last = task.months
+    bbox, chunk = (task.warm_bbox, task.warm_chunk) if warm else (task.bbox, task.chunk)
+    months = (int(last[:4]) - int(first[:4])) * 12 + int(last[5:7]) - int(first[5:7]) + 1
+    cube = CubeConfig(
+        start_date=f"{first}-01",
+        end_date=f"{last}-01",
+        time_frequency_months=months,
+        bbox=bbox,
+        chunk_size=chunk,
+        bands=BANDS,
+        cloud_mask="scl" if task.scl else "none",
+        stac_url=task.warm_catalog if warm else task.catalog,
+    )
+    store = f"{task.scratch}/{'warm' if warm else 'cube'}.zarr"
+    run = RunConfig(fsspec_uri=store, threads=task.threads)
+    request = check_request(cube, run, cloud_mask(cube.cloud_mask))
+    plan = make_plan(request, search_scenes(request))
+    initialize(request, plan)
+    jobs = plan.jobs[: 2 if task.way == "ours-pair" else 1]
+
+    def build() -> list[dict[str, float]]:
+        if len(jobs) == 1:
+            return [dict(process_chunk(plan.spec, jobs[0]).seconds)]
+        with ThreadPoolExecutor(task.threads) as pool:
+            return [dict(record.seconds) for record in pool.map(lambda job: process_chunk(plan.spec, job), jobs)]
+
+    def pixels() -> Any:
+        import zarr
+
+        rows, cols = jobs[0].window.slices
+        return zarr.open_group(store, mode="r")[cube.varname][0, rows, cols, :]
+
+    return build, pixels, len(jobs)
+
+
+def prepare_baseline(task: Task, *, warm: bool) -> Ready:
+    """Parse the items and create the store of one chunk."""
+    from odc.geo.geobox import GeoBox
+
+    from benchmarks.archive import RESOLUTION
+    from benchmarks.baseline import build_chunk, create_store, parse_items
+
+    catalog = Path(task.warm_catalog if warm else task.catalog)
+    items = parse_items(json.loads((catalog / "items.json").read_text())["features"])
+    bbox, chunk = (task.warm_bbox, task.warm_chunk) if warm else (task.bbox, task.chunk)
+    geobox = GeoBox.from_bbox(bbox, crs="EPSG:4326", resolution=RESOLUTION)[:chunk, :chunk]
+    store = Path(task.scratch) / ("warm.zarr" if warm else "baseline.zarr")
+    create_store(geobox, BANDS, store)
+    kept: list[Any] = []
+
+    def build() -> list[dict[str, float]]:
+        how = {"scl": task.scl, "dask_chunk": task.dask_chunk, "threads": task.threads}
+        kept.append(build_chunk(items, geobox, BANDS, store, **how))
+        return []
+
+    return build, kept.pop, 1
+
+
+def measure(task: Task, started: float) -> Outcome:
+    """Warm up, prepare, and measure one build."""
+    prepare = prepare_baseline if task.way == "baseline" else prepare_ours
+    prepare(task, warm=True)[0]()
+    startup, startup_cpu = time.time() - started, _cpu()
+    start = time.perf_counter()
+    build, pixels, chunks = prepare(task, warm=False)
+    planned = time.perf_counter() - start
+    _reset_peak()
+    start, cpu = time.perf_counter(), _cpu()
+    stages = build()
+    wall, cpu, peak = time.perf_counter() - start, _cpu() - cpu, _peak_mb()
+    if task.pixels:
+        np.save(task.pixels, pixels())
+    mean = {name: sum(record.get(name, 0.0) for record in stages) / chunks for name in (stages[0] if stages else {})}
+    return Outcome(task.way, cpu / chunks, wall / chunks, peak, startup, startup_cpu, planned, chunks, mean)
+
+
+def main() -> None:
+    started = _process_start()
+    document = json.load(sys.stdin)
+    print(json.dumps(asdict(measure(Task(**document), started))))
+
+
+def _process_start() -> float:
+    """When this process was started, in seconds of the epoch."""
+    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - (uptime - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+if __name__ == "__main__":
+    main()

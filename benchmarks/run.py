@@ -1,0 +1,284 @@
+"""Measure both ways in one run, pair by pair, and check the pixels: `scripts/bench`, or `python -m benchmarks.run`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.archive import CROP, FULL, TINY, Archive, ensure_archive
+from benchmarks.equality import Agreement, beside_baseline, beside_oracle
+from benchmarks.floor import floor
+from benchmarks.measure import Outcome, Task
+from benchmarks.server import Server, Traffic, serving
+from benchmarks.table import console_table, markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+LATENCY = 0.03
+"""Seconds per request of a far store."""
+_LIBRARIES = ("numpy", "numba", "rasterio", "odc-stac", "odc-algo", "xarray", "dask", "zarr")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one comparison is about."""
+
+    scl: bool
+    dates: int
+    latency: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As the tables show it."""
+        mask = "SCL mask" if self.scl else "no mask"
+        return f"{mask}, {self.dates} dates" + (f", {self.latency * 1000:.0f} ms" if self.latency else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One child's outcome and its traffic."""
+
+    case: str
+    outcome: Outcome
+    traffic: Traffic
+
+
+CASES = {
+    "scl": Case(scl=True, dates=12),
+    "none": Case(scl=False, dates=12),
+    "scl-30ms": Case(scl=True, dates=12, latency=LATENCY),
+    "none-30ms": Case(scl=False, dates=12, latency=LATENCY),
+    "scl-120": Case(scl=True, dates=120),
+    "none-120": Case(scl=False, dates=120),
+}
+DEFAULT_CASES = ("scl", "none", "scl-30ms", "scl-120")
+
+
+def main() -> int:
+    chosen = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end and scratch folders go
+    layout = CROP if chosen.short else FULL
+    data: Path = chosen.data
+    archive, tiny = (ensure_archive(data / one.name, one) for one in (layout, TINY))
+    print(f"archive {archive.folder}: {archive.bytes / 1e9:.2f} GB", flush=True)
+    result: dict[str, Any] = {"machine": machine(), "options": _options(chosen), "measurements": [], "summary": []}
+    with tempfile.TemporaryDirectory(prefix="ardcube-bench-") as scratch:
+        bench = _Bench(archive, tiny, Path(scratch), chosen.threads, chosen.dask_chunk)
+        for name in chosen.cases:
+            case = CASES[name]
+            pairs = 1 if case.dates > layout.dates else chosen.pairs
+            measurements = list(bench.compare(case, chosen.ways, pairs))
+            result["measurements"] += [asdict(one) for one in measurements]
+            result["summary"] += summarize(case, measurements)
+        agreements = list(bench.agreements(chosen.oracle_pixels))
+    result["equality"] = [asdict(one) for one in agreements]
+    if not chosen.no_floor:
+        result["floor"] = asdict(floor(archive, tiny))
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    (chosen.output / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    (chosen.output / "results.md").write_text(markdown(result))
+    console_table(result)
+    print(f"written to {chosen.output}/results.json and results.md")
+    wrong = [one for one in agreements if one.required and not one.holds]
+    for one in wrong:
+        print(f"PIXELS DIFFER: {one.what}: {one.equal:.6f} equal, largest difference {one.largest} DN", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+@dataclass(slots=True)
+class _Bench:
+    """Runs children against the archive and keeps their first pixels."""
+
+    archive: Archive
+    tiny: Archive
+    scratch: Path
+    threads: int
+    dask_chunk: int
+
+    def compare(self, case: Case, ways: Sequence[str], pairs: int) -> Iterator[Measurement]:
+        """Measure each way in turn, `pairs` times over."""
+        with serving(self.archive.folder, case.latency) as server:
+            catalog = self._catalog(case, server.url)
+            for number in range(pairs):
+                for way in ways:
+                    yield self._child(case, way, catalog, number, server)
+
+    def _catalog(self, case: Case, url: str) -> Path:
+        return _write_catalog(self.scratch / case.name.replace(" ", "-"), self.archive.documents(url, case.dates))
+
+    def _child(self, case: Case, way: str, catalog: Path, number: int, server: Server) -> Measurement:
+        warm = self.scratch / "tiny"
+        if not warm.exists():
+            _write_catalog(warm, self.tiny.documents(str(self.tiny.folder.resolve())))
+        layout = self.archive.layout
+        pixels = self.scratch / f"{'scl' if case.scl else 'none'}-{way}.npy"
+        keep = case.dates == layout.dates and not pixels.exists()
+        more = case.dates > layout.dates
+        # One period holds all dates, and the tiny archive's month lies within it.
+        with tempfile.TemporaryDirectory(prefix="child-", dir=self.scratch) as stores:
+            task = Task(
+                way=way,
+                catalog=str(catalog),
+                warm_catalog=str(warm),
+                bbox=layout.bbox,
+                warm_bbox=self.tiny.layout.bbox,
+                months=("2023-01", "2024-12") if more else ("2023-06", "2023-06"),
+                chunk=layout.chunk,
+                warm_chunk=self.tiny.layout.chunk,
+                scl=case.scl,
+                threads=self.threads,
+                dask_chunk=self.dask_chunk or layout.chunk,
+                scratch=stores,
+                pixels=str(pixels) if keep else "",
+            )
+            server.traffic()
+            outcome = run_child(task)
+        traffic = server.traffic()
+        chunks = outcome.chunks
+        traffic = Traffic(traffic.requests // chunks, traffic.bytes // chunks, traffic.files, traffic.failures)
+        figures = (
+            f"CPU {outcome.cpu_seconds:7.2f} s  wall {outcome.wall_seconds:6.2f} s  peak {outcome.peak_mb:5.0f} MB",
+            f"read {traffic.bytes / 1e6:6.1f} MB  {traffic.requests:5d} requests",
+        )
+        print(f"{case.name:24} {way:10} {number + 1}: {'  '.join(figures)}", flush=True)
+        return Measurement(case.name, outcome, traffic)
+
+    def agreements(self, oracle_pixels: int) -> Iterator[Agreement]:
+        """Compare the pixels of this run: ours with the oracle, and with the usual way."""
+        for mask in ("scl", "none"):
+            ours, usual = (self.scratch / f"{mask}-{way}.npy" for way in ("ours", "baseline"))
+            if not ours.exists():
+                continue
+            values = np.load(ours)
+            side = min(oracle_pixels, values.shape[0])
+            if side:
+                yield beside_oracle(self.archive, values[:side, :side], mask)
+            if usual.exists():
+                yield from beside_baseline(values, np.load(usual), mask)
+
+
+def run_child(task: Task) -> Outcome:
+    """Measure one task in a fresh process.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails; its last words are in the message.
+    """
+    environment = os.environ | {
+        "NUMBA_NUM_THREADS": str(task.threads),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        # What GDAL is told in most guides to read COGs; both ways get it.
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.measure"],
+        input=json.dumps(asdict(task)), capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{task.way} failed:\n{done.stderr[-3000:]}")
+    return Outcome(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _write_catalog(folder: Path, documents: list[dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    features = {"type": "FeatureCollection", "features": documents[:-1]}
+    (folder / "items.json").write_text(json.dumps(features))
+    (folder / "collection.json").write_text(json.dumps(documents[-1]))
+    return folder
+
+
+def summarize(case: Case, measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Medians of each way, and how many times less each is than the baseline."""
+    rows = []
+    for way in dict.fromkeys(one.outcome.way for one in measurements):
+        mine = [one for one in measurements if one.outcome.way == way]
+        stages = {
+            name: round(statistics.median(one.outcome.stages.get(name, 0.0) for one in mine), 4)
+            for name in mine[0].outcome.stages
+        }
+        rows.append(
+            {
+                "case": case.name,
+                "way": way,
+                "runs": len(mine),
+                "cpu_s": statistics.median(one.outcome.cpu_seconds for one in mine),
+                "wall_s": statistics.median(one.outcome.wall_seconds for one in mine),
+                "peak_mb": statistics.median(one.outcome.peak_mb for one in mine),
+                "read_mb": statistics.median(one.traffic.bytes for one in mine) / 1e6,
+                "requests": statistics.median(one.traffic.requests for one in mine),
+                "failures": sum(one.traffic.failures for one in mine),
+                "startup_s": statistics.median(one.outcome.startup_seconds for one in mine),
+                "plan_s": statistics.median(one.outcome.plan_seconds for one in mine),
+                "stages_s": stages,
+            }
+        )
+    usual = next((row for row in rows if row["way"] == "baseline"), None)
+    for row in rows if usual else ():
+        for name in ("cpu_s", "wall_s", "peak_mb", "read_mb", "requests"):
+            row[f"{name}_ratio"] = usual[name] / row[name] if row[name] else float("nan")
+    return rows
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": models[0].split(":", 1)[1].strip() if models else platform.machine(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _options(chosen: argparse.Namespace) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(chosen).items()}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="small rasters, one pair, oracle: for CI")
+    parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(DEFAULT_CASES)}")
+    parser.add_argument("--ways", nargs="+", choices=("ours", "ours-pair", "baseline"), default=("baseline", "ours"))
+    parser.add_argument("--pairs", type=int, help="how often each way is measured in turn (default 3; 120 dates: 1)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--dask-chunk", type=int, default=600,
+        help="rows and columns of the baseline's Dask chunks, 0: the whole chunk (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--oracle-pixels", type=int, help="side of the part that the oracle checks, 0: none")
+    parser.add_argument("--no-floor", action="store_true", help="do not measure the steps alone")
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "bench", help="where archives are kept")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench", help="where results are written")
+    chosen = parser.parse_args()
+    chosen.cases = chosen.cases or (("scl", "none") if chosen.short else DEFAULT_CASES)
+    chosen.pairs = chosen.pairs or (1 if chosen.short else 3)
+    if chosen.oracle_pixels is None:
+        chosen.oracle_pixels = 300 if chosen.short else 200
+    return chosen
+
+
+if __name__ == "__main__":
+    start = time.perf_counter()
+    status = main()
+    print(f"{time.perf_counter() - start:.0f} s")
+    sys.exit(status)

@@ -1,0 +1,186 @@
+"""The archive over HTTP: nginx with a log of requests and bytes, and where asked for, 30 ms more per request."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_CONFIGURATION = """
+daemon off;
+{user}
+worker_processes 1;
+pid {home}/pid;
+error_log {home}/error.log warn;
+events {{ worker_connections 512; }}
+http {{
+    log_format plain "$request_method $status $body_bytes_sent $uri";
+    access_log {home}/access.log plain;
+    client_body_temp_path {home}/t; proxy_temp_path {home}/t; fastcgi_temp_path {home}/t;
+    uwsgi_temp_path {home}/t; scgi_temp_path {home}/t;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000;
+    types {{ image/tiff tif; application/json json; }}
+    server {{
+        listen 127.0.0.1:{port};
+        # The same files under other names, for more dates than there are files.
+        location ~ ^/again/[0-9]+/(.+)$ {{ alias {root}/$1; }}
+        location / {{ root {root}; }}
+    }}
+}}
+"""
+_HEAD_LIMIT = 1 << 16
+_PIECE = 1 << 20
+_START_SECONDS = 10.0
+
+
+class ServerError(RuntimeError):
+    """The server is not there, or did not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a client asked for."""
+
+    requests: int
+    bytes: int
+    """Of bodies."""
+    files: int
+    failures: int
+    """Answers of status 400 and above."""
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server."""
+
+    url: str
+    _log: Path
+    _position: int = 0
+
+    def traffic(self) -> Traffic:
+        """Count what was asked for since the last call."""
+        time.sleep(0.05)  # nginx writes a line when the last byte has left, which a client may not wait for
+        with self._log.open() as log:
+            log.seek(self._position)
+            lines = [line.split(maxsplit=3) for line in log.read().splitlines()]
+            self._position = log.tell()
+        return Traffic(
+            requests=len(lines),
+            bytes=sum(int(size) for _, _, size, _ in lines),
+            files=len({name for *_, name in lines}),
+            failures=sum(int(status) >= 400 for _, status, _, _ in lines),
+        )
+
+
+def nginx_path() -> str | None:
+    """Find nginx; Debian keeps it out of the path of plain users."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(root: Path, latency: float = 0.0) -> Iterator[Server]:
+    """Serve a folder by nginx while the block runs.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of an archive.
+    latency : float
+        Seconds that each request waits before nginx sees it.
+
+    Raises
+    ------
+    ServerError
+        If there is no nginx or it does not start.
+    """
+    nginx = nginx_path()
+    if nginx is None:
+        raise ServerError("there is no nginx; install it (Debian, Ubuntu: apt-get install nginx-light)")
+    home = Path(tempfile.mkdtemp(prefix="ardcube-nginx-"))
+    port = free_port()
+    user = "user root;" if os.geteuid() == 0 else ""  # else its workers could not read a folder of root's
+    (home / "nginx.conf").write_text(_CONFIGURATION.format(home=home, root=root.resolve(), port=port, user=user))
+    commands = [[nginx, "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]]
+    if latency:
+        outer = free_port()
+        commands.append([sys.executable, "-m", "benchmarks.server", str(outer), str(port), str(latency)])
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            children.append(subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=subprocess.DEVNULL))
+            _wait_for(port if len(children) == 1 else outer, children[-1])
+        yield Server(f"http://127.0.0.1:{outer if latency else port}", home / "access.log")
+    finally:
+        for child in reversed(children):
+            child.terminate()
+            child.wait(10)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and child.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise ServerError(f"{child.args} does not listen on port {port}")
+
+
+async def _delay(port: int, upstream: int, seconds: float) -> None:
+    """Pass connections on; each request head waits, answers do not."""
+
+    async def asks(client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await client.readuntil(b"\r\n\r\n"):
+                await asyncio.sleep(seconds)
+                server.write(head)
+                await server.drain()
+        server.close()
+
+    async def answers(server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while piece := await server.read(_PIECE):
+                client.write(piece)
+                await client.drain()
+        client.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection("127.0.0.1", upstream, limit=_PIECE)
+        await asyncio.gather(asks(reader, inner[1]), answers(inner[0], writer), return_exceptions=True)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", port, limit=_HEAD_LIMIT)
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Delay each HTTP request on its way to another port.")
+    parser.add_argument("port", type=int)
+    parser.add_argument("upstream", type=int)
+    parser.add_argument("seconds", type=float)
+    chosen = parser.parse_args()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_delay(chosen.port, chosen.upstream, chosen.seconds))
+
+
+if __name__ == "__main__":
+    main()

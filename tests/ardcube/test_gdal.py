@@ -1,0 +1,169 @@
+"""Reading through GDAL: every kind of file that the fast reader leaves, and what GDAL remembers too long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.env
+from affine import Affine
+
+from ardcube import gdal
+from ardcube.errors import SceneError, TransientError
+from ardcube.gdal import GdalRaster
+from tests.rasters import ORIGIN, pixels, read, write
+from tests.servers.range_server import RangeServer
+
+Serve = Callable[[Path], RangeServer]
+NAME = "T33TTM_20230404T040310_B03.tif"
+"""A scene of the fourth of April, whose name holds what looks like an HTTP code."""
+
+
+@pytest.fixture(scope="module")
+def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("raster") / NAME, pixels())
+
+
+@pytest.fixture
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL's own retries, which wait for seconds, left out."""
+    monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
+
+
+# ---- windows of levels ---------------------------------------------------------------------------
+
+
+def test_needed_blocks_of_a_level_are_that_part_of_it_as_stored(raster: Path) -> None:
+    opened = GdalRaster.open(str(raster), "unsigned")
+    for index, level in enumerate(opened.header.levels):
+        with rasterio.open(raster, **({} if index == 0 else {"OVERVIEW_LEVEL": index - 1})) as source:
+            expected = source.read(1)
+        np.testing.assert_array_equal(read(opened, level), expected)
+        needed = np.zeros(level.blocks, bool)
+        needed[-1, 0] = True
+        top = (level.blocks[0] - 1) * level.block[0]
+        np.testing.assert_array_equal(read(opened, level, needed), expected[top:, : level.block[1]])
+        assert opened.fetch(level, np.zeros(level.blocks, bool)).size == 0
+
+
+@pytest.mark.parametrize(
+    ("profile", "dtype", "told"),
+    [
+        ({"crs": None}, np.uint16, "not a north-up raster"),
+        ({"transform": ORIGIN @ Affine.rotation(10)}, np.uint16, "not a north-up raster"),
+        ({"transform": Affine(10, 0, 0, 0, 10, 0)}, np.uint16, "not a north-up raster"),
+        ({"predictor": 1}, np.float32, "holds float32, not uint8 or uint16"),
+        ({}, np.int16, "holds int16, not uint8 or uint16"),
+    ],
+)
+def test_a_raster_of_another_kind_is_told_from_a_scene(
+    tmp_path: Path, profile: dict[str, Any], dtype: type, told: str
+) -> None:
+    file = write(tmp_path / "odd.tif", np.ones((64, 64), dtype), overviews=False, **profile)
+    with pytest.raises(SceneError, match=told):
+        GdalRaster.open(str(file), "unsigned")
+
+
+# ---- over HTTP -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("one_try")
+def test_a_truncated_answer_is_transient_and_not_remembered(tmp_path: Path, range_server: Serve) -> None:
+    noise = np.random.default_rng(0).integers(1, 65535, (1100, 1100)).astype(np.uint16)
+    write(tmp_path / NAME, noise, overviews=False)
+    server = range_server(tmp_path)
+    opened = GdalRaster.open(f"{server.url}/{NAME}", "unsigned")
+    level = opened.header.levels[0]
+    needed = np.zeros(level.blocks, bool)
+    needed[4:, 4:] = True
+    cut = server.fail(NAME, kind="truncate", method="GET", times=None)
+    with pytest.raises(TransientError, match=NAME):
+        read(opened, level, needed)
+    assert cut.fired > 0
+    server.heal()
+    np.testing.assert_array_equal(read(opened, level, needed), noise[512:, 512:])
+
+
+@pytest.mark.parametrize("rule", [{"status": 503}, {"status": 404}, {"kind": "reset"}, {"kind": "truncate"}], ids=str)
+@pytest.mark.usefixtures("one_try")
+def test_another_try_after_a_bad_moment_finds_the_pixels(
+    raster: Path, range_server: Serve, rule: dict[str, Any]
+) -> None:
+    """GDAL remembers what failed, even that a file was not there; a retry must not be told so."""
+    server = range_server(raster.parent)
+    server.fail(NAME, times=1, **rule)
+
+    def attempt() -> np.ndarray:
+        opened = GdalRaster.open(f"{server.url}/{NAME}", "unsigned")
+        return read(opened, opened.header.levels[0])
+
+    try:
+        values = attempt()
+    except (SceneError, TransientError):
+        values = attempt()
+    np.testing.assert_array_equal(values, pixels())
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, SceneError), (403, SceneError), (404, SceneError), (410, SceneError), (500, TransientError)],
+)
+def test_http_codes_say_whether_another_try_helps(
+    raster: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch, status: int, error: type[Exception]
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")  # what a person has exported stays
+    server = range_server(raster.parent)
+    server.fail(NAME, times=None, status=status)
+    with pytest.raises(error, match=f"{NAME} cannot be read: .*{status}"):
+        GdalRaster.open(f"{server.url}/{NAME}", "unsigned")
+    server.heal()
+    assert GdalRaster.open(f"{server.url}/{NAME}", "unsigned").header.levels
+
+
+def test_only_the_bytes_that_are_needed_are_fetched(range_server: Serve, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(1, 65535, (1024, 1024)).astype(np.uint16)
+    file = write(tmp_path / "big.tif", noise, overviews=False)
+    server = range_server(tmp_path)
+    opened = GdalRaster.open(f"{server.url}/big.tif", "unsigned")
+    needed = np.zeros(opened.header.levels[0].blocks, bool)
+    needed[0, 0] = True
+    read(opened, opened.header.levels[0], needed)
+    assert {request.path for request in server.requests} == {"big.tif"}  # no side-cars, no listings
+    assert sum(request.sent for request in server.requests) < file.stat().st_size / 10
+    # A GET that GDAL breaks off to learn a file's size would cost a connection, with its handshake, per file.
+    assert all(request.range for request in server.requests if request.method == "GET")
+
+
+# ---- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("access", "expected"),
+    [
+        ("unsigned", {"AWS_NO_SIGN_REQUEST": "YES", "AWS_REQUEST_PAYER": None}),
+        ("requester-pays", {"AWS_NO_SIGN_REQUEST": None, "AWS_REQUEST_PAYER": "requester"}),
+        ("signed", {"AWS_NO_SIGN_REQUEST": None, "AWS_REQUEST_PAYER": None}),
+    ],
+)
+def test_access_holds_for_the_file_and_its_thread_alone(raster: Path, access: Any, expected: dict[str, Any]) -> None:
+    def options() -> dict[str, Any]:
+        here = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+        return {name: here.get(name) for name in expected}
+
+    def told(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: "YES" if value is True else value for name, value in values.items()}
+
+    elsewhere: list[dict[str, Any]] = []
+    with gdal._open(str(raster), access):
+        inside = options()
+        thread = threading.Thread(target=lambda: elsewhere.append(options()))
+        thread.start()
+        thread.join()
+    assert told(inside) == expected
+    assert elsewhere == [dict.fromkeys(expected)]
+    assert options() == dict.fromkeys(expected)

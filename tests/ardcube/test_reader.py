@@ -1,0 +1,221 @@
+"""Opening rasters: each with the reader that knows it, once per process, and whose fault it is when that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.enums import Resampling
+
+from ardcube import gdal
+from ardcube.cog import Cog
+from ardcube.config import Reader
+from ardcube.errors import SceneError, TransientError
+from ardcube.gdal import GdalRaster
+from ardcube.reader import open_raster, request_pool
+from tests.rasters import ORIGIN, STRIPED, pixels, read, write, write_cog
+from tests.servers import processes
+from tests.servers.range_server import RangeServer
+
+Serve = Callable[[Path], RangeServer]
+READERS: tuple[Reader, ...] = ("auto", "gdal")
+
+
+@pytest.fixture(autouse=True)
+def _no_headers_of_other_tests() -> Iterator[None]:
+    open_raster.cache_clear()
+    yield
+    open_raster.cache_clear()
+
+
+@pytest.fixture
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL's own retries, which wait for seconds, left out; those of obstore take less than one."""
+    monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
+
+
+# ---- which reader --------------------------------------------------------------------------------
+
+
+def jpeg_2000(file: Path) -> Path:
+    with rasterio.open(
+        file, "w", driver="JP2OpenJPEG", count=1, dtype="uint16", height=301, width=255, crs="EPSG:32633",
+        transform=ORIGIN, QUALITY=100, REVERSIBLE="YES", BLOCKXSIZE=128, BLOCKYSIZE=128,
+    ) as target:  # fmt: skip
+        target.write(pixels(), 1)
+    return file
+
+
+def pixel_is_point(file: Path) -> Path:
+    write(file, pixels(), overviews=False)
+    with rasterio.open(file, "r+") as target:
+        target.update_tags(AREA_OR_POINT="Point")
+        target.build_overviews([2, 4], Resampling.average)
+    return file
+
+
+LEFT_TO_GDAL: dict[str, Callable[[Path], Path]] = {
+    "LZW": lambda file: write(file, pixels(), compress="lzw"),
+    "ZSTD": lambda file: write(file, pixels(), compress="zstd"),
+    "striped": lambda file: write(file, pixels(), layout=STRIPED),
+    "big-endian": lambda file: write(file, pixels(), endianness="BIG"),
+    "PixelIsPoint": pixel_is_point,
+    "without an EPSG code": lambda file: write(file, pixels(), crs="+proj=laea +lat_0=52 +lon_0=10 +datum=WGS84"),
+    "JPEG 2000": jpeg_2000,
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_TO_GDAL)
+def test_what_the_fast_reader_does_not_know_comes_through_gdal(kind: str, tmp_path: Path, range_server: Serve) -> None:
+    file = LEFT_TO_GDAL[kind](tmp_path / f"red.{'jp2' if kind == 'JPEG 2000' else 'tif'}")
+    with rasterio.open(file) as source:
+        expected, transform, overviews = source.read(1), source.transform, source.overviews(1)
+    np.testing.assert_array_equal(expected, pixels())
+    for href in (str(file), f"{range_server(tmp_path).url}/{file.name}"):
+        raster = open_raster(href, "", "unsigned")
+        assert isinstance(raster, GdalRaster)
+        assert raster.header.levels[0].transform == transform
+        assert len(raster.header.levels) == 1 + len(overviews)
+        np.testing.assert_array_equal(read(raster, raster.header.levels[0]), expected)
+        assert raster.header.level_for(0.0001) == raster.header.levels[0]
+
+
+def test_the_fast_reader_is_taken_where_it_can_be_and_gdal_where_it_is_asked_for(tmp_path: Path) -> None:
+    file = write(tmp_path / "red.tif", pixels())
+    assert isinstance(open_raster(str(file), "", "unsigned"), Cog)
+    assert isinstance(open_raster(str(file), "", "unsigned", "gdal"), GdalRaster)
+
+
+@pytest.mark.parametrize(
+    ("profile", "dtype", "told"),
+    [
+        ({"crs": None}, "uint16", "not a north-up raster"),
+        ({"transform": ORIGIN @ ORIGIN.rotation(10)}, "uint16", "not a north-up raster"),
+        ({}, "int16", "holds int16"),
+    ],
+)
+def test_a_raster_that_no_cube_can_use_is_told(tmp_path: Path, profile: dict[str, Any], dtype: str, told: str) -> None:
+    file = write(tmp_path / "odd.tif", np.ones((64, 64), dtype), overviews=False, **profile)
+    with pytest.raises(SceneError, match=told):
+        open_raster(str(file), "", "unsigned")
+
+
+# ---- once per process ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_header_is_read_once_per_process(tmp_path: Path, range_server: Serve, reader: Reader) -> None:
+    write_cog(tmp_path / "red.tif", pixels())
+    server = range_server(tmp_path)
+    first = open_raster(f"{server.url}/red.tif", "one", "unsigned", reader)
+    server.reset()
+    assert open_raster(f"{server.url}/red.tif", "one", "unsigned", reader) is first
+    assert server.requests == []
+
+
+def test_a_reprocessed_scene_in_the_same_file_is_read_anew(tmp_path: Path) -> None:
+    """A worker outlives a reprocessing; the revision of the scene tells."""
+    file = write(tmp_path / "a.tif", np.ones((64, 64), np.uint16), overviews=False)
+    assert open_raster(str(file), "old", "unsigned").header.levels[0].width == 64
+    write(file, np.ones((64, 128), np.uint16), overviews=False)
+    assert open_raster(str(file), "new", "unsigned").header.levels[0].width == 128
+
+
+def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+    href = str(tmp_path / "late.tif")
+    with pytest.raises(SceneError):
+        open_raster(href, "", "unsigned")
+    write(tmp_path / "late.tif", pixels())
+    assert open_raster(href, "", "unsigned").header.levels
+
+
+def test_one_pool_of_requests_serves_the_process() -> None:
+    assert request_pool(3) is request_pool(3)
+
+
+# ---- whose fault ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_that_is_missing_or_no_raster_will_stay_so(tmp_path: Path, range_server: Serve, reader: Reader) -> None:
+    (tmp_path / "empty.tif").touch()
+    (tmp_path / "text.tif").write_text("no raster")
+    for folder in (str(tmp_path), range_server(tmp_path).url):
+        for name in ("nothing.tif", "empty.tif", "text.tif"):
+            with pytest.raises(SceneError, match=f"{name} cannot be read"):
+                open_raster(f"{folder}/{name}", "", "unsigned", reader)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("length", [4, 8, 100])
+def test_a_file_that_ends_in_its_header_may_still_be_under_way(tmp_path: Path, reader: Reader, length: int) -> None:
+    file = write_cog(tmp_path / "red.tif", pixels())
+    whole = file.read_bytes()
+    file.write_bytes(whole[:length])
+    with pytest.raises(TransientError, match=r"red\.tif cannot be read"):
+        open_raster(str(file), "", "unsigned", reader)
+    file.write_bytes(whole)
+    assert open_raster(str(file), "", "unsigned", reader).header.levels
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_folder_or_a_file_in_its_place_is_no_raster(tmp_path: Path, reader: Reader) -> None:
+    (tmp_path / "file").write_text("")
+    for href in (tmp_path, tmp_path / "file" / "red.tif"):
+        with pytest.raises(SceneError):
+            open_raster(str(href), "", "unsigned", reader)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ({"status": 401}, SceneError),
+        ({"status": 403}, SceneError),
+        ({"status": 404}, SceneError),
+        ({"status": 410}, SceneError),
+        ({"status": 429}, TransientError),
+        ({"status": 500}, TransientError),
+        ({"status": 503}, TransientError),
+        ({"kind": "reset"}, TransientError),
+        ({"kind": "truncate"}, TransientError),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("one_try")
+def test_a_server_that_refuses_is_told_from_one_that_stumbles(
+    tmp_path: Path, range_server: Serve, reader: Reader, rule: dict[str, Any], kind: type[Exception]
+) -> None:
+    # (a file of its own size: GDAL takes the half of a small one for the whole)
+    write_cog(tmp_path / "red.tif", pixels(601, 399))
+    server = range_server(tmp_path)
+    fault = server.fail("red.tif", times=None, **rule)
+    begun = time.monotonic()
+
+    def attempt() -> np.ndarray:
+        raster = open_raster(f"{server.url}/red.tif", "", "unsigned", reader)
+        return read(raster, raster.header.levels[0])
+
+    with pytest.raises(kind, match=r"red\.tif cannot be read") as caught:
+        attempt()
+    assert type(caught.value) is kind
+    assert fault.fired > 0
+    if kind is SceneError:
+        assert fault.fired <= 2  # (GDAL asks once more for the size)
+    assert time.monotonic() - begun < 15
+    server.heal()
+    np.testing.assert_array_equal(attempt(), pixels(601, 399))
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.usefixtures("one_try")
+def test_a_server_that_is_not_there_may_come_back(reader: Reader) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TransientError, match="cannot be read"):
+        open_raster(f"http://127.0.0.1:{processes.free_port()}/red.tif", "", "unsigned", reader)
+    assert time.monotonic() - begun < 15

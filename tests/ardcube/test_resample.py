@@ -1,0 +1,404 @@
+"""The resampler: one output pixel depends on itself alone, never on the window it is computed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ardcube import resample
+from ardcube.grid import Grid, Window
+from ardcube.raster import Blocks, Level
+from ardcube.resample import COMPILED, Projection, needed_blocks, project, resample_into
+from tests.oracle import resampling as oracle
+from tests.strategies import FEW, RESOLUTIONS, digital_numbers, windows
+
+KERNELS = ("nearest", "bilinear", "cubic")
+RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+# ---- two ways to the same bits -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that the two ways are called with but the kernel."""
+
+    out: NDArray[Any]
+    bands: tuple[int, ...]
+    wanted: NDArray[np.bool_]
+    projection: Projection
+    values: NDArray[Any]
+    blocks: Blocks
+    level: Level
+    nodata: int
+    shift: int
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Output pixels on, at the edge of, and beyond a part of a raster; steps from magnification to overviews."""
+    height, width = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    rng = draw(RANDOM)
+    dtype = draw(st.sampled_from([np.uint16, np.uint16, np.uint8]))
+    count = draw(st.integers(1, 4))
+    values = draw(digital_numbers((height, width, count), dtype))
+    row, column = draw(st.integers(0, 50)), draw(st.integers(0, 50))
+    shape = (draw(st.integers(1, 6)), draw(st.integers(1, 6)))
+    # Now and then exactly on edges and centres of source pixels, where a kernel begins and ends.
+    snap = draw(st.sampled_from([None, 0.5, 0.25]))
+    u, v = column + rng.uniform(-3, width + 3, shape), row + rng.uniform(-3, height + 3, shape)
+    if snap:
+        u, v = np.round(u / snap) * snap, np.round(v / snap) * snap
+    pixel = draw(st.sampled_from([10.0, 20.0, 19.96]))
+    transform = Affine(pixel, 0, 399_960.0, 0, -pixel, 5_000_040.0)
+    steps = rng.uniform(0.1, draw(st.sampled_from([1.0, 4.0, 12.0])), (2, *shape)) * pixel
+    # The bands may be any of those of the output, in any order.
+    places = count + draw(st.integers(0, 2))
+    return Case(
+        out=np.where(rng.random((places, *shape)) < 0.2, 7, 0).astype(dtype),
+        bands=tuple(int(place) for place in rng.permutation(places)[:count]),
+        wanted=rng.random(shape) < 0.9,
+        projection=Projection(transform.c + pixel * u, transform.f - pixel * v, steps[0], steps[1]),
+        values=values,
+        blocks=Blocks(np.ones((1, 1), bool), row, column, height, width),
+        level=Level(0, 100, 100, transform, (100, 100)),
+        nodata=draw(st.sampled_from([0, 0, 1, 65535])),
+        shift=draw(st.sampled_from([0, 1000, -1000])) if dtype is np.uint16 else 0,
+    )
+
+
+def run(case: Case, kernel: str) -> NDArray[Any]:
+    out = case.out.copy()
+    resample_into(
+        out,
+        case.bands,
+        case.wanted,
+        case.projection,
+        case.values,
+        case.blocks,
+        case.level,
+        resampling=kernel,
+        nodata=case.nodata,
+        shift=case.shift,
+    )
+    return out
+
+
+def run_plain(case: Case, kernel: str) -> NDArray[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resample, "COMPILED", False)
+        return run(case, kernel)
+
+
+@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(case=cases())
+def test_the_compiled_and_the_plain_way_give_the_same_bits(kernel: str, case: Case) -> None:
+    np.testing.assert_array_equal(run(case, kernel), run_plain(case, kernel))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(case=cases())
+def test_bands_that_are_resampled_together_are_as_if_alone(kernel: str, case: Case) -> None:
+    together = run(case, kernel)
+    for position, band in enumerate(case.bands):
+        one = replace(case, bands=(band,), values=np.ascontiguousarray(case.values[..., position : position + 1]))
+        np.testing.assert_array_equal(run(one, kernel)[band], together[band])
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(case=cases())
+def test_only_wanted_pixels_that_are_still_empty_change(kernel: str, case: Case) -> None:
+    out = run(case, kernel)
+    untouched = np.broadcast_to(~case.wanted, out.shape) | (case.out != 0)
+    untouched[[band for band in range(len(out)) if band not in case.bands]] = True
+    np.testing.assert_array_equal(out[untouched], case.out[untouched])
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(case=cases())
+def test_a_pixel_is_valid_just_where_its_nearest_source_pixel_is(kernel: str, case: Case) -> None:
+    out = run(case, kernel)
+    transform, blocks = case.level.transform, case.blocks
+    u = np.floor((case.projection.x - transform.c) / transform.a).astype(int) - blocks.column
+    v = np.floor((case.projection.y - transform.f) / transform.e).astype(int) - blocks.row
+    height, width, _ = case.values.shape
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    for position, band in enumerate(case.bands):
+        plane = case.values[np.clip(v, 0, height - 1), np.clip(u, 0, width - 1), position]
+        nearest = np.where(inside, plane, 0).astype(int)
+        valid = (nearest != 0) & (nearest != case.nodata)
+        fresh = case.wanted & (case.out[band] == 0)
+        np.testing.assert_array_equal((out[band] != 0)[fresh], valid[fresh])
+        if kernel == "nearest":
+            expected = nearest if case.shift == 0 else np.clip(nearest + case.shift, 1, 65535)
+            np.testing.assert_array_equal(out[band][fresh & valid], expected[fresh & valid])
+
+
+@FEW
+@given(case=cases())
+def test_bilinear_stays_within_its_neighbours(case: Case) -> None:
+    """Weights are renormalised over valid pixels, so zeros and nodata never darken their neighbours."""
+    out = run(case, "bilinear").astype(int)
+    for position, band in enumerate(case.bands):
+        values = case.values[..., position]
+        valid = values[(values != 0) & (values != case.nodata)].astype(int)
+        filled = case.wanted & (case.out[band] == 0) & (out[band] != 0)
+        if filled.any():
+            low, high = np.clip([valid.min() + case.shift, valid.max() + case.shift], 1, 65535)
+            assert low <= out[band][filled].min()
+            assert out[band][filled].max() <= high
+
+
+# ---- numbers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[pytest.param(True, id="compiled"), pytest.param(False, id="plain")])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param and not COMPILED:
+        pytest.skip("numba is not installed: there is only the plain way")
+    monkeypatch.setattr(resample, "COMPILED", request.param)
+
+
+def one_row(
+    source: list[int] | NDArray[Any], x: list[float], kernel: str, y: float = 0.5, step: float = 1.0, **options: int
+) -> list[int]:
+    """Resample a small raster at places in a row, in pixels of the source."""
+    values = np.atleast_2d(np.array(source, np.uint16))[..., None]
+    height, width, _ = values.shape
+    level = Level(0, height, width, Affine(10, 0, 0, 0, -10, 0), (height, width))
+    full = np.full((1, len(x)), 10.0 * step)
+    at = Projection(np.array([x]) * 10.0, np.full((1, len(x)), -10.0 * y), full, full)
+    out = np.zeros((1, 1, len(x)), np.uint16)
+    blocks = Blocks(np.ones((1, 1), bool), 0, 0, height, width)
+    resample_into(out, [0], np.ones((1, len(x)), bool), at, values, blocks, level, resampling=kernel, **options)
+    numbers: list[int] = out[0, 0].tolist()
+    return numbers
+
+
+@pytest.mark.usefixtures("_way")
+def test_a_tie_is_rounded_to_the_even_number() -> None:
+    assert one_row([1, 2, 3, 4], [1.0, 2.0, 3.0], "bilinear") == [2, 2, 4]  # 1.5, 2.5, 3.5
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize(("shift", "expected"), [(-1000, [1, 1, 64535]), (1000, [1001, 2000, 65535])])
+def test_a_shift_keeps_valid_pixels_valid(shift: int, expected: list[int]) -> None:
+    for kernel in KERNELS:
+        assert one_row([1, 1000, 65535], [0.5, 1.5, 2.5], kernel, step=0.1, shift=shift) == expected, kernel
+
+
+@pytest.mark.usefixtures("_way")
+def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
+    """Its lobes leave the range of the data: 1.125 b - 0.125 a between two pairs."""
+    high, low = [1, 65535, 65535, 1], [65535, 1, 1, 65535]
+    assert one_row(high, [2.0], "cubic") == [65535]  # 73,727 before it is clipped
+    assert one_row(low, [2.0], "cubic") == [1]  # -8,191 before it is clipped
+    assert one_row(high, [2.0], "cubic", shift=-1000) == [64535]  # not 72,727, clipped to 65,535
+    assert one_row(low, [2.0], "cubic", shift=1000) == [1001]  # not -7,191, clipped to 1
+    assert one_row(high, [2.0], "cubic", shift=1000) == [65535]
+    assert one_row(low, [2.0], "cubic", shift=-1000) == [1]
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
+def test_weights_are_renormalised_over_what_is_valid(kernel: str) -> None:
+    assert one_row([500, 0, 500, 65535, 500], [0.9, 2.5, 4.2], kernel, step=2.0, nodata=65535) == [500, 500, 500]
+
+
+@pytest.mark.usefixtures("_way")
+def test_where_the_lobes_of_a_cubic_kernel_cancel_the_nearest_pixel_counts() -> None:
+    """Valid pixels whose weights add up to exactly 0, at the edge of a hole."""
+    axis = [-0.0234375, -0.0703125, 0.2265625, 0.8671875, 0.8671875, 0.2265625, -0.0703125, -0.0234375]
+    weights = np.rint(np.outer(axis, axis) * 2**14 * 2**4).astype(int)
+    sums = {0: frozenset[tuple[int, int]]()}
+    others = sorted(((weights[p], p) for p in np.ndindex(8, 8) if p != (4, 4)), key=lambda pair: pair[0])
+    for weight, place in others:
+        for total, places in list(sums.items())[:20_000]:
+            sums.setdefault(int(total + weight), places | {place})
+        if -int(weights[4, 4]) in sums:
+            break
+    raster = np.zeros((8, 8), np.uint16)
+    raster[4, 4] = 1000
+    for place in sums[-int(weights[4, 4])]:
+        raster[place] = 2000
+    assert one_row(raster, [4.0], "cubic", y=4.0, step=2.0) == [1000]
+
+
+# ---- coordinates ---------------------------------------------------------------------------------
+
+
+def grid_at(lon: float, lat: float, resolution: float, pixels: int = 90) -> Grid:
+    side = pixels * resolution
+    return Grid.from_bounds((lon, lat, lon + side, lat + side), resolution)
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize(
+    ("lon", "lat", "crs"),
+    [
+        (15.0, 0.0, "EPSG:32633"),
+        (12.0, 45.0, "EPSG:32633"),  # at the edge of the zone
+        (14.9, 70.0, "EPSG:32633"),
+        (17.9, 70.0, "EPSG:32634"),
+        (-76.0, -45.0, "EPSG:32718"),
+        (179.9, -17.0, "EPSG:32701"),  # across the antimeridian
+    ],
+)
+def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resolution: float) -> None:
+    grid = grid_at(lon, lat, resolution, pixels=90 if resolution < 0.01 else 30)
+    window = Window(0, grid.height, 0, grid.width).grow(5)
+    found = project(grid, window, crs)
+    exact = oracle.project(
+        grid.longitude(np.arange(window.x0, window.x1)),
+        grid.latitude(np.arange(window.y0, window.y1)),
+        (resolution, -resolution),
+        crs,
+    )
+    np.testing.assert_allclose(found.x, exact.x, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.y, exact.y, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.step_x, np.hypot(*exact.dx), rtol=1e-6)
+    np.testing.assert_allclose(found.step_y, np.hypot(*exact.dy), rtol=1e-6)
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@FEW
+@given(data=st.data())
+def test_a_pixel_has_the_same_coordinates_to_the_bit_in_every_window(resolution: float, data: st.DataObject) -> None:
+    grid = grid_at(14.3, 45.1, resolution, pixels=150)
+    halo = 30
+    whole = project(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633")
+    window = data.draw(windows(grid, beyond=halo))
+    part = project(grid, window, "EPSG:32633")
+    where = (
+        slice(window.y0 + halo + 1, window.y1 + halo + 1),
+        slice(window.x0 + halo + 1, window.x1 + halo + 1),
+    )
+    for name in ("x", "y", "step_x", "step_y"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[where])
+
+
+def test_a_cropped_projection_is_that_of_the_smaller_window() -> None:
+    grid = grid_at(14.3, 45.1, 0.00025)
+    whole = Window(0, 40, 0, 50).grow(20)
+    cropped = project(grid, whole, "EPSG:32633").crop((slice(20, 60), slice(20, 70)))
+    direct = project(grid, Window(0, 40, 0, 50), "EPSG:32633")
+    for name in ("x", "y", "step_x", "step_y"):
+        np.testing.assert_array_equal(getattr(cropped, name), getattr(direct, name))
+
+
+# ---- blocks --------------------------------------------------------------------------------------
+
+UTM33 = "EPSG:32633"
+
+
+def resampled(
+    grid: Grid,
+    window: Window,
+    raster: NDArray[np.uint16],
+    level: Level,
+    kernel: str,
+    wanted: NDArray[np.bool_],
+    *,
+    whole: bool = False,
+) -> NDArray[np.uint16]:
+    """Resample bands (row, column, band) from all blocks, or from the needed ones alone."""
+    out = np.zeros((raster.shape[2], *window.shape), np.uint16)
+    at = project(grid, window, UTM33)
+    needed = np.ones(level.blocks, bool) if whole else needed_blocks(at, wanted, level, kernel)
+    blocks = Blocks.of(level, needed)
+    if blocks is not None:
+        read = np.repeat(np.repeat(needed, level.block[0], axis=0), level.block[1], axis=1)
+        kept = np.where(read[: level.height, : level.width, None], raster, 0)
+        part = kept[blocks.row : blocks.row + blocks.height, blocks.column : blocks.column + blocks.width]
+        bands = range(raster.shape[2])
+        resample_into(out, bands, wanted, at, np.ascontiguousarray(part), blocks, level, resampling=kernel)
+    return out
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(
+    data=st.data(),
+    resolution=st.sampled_from([1 / 3600, 0.0011, 0.00009]),
+    rng=RANDOM,
+    share=st.sampled_from([1.0, 0.5, 0.02, 0.002]),
+    block=st.tuples(st.integers(1, 30), st.integers(1, 90)),
+)
+def test_the_needed_blocks_hold_all_that_the_kernels_touch(
+    kernel: str,
+    data: st.DataObject,
+    resolution: float,
+    rng: np.random.Generator,
+    share: float,
+    block: tuple[int, int],
+) -> None:
+    grid = grid_at(14.3, 45.1, resolution, pixels=40)
+    raster = rng.integers(0, 4, (70, 80, 2)).astype(np.uint16) * 1000
+    # The raster covers the middle of the grid, and its edge crosses it.
+    at = project(grid, Window(20, 21, 20, 21), UTM33)
+    pixel = float(at.step_x[0, 0]) * data.draw(st.sampled_from([0.3, 0.9, 1.0, 2.0]))
+    transform = Affine(pixel, 0, float(at.x[0, 0]) - 30 * pixel, 0, -pixel, float(at.y[0, 0]) + 25 * pixel)
+    level = Level(0, 70, 80, transform, block)
+    window = data.draw(windows(grid, beyond=5))
+    wanted = rng.random(window.shape) < share
+    with pytest.MonkeyPatch.context() as patch:
+        found = [resampled(grid, window, raster, level, kernel, wanted, whole=whole) for whole in (True, False)]
+        needed = needed_blocks(project(grid, window, UTM33), wanted, level, kernel)
+        patch.setattr(resample, "COMPILED", False)
+        plain = needed_blocks(project(grid, window, UTM33), wanted, level, kernel)
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(needed, plain)
+
+
+def test_no_block_is_needed_where_nothing_is_wanted_or_the_raster_lies_elsewhere() -> None:
+    grid = grid_at(14.3, 45.1, 0.00025)
+    at = project(grid, Window(0, 10, 0, 10), UTM33)
+    here = Level(0, 50, 50, Affine(10, 0, float(at.x[0, 0]), 0, -10, float(at.y[0, 0])), (16, 16))
+    elsewhere = replace(here, transform=Affine(10, 0, float(at.x[0, 0]) + 90_000, 0, -10, float(at.y[0, 0])))
+    everything = np.ones((10, 10), bool)
+    assert not needed_blocks(at, ~everything, here, "bilinear").any()
+    assert not needed_blocks(at, everything, elsewhere, "bilinear").any()
+    needed = needed_blocks(at, everything, here, "bilinear")
+    assert needed.any()
+    assert not needed.all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("resolution", [0.00006, 0.00025, 0.0004])
+def test_a_raster_is_resampled_as_the_oracle_does(kernel: str, resolution: float) -> None:
+    """Apart from pixels whose value lies, to rounding errors, half-way between two numbers."""
+    rng = np.random.default_rng(1)
+    raster = rng.integers(1, 10_000, (120, 110)).astype(np.uint16)
+    raster[rng.random(raster.shape) < 0.1] = 0
+    raster[40:60, 30:70] = 0
+    grid = grid_at(14.3, 45.1, resolution, pixels=60)
+    window = Window(0, grid.height, 0, grid.width)
+    at = project(grid, window, UTM33)
+    transform = Affine(10, 0, float(at.x[5, 5]), 0, -10, float(at.y[5, 5]))
+    wanted = rng.random(window.shape) < 0.95
+    level = Level(0, 120, 110, transform, (32, 16))
+    (found,) = resampled(grid, window, raster[..., None], level, kernel, wanted)
+
+    exact = oracle.project(
+        grid.longitude(np.arange(grid.width)),
+        grid.latitude(np.arange(grid.height)),
+        (resolution, -resolution),
+        UTM33,
+    )
+    expected = oracle.resample(oracle.Level(raster, transform, UTM33, 0), exact, wanted, set(), kernel)
+    assert (expected != 0).sum() > 500
+    different = found != expected
+    assert different.sum() <= 2
+    assert np.abs(found.astype(int) - expected)[different].max(initial=0) <= 1

@@ -1,0 +1,84 @@
+"""The raster files that tests of the readers are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.shutil import copy
+from rasterio.windows import Window
+
+from ardcube.raster import Blocks, Level
+from ardcube.reader import Raster
+
+ORIGIN = Affine(10.0, 0.0, 499_980.0, 0.0, -10.0, 5_100_000.0)
+TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate", "predictor": 2}
+STRIPED = {"compress": "deflate", "predictor": 2}
+
+
+def pixels(height: int = 301, width: int = 255, dtype: str = "uint16") -> NDArray[Any]:
+    """Digital numbers of odd sizes, so that an overview's ratio is no power of two; with a few zeros."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(1, 10_000 if dtype == "uint16" else 250, (height, width))
+    return np.where(rng.random(values.shape) < 0.02, 0, values).astype(dtype)
+
+
+def write(
+    file: Path, values: NDArray[Any], *, overviews: bool = True, layout: dict[str, Any] | None = None, **profile: Any
+) -> Path:
+    """Write a GeoTIFF, by default tiled and deflated with three overviews."""
+    profile = {"crs": "EPSG:32633", "transform": ORIGIN} | (TILED if layout is None else layout) | profile
+    height, width = values.shape
+    with rasterio.open(
+        file, "w", driver="GTiff", count=1, dtype=values.dtype, height=height, width=width, **profile
+    ) as target:
+        target.write(values, 1)
+        if overviews:
+            target.build_overviews([2, 4, 8], Resampling.average)
+    return file
+
+
+def write_cog(file: Path, values: NDArray[Any], **options: Any) -> Path:
+    """Write a cloud-optimized GeoTIFF: every header before every block."""
+    plain = write(file.with_suffix(".plain.tif"), values, overviews=False)
+    options = {"compress": "deflate", "predictor": "yes", "blocksize": 128} | options
+    copy(plain, file, driver="COG", **options)
+    plain.unlink()
+    return file
+
+
+def write_sparse(file: Path, values: NDArray[Any], **profile: Any) -> Path:
+    """Write one block of a file whose other blocks take no place."""
+    height, width = values.shape
+    with rasterio.open(
+        file, "w", driver="GTiff", count=1, dtype=values.dtype, height=height, width=width,
+        crs="EPSG:32633", transform=ORIGIN, sparse_ok=True, **TILED, **profile,
+    ) as target:  # fmt: skip
+        target.write(values[128:256, 0:128], 1, window=Window(0, 128, 128, 128))
+    return file
+
+
+def read(raster: Raster, level: Level, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+    """All of a level, or the window around its needed blocks, as a cube reads it."""
+    needed = np.ones(level.blocks, bool) if needed is None else needed
+    blocks = Blocks.of(level, needed)
+    assert blocks is not None
+    values = np.zeros((blocks.height, blocks.width), raster.header.dtype)
+    raster.fetch(level, needed).decode_into(values, blocks)
+    return values
+
+
+def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:
+    """Overwrite the compressed bytes of one block with zeros."""
+    from ardcube.cog import Cog
+
+    layout = Cog.open(str(file), "unsigned").layout[level]
+    with file.open("r+b") as stream:
+        stream.seek(int(layout.offsets[block]))
+        stream.write(bytes(int(layout.sizes[block])))
+    return file
