@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
 
+from ardcube.compiled import COMPILED
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
 from ardcube.raster import Blocks, Header, Level, usable_nodata
@@ -147,11 +148,22 @@ class Fetched:
                 block = np.frombuffer(content, dtype).reshape(height, width)
             except (deflate.DeflateError, ValueError) as error:
                 raise TransientError(f"{self.cog.href} has a damaged block {y}, {x}: {error}") from error
-            if layout.predicted:
-                block = np.add.accumulate(block, axis=1, dtype=dtype)
             row, column = y * height - blocks.row, x * width - blocks.column
             target = values[row : row + height, column : column + width]
-            target[...] = block[: target.shape[0], : target.shape[1]]
+            if layout.predicted:
+                _add_up(block, target)
+            else:
+                target[...] = block[: target.shape[0], : target.shape[1]]
+
+
+def _add_up(block: NDArray[Any], target: NDArray[Any]) -> None:
+    """Undo horizontal differences (predictor 2) while copying."""
+    if COMPILED:
+        from ardcube.kernels import add_up  # numba takes a second to import
+
+        add_up(block, target)
+    else:
+        target[...] = np.add.accumulate(block, axis=1, dtype=block.dtype)[: target.shape[0], : target.shape[1]]
 
 
 def _header_of(href: str, store: Any, path: str) -> TIFF:

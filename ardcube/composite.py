@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
-COMPILED = find_spec("numba") is not None
-"""Whether the compiled kernel is used; the plain one gives the same bits."""
+from ardcube.compiled import COMPILED
 
 
 def median_of_valid(stack: NDArray[np.uint16]) -> NDArray[np.uint16]:

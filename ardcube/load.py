@@ -22,6 +22,8 @@ from ardcube.reader import Part, Raster, open_raster, request_pool
 from ardcube.resample import Projection, needed_blocks, project, resample_into
 from ardcube.scenes import SCALE, Scene
 
+_CELL = 32
+"""Side, in pixels, of the cells by which a footprint is laid on the grid."""
 _AHEAD = 4
 """Scenes whose blocks are fetched while another one is decoded and resampled."""
 
@@ -251,10 +253,17 @@ def _contains(
     cols = np.flatnonzero((lon >= west) & (lon <= east))
     rows = np.flatnonzero((lat >= south) & (lat <= north))
     mask = np.zeros((len(lat), len(lon)), bool)
-    if len(rows) and len(cols):
-        part = np.ix_(rows, cols)
-        shapely.prepare(reach)
-        mask[part] = shapely.contains_xy(reach, *np.meshgrid(lon[cols], lat[rows]))
+    if not len(rows) or not len(cols):
+        return mask
+    shapely.prepare(reach)
+    # Cell by cell, since only a few lie across the outline, and asking of a pixel costs as much as of a cell.
+    tops, lefts = (np.arange(part[0], part[-1] + 1, _CELL) for part in (rows, cols))
+    bottoms, rights = (np.minimum(starts + _CELL, part[-1] + 1) for starts, part in ((tops, rows), (lefts, cols)))
+    boxes = shapely.box(lon[lefts], lat[bottoms - 1][:, None], lon[rights - 1], lat[tops][:, None])
+    inside, met = shapely.contains_properly(reach, boxes), shapely.intersects(reach, boxes)
+    for i, j in np.argwhere(met):
+        cell = slice(tops[i], bottoms[i]), slice(lefts[j], rights[j])
+        mask[cell] = inside[i, j] or shapely.contains_xy(reach, *np.meshgrid(lon[cell[1]], lat[cell[0]]))
     return mask
 
 

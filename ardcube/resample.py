@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from ardcube.compiled import COMPILED
 from ardcube.grid import Grid, Window
 from ardcube.raster import Blocks, Level
 
@@ -24,8 +24,8 @@ NODE_STEP = 32
 """Output pixels between exactly projected nodes. Cubic interpolation between nodes of up to 20 km spacing is right
 to about a millimetre, a ten-thousandth of a source pixel (see docs/decisions/0003-resampler.md)."""
 
-COMPILED = find_spec("numba") is not None
-"""Whether the compiled kernels are used; the plain ones give the same bits."""
+_CELL = 8
+"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling."""
 _KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 _NODE_SPAN_DEGREES = 0.02
 """Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
@@ -133,15 +133,35 @@ def needed_blocks(
         `nearest`, `bilinear` or `cubic`.
     """
     touched = np.zeros(level.blocks, bool)
-    way = _touch_blocks_plain
-    if COMPILED:
-        from ardcube.kernels import touch_blocks as way
+    rows, cols = (np.arange(0, size, _CELL) for size in wanted.shape)
+    filled = np.logical_or.reduceat(np.logical_or.reduceat(wanted, rows, axis=0), cols, axis=1)
+    i, j = np.nonzero(filled)
+    if not len(i):
+        return touched
+    # The corners of a cell bound its coordinates to far less than the pixel that is added for them to bend.
+    corners = [
+        (y, x)
+        for y in (rows[i], np.minimum(rows[i] + _CELL, wanted.shape[0]) - 1)
+        for x in (cols[j], np.minimum(cols[j] + _CELL, wanted.shape[1]) - 1)
+    ]
     transform = level.transform
-    way(
-        touched, wanted, projection.x, projection.y, projection.step_x, projection.step_y,
-        transform.c, transform.a, transform.f, transform.e,
-        _KERNELS[resampling], level.height, level.width, *level.block,
-    )  # fmt: skip
+    u = (np.stack([projection.x[corner] for corner in corners]) - transform.c) / transform.a
+    v = (np.stack([projection.y[corner] for corner in corners]) - transform.f) / transform.e
+    steps_x, steps_y = (np.stack([s[corner] for corner in corners]) for s in (projection.step_x, projection.step_y))
+    reach_u = _KERNELS[resampling] * np.maximum(1.0, steps_x.max(axis=0) / abs(transform.a)) + 1.5
+    reach_v = _KERNELS[resampling] * np.maximum(1.0, steps_y.max(axis=0) / abs(transform.e)) + 1.5
+    height, width = level.block
+    spans = np.stack(
+        [
+            np.clip(np.floor(v.min(axis=0) - reach_v), -1, level.height) // height,
+            np.clip(np.floor(v.max(axis=0) + reach_v), -1, level.height - 1) // height,
+            np.clip(np.floor(u.min(axis=0) - reach_u), -1, level.width) // width,
+            np.clip(np.floor(u.max(axis=0) + reach_u), -1, level.width - 1) // width,
+        ],
+        axis=1,
+    )
+    for top, bottom, left, right in np.unique(spans[np.isfinite(spans).all(axis=1)], axis=0).astype(int):
+        touched[max(0, top) : bottom + 1, max(0, left) : right + 1] = True
     return touched
 
 
@@ -194,23 +214,6 @@ def resample_into(
         transform.c, transform.a, transform.f, transform.e,
         _KERNELS[resampling], nodata, shift,
     )  # fmt: skip
-
-
-def _touch_blocks_plain(  # type: ignore[no-untyped-def]
-    touched, wanted, xs, ys, steps_x, steps_y, c, a, f, e, kernel, height, width, block_height, block_width
-) -> None:
-    """What `kernels.touch_blocks` does, in NumPy alone."""
-    u, v = (xs[wanted] - c) / a, (ys[wanted] - f) / e
-    inside = (u >= 0) & (v >= 0) & (u < width) & (v < height)
-    u, v = u[inside], v[inside]
-    reach_u = kernel * np.maximum(1.0, steps_x[wanted][inside] / abs(a)) + 0.5
-    reach_v = kernel * np.maximum(1.0, steps_y[wanted][inside] / abs(e)) + 0.5
-    x0 = np.maximum(0, np.floor(u - reach_u)).astype(int) // block_width
-    x1 = np.minimum(width - 1, np.floor(u + reach_u)).astype(int) // block_width
-    y0 = np.maximum(0, np.floor(v - reach_v)).astype(int) // block_height
-    y1 = np.minimum(height - 1, np.floor(v + reach_v)).astype(int) // block_height
-    for top, bottom, left, right in np.unique(np.stack([y0, y1, x0, x1], axis=1), axis=0):
-        touched[top : bottom + 1, left : right + 1] = True
 
 
 def _weigh(distance: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
