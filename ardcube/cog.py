@@ -10,11 +10,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import deflate
 import numpy as np
@@ -23,16 +19,13 @@ from affine import Affine
 from async_tiff import TIFF
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
+from obstore.store import MemoryStore
 
+from ardcube.asset_store import NotThisKindError, locate
 from ardcube.compiled import COMPILED
-from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
 from ardcube.raster import Blocks, Header, Level, usable_nodata
 from ardcube.tiff import holds_directories, is_little_endian
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _DEFLATE, _NONE = (8, 32946), 1
 _PIXEL_IS_AREA = 1
@@ -44,12 +37,6 @@ _EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
 """What is said of a file that has no first byte."""
 _LASTING = re.compile(r"status code: 410\b|\(os error 20\)")
 """What is said where another try would say the same, of errors without a type: gone; a folder that is a file."""
-_CLIENT: ClientConfig = {"connect_timeout": "10s", "timeout": "120s", "allow_http": True}
-_RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=120)}
-
-
-class NotThisKindError(Exception):
-    """A file that this reader does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +63,7 @@ class Cog:
     layout: tuple[CogLevel, ...]
 
     @classmethod
-    def open(cls, href: str, access: Access) -> Cog:
+    def open(cls, href: str) -> Cog:
         """Read a header with one request.
 
         Raises
@@ -86,7 +73,7 @@ class Cog:
         SceneError, TransientError
             If the file is missing or forbidden; if it could not be reached this time.
         """
-        store, path = _store_of(href, access)
+        store, path = locate(href)
         tiff = _header_of(href, store, path)
         full, *others = tiff.ifds
         ifds = [full, *(ifd for ifd in others if _number(ifd.new_subfile_type) == _REDUCED)]
@@ -205,49 +192,6 @@ def _explain(href: str, error: BaseException) -> SceneError | TransientError:
     kinds = (FileNotFoundError, PermissionDeniedError, PermissionError, UnauthenticatedError)
     lasting = isinstance(error, kinds) or _LASTING.search(reason)
     return (SceneError if lasting else TransientError)(f"{href} cannot be read: {reason}")
-
-
-@lru_cache(maxsize=256)
-def _bucket(root: str, access: Access) -> Any:
-    """A connection pool per host or bucket, kept per process."""
-    if root.startswith("s3://"):
-        config: S3Config = {"skip_signature": True} if access == "unsigned" else {}
-        if access == "requester-pays":
-            config["request_payer"] = True
-        return S3Store.from_url(root, config=config, client_options=_CLIENT, retry_config=_RETRY)
-    return HTTPStore.from_url(root, client_options=_CLIENT, retry_config=_RETRY)
-
-
-def _store_of(href: str, access: Access) -> tuple[Any, str]:
-    parts = urlsplit(href)
-    if parts.scheme in ("http", "https", "s3"):
-        if parts.query or parts.fragment:
-            raise NotThisKindError("a signed URL")
-        path = parts.path if parts.scheme == "s3" else _decoded(parts.path)
-        return _bucket(f"{parts.scheme}://{parts.netloc}", access), _plain(path)
-    if Path(href).is_absolute():
-        return _disk(), _plain(href)
-    raise NotThisKindError(f"no store for {parts.scheme or 'relative path'}")
-
-
-def _decoded(path: str) -> str:
-    """The path of a URL as obstore wants it, which encodes it anew."""
-    if "%2f" in path.lower():
-        raise NotThisKindError("an encoded slash")
-    return unquote(path)
-
-
-def _plain(path: str) -> str:
-    """A path without its leading slash, if it has no steps that obstore refuses."""
-    path = path[1:]
-    if any(step in ("", ".", "..") for step in path.split("/")):
-        raise NotThisKindError(f"a path with empty or relative steps: {path}")
-    return path
-
-
-@lru_cache(maxsize=1)
-def _disk() -> LocalStore:
-    return LocalStore("/")
 
 
 def _layout(ifd: Any) -> CogLevel:

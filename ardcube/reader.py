@@ -54,13 +54,14 @@ def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto
         If it could not be reached this time.
     """
     if reader == "auto":
-        from ardcube.cog import Cog, NotThisKindError  # (a platform without its wheels still has GDAL)
+        from ardcube.asset_store import NotThisKindError  # a platform without these wheels still has GDAL
+        from ardcube.cog import Cog
 
         try:
-            return Cog.open(href, access)
+            return Cog.open(href)
         except NotThisKindError:
             pass
-    from ardcube.gdal import GdalRaster  # (needed for few archives)
+    from ardcube.gdal import GdalRaster  # few archives need it
 
     return GdalRaster.open(href, access)
 

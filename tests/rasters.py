@@ -77,7 +77,7 @@ def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:
     """Overwrite the compressed bytes of one block with zeros."""
     from ardcube.cog import Cog
 
-    layout = Cog.open(str(file), "unsigned").layout[level]
+    layout = Cog.open(str(file)).layout[level]
     with file.open("r+b") as stream:
         stream.seek(int(layout.offsets[block]))
         stream.write(bytes(int(layout.sizes[block])))

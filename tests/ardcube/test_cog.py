@@ -15,8 +15,9 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardcube import cog
-from ardcube.cog import Cog, NotThisKindError
+from ardcube import asset_store, cog
+from ardcube.asset_store import NotThisKindError
+from ardcube.cog import Cog
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
 from ardcube.tiff import holds_directories
@@ -29,7 +30,7 @@ PLAIN = {"tiled": True, "blockxsize": 128, "blockysize": 128}
 
 def agree(href: str) -> Cog:
     """Check that both readers tell the same of a file, and give the same pixels of every level."""
-    fast, slow = Cog.open(href, "unsigned"), GdalRaster.open(href, "unsigned")
+    fast, slow = Cog.open(href), GdalRaster.open(href, "unsigned")
     assert fast.header == slow.header
     for resolution in (0.00005, 1 / 3600, 0.0004, 0.05):
         assert fast.header.level_for(resolution) == slow.header.level_for(resolution)
@@ -129,13 +130,13 @@ def test_odd_names_are_found_on_disk_and_over_http(tmp_path: Path, range_server:
 def test_what_it_does_not_know_is_told(tmp_path: Path, profile: dict[str, Any], told: str) -> None:
     file = write(tmp_path / "red.tif", pixels(), overviews=False, **profile)
     with pytest.raises(NotThisKindError, match=told):
-        Cog.open(str(file), "unsigned")
+        Cog.open(str(file))
 
 
 @pytest.mark.parametrize("href", ["https://host/a.tif?signature=x", "gs://bucket/a.tif", "red.tif", "/vsizip/a.zip/.."])
 def test_hrefs_that_it_does_not_know_are_told(href: str) -> None:
     with pytest.raises(NotThisKindError):
-        Cog.open(href, "unsigned")
+        Cog.open(href)
 
 
 # ---- requests ------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_opening_costs_one_request_and_blocks_that_are_neighbours_another(tmp_pa
     noise = np.random.default_rng(0).integers(1, 65535, (1100, 1100)).astype(np.uint16)
     file = write_cog(tmp_path / "red.tif", noise)
     server = range_server(tmp_path)
-    raster = Cog.open(f"{server.url}/red.tif", "unsigned")
+    raster = Cog.open(f"{server.url}/red.tif")
     (request,) = server.requests
     assert (request.method, request.path, request.range, request.sent) == ("GET", "red.tif", "bytes=0-32767", 32768)
     server.reset()
@@ -165,7 +166,7 @@ def test_blocks_that_lie_far_apart_come_alone(tmp_path: Path, range_server: Serv
     noise = np.random.default_rng(0).integers(1, 65535, (1100, 1100)).astype(np.uint16)
     file = write_cog(tmp_path / "red.tif", noise)
     server = range_server(tmp_path)
-    raster = Cog.open(f"{server.url}/red.tif", "unsigned")
+    raster = Cog.open(f"{server.url}/red.tif")
     level = raster.header.levels[0]
     needed = np.zeros(level.blocks, bool)
     needed[0, 0] = needed[-1, -1] = True
@@ -184,11 +185,11 @@ def test_a_header_that_is_longer_than_the_first_request_is_asked_for_again(
     for first in (4, 8, 9, 16, 100, 300, 1000):
         monkeypatch.setattr(cog, "_HEADER_BYTES", (first, 20_000))
         server.reset()
-        assert Cog.open(f"{server.url}/red.tif", "unsigned").header == expected
+        assert Cog.open(f"{server.url}/red.tif").header == expected
         assert [request.range for request in server.requests] == [f"bytes=0-{first - 1}", "bytes=0-19999"]
     monkeypatch.setattr(cog, "_HEADER_BYTES", (100, 200))
     with pytest.raises(NotThisKindError, match="more than 200 bytes"):
-        Cog.open(f"{server.url}/red.tif", "unsigned")
+        Cog.open(f"{server.url}/red.tif")
 
 
 def test_a_header_of_many_blocks_is_read(tmp_path: Path) -> None:
@@ -201,8 +202,16 @@ def test_a_file_of_another_kind_costs_one_small_request(tmp_path: Path, range_se
     (tmp_path / "red.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(2_000_000))
     server = range_server(tmp_path)
     with pytest.raises(NotThisKindError):
-        Cog.open(f"{server.url}/red.jp2", "unsigned")
+        Cog.open(f"{server.url}/red.jp2")
     assert [request.sent for request in server.requests] == [32768]
+
+
+@pytest.mark.parametrize(
+    "href", ["s3://bucket/red.tif", "gs://bucket/red.tif", "https://host/red.tif?sig=1", "red.tif"]
+)
+def test_what_wants_credentials_or_a_region_is_left_to_gdal(href: str) -> None:
+    with pytest.raises(NotThisKindError):
+        Cog.open(href)
 
 
 # ---- bad moments and bad files -------------------------------------------------------------------
@@ -210,8 +219,7 @@ def test_a_file_of_another_kind_costs_one_small_request(tmp_path: Path, range_se
 
 def test_a_damaged_block_is_told_and_its_neighbours_are_not_harmed(tmp_path: Path) -> None:
     file = damage(write(tmp_path / "red.tif", pixels()), block=(1, 0))
-    for reader in (Cog, GdalRaster):
-        raster = reader.open(str(file), "unsigned")
+    for raster in (Cog.open(str(file)), GdalRaster.open(str(file), "unsigned")):
         level = raster.header.levels[0]
         with pytest.raises(TransientError, match=r"red\.tif"):
             read(raster, level)
@@ -229,7 +237,7 @@ def test_a_file_that_was_cut_short_since_its_header_was_read_is_transient(
     whole = file.read_bytes()
     server = range_server(tmp_path)
     for href in (str(file), f"{server.url}/red.tif"):
-        raster = Cog.open(href, "unsigned")
+        raster = Cog.open(href)
         file.write_bytes(whole[: int(len(whole) * share)])
         with pytest.raises(TransientError, match=r"red\.tif"):
             read(raster, raster.header.levels[0])
@@ -242,7 +250,7 @@ def test_a_bad_moment_is_forgiven(tmp_path: Path, range_server: Serve, rule: dic
     write_cog(tmp_path / "red.tif", pixels())
     server = range_server(tmp_path)
     first = server.fail("red.tif", times=1, **rule)
-    raster = Cog.open(f"{server.url}/red.tif", "unsigned")
+    raster = Cog.open(f"{server.url}/red.tif")
     second = server.fail("red.tif", times=1, **rule)
     np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
     assert (first.fired, second.fired) == (1, 1)
@@ -251,10 +259,10 @@ def test_a_bad_moment_is_forgiven(tmp_path: Path, range_server: Serve, rule: dic
 def test_a_server_that_stumbles_for_ever_is_given_up_on(
     tmp_path: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cog, "_RETRY", {"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
+    monkeypatch.setattr(asset_store, "_RETRY", {"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
     write_cog(tmp_path / "red.tif", pixels())
     server = range_server(tmp_path)
-    raster = Cog.open(f"{server.url}/red.tif", "unsigned")
+    raster = Cog.open(f"{server.url}/red.tif")
     fault = server.fail("red.tif", times=None, status=500)
     with pytest.raises(TransientError, match=r"red\.tif cannot be read: .*500"):
         read(raster, raster.header.levels[0])
@@ -280,7 +288,7 @@ def test_a_count_that_no_memory_could_hold_does_not_end_the_process(tmp_path: Pa
     assert not holds_directories(bytes(damaged))
     (tmp_path / "red.tif").write_bytes(damaged)
     with pytest.raises(NotThisKindError, match="lead out of the file"):
-        Cog.open(str(tmp_path / "red.tif"), "unsigned")
+        Cog.open(str(tmp_path / "red.tif"))
 
 
 def test_directories_that_lead_back_to_themselves_end(content: bytes) -> None:
@@ -302,7 +310,7 @@ def test_a_damaged_header_is_told_as_one_of_our_errors(
     file = tmp_path_factory.mktemp("damaged") / "red.tif"
     file.write_bytes(damaged)
     try:
-        raster = Cog.open(str(file), "unsigned")
+        raster = Cog.open(str(file))
         level = raster.header.levels[0]
         if level.height * level.width < 1e6:
             read(raster, level)
