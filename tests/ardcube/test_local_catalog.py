@@ -187,9 +187,10 @@ def test_a_search_is_by_time_in_any_zone(tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["zagreb-2023-08", "antwerp-2023q4", "inn-2021", "laos-2020"])
 def test_real_folders_are_read_as_the_oracle_reads_them(shared_real: Path, name: str) -> None:
-    items, collection = read_catalogue(shared_real / "scenes" / name)
+    folder = (shared_real / "scenes" / name).resolve()  # the oracle follows links, and names what it finds there
+    items, collection = read_catalogue(folder)
     assert collection is not None
-    catalog = LocalCatalog.open(shared_real / "scenes" / name, collection["id"])
+    catalog = LocalCatalog.open(folder, collection["id"])
     assert catalog.collection == collection
     found = {item["id"]: item for item in catalog.search(*EVER)}
     assert sorted(found) == sorted(item["id"] for item in items)

@@ -64,7 +64,15 @@ class Deployed:
     described: dict[str, Any]
 
     def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and document that the server answers."""
+        """Status and document that the server answers; it is asked again while its SQLite file is locked (503)."""
+        end = time.monotonic() + 60
+        while True:
+            status, document = self._ask_once(path, body)
+            if status != 503 or time.monotonic() > end:
+                return status, document
+            time.sleep(0.2)
+
+    def _ask_once(self, path: str, body: Any) -> tuple[int, Any]:
         request = urllib.request.Request(
             f"{self.server.api_url}/{path}",
             data=None if body is None else json.dumps(body).encode(),
