@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError
 from ardcube.grid import Grid, Window
+from ardcube.memory import SCENES_AHEAD
 from ardcube.raster import Blocks, Level
 from ardcube.reader import Part, Raster, open_raster, request_pool
 from ardcube.resample import Projection, needed_blocks, project, resample_into
@@ -24,8 +25,6 @@ from ardcube.scenes import SCALE, Scene
 
 _CELL = 32
 """Side, in pixels, of the cells by which a footprint is laid on the grid."""
-_AHEAD = 4
-"""Scenes whose blocks are fetched while another one is decoded and resampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ class ChunkReader:
             coming = (
                 list(self._begin(stack, number, scene, bands, clear, resampling, offset)) for number, scene in turn
             )
-            under_way: deque[list[_Read]] = deque(islice(coming, _AHEAD))
+            under_way: deque[list[_Read]] = deque(islice(coming, SCENES_AHEAD))
             while under_way:
                 for read in under_way.popleft():
                     self._end(stack, read, resampling)

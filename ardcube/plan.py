@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import Access, Reader
 from ardcube.grid import Grid, Tile, Window
+from ardcube.memory import chunk_bytes
 from ardcube.periods import Period
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import BandAsset, Scene, digest
@@ -207,17 +208,8 @@ def estimate(plan: CubePlan) -> Estimate:
         chunk_scenes=sum(job.scenes for job in plan.jobs),
         pixels=sum(job.pixels for job in plan.jobs),
         bytes_to_read=int(sum(job.scenes * job.pixels * per_pixel.get(job.key.period, 0.0) for job in plan.jobs)),
-        bytes_per_chunk=chunk_memory(most_scenes, largest, len(spec.bands)),
+        bytes_per_chunk=chunk_bytes(most_scenes, largest, len(spec.bands)),
     )
-
-
-def chunk_memory(days: int, pixels: int, bands: int) -> int:
-    """Memory of one chunk while it is built, in bytes: one band of all days at a time.
-
-    The stack of one band (uint16), what was observed and what is clear (two bool) and the mask's band (uint8)
-    per day; the output; projected coordinates and steps (four float64) of one CRS, and one source window.
-    """
-    return pixels * (days * (2 + 1 + 1 + 1) + 2 * (bands + 1) + 4 * 8 + 16)
 
 
 def _bytes_per_pixel(asset: BandAsset, resolution: float) -> float:

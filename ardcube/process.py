@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -22,14 +21,10 @@ from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
 from ardcube.manifest import read_manifest
+from ardcube.memory import DAYS_AT_ONCE, portion
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.scenes import Scene
 from ardcube.store import open_for_writing
-
-STACK_BYTES = 112_000_000
-"""Memory for the stack of observations of one chunk, in bytes."""
-DAYS_AT_ONCE = 4
-"""Days whose mask is worked out together, where the mask judges each day by itself."""
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +130,7 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
     """Compute the pixels of one chunk from the scenes that meet it; writes nothing.
 
     The mask comes first: where it says that nothing is clear, no reflectance is read. Then bands are stacked and
-    reduced, as many at once, and as many rows, as `STACK_BYTES` holds.
+    reduced, as many at once, and as many rows, as `ardcube.memory` allows.
 
     Parameters
     ----------
@@ -157,7 +152,7 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
     values = np.zeros((height, width, len(spec.bands)), np.uint16)
     observed = np.zeros((len(days), height, -(-width // 8)), np.uint8)
     bytes_read = around.bytes_read
-    at_once, rows = _portion(len(days), height, width, len(spec.bands))
+    at_once, rows = portion(len(days), height, width, len(spec.bands))
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
         strip = reader.crop(Window(job.window.y0 + part.start, job.window.y0 + part.stop, job.window.x0, job.window.x1))
@@ -176,14 +171,6 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
     for seen in observed:
         count += unpacked(seen, width)
     return Chunk(values, count, len(every_day), bytes_read)
-
-
-def _portion(days: int, height: int, width: int, bands: int) -> tuple[int, int]:
-    """Bands and rows to stack at once: all bands of all rows if they fit, then fewer bands, then fewer rows."""
-    per_band = max(1, days * height * width * 2)
-    at_once = min(bands, max(1, STACK_BYTES // per_band))
-    strips = math.ceil(per_band / STACK_BYTES)
-    return at_once, math.ceil(height / strips)
 
 
 def _clear_days(

@@ -20,7 +20,6 @@ from ardcube.plan import (
     ChunkKey,
     CubePlan,
     batches,
-    chunk_memory,
     estimate,
     jobs_of_period,
     tiles_meeting,
@@ -184,17 +183,6 @@ def test_an_estimate_of_nothing_is_nothing() -> None:
     found = estimate(plan())
     assert (found.scenes, found.chunk_scenes, found.bytes_to_read) == (0, 0, 0)
     assert found.bytes_per_chunk > 0
-
-
-@MANY
-@given(days=st.integers(0, 200), pixels=st.integers(256, 2**24), bands=st.integers(1, 12))
-def test_memory_grows_with_days_and_pixels_and_holds_the_stack_and_the_output(
-    days: int, pixels: int, bands: int
-) -> None:
-    memory = chunk_memory(days, pixels, bands)
-    assert memory >= pixels * (2 * days + 2 * bands)
-    assert memory < chunk_memory(days + 1, pixels, bands)
-    assert chunk_memory(days, 2 * pixels, bands) == 2 * memory
 
 
 def test_jobs_and_what_they_have_in_common_are_small_and_picklable() -> None:
