@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from ardcube.grid import Grid, Window
 from ardcube.periods import Period
 from ardcube.plan import CubeSpec
 from ardcube.scenes import SCALE
-from ardcube.storage import Options, Place
+from ardcube.storage import Place
 
 COUNT = "observation_count"
 FILL = 0
@@ -280,9 +279,3 @@ def _write(
             compressors=None,
         )
     array[...] = values
-
-
-def open_cube(uri: str, options: Options | None = None) -> xr.Dataset:
-    """Open a cube with xarray, lazily, as any reader would."""
-    cube: xr.Dataset = xr.open_zarr(uri, storage_options=dict(options) if options else None)
-    return cube

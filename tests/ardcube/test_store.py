@@ -158,7 +158,7 @@ def test_xarray_shows_reflectance_with_nan_and_time_with_bounds(place: Place) ->
     store.open_for_writing(spec).write_chunk(
         1, Window(0, 16, 0, 16), np.zeros((16, 16, 2), np.uint16), np.zeros((16, 16), np.uint16)
     )
-    with store.open_cube(place.uri) as cube:
+    with xr.open_zarr(place.uri) as cube:
         values = cube["rgb_median"]
         assert np.isnan(values[1, :16, :16]).all()
         assert values.isnull().sum() == 16 * 16 * 2
