@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ def unwrapped(geometry: BaseGeometry) -> BaseGeometry:
     """Let each part that crosses the antimeridian without being cut there count on from 180 degrees."""
     parts = [
         shapely.transform(part, _eastward) if part.bounds[2] - part.bounds[0] > _HALF_TURN else part
-        for part in shapely.get_parts(geometry)
+        for part in _parts(geometry)
     ]
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)
 
@@ -23,7 +25,7 @@ def unwrapped(geometry: BaseGeometry) -> BaseGeometry:
 def around(geometry: BaseGeometry, central_longitude: float) -> BaseGeometry:
     """Move a geometry by whole turns so that each part lies within 180 degrees of a longitude."""
     moved = []
-    for part in shapely.get_parts(geometry):
+    for part in _parts(geometry):
         whole = unwrapped(part)
         turns = round((central_longitude - whole.centroid.x) / 360)
         moved.append(affinity.translate(whole, 360.0 * turns) if turns else whole)
@@ -41,6 +43,12 @@ def joined(geometry: BaseGeometry) -> BaseGeometry:
     if is_western.all() or not is_western.any() or min(part.bounds[0] for part in others) <= 0:
         return geometry
     return shapely.union_all([*others, *(affinity.translate(part, 360.0) for part in parts[is_western])])
+
+
+def _parts(geometry: BaseGeometry) -> Sequence[BaseGeometry]:
+    """Not `get_parts`, which makes arrays: there is one geometry per item."""
+    parts: Sequence[BaseGeometry] = getattr(geometry, "geoms", (geometry,))
+    return parts
 
 
 def _eastward(xy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import geopandas
 import numpy as np
-import pyogrio.errors  # geopandas reads through it
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.antimeridian import joined, unwrapped
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
+
+if TYPE_CHECKING:  # a second to import, and a bounding box needs none of it
+    import geopandas
 
 _SUFFIXES = {".shp", ".gpkg", ".geojson", ".json"}
 _DENSIFY = 100
@@ -73,6 +75,9 @@ def _read_file(path: Path) -> geopandas.GeoDataFrame:
         raise InputError(f"geometry file {path} is of no known kind; give a .shp, .gpkg or .geojson file")
     if not path.exists():
         raise InputError(f"geometry file {path} does not exist; check the path")
+    import geopandas
+    import pyogrio.errors  # geopandas reads through it
+
     try:
         frame = geopandas.read_file(path)
     except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:

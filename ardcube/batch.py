@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
+from ardcube.current_chunk import at_work_on
 from ardcube.errors import PermanentError, TransientError
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.process import process_chunk
+
+_SHOWN = 10
+"""Chunks that an error names."""
+
+
+class Batch:
+    """Chunks that a worker gets together.
+
+    No dataclass, nor a tuple: Prefect looks for futures, and Dask for a name, in each field of each job of such, four
+    times over, which takes longer than sending it.
+    """
+
+    __slots__ = ("jobs", "spec")
+
+    def __init__(self, spec: CubeSpec, jobs: tuple[ChunkJob, ...]) -> None:
+        self.spec = spec
+        self.jobs = jobs
+
+    def __dask_tokenize__(self) -> str:
+        """Two task runs are never the same work, whatever they build."""
+        return uuid.uuid4().hex
+
+    @property
+    def label(self) -> str:
+        """First and last chunk."""
+        first, last = str(self.jobs[0].key), str(self.jobs[-1].key)
+        return first if len(self.jobs) == 1 else f"{first}..{last}"
 
 
 def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = False) -> list[ChunkRecord]:
@@ -38,19 +67,30 @@ def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = Fal
     passing: list[str] = []
     lasting: list[str] = []
     ledger = Ledger.at(spec.ledger_uri, spec.storage_options)
+    known = ledger.read_each(job.key for job in jobs) if again else {}
     for job in jobs:
-        before = ledger.read(job.key) if again else None
+        before = known.get(job.key)
+        if before is not None and before.is_done(job):
+            records.append(before)
+            continue
         if before is not None and before.failed_for_good:
             lasting.append(f"{job.key}: {before.error}")
             continue
         try:
-            records.append(process_chunk(spec, job))
+            with at_work_on(str(job.key)):
+                records.append(process_chunk(spec, job))
         except TransientError as error:
             passing.append(f"{job.key}: {error}")
         except PermanentError as error:
             lasting.append(f"{job.key}: {error}")
     if passing:
-        raise TransientError("; ".join(passing + lasting))
+        raise TransientError(_some(passing + lasting))
     if lasting:
-        raise PermanentError("; ".join(lasting))
+        raise PermanentError(_some(lasting))
     return records
+
+
+def _some(messages: Sequence[str]) -> str:
+    """The first messages: the ledger has them all, and Prefect shows them in one line."""
+    more = len(messages) - _SHOWN
+    return "; ".join(messages[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")

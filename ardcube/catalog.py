@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
+
+import shapely
+from shapely.geometry import box
 
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
@@ -13,7 +17,6 @@ from ardcube.grid import Grid
 from ardcube.local_catalog import LocalCatalog
 from ardcube.periods import Period
 from ardcube.scenes import Item, Scene, check_bands, is_remote, parse_scene, without_duplicates
-from ardcube.stac_api import StacApi
 
 
 class Catalog(Protocol):
@@ -24,10 +27,11 @@ class Catalog(Protocol):
         """The collection's document, where there is one."""
         ...
 
-    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
+    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterable[Item]:
         """Items around `bounds` (degrees, east above 180 across the antimeridian) from `start` to `end`, UTC.
 
-        May return too many, never too few. Hrefs are absolute.
+        May give too many, never too few. Hrefs are absolute. They come as they are found, and nobody holds them: the
+        items of a continent do not fit into memory as JSON.
         """
         ...
 
@@ -41,6 +45,8 @@ def open_catalog(stac_url: str, collection: str) -> Catalog:
         If it cannot be reached, is no STAC, or lacks the collection.
     """
     if stac_url.startswith(("http://", "https://")):
+        from ardcube.stac_api import StacApi  # its client is slow to import, and a local catalogue needs none
+
         return StacApi.open(stac_url, collection)
     if is_remote(stac_url):
         raise InputError(f"stac-url {stac_url} is neither http(s) nor a local path; give one of these")
@@ -50,12 +56,6 @@ def open_catalog(stac_url: str, collection: str) -> Catalog:
 def local_path(stac_url: str) -> Path:
     """The absolute path that a local catalogue's URL or path means."""
     return Path(stac_url.removeprefix("file://")).absolute()
-
-
-def find_items(catalog: Catalog, grid: Grid, period: Period) -> list[Item]:
-    """Items whose datetime lies in a period, from one search for the whole grid."""
-    start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
-    return list(catalog.search(grid.bounds, start, end))
 
 
 def find_scenes(
@@ -82,13 +82,17 @@ def find_scenes(
         If the items lack a band.
     """
     bands = list(dict.fromkeys((*cube.bands, *extra_bands)))
-    items = find_items(catalog, grid, period)
-    if items and not (catalog.collection or {}).get("item_assets"):
-        check_bands(items[0], None, cube.bands, reflectance=True)
-        check_bands(items[0], None, extra_bands, reflectance=False)
     start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
-    whole = grid.geobox.extent.geom
-    scenes = (parse_scene(item, catalog.collection, bands, grid.central_longitude) for item in items)
+    items = iter(catalog.search(grid.bounds, start, end))
+    first = next(items, None)
+    if first is None:
+        return []
+    if not (catalog.collection or {}).get("item_assets"):
+        check_bands(first, None, cube.bands, reflectance=True)
+        check_bands(first, None, extra_bands, reflectance=False)
+    whole = box(*grid.bounds)
+    shapely.prepare(whole)
+    scenes = (parse_scene(item, catalog.collection, bands, grid.central_longitude) for item in chain([first], items))
     return without_duplicates(
-        scene for scene in scenes if start <= scene.datetime < end and scene.footprint.intersects(whole)
+        scene for scene in scenes if start <= scene.datetime < end and whole.intersects(scene.footprint)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedErr
 from obstore.store import MemoryStore
 
 from ardcube.asset_store import NotThisKindError, locate
-from ardcube.compiled import COMPILED
 from ardcube.errors import SceneError, TransientError
+from ardcube.pixels import Piece
 from ardcube.raster import Blocks, Header, Level, usable_nodata
 from ardcube.tiff import holds_directories, is_little_endian
 
@@ -33,6 +33,8 @@ _REDUCED = 1
 """Of `NewSubfileType`: an overview; masks have other bits."""
 _HEADER_BYTES = (32_768, 1_048_576)
 """First request of a file, which holds the whole header of a granule of 10,980 pixels; a second one, if it does not."""
+_GAP_BYTES = 1_150_000
+"""Bytes between blocks that are read rather than asked for anew: about a block, and what comes within a latency."""
 _EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
 """What is said of a file that has no first byte."""
 _LASTING = re.compile(r"status code: 410\b|\(os error 20\)")
@@ -82,23 +84,23 @@ class Cog:
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise NotThisKindError(f"tags that do not fit together: {error}") from error
 
-    def fetch(self, level: Level, needed: NDArray[np.bool_]) -> Fetched:
-        """Fetch the compressed bytes of the needed blocks, bool (block row, block column).
+    def fetch(self, level: Level, blocks: Blocks) -> Fetched:
+        """Fetch the compressed bytes of the needed blocks.
 
         Blocks that lie close to each other in the file come with one request.
         """
         layout = self.layout[level.index]
-        wanted = np.argwhere(needed & (layout.sizes > 0))
-        starts = [int(layout.offsets[y, x]) for y, x in wanted]
-        sizes = [int(layout.sizes[y, x]) for y, x in wanted]
+        wanted = [place for place in blocks.places if layout.sizes[place] > 0]
+        starts = [int(layout.offsets[place]) for place in wanted]
+        sizes = [int(layout.sizes[place]) for place in wanted]
         try:
-            parts = obstore.get_ranges(self.store, self.path, starts=starts, lengths=sizes) if starts else []
+            parts = _ranges(self.store, self.path, starts, sizes) if starts else []
         except BaseException as error:
             # An answer that ends early, of a file cut short since, is a panic of obstore, whose class has no address.
             if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
                 raise _explain(self.href, error) from error
             raise
-        return Fetched(self, level, [(int(y), int(x)) for y, x in wanted], parts)
+        return Fetched(self, level, blocks, dict(zip(wanted, parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +109,17 @@ class Fetched:
 
     cog: Cog
     level: Level
-    places: list[tuple[int, int]]
-    """Block row and column of each part."""
-    parts: Sequence[Any]
+    blocks: Blocks
+    contents: Mapping[tuple[int, int], Any]
+    """By row and column of blocks; a block that was never written is missing."""
 
     @property
     def size(self) -> int:
         """Bytes that were fetched."""
-        return sum(len(part) for part in self.parts)
+        return sum(len(content) for content in self.contents.values())
 
-    def decode_into(self, values: NDArray[Any], blocks: Blocks) -> None:
-        """Decode into zeros (row, column), the window of `blocks`; a block that was never written is nodata.
+    def pieces(self) -> Iterator[Piece]:
+        """Decode block by block; one that was never written is nodata.
 
         Raises
         ------
@@ -125,32 +127,26 @@ class Fetched:
             If a block is damaged, as it is after a transfer that went wrong.
         """
         layout = self.cog.layout[self.level.index]
-        if self.cog.header.nodata:
-            values[...] = self.cog.header.nodata
         dtype = np.dtype(self.cog.header.dtype).newbyteorder("<")
-        height, width = self.level.block
-        for (y, x), part in zip(self.places, self.parts, strict=True):
+        height, width = shape = self.level.block
+        for y, x in self.blocks.places:
+            content = self.contents.get((y, x))
+            if content is None:
+                values = np.zeros(shape, dtype)
+                values[:, : 1 if layout.predicted else width] = self.cog.header.nodata
+                yield Piece(y * height, x * width, values, layout.predicted)
+                continue
             try:
-                content = deflate.zlib_decompress(part, height * width * dtype.itemsize) if layout.deflated else part
-                block = np.frombuffer(content, dtype).reshape(height, width)
+                if layout.deflated:
+                    content = deflate.zlib_decompress(content, height * width * dtype.itemsize)
+                values = np.frombuffer(content, dtype).reshape(shape)
             except (deflate.DeflateError, ValueError) as error:
                 raise TransientError(f"{self.cog.href} has a damaged block {y}, {x}: {error}") from error
-            row, column = y * height - blocks.row, x * width - blocks.column
-            target = values[row : row + height, column : column + width]
-            if layout.predicted:
-                _add_up(block, target)
-            else:
-                target[...] = block[: target.shape[0], : target.shape[1]]
+            yield Piece(y * height, x * width, values, layout.predicted)
 
 
-def _add_up(block: NDArray[Any], target: NDArray[Any]) -> None:
-    """Undo horizontal differences (predictor 2) while copying."""
-    if COMPILED:
-        from ardcube.kernels import add_up  # numba takes a second to import
-
-        add_up(block, target)
-    else:
-        target[...] = np.add.accumulate(block, axis=1, dtype=block.dtype)[: target.shape[0], : target.shape[1]]
+def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Sequence[Any]:
+    return obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
 
 
 def _header_of(href: str, store: Any, path: str) -> TIFF:

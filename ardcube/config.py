@@ -5,6 +5,7 @@ command line and of the Prefect form, so a field's description is what both show
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
@@ -21,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from ardcube import form
+
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_RESOLUTION = 1 / 3600
 """One arc second in degrees, about 31 m on a meridian."""
@@ -36,7 +39,11 @@ _SECRET = re.compile(
 _RESERVED_NAMES = {"time", "latitude", "longitude", "band", "time_bnds", "spatial_ref", "observation_count"}
 
 
+_FIRST_YEAR = 2015
+"""Sentinel-2A was launched in June."""
 _LAST_YEAR = 9998
+_LARGEST_TILE = 16384
+"""Pixels a side; four bands of so many are 2 GB."""
 
 
 def _as_date(value: Any) -> Any:
@@ -58,20 +65,33 @@ MonthDate = Annotated[date, BeforeValidator(_as_date)]
 
 class _Model(BaseModel):
     # Input is hidden in errors, since somebody may have put a secret there; messages say what was given where it helps.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
+        json_schema_extra=form.present,
+    )
 
 
-class CubeConfig(_Model):
-    """All that changes a pixel of the cube, or the layout that holds it."""
+class GrowingCubeConfig(_Model):
+    """All that changes a pixel of the cube, or the layout that holds it; its end may be left open."""
 
     start_date: MonthDate = Field(
         description="First month of the cube. Everything but year and month is ignored.",
     )
-    end_date: MonthDate = Field(
-        description="Last month of the cube, included. Everything but year and month is ignored.",
+    end_date: MonthDate | None = Field(
+        default=None,
+        description=(
+            "Last month that the cube ever gets, included. Left out, the cube goes on. Everything but year and month "
+            "is ignored."
+        ),
     )
     bbox: tuple[float, float, float, float] | None = Field(
         default=None,
+        title="Bounding box (degrees)",
+        json_schema_extra=form.bounding_box,
         description=(
             "Bounding box in degrees: min_lon, min_lat, max_lon, max_lat. Across the antimeridian max_lon is "
             "above 180 (179 -17 181 -16). Use this or a geometry file, not both."
@@ -88,18 +108,50 @@ class CubeConfig(_Model):
         default=False,
         description="Build only the tiles that intersect the geometries of the geometry file.",
     )
-    time_frequency_months: int = Field(default=1, ge=1, le=24, description="Length of one period, in months.")
-    resolution: float = Field(default=DEFAULT_RESOLUTION, gt=0, le=10, description="Pixel size, in degrees.")
-    chunk_size: int = Field(default=1200, ge=16, le=16384, description="Rows and columns of one Zarr chunk, in pixels.")
+    time_frequency_months: int = Field(
+        default=1, ge=1, le=24, title="Time frequency (months)", description="Length of one period, in months."
+    )
+    resolution: float = Field(
+        default=DEFAULT_RESOLUTION, gt=0, le=10, title="Resolution (degrees)", description="Pixel size, in degrees."
+    )
+    chunk_size: int = Field(
+        default=1200,
+        ge=16,
+        le=16384,
+        title="Chunk size (pixels)",
+        description="Rows and columns of one Zarr chunk, in pixels.",
+    )
+    shard: int = Field(
+        default=1,
+        title="Shard (chunks a side)",
+        ge=1,
+        le=64,
+        description=(
+            "Chunks on each side of a shard: N x N chunks of a period are built together and stored as one object, "
+            "for cubes of very many chunks. GDAL and QGIS read shards from GDAL 3.13 on; 1 stores each chunk by itself."
+        ),
+    )
     bands: tuple[str, ...] = Field(
         default=("red", "green", "blue", "nir"),
         min_length=1,
+        json_schema_extra=form.bands,
         description="Reflectance bands to composite, by asset key or common name.",
     )
-    varname: str = Field(default="rgb_median", description="Name of the composite's variable in the store.")
-    epsg: Literal[4326] = Field(default=4326, description="EPSG code of the cube's CRS. Only 4326 is supported.")
+    varname: str = Field(
+        default="rgb_median",
+        title="Variable name",
+        json_schema_extra=form.expects(
+            {"pattern": f"^{_NAME.pattern}$", "not": {"enum": sorted(_RESERVED_NAMES)}},
+            "a name of letters, digits and _ that the store itself does not take",
+        ),
+        description="Name of the composite's variable in the store.",
+    )
+    epsg: Literal[4326] = Field(
+        default=4326, title="EPSG code", description="EPSG code of the cube's CRS. Only 4326 is supported."
+    )
     cloud_mask: str = Field(
         default="none",
+        json_schema_extra=form.cloud_masks,
         description="Cloud mask by name: 'none', 'scl', or one that an installed package adds.",
     )
     cloud_mask_options: dict[str, JsonValue] = Field(
@@ -112,12 +164,18 @@ class CubeConfig(_Model):
     )
     stac_url: str = Field(
         default=EARTH_SEARCH,
+        title="Catalogue",
         description=(
             "Catalogue: the URL of a STAC API, or a local folder of items, an ItemCollection file, "
             "or a stac-geoparquet file."
         ),
     )
     collection: str = Field(default="sentinel-2-c1-l2a", description="STAC collection to read.")
+
+    @property
+    def tile_size(self) -> int:
+        """Rows and columns of what is built and stored in one go, in pixels: a shard, else a chunk."""
+        return self.chunk_size * self.shard
 
     @model_validator(mode="before")
     @classmethod
@@ -145,6 +203,16 @@ class CubeConfig(_Model):
             raise ValueError(f"{', '.join(twice)} given more than once; name each band once")
         return value
 
+    @field_validator("bbox", mode="before")
+    @classmethod
+    def _edges_become_a_list(cls, value: Any) -> Any:
+        """Accept the four labelled numbers of the form."""
+        if not isinstance(value, dict):
+            return value
+        if set(value) != set(form.EDGES):
+            raise ValueError(f"{', '.join(map(str, value)) or 'nothing'} is given; give {', '.join(form.EDGES)}")
+        return [value[edge] for edge in form.EDGES]
+
     @field_validator("bbox")
     @classmethod
     def _bbox_is_on_earth(
@@ -168,9 +236,9 @@ class CubeConfig(_Model):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        if self.end_date.year > _LAST_YEAR:
+        if self.end_date is not None and self.end_date.year > _LAST_YEAR:
             raise ValueError(f"end_date {self.end_date} lies beyond the calendar; choose one before {_LAST_YEAR + 1}")
-        if _month(self.end_date) < _month(self.start_date):
+        if self.end_date is not None and _month(self.end_date) < _month(self.start_date):
             raise ValueError(
                 f"end_date {self.end_date:%Y-%m} lies before start_date {self.start_date:%Y-%m}; swap them"
             )
@@ -178,9 +246,47 @@ class CubeConfig(_Model):
             raise ValueError("bbox and geometry_file are both given; give one of them")
         if self.bbox is None and self.geometry_file is None:
             raise ValueError("neither bbox nor geometry_file is given; give one of them")
+        if self.tile_size > _LARGEST_TILE:
+            raise ValueError(
+                f"shard {self.shard} of chunk_size {self.chunk_size} is {self.tile_size} pixels a side, more than "
+                f"{_LARGEST_TILE}; choose a smaller one of the two"
+            )
         if self.use_geometry_mask and self.geometry_file is None:
             raise ValueError("use_geometry_mask needs geometry_file; give one or leave the mask out")
         return self
+
+
+class CubeConfig(GrowingCubeConfig):
+    """All that changes a pixel of the cube, or the layout that holds it."""
+
+    end_date: MonthDate = Field(
+        description="Last month of the cube, included. Everything but year and month is ignored.",
+    )
+
+
+class RefreshConfig(_Model):
+    """Up to when a growing cube is built; resolved when a run begins."""
+
+    delay_days: int = Field(
+        default=5,
+        ge=0,
+        le=366,
+        description="Days after the end of a month until it is built, so that scenes that are processed late are in.",
+    )
+    as_of: MonthDate | None = Field(
+        default=None,
+        description=(
+            "Day that the run takes for today, to build what a run of that day would have built. "
+            "Default: the day on which the run begins, in UTC. Never set it in a schedule."
+        ),
+    )
+
+    @field_validator("as_of")
+    @classmethod
+    def _day_has_scenes(cls, value: date | None) -> date | None:
+        if value is not None and value.year < _FIRST_YEAR:
+            raise ValueError(f"{value} lies before the first scenes; choose a day from {_FIRST_YEAR} on, or none")
+        return value
 
 
 def _names(value: JsonValue) -> Iterator[str]:
@@ -203,6 +309,7 @@ class RunConfig(_Model):
 
     fsspec_uri: str = Field(
         min_length=1,
+        title="Store (URI)",
         description="Where the store is written: a local path, file://, s3:// or any fsspec URI.",
     )
     storage_backend: Literal["fsspec"] = Field(
@@ -210,9 +317,21 @@ class RunConfig(_Model):
     )
     storage_options: dict[str, JsonValue] = Field(
         default_factory=dict,
+        json_schema_extra=form.without_names(
+            f"(?i){_SECRET.pattern}",
+            "no credentials, since they would be stored with the run for all to read; put them into the environment",
+        ),
         description=(
             "Options of the store's filesystem, such as endpoint_url. Credentials belong in the environment, "
             "never here."
+        ),
+    )
+    credentials_block: str | None = Field(
+        default=None,
+        json_schema_extra=form.secret_block,
+        description=(
+            "Secret block of the Prefect server that holds the run's credentials: a JSON object of environment "
+            "variables, such as AWS_ACCESS_KEY_ID. Default: the environment of the worker."
         ),
     )
     serverless_backend: Literal["local", "dask", "coiled"] = Field(
@@ -239,6 +358,15 @@ class RunConfig(_Model):
     limit: int | None = Field(
         default=None, ge=1, description="Build at most this many of the chunks that are not done yet."
     )
+    look_back_months: int | None = Field(
+        default=None,
+        ge=0,
+        le=1200,
+        description=(
+            "Search only what is new in the cube, so many months before that, and months that are not complete; "
+            "complete months before stay as they are. Default: search all."
+        ),
+    )
     initialize: bool = Field(
         default=True,
         description=(
@@ -249,12 +377,25 @@ class RunConfig(_Model):
     overwrite: bool = Field(
         default=False, description="Remove the cube that ardcube wrote at the URI, then build it anew."
     )
+    break_lease: bool = Field(
+        default=False,
+        description=(
+            "Take the cube from the run that holds it. For a run that is known to be dead; one that is not, stops. "
+            "Never set it in a schedule."
+        ),
+    )
     asset_access: Access = Field(
         default="unsigned",
         description="How remote s3:// assets are read: unsigned, signed, or signed with the requester paying.",
     )
     requests: int = Field(
-        default=16, ge=1, le=1024, description="Requests for scenes in flight at once, in one process."
+        default=16, ge=1, le=1024, description="Requests for scenes in flight at once, in one worker process."
+    )
+    decode_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Threads that decode blocks, in one worker process, beside those that build chunks; all cores.",
     )
     reader: Reader = Field(
         default="auto",
@@ -265,12 +406,16 @@ class RunConfig(_Model):
         default=2.0,
         ge=0,
         le=600,
+        title="Retry delay (seconds)",
         description="Seconds before the first further attempt, doubled for each one after.",
     )
     batch_size: int | None = Field(
         default=None,
         ge=1,
-        description="Chunks in one Prefect task run. Default: chosen so that a flow run has at most 1000 task runs.",
+        description=(
+            "Chunks in one Prefect task run. Default: one each up to 200 chunks, else about 30 seconds of work, in at "
+            "most about 1000 task runs."
+        ),
     )
     dry_run: bool = Field(default=False, description="Show what would be built and write nothing to the store.")
     debug: bool = Field(default=False, description="Log in detail, and show tracebacks.")
@@ -278,6 +423,11 @@ class RunConfig(_Model):
         default=10_000, ge=1, description="Refuse a cube of more chunks than this, unless yes is set."
     )
     yes: bool = Field(default=False, description="Build the cube however many chunks it has.")
+    price_per_core_hour: float | None = Field(
+        default=None,
+        ge=0,
+        description="Price of one core for an hour, in any currency: the summary then says what a run cost.",
+    )
     coiled_name: str = Field(default="ardcube", description="Name of the Coiled cluster.")
     coiled_region: str = Field(
         default="us-west-2",
@@ -285,9 +435,32 @@ class RunConfig(_Model):
     )
     coiled_worker_cpu: int = Field(default=4, ge=1, description="CPUs of one Coiled worker.")
     coiled_worker_memory: str = Field(default="16 GiB", description="Memory of one Coiled worker.")
+    coiled_spot_policy: Literal["on-demand", "spot", "spot_with_fallback"] = Field(
+        default="spot_with_fallback",
+        description="What Coiled rents: spot machines cost less and may be taken away; their chunks are built again.",
+    )
+    coiled_image: str | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Container image of the Coiled workers, with this package in it. Default: Coiled installs the packages "
+            "of the machine that runs the flow."
+        ),
+    )
     coiled_idle_timeout: str = Field(
         default="10 minutes", description="Idle time after which the Coiled cluster stops."
     )
+
+    @property
+    def local_threads(self) -> int:
+        """Chunks that are built at once in this process, where the backend is local."""
+        return self.threads or os.cpu_count() or 1
+
+    @field_validator("credentials_block", mode="before")
+    @classmethod
+    def _block_becomes_its_name(cls, value: Any) -> Any:
+        """Keep nothing but the name of a block: Prefect hands in the block itself, secret and all."""
+        return getattr(value, "_block_document_name", value)
 
     @field_validator("storage_options")
     @classmethod

@@ -5,6 +5,8 @@
     ArdcubeError
     ├── PermanentError          trying again gives the same answer
     │   ├── InputError          what a person handed in; exit code 2, before anything is written
+    │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease`)
+    │   ├── LeaseLostError      this run must not write any more (`ardcube.renewal`)
     │   ├── StoreError          the store cannot be used as asked
     │   ├── SceneError          a scene that cannot be read as its item says
     │   └── ChunksFailedError   a run that left chunks missing (`ardcube.summary`)

@@ -9,15 +9,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import rasterio
 import rasterio.errors
 import rasterio.windows
 from affine import Affine
-from numpy.typing import NDArray
 
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
+from ardcube.pixels import Piece
 from ardcube.raster import Blocks, Header, Level, usable_nodata
 
 _HTTP_OPTIONS: dict[str, Any] = {
@@ -86,31 +85,28 @@ class GdalRaster:
         )
         return cls(href, Header(crs, dtype, usable_nodata(nodata, dtype), levels), access)
 
-    def fetch(self, level: Level, needed: NDArray[np.bool_]) -> GdalPart:
-        """Read the window around the needed blocks, bool (block row, block column), already decoded."""
-        blocks = Blocks.of(level, needed)
-        if blocks is None:
-            return GdalPart(np.zeros((0, 0), self.header.dtype))
+    def fetch(self, level: Level, blocks: Blocks) -> GdalPart:
+        """Read the window around the needed blocks, already decoded."""
         options = {} if level.index == 0 else {"OVERVIEW_LEVEL": level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
         with _open(self.href, self.access, **options) as source:
-            return GdalPart(source.read(1, window=window))
+            return GdalPart(Piece(blocks.row, blocks.column, source.read(1, window=window)))
 
 
 @dataclass(frozen=True, slots=True)
 class GdalPart:
     """A window of one level."""
 
-    values: NDArray[Any]
+    window: Piece
 
     @property
     def size(self) -> int:
         """Bytes; how many were fetched, GDAL does not tell."""
-        return self.values.nbytes
+        return self.window.values.nbytes
 
-    def decode_into(self, values: NDArray[Any], blocks: Blocks) -> None:
-        """Copy into (row, column) of the window of `blocks`."""
-        values[...] = self.values
+    def pieces(self) -> Iterator[Piece]:
+        """The window, in one piece."""
+        yield self.window
 
 
 @contextmanager

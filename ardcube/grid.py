@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox, GeoboxTiles
 from shapely.geometry import Polygon, box
+
+if TYPE_CHECKING:  # half a second to import, and only what is written once needs it
+    from odc.geo.geobox import GeoBox
+
+_IGNORED = 0.01
+"""Share of a pixel by which a grid may be smaller than the bounds that it covers, as odc-geo has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,23 @@ class Window:
     def slices(self) -> tuple[slice, slice]:
         """The region of a (latitude, longitude) array."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def parts(self, most: int) -> Iterator[Window]:
+        """Partition it, row by row, into windows of nearly equal size and at most `most` pixels a side."""
+        (ys, height), (xs, width) = (self.y0, self.y1 - self.y0), (self.x0, self.x1 - self.x0)
+        rows, cols = max(1, -(-height // most)), max(1, -(-width // most))
+        for row in range(rows):
+            for col in range(cols):
+                yield Window(
+                    ys + height * row // rows,
+                    ys + height * (row + 1) // rows,
+                    xs + width * col // cols,
+                    xs + width * (col + 1) // cols,
+                )
+
+    def relative_to(self, other: Window) -> Window:
+        """The same pixels, counted from the first of another window."""
+        return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
 
     def grow(self, pixels: int) -> Window:
         """Add `pixels` on every side."""
@@ -64,9 +89,10 @@ class Grid:
 
     @classmethod
     def from_bounds(cls, bounds: tuple[float, float, float, float], resolution: float) -> Grid:
-        """Cover `bounds` (west, south, east, north, degrees) as `odc.geo` does: edges snapped outward."""
-        geobox = GeoBox.from_bbox(bounds, crs="EPSG:4326", resolution=resolution)
-        return cls(geobox.affine.c, geobox.affine.f, resolution, geobox.shape.y, geobox.shape.x)
+        """Cover `bounds` (west, south, east, north, degrees) as odc-geo's `GeoBox.from_bbox`: edges snapped outward."""
+        west, width = _snapped(bounds[0], bounds[2], resolution)
+        south, height = _snapped(bounds[1], bounds[3], resolution)
+        return cls(west, south + height * resolution, resolution, height, width)
 
     @property
     def transform(self) -> Affine:
@@ -76,6 +102,8 @@ class Grid:
     @property
     def geobox(self) -> GeoBox:
         """The same grid as `odc.geo` sees it."""
+        from odc.geo.geobox import GeoBox
+
         return GeoBox((self.height, self.width), self.transform, "EPSG:4326")
 
     @property
@@ -113,11 +141,85 @@ class Grid:
         """Rows and columns of the tile grid for tiles of `size` pixels."""
         return -(-self.height // size), -(-self.width // size)
 
-    def tiles(self, size: int) -> Iterator[Tile]:
+    def tiles(self, size: int) -> Tiles:
         """Partition the grid, row by row, into tiles of `size` by `size` pixels; the last ones are smaller."""
-        regions = GeoboxTiles(self.geobox, (size, size)).roi
         rows, cols = self.tile_counts(size)
-        for row in range(rows):
-            for col in range(cols):
-                ys, xs = regions[row, col]
-                yield Tile(row, col, Window(ys.start, ys.stop, xs.start, xs.stop))
+        return Tiles(self, size, np.arange(rows * cols))
+
+
+class Tiles(Sequence[Tile]):
+    """Tiles of a grid as two arrays: there may be a million, and each becomes an object when it is looked at.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the cube.
+    size : int
+        Rows and columns of a tile, in pixels.
+    cells : int64 (tile,)
+        Which ones, counted row by row.
+    """
+
+    def __init__(self, grid: Grid, size: int, cells: NDArray[np.int64]) -> None:
+        self.grid = grid
+        self.size = size
+        self.rows, self.cols = np.divmod(cells, grid.tile_counts(size)[1])
+        """Row and column of each in the grid of tiles, int64 (tile,)."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, which: int) -> Tile: ...
+    @overload
+    def __getitem__(self, which: slice) -> Tiles: ...
+    def __getitem__(self, which: int | slice) -> Tile | Tiles:
+        """One tile, or some."""
+        if isinstance(which, slice):
+            return self.where(np.arange(len(self))[which])
+        return next(iter(self.where(np.array([which]))))
+
+    def __iter__(self) -> Iterator[Tile]:
+        """Each in turn."""
+        for row, col, *edges in zip(*(array.tolist() for array in (self.rows, self.cols, *self._edges())), strict=True):
+            yield Tile(row, col, Window(*edges))
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Tiles:
+        """Some of them, by position or by a mask."""
+        cells = self.rows[chosen] * self.grid.tile_counts(self.size)[1] + self.cols[chosen]
+        return Tiles(self.grid, self.size, cells)
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Pixels of each, of one band."""
+        y0, y1, x0, x1 = self._edges()
+        return (y1 - y0) * (x1 - x0)
+
+    def boxes(self, halo: int = 0) -> NDArray[np.object_]:
+        """Each, with `halo` pixels on every side, as a polygon in degrees: what `Grid.window_box` gives."""
+        y0, y1, x0, x1 = self._edges()
+        west, north, step = self.grid.west, self.grid.north, self.grid.resolution
+        boxes: NDArray[np.object_] = shapely.box(
+            west + (x0 - halo) * step,
+            north - (y1 + halo) * step,
+            west + (x1 + halo) * step,
+            north - (y0 - halo) * step,
+        )
+        return boxes
+
+    def _edges(self) -> tuple[NDArray[np.int64], ...]:
+        y0, x0 = self.rows * self.size, self.cols * self.size
+        y1, x1 = np.minimum(y0 + self.size, self.grid.height), np.minimum(x0 + self.size, self.grid.width)
+        return y0, y1, x0, x1
+
+
+def _snapped(low: float, high: float, step: float) -> tuple[float, int]:
+    """Where the grid of whole steps begins that covers a range, and how many steps it has."""
+    first, last = floor(_whole(low / step)), ceil(_whole(high / step))
+    return first * step, max(1, last - first)
+
+
+def _whole(number: float) -> float:
+    nearest = round(number)
+    return nearest if abs(number - nearest) < _IGNORED else number

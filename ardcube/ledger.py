@@ -2,97 +2,45 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+import re
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Self
 
-import pandas
-
+from ardcube.chunk_record import DONE, Attempt, ChunkRecord, Status
 from ardcube.errors import StoreError
-from ardcube.plan import ChunkJob, ChunkKey
+from ardcube.ledger_table import (
+    Entry,
+    by_name,
+    entries,
+    lenient,
+    newest_of_each,
+    records_in,
+    row,
+    rows_of_newest,
+    to_parquet,
+)
+from ardcube.plan import ChunkKey
 from ardcube.storage import Options, Place
+
+__all__ = ["DONE", "SUFFIX", "Attempt", "ChunkRecord", "Ledger", "Status", "finished"]
 
 SUFFIX = ".ardcube"
 """A ledger's folder is the store's name with this."""
 _TABLE = "ledger.parquet"
 _CUBE = "cube.json"
-
-Status = Literal["written", "empty", "failed"]
-DONE: tuple[Status, ...] = ("written", "empty")
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a chunk."""
-
-    started: str
-    """UTC, ISO 8601."""
-    host: str
-    seconds: float
-    error: str | None = None
-    """Kind and message, or None where it went well."""
-    permanent: bool = False
-    """Whether another try would end the same way."""
+_CHUNKS = "chunks"
+_PART = re.compile(rf"{_CHUNKS}/gathered-(\d{{6,}})-\w+\.parquet")
+_FILES_AT_ONCE = 2_000
+"""Small files fetched together, and held in memory together."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRecord:
-    """What became of one chunk."""
-
-    key: ChunkKey
-    status: Status
-    inputs: str
-    """Hash of what it was built from."""
-    attempts: tuple[Attempt, ...]
-    scenes: tuple[str, ...] = ()
-    """Ids of the items that meet it."""
-    statistics: Mapping[str, float] = field(default_factory=dict)
-    """Observations: days, mean clear days per pixel, share of pixels observed."""
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """By stage."""
-    byte_counts: Mapping[str, int] = field(default_factory=dict)
-    """Decoded bytes read, bytes of pixels written."""
-
-    @property
-    def error(self) -> str | None:
-        """Message of the last attempt."""
-        return self.attempts[-1].error if self.attempts else None
-
-    @property
-    def failed_for_good(self) -> bool:
-        """Whether the last attempt ended in a permanent error."""
-        return self.status == "failed" and self.attempts[-1].permanent
-
-    def is_done(self, job: ChunkJob) -> bool:
-        """Whether it holds what the job would build."""
-        return self.status in DONE and self.inputs == job.inputs
-
-    def to_json(self) -> bytes:
-        """As written to its file."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_json(cls, content: bytes | str) -> Self:
-        """Read a record.
-
-        Raises
-        ------
-        StoreError
-            If it is not one.
-        """
-        try:
-            values = json.loads(content)
-            values["key"] = ChunkKey(**values["key"])
-            values["attempts"] = tuple(Attempt(**attempt) for attempt in values["attempts"])
-            values["scenes"] = tuple(values["scenes"])
-            return cls(**values)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"not a chunk record ({error}): {content[:80]!r}") from error
+def finished(records: Mapping[ChunkKey, ChunkRecord]) -> Iterator[tuple[ChunkKey, str]]:
+    """Chunks that were built, each with the hash of what from."""
+    return ((key, record.inputs) for key, record in records.items() if record.status in DONE)
 
 
 class Ledger:
@@ -139,71 +87,94 @@ class Ledger:
     def read(self, key: ChunkKey) -> ChunkRecord | None:
         """The record of a chunk that was not compacted, or None. A damaged one counts as none."""
         content = self.place.read(key.path)
-        return None if content is None else _lenient(content)
+        return None if content is None else lenient(content)
+
+    def read_each(self, keys: Iterable[ChunkKey]) -> dict[ChunkKey, ChunkRecord]:
+        """Records of chunks that were not compacted; those that have none are left out."""
+        return {record.key: record for record, _ in self._files([key.path for key in keys])}
 
     def write(self, record: ChunkRecord) -> None:
         """Replace the record of a chunk, in one piece."""
         self.place.write(record.key.path, record.to_json())
 
-    def records(self) -> dict[ChunkKey, ChunkRecord]:
-        """All records: the table's, and newer single ones."""
-        found = self._table() | self._single(self._single_names())
-        return dict(sorted(found.items(), key=lambda entry: str(entry[0])))
+    def records(self, *, brief: bool = False) -> dict[ChunkKey, ChunkRecord]:
+        """All records, the newest of each chunk.
 
-    def compact(self) -> dict[ChunkKey, ChunkRecord]:
-        """Gather all records in one table, drop the single files of finished chunks, and return the records.
+        Parameters
+        ----------
+        brief : bool
+            Without statistics, seconds and bytes, which take most of the memory: 100,000 records are then about 50 MB.
+        """
+        names = _Names.of(self.place.list(_CHUNKS))
+        return newest_of_each(self._newest_first(names), brief=brief)
+
+    def gather(self, records: Collection[ChunkRecord]) -> None:
+        """Put records that a run holds already into one file, and drop their own ones, while the run goes on.
+
+        So a run of very many chunks that is killed leaves few files to read. Records of failed chunks are left out:
+        they keep their file, where the next attempt looks for the ones before. Only for records whose chunks nobody
+        builds any more.
+        """
+        done = [record for record in records if record.status in DONE]
+        if not done:
+            return
+        number = max(_Names.of(self.place.list(_CHUNKS)).numbers, default=0) + 1
+        # The suffix keeps a second run that should not be there from replacing this one's file.
+        name = f"{_CHUNKS}/gathered-{number:06d}-{uuid.uuid4().hex[:8]}.parquet"
+        self.place.write(name, to_parquet(row(record, record.to_json().decode()) for record in done))
+        self.place.remove(record.key.path for record in done)
+
+    def compact(self, known: Mapping[ChunkKey, ChunkRecord] | None = None) -> Mapping[ChunkKey, ChunkRecord]:
+        """Gather all records in one table, drop the files of finished chunks, and return the records in brief.
 
         Failed chunks keep their file, so that the next attempt sees the ones before.
+
+        Parameters
+        ----------
+        known : mapping, optional
+            What `records` gave when the run began: returned if nothing came since, which saves reading it again.
         """
-        names = self._single_names()
-        single = self._single(names)
-        found = dict(sorted((self._table() | single).items(), key=lambda entry: str(entry[0])))
-        if single:
-            self.place.write(_TABLE, _to_table(found.values()))
-            self.place.remove(record.key.path for record in single.values() if record.status in DONE)
-        return found
+        names = _Names.of(self.place.list(_CHUNKS))
+        found: dict[ChunkKey, ChunkRecord] = {}
+        if not names.files and not names.parts:
+            return known or newest_of_each(self._newest_first(names), brief=True)
+        self.place.write(_TABLE, to_parquet(rows_of_newest(self._newest_first(names), found)))
+        # What is removed was read above: a file that came since then stays.
+        single = {record.key.path for record in found.values() if record.status in DONE}.intersection(names.files)
+        self.place.remove([*sorted(single), *names.parts])
+        return dict(sorted(found.items(), key=by_name))
 
-    def _single_names(self) -> list[str]:
-        return [name for name in self.place.list("chunks") if name.endswith(".json")]
+    def _newest_first(self, names: _Names) -> Iterator[Entry]:
+        """Every record, some twice: of single files, of gathered ones, of the table."""
+        tables = (self.place.read(name) for name in (*reversed(names.parts), _TABLE))
+        return chain(
+            self._files(names.files),
+            (entry for table in tables if table is not None for entry in entries(records_in(table))),
+        )
 
-    def _single(self, names: Iterable[str]) -> dict[ChunkKey, ChunkRecord]:
-        contents = self.place.read_many(names)
-        return {record.key: record for record in map(_lenient, contents.values()) if record is not None}
-
-    def _table(self) -> dict[ChunkKey, ChunkRecord]:
-        content = self.place.read(_TABLE)
-        if content is None:
-            return {}
-        rows = pandas.read_parquet(io.BytesIO(content), columns=["record"])["record"]
-        return {record.key: record for record in map(_lenient, rows) if record is not None}
-
-
-def _lenient(content: bytes | str) -> ChunkRecord | None:
-    """A record, or None for one that cannot be read: its chunk is then simply built again."""
-    try:
-        return ChunkRecord.from_json(content)
-    except StoreError as error:
-        logger.warning("ignored %s", error)
-        return None
+    def _files(self, names: Sequence[str]) -> Iterator[Entry]:
+        for start in range(0, len(names), _FILES_AT_ONCE):
+            contents = self.place.read_many(names[start : start + _FILES_AT_ONCE])
+            yield from entries(contents.values())
 
 
-def _to_table(records: Iterable[ChunkRecord]) -> bytes:
-    """Parquet with the columns one would query, and each record whole."""
-    rows = [
-        {
-            "key": str(record.key),
-            "period": record.key.period,
-            "row": record.key.row,
-            "col": record.key.col,
-            "status": record.status,
-            "attempts": len(record.attempts),
-            "error": record.error,
-            "scenes": len(record.scenes),
-            "seconds": float(sum(record.seconds.values())),
-            "record": record.to_json().decode(),
-        }
-        for record in records
-    ]
-    buffer = io.BytesIO()
-    pandas.DataFrame(rows).to_parquet(buffer, index=False)
-    return buffer.getvalue()
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What lies in the folder of chunks."""
+
+    files: tuple[str, ...]
+    """One record each."""
+    parts: tuple[str, ...]
+    """Gathered records, oldest first."""
+    numbers: tuple[int, ...]
+    """Of the parts."""
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Self:
+        names = sorted(names)
+        parts = sorted((int(match[1]), name) for name in names if (match := _PART.fullmatch(name)))
+        return cls(
+            tuple(name for name in names if name.endswith(".json")),
+            tuple(name for _, name in parts),
+            tuple(number for number, _ in parts),
+        )

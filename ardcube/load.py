@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import groupby, islice
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 import numpy as np
 import shapely
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError
 from ardcube.grid import Grid, Window
-from ardcube.memory import SCENES_AHEAD
-from ardcube.raster import Blocks, Level
-from ardcube.reader import Part, Raster, open_raster, request_pool
-from ardcube.resample import Projection, needed_blocks, project, resample_into
+from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
+from ardcube.pixels import LANES, Part, SourcePixels
+from ardcube.raster import Blocks, Header, Level
+from ardcube.reader import Raster, open_raster
+from ardcube.resample import Projection, needed_blocks, project, resample_window
 from ardcube.scenes import SCALE, Scene
+from ardcube.threads import DEFAULT_THREADS, Threads, on_a_core
 
 _CELL = 32
 """Side, in pixels, of the cells by which a footprint is laid on the grid."""
@@ -44,20 +46,18 @@ def solar_days(scenes: Iterable[Scene]) -> list[SolarDay]:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Blocks under way of bands of one scene that share a grid."""
+    """What is read of bands of one scene that share a grid."""
 
     day: int
     scene: Scene
     bands: tuple[int, ...]
     """Positions in the output."""
-    crs: str
-    dtype: str
+    header: Header
     level: Level
     blocks: Blocks
     nodata: int
     shift: int
     wanted: NDArray[np.bool_]
-    parts: tuple[Future[Part], ...]
 
 
 @dataclass(slots=True)
@@ -68,8 +68,8 @@ class ChunkReader:
     window: Window
     access: Access = "unsigned"
     reader: Reader = "auto"
-    requests: int = 16
-    """Requests in flight."""
+    threads: Threads = DEFAULT_THREADS
+    """That fetch and decode beside the caller, who resamples."""
     bytes_read: int = 0
     """Bytes fetched so far."""
     _projections: dict[str, Projection] = field(default_factory=dict)
@@ -86,15 +86,16 @@ class ChunkReader:
             window,
             self.access,
             self.reader,
-            self.requests,
+            self.threads,
             0,
-            {crs: projection.crop(core) for crs, projection in self._projections.items()},
+            {crs: projection.crop(window) for crs, projection in self._projections.items()},
             {key: None if mask is None else mask[core] for key, mask in self._footprints.items()},
         )
 
     def categories(self, days: Sequence[SolarDay], band: str) -> NDArray[Any]:
         """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
-        dtypes = {raster.header.dtype for raster in self._open([scene for day in days for scene in day.scenes], [band])}
+        opened = [self._open(scene, [band]) for day in days for scene in day.scenes]
+        dtypes = {future.result().header.dtype for futures in opened for future in futures}
         stack = np.zeros((1, len(days), *self.window.shape), np.uint8 if dtypes <= {"uint8"} else np.uint16)
         self._fill(stack, days, (band,), lambda _: None, "nearest", None)
         observed: NDArray[Any] = stack[0]
@@ -124,18 +125,14 @@ class ChunkReader:
             Offset of the cube's reflectance; scenes with another one are shifted.
         """
         stack = np.zeros((len(bands), len(days), *self.window.shape), np.uint16)
-        self._open([scene for day in days for scene in day.scenes], bands)
         width = self.window.shape[1]
         self._fill(stack, days, bands, lambda day: unpacked(clear[day], width), resampling, offset)
         return stack
 
-    def _open(self, scenes: Sequence[Scene], bands: Sequence[str]) -> list[Raster]:
+    def _open(self, scene: Scene, bands: Sequence[str]) -> list[Future[Raster]]:
         """Read the headers that this process does not know yet, many at once."""
-        pool = request_pool(self.requests)
-        return list(pool.map(lambda pair: self._raster(*pair), [(s, b) for s in scenes for b in bands]))
-
-    def _raster(self, scene: Scene, band: str) -> Raster:
-        return open_raster(scene.bands[band].href, scene.revision, self.access, self.reader)
+        hrefs = [scene.bands[band].href for band in bands]
+        return [self.threads.fetch(open_raster, href, scene.revision, self.access, self.reader) for href in hrefs]
 
     def _fill(
         self,
@@ -146,84 +143,78 @@ class ChunkReader:
         resampling: str,
         offset: float | None,
     ) -> None:
-        """Fill (band, day, y, x): first the first scene of each day, then what the next ones still have to give."""
+        """Fill (band, day, y, x): first the first scene of each day, then what the next ones still have to give.
+
+        While one scene is resampled, the next ones are decoded, and those after them fetched.
+        """
+
+        def lacking(number: int, scene: Scene) -> NDArray[np.bool_]:
+            """Pixels that a scene might give to its day; to start with, nothing is there."""
+            first = scene is days[number].scenes[0]
+            wanted: NDArray[np.bool_] = np.ones(stack.shape[2:], bool) if first else (stack[:, number] == 0).any(axis=0)
+            for limit in (clear(number), self._footprint(scene)):
+                if limit is not None:
+                    wanted &= limit
+            return wanted
+
+        resample = on_a_core(resample_window)
+        scenes_ahead = max(1, FILES_AHEAD // len(bands))
         for place in range(max((len(day.scenes) for day in days), default=0)):
             turn = [(number, day.scenes[place]) for number, day in enumerate(days) if place < len(day.scenes)]
-            coming = (
-                list(self._begin(stack, number, scene, bands, clear, resampling, offset)) for number, scene in turn
+            useful = [(number, scene) for number, scene in turn if lacking(number, scene).any()]
+            opened = [(number, scene, self._open(scene, bands)) for number, scene in useful]
+            started = (
+                fetch
+                for number, scene, rasters in opened
+                for fetch in self._fetch(number, scene, bands, rasters, lacking(number, scene), resampling, offset)
             )
-            under_way: deque[list[_Read]] = deque(islice(coming, SCENES_AHEAD))
-            while under_way:
-                for read in under_way.popleft():
-                    self._end(stack, read, resampling)
-                under_way.extend(islice(coming, 1))
+            decoding = (self._decode(*fetch, stack.dtype, resampling) for fetch in _ahead(started, scenes_ahead))
+            for read, pixels in _ahead(decoding, DECODED_AHEAD):
+                projection, shift = self._projection(read.header.crs), read.shift
+                resample(
+                    stack[:, read.day], read.bands, read.wanted, projection, pixels.result(), read.level,
+                    resampling=resampling, shift=shift,
+                )  # fmt: skip
 
-    def _begin(
+    def _fetch(
         self,
-        stack: NDArray[Any],
         number: int,
         scene: Scene,
         bands: Sequence[str],
-        clear: Callable[[int], NDArray[np.bool_] | None],
+        opened: Sequence[Future[Raster]],
+        wanted: NDArray[np.bool_],
         resampling: str,
         offset: float | None,
-    ) -> Iterator[_Read]:
-        """Start to fetch the blocks of a scene that hold what its day still lacks."""
-        wanted = (stack[:, number] == 0).any(axis=0)
-        for limit in (clear(number), self._footprint(scene)):
-            if limit is not None:
-                wanted &= limit
-        if not wanted.any():
-            return
-        pool = request_pool(self.requests)
-        for group in self._groups(scene, bands, offset):
-            raster, level, nodata, shift, positions = group
-            projection = self._projection(raster.header.crs)
-            blocks = Blocks.of(level, needed_blocks(projection, wanted, level, resampling))
+    ) -> Iterator[tuple[_Read, list[Future[Part]]]]:
+        """Start to fetch the blocks of a scene that the wanted pixels reach."""
+        rasters = [future.result() for future in opened]
+        groups: dict[Any, list[int]] = {}
+        for position, (band, raster) in enumerate(zip(bands, rasters, strict=True)):
+            header = raster.header
+            level = header.level_for(self.grid.resolution)
+            nodata = scene.bands[band].nodata or header.nodata
+            shift = 0 if offset is None else round((scene.bands[band].offset - offset) / SCALE)
+            groups.setdefault((type(raster), header.crs, header.dtype, level, nodata, shift), []).append(position)
+        for (_, crs, _, level, nodata, shift), members in groups.items():
+            blocks = needed_blocks(self._projection(crs), wanted, level, resampling)
             if blocks is None:
                 continue
-            rasters = [self._raster(scene, bands[position]) for position in positions]
-            parts = tuple(pool.submit(one.fetch, level, blocks.needed) for one in rasters)
-            header = raster.header
-            yield _Read(number, scene, positions, header.crs, header.dtype, level, blocks, nodata, shift, wanted, parts)
+            for positions in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
+                header = rasters[positions[0]].header
+                parts = [self.threads.fetch(rasters[position].fetch, level, blocks) for position in positions]
+                yield _Read(number, scene, positions, header, level, blocks, nodata, shift, wanted), parts
 
-    def _groups(
-        self, scene: Scene, bands: Sequence[str], offset: float | None
-    ) -> list[tuple[Raster, Level, int, int, tuple[int, ...]]]:
-        """Bands of a scene that have grid, nodata value and shift in common, with a raster that stands for them."""
-        groups: dict[Any, tuple[Raster, Level, list[int]]] = {}
-        for position, band in enumerate(bands):
-            raster = self._raster(scene, band)
-            level = raster.header.level_for(self.grid.resolution)
-            nodata = scene.bands[band].nodata or raster.header.nodata
-            shift = 0 if offset is None else round((scene.bands[band].offset - offset) / SCALE)
-            key = (raster.header.crs, raster.header.dtype, level, nodata, shift)
-            groups.setdefault(key, (raster, level, []))[2].append(position)
-        return [
-            (raster, level, nodata, shift, tuple(positions))
-            for (_, _, _, nodata, shift), (raster, level, positions) in groups.items()
-        ]
-
-    def _end(self, stack: NDArray[Any], read: _Read, resampling: str) -> None:
-        """Decode what was fetched, and resample it into its day."""
-        values = np.zeros((read.blocks.height, read.blocks.width, len(read.bands)), read.dtype)
-        if values.dtype.itemsize > stack.dtype.itemsize:
-            raise SceneError(f"{read.scene.id} holds {values.dtype}, other scenes of its day {stack.dtype}")
-        for position, part in enumerate(read.parts):
-            fetched = part.result()
-            self.bytes_read += fetched.size
-            fetched.decode_into(values[..., position], read.blocks)
-        resample_into(
-            stack[:, read.day],
-            read.bands,
-            read.wanted,
-            self._projection(read.crs),
-            values,
-            read.blocks,
-            read.level,
-            resampling=resampling,
-            nodata=read.nodata,
-            shift=read.shift,
+    def _decode(
+        self, read: _Read, parts: Sequence[Future[Part]], dtype: np.dtype[Any], resampling: str
+    ) -> tuple[_Read, Future[SourcePixels]]:
+        """Start to decode what was fetched."""
+        if np.dtype(read.header.dtype).itemsize > dtype.itemsize:
+            raise SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {dtype}")
+        fetched = [future.result() for future in parts]
+        self.bytes_read += sum(part.size for part in fetched)
+        how = {"find_holes": resampling != "nearest"}
+        return read, self.threads.decode(
+            SourcePixels.decode, fetched, read.blocks, read.header.dtype, read.nodata, **how
         )
 
     def _projection(self, crs: str) -> Projection:
@@ -242,6 +233,20 @@ class ChunkReader:
                 mask = _contains(reach, lon, lat)
             self._footprints[scene.id] = mask
         return self._footprints[scene.id]
+
+
+_Item = TypeVar("_Item")
+
+
+def _ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:
+    """Yield items while the next `count` are already begun."""
+    begun: deque[_Item] = deque()
+    for item in items:
+        begun.append(item)
+        if len(begun) > count:
+            yield begun.popleft()
+    while begun:
+        yield begun.popleft()
 
 
 def _contains(

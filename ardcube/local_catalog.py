@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ class LocalCatalog:
 
     collection: Item | None
     items: tuple[Item, ...]
+    """In order of time."""
+    times: tuple[datetime, ...]
+    """Of the items."""
 
     @classmethod
     def open(cls, path: Path, collection: str) -> LocalCatalog:
@@ -45,17 +49,23 @@ class LocalCatalog:
             for source, document in documents
             if document.get("type") == "Collection" and document.get("id") == collection
         )
-        return cls(described[0] if described else None, tuple(chosen))
+        ordered = sorted(chosen, key=_moment)
+        return cls(described[0] if described else None, tuple(ordered), tuple(map(_moment, ordered)))
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
         """Items from `start` to `end`, UTC; where they lie is left to the footprints."""
-        return [item for item in self.items if start <= _moment(item) <= end]
+        return self.items[bisect_left(self.times, start) : bisect_right(self.times, end)]
 
 
 def _moment(item: Item) -> datetime:
     properties = item.get("properties") or {}
     text = properties.get("datetime") or properties.get("start_datetime") or "0001-01-01T00:00:00Z"
-    parsed = datetime.fromisoformat(text)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"stac-url: item {item.get('id')} has {text!r} for its datetime; mend or remove the item"
+        ) from error
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 

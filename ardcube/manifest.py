@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import lru_cache
+from datetime import UTC
+from threading import Lock
+from typing import Any, overload
 
-import geopandas
+import numpy as np
+import pyarrow as pa
+import shapely
+from pyarrow import parquet
 
 from ardcube.periods import Period
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import BandAsset, Scene, digest
 from ardcube.storage import Options, Place
 
-_COLUMNS = ("id", "datetime", "acquisition", "baseline", "revision", "bands")
+_SCENES_KEPT = 20_000
+"""Scenes of several periods that a process keeps, some 50 MB: batches go through all periods, tile by tile."""
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("datetime", pa.timestamp("us", tz="UTC")),
+        ("acquisition", pa.string()),
+        ("baseline", pa.list_(pa.int64())),
+        ("revision", pa.string()),
+        ("bands", pa.string()),
+        ("geometry", pa.binary()),
+    ]
+)
 
 
 def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> str:
@@ -27,9 +42,9 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
     content = digest([[scene.id, scene.revision, asset_hrefs(scene)] for scene in scenes])
     name = f"items/{period.label}-{content}.parquet"
     if not ledger.exists(name):
-        buffer = io.BytesIO()
-        _to_frame(scenes).to_parquet(buffer, index=False)
-        ledger.write(name, buffer.getvalue())
+        buffer = pa.BufferOutputStream()
+        parquet.write_table(_to_table(scenes), buffer, compression="zstd")
+        ledger.write(name, buffer.getvalue().to_pybytes())
     return name
 
 
@@ -46,32 +61,86 @@ def read_manifest(ledger_uri: str, name: str, options: Options | None = None) ->
     FileNotFoundError
         If it was removed while chunks were in flight.
     """
-    return _read(ledger_uri, name, json.dumps(dict(options or {}), sort_keys=True))
+    known = ledger_uri, name, json.dumps(dict(options or {}), sort_keys=True)
+    with _lock:
+        index = _kept.pop(known, None)
+    if index is None:
+        index = _read(ledger_uri, name, options)
+    with _lock:
+        _kept[known] = index
+        while len(_kept) > 1 and sum(len(kept.scenes) + 1 for kept in _kept.values()) > _SCENES_KEPT:
+            del _kept[next(iter(_kept))]
+    return index
 
 
-@lru_cache(maxsize=8)
-def _read(ledger_uri: str, name: str, options: str) -> SceneIndex:
-    content = Place.at(ledger_uri, json.loads(options)).read(name)
+_kept: dict[tuple[str, str, str], SceneIndex] = {}
+"""Used last comes last. Not counted by periods: eight of a continent are much, and a tile has more of its own."""
+_lock = Lock()
+
+
+def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
+    content = Place.at(ledger_uri, options).read(name)
     if content is None:
         raise FileNotFoundError(f"{ledger_uri}/{name}")
-    frame = geopandas.read_parquet(io.BytesIO(content))
-    scenes = [
-        Scene(
-            id=row.id,
-            datetime=row.datetime.to_pydatetime(),
-            footprint=row.geometry,
-            acquisition=row.acquisition,
-            baseline=tuple(int(part) for part in row.baseline),
-            revision=row.revision,
-            bands={band: BandAsset(**asset) for band, asset in json.loads(row.bands).items()},
+    # Not through a Python file: arrow's threads hold it longer than the reading takes, and abort a process that ends
+    # meanwhile (https://github.com/apache/arrow/issues/33975).
+    scenes = StoredScenes(parquet.ParquetFile(pa.BufferReader(content)).read())
+    return SceneIndex(scenes, scenes.footprints)
+
+
+class StoredScenes(Sequence[Scene]):
+    """Scenes of a manifest, each made when it is looked at: a continent has thousands, of which a chunk meets ten.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The manifest.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.footprints = shapely.from_wkb(table["geometry"].to_numpy())
+        """object (scene,)"""
+        self._table = table.select([name for name in _SCHEMA.names if name != "geometry"])
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.footprints)
+
+    @overload
+    def __getitem__(self, which: int) -> Scene: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Scene]: ...
+    def __getitem__(self, which: int | slice) -> Scene | list[Scene]:
+        """One scene, or some."""
+        if isinstance(which, slice):
+            return [self[index] for index in range(*which.indices(len(self)))]
+        (row,) = self._table.slice(range(len(self))[which], 1).cast(_SCHEMA.remove(len(_SCHEMA) - 1)).to_pylist()
+        return Scene(
+            id=row["id"],
+            datetime=row["datetime"].replace(tzinfo=UTC),
+            footprint=self.footprints[which],
+            acquisition=row["acquisition"],
+            baseline=tuple(row["baseline"]),
+            revision=row["revision"],
+            bands={band: BandAsset(**asset) for band, asset in json.loads(row["bands"]).items()},
         )
-        for row in frame.itertuples()
-    ]
-    return SceneIndex(scenes)
 
 
-def _to_frame(scenes: Sequence[Scene]) -> geopandas.GeoDataFrame:
-    columns: dict[str, list[object]] = {name: [getattr(scene, name) for scene in scenes] for name in _COLUMNS}
-    columns["baseline"] = [list(scene.baseline) for scene in scenes]
-    columns["bands"] = [json.dumps({band: asdict(asset) for band, asset in scene.bands.items()}) for scene in scenes]
-    return geopandas.GeoDataFrame(columns, geometry=[scene.footprint for scene in scenes], crs="EPSG:4326")
+def _to_table(scenes: Sequence[Scene]) -> pa.Table:
+    columns: dict[str, Any] = {name: [getattr(scene, name) for scene in scenes] for name in _SCHEMA.names[:-2]}
+    columns["bands"] = [json.dumps({band: _values(asset) for band, asset in scene.bands.items()}) for scene in scenes]
+    columns["geometry"] = shapely.to_wkb(np.array([scene.footprint for scene in scenes], object))
+    return pa.table(columns, _SCHEMA.with_metadata({"geo": json.dumps(_geo())}))
+
+
+def _values(asset: BandAsset) -> dict[str, Any]:
+    """Not `asdict`, which copies all of it: there is one asset per scene and band."""
+    return {name: getattr(asset, name) for name in asset.__slots__}
+
+
+def _geo() -> dict[str, Any]:
+    """What GeoParquet 1.0 asks of a file: which column is a geometry, and its CRS as PROJJSON."""
+    from pyproj import CRS
+
+    geometry = {"encoding": "WKB", "geometry_types": [], "crs": CRS("EPSG:4326").to_json_dict()}
+    return {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": geometry}}

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 
-STACK_BYTES = 140_000_000
-"""Memory for the stack of observations of one chunk, in bytes: 12 days of four bands of 1200 x 1200 pixels."""
+from ardcube.pixels import LANES
+
+STACK_BYTES = 350_000_000
+"""Memory for the stack of observations of one chunk, in bytes: of 1200 x 1200 pixels, 30 days of four bands, or 120
+days of one."""
 DAYS_AT_ONCE = 4
 """Days whose mask is worked out together, where the mask judges each day by itself."""
-SCENES_AHEAD = 4
-"""Scenes whose blocks are fetched while another one is decoded and resampled."""
+FILES_AHEAD = 8
+"""Files whose blocks are fetched while others are decoded and resampled: two scenes of four bands."""
+DECODED_AHEAD = 1
+"""Scenes that are decoded while another one is resampled."""
+PART_SIDE = 1200
+"""Rows and columns that are built at once, in pixels: a larger chunk, or a shard, is built part by part."""
 
-_CRS_AT_ONCE = 2
-"""UTM zones that meet in most chunks that meet more than one."""
-_SOURCE_PIXELS = 6
-"""Source pixels per output pixel in the blocks that cover a chunk: an overview finer than the output, whole blocks."""
-_COMPRESSED = 1.6
-"""Compressed bytes per source pixel, as in Sentinel-2 granules."""
+_SOURCE_PIXELS = 3
+"""Source pixels per output pixel: an overview is finer than the output, by less than a factor of two a side."""
+_FETCHED_BYTES = 7
+"""Bytes fetched of a file per output pixel: compressed whole blocks, and gaps between them that are not worth a
+request."""
+_WRITTEN = 3.7
+"""Bytes held per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
 
 
 def portion(days: int, height: int, width: int, bands: int) -> tuple[int, int]:
@@ -31,14 +39,16 @@ def chunk_bytes(days: int, pixels: int, bands: int) -> int:
     """Memory of one chunk while it is built, in bytes, for a mask that judges each day by itself.
 
     The stack of observations, bounded by `STACK_BYTES`; two bits per day and pixel for what is clear and what was seen;
-    the masks of `DAYS_AT_ONCE` days with their clean-up; coordinates and steps, four float64 per CRS; the blocks of one
-    scene, decoded, and of `SCENES_AHEAD` more, compressed; the composite.
+    the masks of `DAYS_AT_ONCE` days with their clean-up; the window of one scene, decoded, and of `DECODED_AHEAD` more;
+    the blocks of `FILES_AHEAD` files, compressed. These for a part of at most `PART_SIDE` pixels a side. And the
+    composite of the whole, which is compressed in one go.
     """
+    part = min(pixels, PART_SIDE**2)
     per_pixel = (
         days / 4
-        + DAYS_AT_ONCE * 8
-        + _CRS_AT_ONCE * 4 * 8
-        + _SOURCE_PIXELS * bands * (2 + SCENES_AHEAD * _COMPRESSED / 4)
-        + 2 * (bands + 1)
+        + DAYS_AT_ONCE * 4
+        + (1 + DECODED_AHEAD) * _SOURCE_PIXELS * 2 * min(bands, LANES)
+        + FILES_AHEAD * _FETCHED_BYTES
     )
-    return int(min(2 * days * bands * pixels, STACK_BYTES) + per_pixel * pixels)
+    written = 2 * (bands + 1) * _WRITTEN
+    return int(min(2 * days * bands * part, STACK_BYTES) + per_pixel * part + written * pixels)

@@ -5,26 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ardcube import store
 from ardcube.aoi import Area, load_area
 from ardcube.catalog import Catalog, find_scenes, local_path, open_catalog
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.grid import Grid
-from ardcube.ledger import SUFFIX, Ledger
-from ardcube.manifest import write_manifest
+from ardcube.jobs import ChunkJobs, jobs_of_period
+from ardcube.ledger import DONE, SUFFIX, Ledger
 from ardcube.periods import Period, calendar_periods
-from ardcube.plan import CubePlan, CubeSpec, jobs_of_period, tiles_meeting
-from ardcube.scene_index import SceneIndex
+from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
+from ardcube.relative_dates import to_look_at
+from ardcube.scene_index import AreaIndex
 from ardcube.scenes import Scene, check_bands, collection_offset, digest, is_remote
 from ardcube.storage import Place
+from ardcube.threads import Threads
 
 _LEDGER_VERSION = 1
 
@@ -44,6 +46,7 @@ class Request:
     area: Area
     grid: Grid
     periods: tuple[Period, ...]
+    """The whole time axis."""
     catalog: Catalog
     place: Place
     """Of the store."""
@@ -61,6 +64,7 @@ class Request:
             "start": f"{self.periods[0].start:%Y-%m}",
             "time_frequency_months": cube.time_frequency_months,
             "chunk_size": cube.chunk_size,
+            "shard": cube.shard,
             "bands": list(cube.bands),
             "varname": cube.varname,
             "cloud_mask": cube.cloud_mask,
@@ -76,6 +80,8 @@ class Request:
 
 def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, build: bool = True) -> Request:
     """Check a request against files, the store's place and the catalogue, cheapest first; write nothing.
+
+    What builds is not imported for it: a mistake is told in less time than zarr takes to be imported.
 
     Parameters
     ----------
@@ -121,7 +127,7 @@ Found = Mapping[str, Sequence[Scene]]
 
 
 def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
-    """Search the catalogue, once per period; write nothing.
+    """Search the catalogue, once per period, or with a look-back those that it asks for; write nothing.
 
     Raises
     ------
@@ -131,7 +137,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
         If the STAC API fails.
     """
     found: dict[str, Sequence[Scene]] = {}
-    for period in request.periods:
+    for period in _searched_periods(request):
         found[period.label] = find_scenes(request.catalog, request.cube, request.mask.bands, request.grid, period)
         if on_period is not None:
             on_period(period, len(found[period.label]))
@@ -146,20 +152,26 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
     request : Request
         That was checked.
     scenes : mapping
-        What `search_scenes` found.
+        What `search_scenes` found: periods that were not searched are no part of the plan.
     build : bool
         Whether manifests are written beside the store; without, the plan can only be looked at.
     """
-    tiles = tiles_meeting(request.grid, request.cube.chunk_size, request.area.mask)
+    tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
     if not tiles:
         raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
-    jobs = []
-    for period in request.periods:
-        found = scenes[period.label]
-        manifest = write_manifest(request.ledger.place, period, found) if build else ""
-        index = SceneIndex(found)
-        jobs += jobs_of_period(request.grid, tiles, period, index, manifest, request.mask.halo)
-    jobs.sort(key=lambda job: (job.key.row, job.key.col, job.time_index))
+    from ardcube.manifest import write_manifest  # (pyarrow is slow to import)
+
+    areas = AreaIndex(tiles.boxes(request.mask.halo))
+    periods = tuple(period for period in request.periods if period.label in scenes)
+    by_period = [
+        jobs_of_period(
+            period,
+            areas,
+            scenes[period.label],
+            write_manifest(request.ledger.place, period, scenes[period.label]) if build else "",
+        )
+        for period in periods
+    ]
     spec = CubeSpec(
         fingerprint=digest(request.identity),
         grid=request.grid,
@@ -174,9 +186,9 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
         storage_options=dict(request.run.storage_options),
         asset_access=request.run.asset_access,
         reader=request.run.reader,
-        requests=request.run.requests,
+        threads=Threads(request.run.requests, request.run.decode_threads or 0),
     )
-    return CubePlan(spec, request.cube.chunk_size, request.periods, tiles, scenes, tuple(jobs))
+    return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period))
 
 
 def initialize(request: Request, plan: CubePlan) -> None:
@@ -184,6 +196,8 @@ def initialize(request: Request, plan: CubePlan) -> None:
 
     The ledger's `cube.json` is written first: from then on the place is ours, whatever happens.
     """
+    from ardcube import store
+
     ledger, place = request.ledger, request.place
     described = {
         "ardcube": version("ardcube"),
@@ -196,8 +210,9 @@ def initialize(request: Request, plan: CubePlan) -> None:
     }
     if request.stored is None or not store.is_there(place):
         ledger.write_cube(described)
-        store.create(place, plan.spec, request.periods, request.cube.chunk_size)
+        store.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
         return
+    described["lengthened"] = _lengthened(request)
     if request.stored["end"] != described["end"]:
         store.extend(place, request.cube.varname, request.periods)
         ledger.write_cube(described)
@@ -205,6 +220,8 @@ def initialize(request: Request, plan: CubePlan) -> None:
 
 def remove_cube(request: Request) -> None:
     """Remove the cube that stands at the request's place: what ardcube wrote, and nothing else."""
+    from ardcube import store
+
     stored = request.ledger.read_cube()
     if stored is None:
         return
@@ -215,6 +232,25 @@ def remove_cube(request: Request) -> None:
     request.ledger.place.remove_empty_folders()
 
 
+def _searched_periods(request: Request) -> tuple[Period, ...]:
+    months, stored = request.run.look_back_months, request.stored
+    if months is None or stored is None:
+        return request.periods
+    tiles = len(tiles_meeting(request.grid, request.cube.tile_size, request.area.mask))
+    records = request.ledger.records(brief=True).values()
+    done = Counter(record.key.period for record in records if record.status in DONE)
+    settled = {period for period, chunks in done.items() if chunks >= tiles} - set(_lengthened(request))
+    return to_look_at(request.periods, settled, stored["end"], months)
+
+
+def _lengthened(request: Request) -> list[str]:
+    """Periods that were clipped once, and are longer since: what the ledger says of them may be of the shorter one."""
+    assert request.stored is not None
+    end = request.stored["end"]
+    grown = {period.label for period in request.periods if period.label < end < f"{period.end:%Y-%m}"}
+    return sorted(grown.union(request.stored.get("lengthened", ())))
+
+
 def _cube_offset(request: Request, scenes: Found) -> float:
     """Offset of the cube's reflectance: as stored, as the collection says, or that of the first scene."""
     if request.stored is not None:
@@ -223,8 +259,8 @@ def _cube_offset(request: Request, scenes: Found) -> float:
     declared = collection_offset(request.catalog.collection, band)
     if declared is not None:
         return declared
-    every = [scene for found in scenes.values() for scene in found]
-    first = min(every, key=lambda scene: (scene.datetime, scene.id), default=None)
+    earliest = (found[0] for found in scenes.values() if found)
+    first = min(earliest, key=lambda scene: (scene.datetime, scene.id), default=None)
     return first.bands[band].offset if first is not None else 0.0
 
 
@@ -233,7 +269,7 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
     try:
         ours = ledger.read_cube() is not None
         something = place.exists()
-        ready = store.is_there(place)
+        ready = (ours or not run.initialize) and _is_ready(place)
     except (StoreError, InputError) as error:
         raise InputError(str(error)) from error
     except Exception as error:  # a filesystem may raise whatever its library does
@@ -257,6 +293,12 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
         )
 
 
+def _is_ready(place: Place) -> bool:
+    from ardcube.store import is_there
+
+    return is_there(place)
+
+
 def _can_write(path: Path) -> bool:
     """Whether a folder can be made there: its nearest parent that exists is a folder one may write to."""
     nearest = next(parent for parent in (path, *path.parents) if parent.exists())
@@ -269,7 +311,7 @@ def _is_empty_folder(place: Place) -> bool:
 
 def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
     """Refuse to continue a cube of another configuration; show both values."""
-    wanted, there = request.identity, stored["identity"]
+    wanted, there = request.identity, {"shard": 1} | stored["identity"]  # cubes from before shards have none
     differences = [
         f"{name} is {there.get(name)!r} there and {wanted.get(name)!r} here"
         for name in sorted(wanted.keys() | there.keys())

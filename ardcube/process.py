@@ -21,8 +21,10 @@ from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
 from ardcube.manifest import read_manifest
-from ardcube.memory import DAYS_AT_ONCE, portion
+from ardcube.memory import DAYS_AT_ONCE, PART_SIDE, portion
 from ardcube.plan import ChunkJob, CubeSpec
+from ardcube.redaction import without_secrets
+from ardcube.scene_index import SceneIndex
 from ardcube.scenes import Scene
 from ardcube.store import open_for_writing
 
@@ -86,6 +88,8 @@ def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
     try:
         record = _build(spec, job)
     except Exception as error:
+        if _process_ends(error):
+            raise TransientError(f"{job.key} was given up, since its process ends") from error
         known = _classify(error)
         attempt = replace(
             attempt,
@@ -106,7 +110,7 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
     index = read_manifest(spec.ledger_uri, job.manifest, spec.storage_options)
     scenes = index.meeting(spec.grid.window_box(job.window.grow(spec.mask.halo)))
     watch = Stopwatch()
-    chunk = composite_chunk(spec, job, scenes, watch)
+    chunk = _composite_parts(spec, job, scenes, watch)
     with watch.stage("write"):
         open_for_writing(spec).write_chunk(job.time_index, job.window, chunk.values, chunk.count)
     observed = int(np.count_nonzero(chunk.count))
@@ -124,6 +128,23 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
         seconds={name: round(value, 4) for name, value in watch.seconds.items()},
         byte_counts={"read": chunk.bytes_read, "written": chunk.values.nbytes + chunk.count.nbytes},
     )
+
+
+def _composite_parts(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch) -> Chunk:
+    """Compute a chunk in parts of bounded size, so that a shard of many chunks takes little more memory than one."""
+    parts = list(job.window.parts(PART_SIDE))
+    if len(parts) == 1:
+        return composite_chunk(spec, job, scenes, watch)
+    height, width = job.window.shape
+    values, count = np.zeros((height, width, len(spec.bands)), np.uint16), np.zeros((height, width), np.uint16)
+    index, bytes_read = SceneIndex(scenes), 0
+    for part in parts:
+        near = index.meeting(spec.grid.window_box(part.grow(spec.mask.halo)))
+        built = composite_chunk(spec, replace(job, window=part), near, watch)
+        inside = part.relative_to(job.window).slices
+        values[inside], count[inside] = built.values, built.count
+        bytes_read += built.bytes_read
+    return Chunk(values, count, len(solar_days(scenes)), bytes_read)
 
 
 def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch | None = None) -> Chunk:
@@ -145,7 +166,7 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
     """
     watch = watch or Stopwatch()
     every_day = solar_days(scenes)
-    around = ChunkReader(spec.grid, job.window.grow(spec.mask.halo), spec.asset_access, spec.reader, spec.requests)
+    around = ChunkReader(spec.grid, job.window.grow(spec.mask.halo), spec.asset_access, spec.reader, spec.threads)
     days, clear = _clear_days(spec, around, every_day, watch)
     reader = around.crop(job.window)
     height, width = job.window.shape
@@ -166,6 +187,7 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
                     values[part, :, first + position] = median_of_valid(stack[position])
                 for day in range(len(days)):
                     observed[day, part] |= np.packbits(stack[:, day].any(axis=0), axis=1)
+            del stack  # before the next one is made
         bytes_read += strip.bytes_read
     count = np.zeros((height, width), np.uint16)
     for seen in observed:
@@ -217,11 +239,17 @@ def _clear(
     return clear[:, halo : height - halo, halo : width - halo]
 
 
+def _process_ends(error: Exception) -> bool:
+    """Whether Python refuses further work since it is about to exit: that says nothing about the chunk."""
+    return isinstance(error, RuntimeError) and str(error).startswith("cannot schedule new futures after")
+
+
 def _classify(error: Exception) -> ArdcubeError:
     """Errors of other libraries as ours: of networks and disks transient, anything else permanent."""
     if isinstance(error, ArdcubeError):
+        error.args = (without_secrets(str(error)),)
         return error
-    text = f"{type(error).__name__}: {error}"
+    text = without_secrets(f"{type(error).__name__}: {error}")
     if isinstance(error, (PermissionError, FileNotFoundError, NotImplementedError)):
         return PermanentError(text)
     if isinstance(error, (OSError, TimeoutError, EOFError)):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.io import MemoryFile
-from rasterio.transform import Affine
 
 from ardcube.errors import InputError
+from ardcube.png import encode_png
 from ardcube.storage import Place
 from ardcube.store import is_there
 
@@ -19,8 +19,6 @@ _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4
 """Mild: lifts forests and water out of black, and leaves bright soil alone."""
 _PERCENTILES = (2, 98)
-_ANY_GRID = Affine.scale(2)
-"""Any but the identity, of which rasterio warns; a picture has no place on Earth."""
 
 
 def write_quicklooks(
@@ -63,12 +61,12 @@ def write_quicklooks(
         pictures = [data.isel(time=index).to_numpy() for index in range(data.sizes["time"])]
         months = data["time"].dt.strftime("%Y-%m").to_numpy()
         fill = data.attrs.get("_FillValue", 0)
-        low, high = _stretch(pictures, fill)
+        low, high = stretch_of(pictures, fill)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for month, numbers in zip(months, pictures, strict=True):
         path = folder / f"{name}_{month}.png"
-        path.write_bytes(_png(_rgba(numbers, low, high, fill)))
+        path.write_bytes(encode_png(stretched(numbers, low, high, fill)))
         paths.append(path)
     return paths
 
@@ -76,14 +74,19 @@ def write_quicklooks(
 def _thinned(data: xr.DataArray, max_side: int) -> xr.DataArray:
     """Pick every n-th pixel of the bands that are shown, not yet read: (time, latitude, longitude, band)."""
     bands = [str(band) for band in data["band"].to_numpy()]
-    shown = _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(bands) else bands[:1]
+    shown = shown_bands(bands)
     stride = max(1, -(-max(data.sizes["latitude"], data.sizes["longitude"]) // max_side))
     thin = slice(None, None, stride)
-    picked = data.isel(latitude=thin, longitude=thin, band=[bands.index(band) for band in shown])
+    picked = data.isel(latitude=thin, longitude=thin, band=shown)
     return picked.transpose("time", "latitude", "longitude", "band")
 
 
-def _stretch(pictures: list[NDArray[np.uint16]], fill: int) -> tuple[float, float]:
+def shown_bands(bands: Sequence[str]) -> list[int]:
+    """Positions of the bands of a picture: red, green and blue where they are there, else the first."""
+    return [bands.index(band) for band in (_TRUE_COLOUR if set(_TRUE_COLOUR) <= set(bands) else bands[:1])]
+
+
+def stretch_of(pictures: list[NDArray[np.uint16]], fill: int) -> tuple[float, float]:
     """Digital numbers that become black and white, over every period and band."""
     # A linear encoding has the percentiles of its reflectance: no need to decode.
     valid = [numbers[numbers != fill] for numbers in pictures]
@@ -94,7 +97,7 @@ def _stretch(pictures: list[NDArray[np.uint16]], fill: int) -> tuple[float, floa
     return float(low), float(max(high, low + 1))
 
 
-def _rgba(numbers: NDArray[np.uint16], low: float, high: float, fill: int) -> NDArray[np.uint8]:
+def stretched(numbers: NDArray[np.uint16], low: float, high: float, fill: int) -> NDArray[np.uint8]:
     """Stretch (y, x, 1 or 3) digital numbers into uint8 (4, y, x); transparent where a band has no data."""
     share = np.clip((numbers.astype(np.float32) - low) / (high - low), 0, 1) ** (1 / _GAMMA)
     colour = np.broadcast_to(np.rint(share * 255), (*numbers.shape[:2], 3))
@@ -102,14 +105,3 @@ def _rgba(numbers: NDArray[np.uint16], low: float, high: float, fill: int) -> ND
     # Colour under transparent pixels is black, so that viewers without alpha show no noise there.
     rgba = np.concatenate([np.where(alpha > 0, colour, 0), alpha], axis=-1)
     return rgba.astype(np.uint8).transpose(2, 0, 1)
-
-
-def _png(rgba: NDArray[np.uint8]) -> bytes:
-    """Encode uint8 (4, y, x) as PNG, in memory: GDAL would write a sidecar beside a file."""
-    _, height, width = rgba.shape
-    with MemoryFile(ext=".png") as memory:
-        with memory.open(
-            driver="PNG", width=width, height=height, count=4, dtype="uint8", transform=_ANY_GRID
-        ) as picture:
-            picture.write(rgba)
-        return bytes(memory.read())

@@ -61,7 +61,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The blocks of a level that are needed, and the window that bounds them."""
+    """The part of a level that is needed: a window of pixels, and the blocks in it."""
 
     needed: NDArray[np.bool_]
     """(row, column) of all blocks of the level."""
@@ -71,19 +71,10 @@ class Blocks:
     height: int
     width: int
 
-    @classmethod
-    def of(cls, level: Level, needed: NDArray[np.bool_]) -> Blocks | None:
-        """The window around the needed blocks; None where none is."""
-        rows, columns = np.flatnonzero(needed.any(axis=1)), np.flatnonzero(needed.any(axis=0))
-        if not len(rows):
-            return None
-        height, width = level.block
-        row, column = int(rows[0]) * height, int(columns[0]) * width
-        bottom, right = (
-            min(level.height, (int(rows[-1]) + 1) * height),
-            min(level.width, (int(columns[-1]) + 1) * width),
-        )
-        return cls(needed, row, column, bottom - row, right - column)
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Row and column of each needed block, in order."""
+        return [(int(row), int(column)) for row, column in np.argwhere(self.needed)]
 
 
 def usable_nodata(declared: float | None, dtype: str) -> int:

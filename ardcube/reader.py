@@ -1,29 +1,13 @@
-"""Which reader reads a file, and how many requests are in flight at once."""
+"""Which reader reads a file."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from ardcube.config import Access, Reader
+from ardcube.pixels import Part
 from ardcube.raster import Blocks, Header, Level
-
-
-class Part(Protocol):
-    """Blocks of one level, fetched, perhaps not yet decoded."""
-
-    @property
-    def size(self) -> int:
-        """Bytes that were fetched."""
-        ...
-
-    def decode_into(self, values: NDArray[Any], blocks: Blocks) -> None:
-        """Decode into (row, column) of the window of `blocks`."""
-        ...
 
 
 class Raster(Protocol):
@@ -34,8 +18,8 @@ class Raster(Protocol):
         """What it says of itself."""
         ...
 
-    def fetch(self, level: Level, needed: NDArray[np.bool_]) -> Part:
-        """Fetch the needed blocks of a level, bool (block row, block column)."""
+    def fetch(self, level: Level, blocks: Blocks) -> Part:
+        """Fetch the needed blocks of a level."""
         ...
 
 
@@ -64,9 +48,3 @@ def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto
     from ardcube.gdal import GdalRaster  # few archives need it
 
     return GdalRaster.open(href, access)
-
-
-@lru_cache(maxsize=4)
-def request_pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that wait for answers; one pool per process, shared by all chunks in it."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="ardcube-read")

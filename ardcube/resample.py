@@ -7,8 +7,9 @@ bits, since both add the same products in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -18,23 +19,25 @@ from pyproj import Transformer
 
 from ardcube.compiled import COMPILED
 from ardcube.grid import Grid, Window
+from ardcube.pixels import HOLE_CELL, LANES, SourcePixels
 from ardcube.raster import Blocks, Level
 
 NODE_STEP = 32
-"""Output pixels between exactly projected nodes. Cubic interpolation between nodes of up to 20 km spacing is right
-to about a millimetre, a ten-thousandth of a source pixel (see docs/decisions/0003-resampler.md)."""
+"""Most output pixels between exactly projected nodes."""
 
-_CELL = 8
-"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling."""
-_KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 _NODE_SPAN_DEGREES = 0.02
 """Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
 the cube's resolution (docs/decisions/0002-own-resampler.md)."""
+_CELL = 8
+"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling."""
+_ROWS = 32
+"""Rows that are resampled at once: their coordinates stay in the processor's cache."""
+_KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Projection:
-    """Where the pixels of a window lie in a source CRS; arrays float64 (y, x)."""
+class Coordinates:
+    """Where pixels lie in a source CRS; arrays float64 (y, x)."""
 
     x: NDArray[np.float64]
     """Easting of the pixel centre, in CRS units."""
@@ -45,9 +48,121 @@ class Projection:
     step_y: NDArray[np.float64]
     """Change of northing over one output pixel, in CRS units."""
 
-    def crop(self, core: tuple[slice, slice]) -> Projection:
-        """The part of some rows and columns; a view."""
-        return Projection(self.x[core], self.y[core], self.step_x[core], self.step_y[core])
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A window of the grid in a source CRS.
+
+    Nodes on a lattice of global pixel indices are projected exactly; in between, coordinates are interpolated with
+    cubic Lagrange polynomials, first along the columns of nodes, then along the row. The lattice belongs to the grid,
+    so windows agree to the bit where they overlap.
+    """
+
+    window: Window
+    step: int
+    """Pixels from node to node."""
+    row: int
+    """Index of the first row of nodes, in steps from the grid's first pixel."""
+    column: int
+    nodes_x: NDArray[np.float64]
+    """Easting of the nodes, in CRS units (row, column)."""
+    nodes_y: NDArray[np.float64]
+    """Northing of the nodes, in CRS units."""
+    _cells: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def crop(self, window: Window) -> Projection:
+        """The projection of a window within this one; shares the nodes."""
+        return Projection(window, self.step, self.row, self.column, self.nodes_x, self.nodes_y)
+
+    def coordinates(
+        self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None, *, steps: bool = True
+    ) -> Coordinates:
+        """Interpolate the coordinates of some rows of the window.
+
+        Parameters
+        ----------
+        rows : slice
+            Of the window.
+        wanted : bool (y, x)
+            Of these rows; far from what is wanted anything may stand, but no step that is larger than others.
+        steps : bool
+            Whether to work out the steps; without, they are of shape (0, 0).
+        """
+        start, stop, _ = rows.indices(self.window.shape[0])
+        if not COMPILED:
+            i = np.arange(self.window.y0 + start, self.window.y0 + stop)
+            return Coordinates(*self._located(i, np.arange(self.window.x0, self.window.x1)))
+        from ardcube.kernels import locate  # numba takes a second to import
+
+        shape = max(0, stop - start), self.window.shape[1]
+        if wanted is None:
+            wanted = np.ones(shape, bool)
+        found = Coordinates(*np.empty((2, *shape)), *np.empty((2, *(shape if steps else (0, 0)))))
+        locate(
+            self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0 + start, self.window.x0,
+            wanted, found.x, found.y, found.step_x, found.step_y,
+        )  # fmt: skip
+        return found
+
+    def cells(self) -> NDArray[np.float64]:
+        """Bounds of cells of `_CELL` pixels: least and largest x, y, and the largest steps; (bound, row, column).
+
+        The corners of a cell bound its coordinates to far less than the source pixel that users add for them to bend.
+        """
+        if not self._cells:
+            height, width = self.window.shape
+            tops, lefts = (np.arange(0, size, _CELL) for size in (height, width))
+            bottoms, rights = np.minimum(tops + _CELL, height) - 1, np.minimum(lefts + _CELL, width) - 1
+            corners = [
+                self._located(self.window.y0 + rows, self.window.x0 + cols)
+                for rows in (tops, bottoms)
+                for cols in (lefts, rights)
+            ]
+            x, y, step_x, step_y = (np.stack(four) for four in zip(*corners, strict=True))
+            bounds = x.min(axis=0), x.max(axis=0), y.min(axis=0), y.max(axis=0), step_x.max(axis=0), step_y.max(axis=0)
+            self._cells.append(np.stack(bounds))
+        return self._cells[0]
+
+    def _located(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+        """What `kernels.locate` does, for global rows and columns of pixels: x, y and both steps, (i, j)."""
+        step = self.step
+        cell, cols = i // step, j // step
+        t = ((i - cell * step) / step)[:, None]
+        first = cell - 1 - self.row
+        weights = (
+            -t * (t - 1) * (t - 2) / 6,
+            (t + 1) * (t - 1) * (t - 2) / 2,
+            -(t + 1) * t * (t - 2) / 2,
+            (t + 1) * t * (t - 1) / 6,
+        )
+        slopes = (
+            -(3 * t * t - 6 * t + 2) / 6 / step,
+            (3 * t * t - 4 * t - 1) / 2 / step,
+            -(3 * t * t - 2 * t - 2) / 2 / step,
+            (3 * t * t - 1) / 6 / step,
+        )
+        t = (j - cols * step) / step
+        column = cols - 1 - self.column
+        places, steps = [], []
+        for nodes in (self.nodes_x, self.nodes_y):
+            along = [_sum(weights, nodes, first), _sum(slopes, nodes, first)]
+            (c0, c1, c2, c3), (d0, d1, d2, d3) = (_cubic(line, column) for line in along)
+            places.append(((c3 * t + c2) * t + c1) * t + c0)
+            right = (3 * c3 / step * t + 2 * c2 / step) * t + c1 / step
+            down = ((d3 * t + d2) * t + d1) * t + d0
+            steps.append(np.sqrt(right * right + down * down))
+        return places[0], places[1], steps[0], steps[1]
+
+
+def project(grid: Grid, window: Window, crs: str) -> Projection:
+    """Project the nodes around `window` to `crs`."""
+    step = max(1, min(NODE_STEP, int(_NODE_SPAN_DEGREES / grid.resolution)))
+    row, column = window.y0 // step - 1, window.x0 // step - 1
+    rows = np.arange(row, (window.y1 - 1) // step + 3) * step
+    cols = np.arange(column, (window.x1 - 1) // step + 3) * step
+    lon, lat = np.meshgrid(grid.longitude(cols), grid.latitude(rows))
+    x, y = _transformer(crs).transform(lon, lat)
+    return Projection(window, step, row, column, x, y)
 
 
 @lru_cache(maxsize=64)
@@ -55,71 +170,24 @@ def _transformer(crs: str) -> Transformer:
     return Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
 
-def project(grid: Grid, window: Window, crs: str) -> Projection:
-    """Project the pixel centres of `window` to `crs`.
-
-    Nodes on a lattice of global pixel indices are projected exactly and interpolated with cubic
-    Lagrange polynomials in between; the lattice belongs to the grid, so neighbouring windows agree to the bit.
-    """
-    step = max(1, min(NODE_STEP, int(_NODE_SPAN_DEGREES / grid.resolution)))
-    rows, row_weights, row_slopes = _cubic(window.y0, window.y1, step)
-    cols, col_weights, col_slopes = _cubic(window.x0, window.x1, step)
-    node_rows = np.arange(rows[0], rows[-1] + 4) * step
-    node_cols = np.arange(cols[0], cols[-1] + 4) * step
-    lon, lat = np.meshgrid(grid.longitude(node_cols), grid.latitude(node_rows))
-    rows, cols = rows - rows[0], cols - cols[0]
-    result: list[NDArray[np.float64]] = []
-    steps: list[NDArray[np.float64]] = []
-    for nodes in _transformer(crs).transform(lon, lat):
-        along_x = _blend(nodes, cols, col_weights, axis=1)
-        result.append(_blend(along_x, rows, row_weights, axis=0))
-        per_row = _blend(along_x, rows, row_slopes, axis=0)
-        per_col = _blend(_blend(nodes, cols, col_slopes, axis=1), rows, row_weights, axis=0)
-        steps.append(np.sqrt(per_row * per_row + per_col * per_col))
-    return Projection(result[0], result[1], steps[0], steps[1])
-
-
-def _cubic(start: int, stop: int, step: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """For each global index: the first of its four nodes, their weights (n, 4) and the weights' slopes per pixel."""
-    index = np.arange(start, stop)
-    cell = index // step
-    t = (index - cell * step) / step
-    weights = np.stack(
-        [
-            -t * (t - 1) * (t - 2) / 6,
-            (t + 1) * (t - 1) * (t - 2) / 2,
-            -(t + 1) * t * (t - 2) / 2,
-            (t + 1) * t * (t - 1) / 6,
-        ],
-        axis=1,
-    )
-    slopes = np.stack(
-        [
-            -(3 * t * t - 6 * t + 2) / 6,
-            (3 * t * t - 4 * t - 1) / 2,
-            -(3 * t * t - 2 * t - 2) / 2,
-            (3 * t * t - 1) / 6,
-        ],
-        axis=1,
-    )
-    return cell - 1, weights, slopes / step
-
-
-def _blend(
-    nodes: NDArray[np.float64], first: NDArray[np.int64], weights: NDArray[np.float64], axis: int
+def _sum(
+    weights: Sequence[NDArray[np.float64]], nodes: NDArray[np.float64], first: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Weighted sum of four neighbours along `axis`; added term by term, so that it does not depend on the shape."""
-    shape = (-1, 1) if axis == 0 else (1, -1)
-    total = weights[:, 0].reshape(shape) * np.take(nodes, first, axis=axis)
+    """Weighted sum of four rows of nodes for each row of pixels, term by term."""
+    total = weights[0] * nodes[first]
     for k in range(1, 4):
-        total += weights[:, k].reshape(shape) * np.take(nodes, first + k, axis=axis)
+        total = total + weights[k] * nodes[first + k]
     return total
 
 
-def needed_blocks(
-    projection: Projection, wanted: NDArray[np.bool_], level: Level, resampling: str
-) -> NDArray[np.bool_]:
-    """Blocks of a level that the kernels of the wanted pixels reach: bool (block row, block column).
+def _cubic(line: NDArray[np.float64], first: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    """What `kernels._cubic` does, for arrays (row, column of nodes)."""
+    a, b, c, d = (line[:, first + k] for k in range(4))
+    return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
+
+
+def needed_blocks(projection: Projection, wanted: NDArray[np.bool_], level: Level, resampling: str) -> Blocks | None:
+    """The part of a level that the kernels of the wanted pixels reach; None where they reach nothing of it.
 
     Parameters
     ----------
@@ -132,50 +200,91 @@ def needed_blocks(
     resampling : str
         `nearest`, `bilinear` or `cubic`.
     """
+    transform, kernel = level.transform, _KERNELS[resampling]
     touched = np.zeros(level.blocks, bool)
-    rows, cols = (np.arange(0, size, _CELL) for size in wanted.shape)
+    bounds = np.array([level.height, -1, level.width, -1])
+    way: Callable[..., None] = _reach_plain
+    if COMPILED:
+        from ardcube import kernels  # numba takes a second to import
+
+        way = kernels.reach
+    way(
+        wanted, projection.cells(), _CELL,
+        transform.c, transform.a, level.width, transform.f, transform.e, level.height,
+        kernel, *level.block, touched, bounds,
+    )  # fmt: skip
+    first_row, last_row, first_col, last_col = (int(bound) for bound in bounds)
+    if last_row < 0:
+        return None
+    return Blocks(touched, first_row, first_col, last_row + 1 - first_row, last_col + 1 - first_col)
+
+
+def _reach_plain(  # type: ignore[no-untyped-def]
+    wanted, cells, cell, c, a, width, f, e, height, kernel, block_rows, block_cols, touched, bounds
+) -> None:
+    """What `kernels.reach` does, in NumPy alone."""
+    rows, cols = (np.arange(0, size, cell) for size in wanted.shape)
     filled = np.logical_or.reduceat(np.logical_or.reduceat(wanted, rows, axis=0), cols, axis=1)
-    i, j = np.nonzero(filled)
-    if not len(i):
-        return touched
-    # The corners of a cell bound its coordinates to far less than the pixel that is added for them to bend.
-    corners = [
-        (y, x)
-        for y in (rows[i], np.minimum(rows[i] + _CELL, wanted.shape[0]) - 1)
-        for x in (cols[j], np.minimum(cols[j] + _CELL, wanted.shape[1]) - 1)
-    ]
-    transform = level.transform
-    u = (np.stack([projection.x[corner] for corner in corners]) - transform.c) / transform.a
-    v = (np.stack([projection.y[corner] for corner in corners]) - transform.f) / transform.e
-    steps_x, steps_y = (np.stack([s[corner] for corner in corners]) for s in (projection.step_x, projection.step_y))
-    reach_u = _KERNELS[resampling] * np.maximum(1.0, steps_x.max(axis=0) / abs(transform.a)) + 1.5
-    reach_v = _KERNELS[resampling] * np.maximum(1.0, steps_y.max(axis=0) / abs(transform.e)) + 1.5
-    height, width = level.block
-    spans = np.stack(
-        [
-            np.clip(np.floor(v.min(axis=0) - reach_v), -1, level.height) // height,
-            np.clip(np.floor(v.max(axis=0) + reach_v), -1, level.height - 1) // height,
-            np.clip(np.floor(u.min(axis=0) - reach_u), -1, level.width) // width,
-            np.clip(np.floor(u.max(axis=0) + reach_u), -1, level.width - 1) // width,
-        ],
-        axis=1,
+    left, right = _reached(cells[0], cells[1], c, a, kernel, cells[4], width)
+    top, bottom = _reached(cells[2], cells[3], f, e, kernel, cells[5], height)
+    filled &= (left <= right) & (top <= bottom)
+    if not filled.any():
+        return
+    top, bottom, left, right = (side[filled] for side in (top, bottom, left, right))
+    bounds[:] = top.min(), bottom.max(), left.min(), right.max()
+    spans = np.stack([top // block_rows, bottom // block_rows, left // block_cols, right // block_cols], axis=1)
+    for first_row, last_row, first_col, last_col in np.unique(spans, axis=0):
+        touched[first_row : last_row + 1, first_col : last_col + 1] = True
+
+
+def _reached(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    origin: float,
+    size: float,
+    kernel: int,
+    step: NDArray[np.float64],
+    pixels: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What `kernels._reached` does, for arrays."""
+    margin = kernel * np.maximum(1.0, step / abs(size)) + 1.5
+    ends = (low - origin) / size, (high - origin) / size
+    first, last = np.floor(np.minimum(*ends) - margin), np.floor(np.maximum(*ends) + margin)
+    there = np.isfinite(first) & np.isfinite(last) & (last >= 0) & (first < pixels)
+    return (
+        np.where(there, np.clip(first, 0, None), 0).astype(np.int64),
+        np.where(there, np.clip(last, None, pixels - 1), -1).astype(np.int64),
     )
-    for top, bottom, left, right in np.unique(spans[np.isfinite(spans).all(axis=1)], axis=0).astype(int):
-        touched[max(0, top) : bottom + 1, max(0, left) : right + 1] = True
-    return touched
+
+
+def resample_window(
+    out: NDArray[Any],
+    bands: Sequence[int],
+    wanted: NDArray[np.bool_],
+    projection: Projection,
+    source: SourcePixels,
+    level: Level,
+    *,
+    resampling: str,
+    shift: int = 0,
+) -> None:
+    """Do what `resample_into` does for all rows of a window, a few at a time."""
+    for top in range(0, wanted.shape[0], _ROWS):
+        rows = slice(top, top + _ROWS)
+        if wanted[rows].any():
+            at = projection.coordinates(rows, wanted[rows], steps=resampling != "nearest")
+            resample_into(out[:, rows], bands, wanted[rows], at, source, level, resampling=resampling, shift=shift)
 
 
 def resample_into(
     out: NDArray[Any],
     bands: Sequence[int],
     wanted: NDArray[np.bool_],
-    projection: Projection,
-    values: NDArray[Any],
-    blocks: Blocks,
+    at: Coordinates,
+    source: SourcePixels,
     level: Level,
     *,
     resampling: str,
-    nodata: int = 0,
     shift: int = 0,
 ) -> None:
     """Fill the wanted pixels of some bands that are still 0 from one source; the first valid source wins.
@@ -185,35 +294,61 @@ def resample_into(
     out : uint16 or uint8 (band, y, x)
         Changed in place; 0 where no source gave a value.
     bands : sequence of int
-        Positions in `out` of the bands in `values`.
+        Positions in `out` of the lanes of `source`, of which there may be more.
     wanted : bool (y, x)
         Pixels to compute.
-    projection : Projection
-        Of the output window.
-    values : uint16 or uint8 (row, column, band)
-        Digital numbers of the window of `blocks`; bands of one grid share coordinates and weights.
-    blocks : Blocks
+    at : Coordinates
+        Of the output pixels.
+    source : SourcePixels
         Must hold all that `needed_blocks` names.
     level : Level
         Of the source.
     resampling : str
         `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or
         `cubic`, Keys' kernel (1981, a = -0.5) stretched likewise. Weights are renormalised over valid pixels.
-    nodata : int
-        A digital number that is no data, besides 0.
     shift : int
         Added to every value, which stays within 1..65535.
     """
-    way = _fill_plain
-    if COMPILED:
-        from ardcube.kernels import fill as way  # (numba takes a second to import)
-    transform = level.transform
-    way(
-        out, np.array(bands, np.int64), wanted, projection.x, projection.y, projection.step_x, projection.step_y,
-        values, blocks.row, blocks.column,
-        transform.c, transform.a, transform.f, transform.e,
-        _KERNELS[resampling], nodata, shift,
-    )  # fmt: skip
+    fill = _fill_compiled if COMPILED else _fill_plain
+    fill(out, np.array(bands, np.int64), wanted, at, source, level, resampling, shift)
+
+
+def _fill_compiled(
+    out: NDArray[Any],
+    bands: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    at: Coordinates,
+    source: SourcePixels,
+    level: Level,
+    resampling: str,
+    shift: int,
+) -> None:
+    """The fast way where all taps are valid, then the one that looks at each of them."""
+    from ardcube import kernels  # numba takes a second to import
+
+    t, values = level.transform, source.values
+    place = source.row, source.column, t.c, t.a, t.f, t.e
+    if resampling == "nearest":
+        kernels.nearest(out, bands, wanted, at.x, at.y, values, *place, source.nodata, shift)
+        return
+    where, steps = (at.x, at.y), (at.step_x, at.step_y)
+    if resampling == "bilinear":
+        taps = [math.ceil(2 * max(1.0, step.max() / abs(size))) for step, size in zip(steps, (t.a, t.e), strict=True)]
+        # Kernels of more than a cell would reach holes that the cells beside theirs do not know of.
+        if max(taps) <= HOLE_CELL:
+            left = np.zeros_like(wanted)
+            if values.shape[2] == 1:
+                fast: Callable[..., None] = kernels.bilinear_one
+                planes = [out[bands[0]]]
+            else:
+                fast = kernels.bilinear_four
+                # Lanes beyond the bands repeat the first one, which is filled by then.
+                planes = [out[band] for band in [*bands, *[bands[0]] * (LANES - len(bands))]]
+            fast(*planes, wanted, left, *where, *steps, *taps, values, source.holes, *place, shift)
+            wanted = left
+    if wanted.any():
+        kernel = _KERNELS[resampling]
+        kernels.weighted(out, bands, wanted, *where, *steps, values, *place, kernel, source.nodata, shift)
 
 
 def _weigh(distance: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
@@ -231,36 +366,45 @@ _Taps = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 def _taps(centre: NDArray[np.float64], width: NDArray[np.float64], kernel: int, first: int, last: int) -> _Taps:
     """Taps within `first..last` of each pixel; weights are 0 beyond a pixel's last one."""
-    start = np.maximum(first, np.ceil(centre - 0.5 - width * kernel).astype(np.int64))
+    start = np.maximum(first, np.floor(centre - 0.5 - width * kernel).astype(np.int64) + 1)
     stop = np.minimum(last, np.floor(centre - 0.5 + width * kernel).astype(np.int64)) + 1
     taps = start[:, None] + np.arange(max(0, int((stop - start).max(initial=0))))
-    weights = _weigh(np.abs(taps + 0.5 - centre[:, None]) / width[:, None], kernel)
+    weights = _weigh(np.abs(taps + 0.5 - centre[:, None]) * (1.0 / width)[:, None], kernel)
     return start, np.where(taps < stop[:, None], weights, 0.0)
 
 
-def _fill_plain(  # type: ignore[no-untyped-def]
-    out, bands, wanted, xs, ys, steps_x, steps_y, values, row, column, c, a, f, e, kernel, nodata, shift
+def _fill_plain(
+    out: NDArray[Any],
+    bands: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    at: Coordinates,
+    source: SourcePixels,
+    level: Level,
+    resampling: str,
+    shift: int,
 ) -> None:
-    """What `kernels.fill` does, in NumPy alone: a loop over the kernel's taps in place of one over pixels."""
-    height, width, count = values.shape
-    u, v = (xs[wanted] - c) / a, (ys[wanted] - f) / e
+    """What `_fill_compiled` does, in NumPy alone: a loop over the kernel's taps in place of one over pixels."""
+    values, row, column, nodata = source.values, source.row, source.column, source.nodata
+    height, width, _ = values.shape
+    t, kernel = level.transform, _KERNELS[resampling]
+    u, v = (at.x[wanted] - t.c) / t.a, (at.y[wanted] - t.f) / t.e
     near_u, near_v = np.floor(u).astype(int) - column, np.floor(v).astype(int) - row
     inside = (near_u >= 0) & (near_v >= 0) & (near_u < width) & (near_v < height)
-    at = tuple(index[inside] for index in np.nonzero(wanted))
+    pixels = tuple(index[inside] for index in np.nonzero(wanted))
     u, v, near_u, near_v = u[inside], v[inside], near_u[inside], near_v[inside]
     if kernel:
-        across = _taps(u, np.maximum(1.0, steps_x[at] / abs(a)), kernel, column, column + width - 1)
-        down = _taps(v, np.maximum(1.0, steps_y[at] / abs(e)), kernel, row, row + height - 1)
-    for b in range(count):
+        across = _taps(u, np.maximum(1.0, at.step_x[pixels] / abs(t.a)), kernel, column, column + width - 1)
+        down = _taps(v, np.maximum(1.0, at.step_y[pixels] / abs(t.e)), kernel, row, row + height - 1)
+    for b in range(len(bands)):
         plane, filled = values[..., b], out[bands[b]]
         nearest = plane[near_v, near_u]
-        take = (nearest != 0) & (nearest != nodata) & (filled[at] == 0)
+        take = (nearest != 0) & (nearest != nodata) & (filled[pixels] == 0)
         result = nearest[take].astype(float)
         if kernel:
             result = _weighted(plane, nodata, row, column, across, down, take, result)
         if shift:
             result = np.clip(result + shift, 1.0, 65535.0)
-        filled[tuple(index[take] for index in at)] = result.astype(out.dtype)
+        filled[tuple(index[take] for index in pixels)] = result.astype(out.dtype)
 
 
 def _weighted(

@@ -12,6 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+import shapely
+from numpy.typing import NDArray
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -25,7 +28,10 @@ SCALE = 0.0001
 """Reflectance of one digital number: `reflectance = DN * SCALE + offset`."""
 FOOTPRINT_MARGIN = 0.02
 """Degrees of latitude by which footprints are grown: they are simplified polygons, and valid pixels lie outside."""
+LOWEST_COSINE = math.cos(math.radians(85.0))
+"""No footprint is stretched further than one at 85 degrees of latitude."""
 
+_JSON = json.JSONEncoder(sort_keys=True, default=str)
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
 _PRODUCT = re.compile(r"S2\w_MSIL2A_(\d{8}T\d{6})_N(\d{4})_")
 
@@ -71,13 +77,16 @@ class Scene:
 
     def reach(self) -> BaseGeometry:
         """Footprint grown by the margin within which its pixels count."""
-        return grown(self.footprint)
+        reach: BaseGeometry = grown(np.array([self.footprint]))[0]
+        return reach
 
 
-def grown(footprint: BaseGeometry) -> BaseGeometry:
-    """A footprint grown by `FOOTPRINT_MARGIN`, stretched by latitude so that it is as wide on the ground."""
-    latitude = math.radians(min(85.0, abs(footprint.centroid.y)))
-    return footprint.buffer(FOOTPRINT_MARGIN / math.cos(latitude))
+def grown(footprints: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Footprints grown by `FOOTPRINT_MARGIN`, stretched by latitude so that it is as wide on the ground."""
+    latitude = np.abs(shapely.get_y(shapely.centroid(footprints)))
+    cosine = np.maximum(LOWEST_COSINE, np.cos(np.radians(latitude)))
+    reach: NDArray[np.object_] = shapely.buffer(footprints, FOOTPRINT_MARGIN / cosine, quad_segs=16)
+    return reach
 
 
 def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float) -> Scene:
@@ -105,7 +114,8 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
         raise SceneError(f"item {item.get('id')} has no datetime; remove it from the catalogue")
     if not item.get("geometry"):
         raise SceneError(f"item {item.get('id')} has no geometry; remove it from the catalogue")
-    assets = {band: _band_asset(item, collection, band) for band in bands}
+    keys = {band: _asset_key(item, band) for band in bands}
+    assets = {band: _band_asset(item, item["assets"][key], collection, band) for band, key in keys.items()}
     baseline = _baseline(properties)
     revision = {
         "id": item["id"],
@@ -115,11 +125,7 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
         "baseline": baseline,
         "geometry": item["geometry"],
         "bands": {
-            band: [
-                asset.offset,
-                asset.nodata,
-                item["assets"][_asset_key(item, band)].get("file:checksum"),
-            ]
+            band: [asset.offset, asset.nodata, item["assets"][keys[band]].get("file:checksum")]
             for band, asset in assets.items()
         },
     }
@@ -136,7 +142,7 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
 
 def digest(value: Any) -> str:
     """Short hash, 16 hexadecimal digits, of anything JSON can say."""
-    text = json.dumps(value, sort_keys=True, default=str)
+    text = _JSON.encode(value)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -188,9 +194,12 @@ def true_offset(item: Item, collection: Item | None, band: str) -> float:
     Earth Search's `sentinel-2-l2a` items of baseline 04.00 and later say -0.1 although it was applied to the pixels,
     which `earthsearch:boa_offset_applied` tells.
     """
+    return _offset(item, item["assets"][_asset_key(item, band)], collection, band)
+
+
+def _offset(item: Item, asset: Mapping[str, Any], collection: Item | None, band: str) -> float:
     if (item.get("properties") or {}).get("earthsearch:boa_offset_applied") is True:
         return 0.0
-    asset = item["assets"][_asset_key(item, band)]
     offset = _raster_value(asset, "offset")
     if offset is None:
         offset = collection_offset(collection, band)
@@ -205,14 +214,13 @@ def collection_offset(collection: Item | None, band: str) -> float | None:
     return None if offset is None else float(offset)
 
 
-def _band_asset(item: Item, collection: Item | None, band: str) -> BandAsset:
-    asset = item["assets"][_asset_key(item, band)]
+def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, band: str) -> BandAsset:
     height, width = asset.get("proj:shape") or item["properties"].get("proj:shape") or (0, 0)
     transform = asset.get("proj:transform") or item["properties"].get("proj:transform")
     nodata = _raster_value(asset, "nodata")
     return BandAsset(
         href=asset["href"],
-        offset=true_offset(item, collection, band),
+        offset=_offset(item, asset, collection, band),
         nodata=int(nodata) if isinstance(nodata, (int, float)) and math.isfinite(nodata) else 0,
         size=int(asset.get("file:size") or 0),
         pixels=int(height) * int(width),

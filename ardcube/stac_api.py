@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -91,8 +91,10 @@ class StacApi:
             io.session.mount(scheme, HTTPAdapter(max_retries=_RETRY))  # from here on it is known to be there
         return cls(url, found, client)
 
-    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
+    def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
         """Search once, page by page; the page size is halved, and the search begun anew, on a server error.
+
+        Each item comes once, when its page does.
 
         Raises
         ------
@@ -101,9 +103,14 @@ class StacApi:
         """
         limit = PAGE_SIZE
         delay = 0.5
+        told: set[str] = set()
         while True:
             try:
-                return self._pages(bounds, start, end, limit)
+                for page in self._pages(bounds, start, end, limit):
+                    fresh = {item["id"]: item for item in page if item["id"] not in told}
+                    told.update(fresh)
+                    yield from (_absolute(item, self.url) for item in fresh.values())
+                return
             except (APIError, requests.RequestException, ValueError) as error:
                 status = getattr(error, "status_code", None)
                 refused = status is not None and 400 <= status < 500
@@ -116,8 +123,8 @@ class StacApi:
 
     def _pages(
         self, bounds: tuple[float, float, float, float], start: datetime, end: datetime, limit: int
-    ) -> list[Item]:
-        found: dict[str, Item] = {}
+    ) -> Iterator[list[dict[str, Any]]]:
+        seen: set[str] = set()
         search = self.client.search(
             collections=[self.collection["id"]] if self.collection else None,
             datetime=f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}",
@@ -125,12 +132,11 @@ class StacApi:
             **_where(bounds),
         )
         for number, page in enumerate(search.pages_as_dicts()):
-            before = len(found)
-            for item in page["features"]:
-                found[item["id"]] = _absolute(item, self.url)
-            if len(found) == before or number >= _MAX_PAGES:
+            before = len(seen)
+            seen.update(item["id"] for item in page["features"])
+            if len(seen) == before or number >= _MAX_PAGES:
                 break  # a server that repeats itself would be asked for ever
-        return list(found.values())
+            yield page["features"]
 
 
 def _where(bounds: tuple[float, float, float, float]) -> dict[str, Any]:

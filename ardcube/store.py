@@ -14,8 +14,8 @@ import zarr
 import zarr.errors
 from numpy.typing import NDArray
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec, BloscShuffle
-from zarr.storage import FsspecStore, LocalStore
+from zarr.codecs import BloscCodec
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
 from ardcube.grid import Grid, Window
@@ -29,12 +29,41 @@ FILL = 0
 _EPOCH = np.datetime64("1970-01-01", "D")
 _TIME_CHUNK = 4096
 """Longer than any time axis, so that growing it rewrites one small chunk."""
+_METADATA = "zarr.json"
 _COORDINATES = ("time", "time_bnds", "latitude", "longitude", "band", "spatial_ref")
 
 
+def _layout(grid: Grid, chunk_size: int, shard: int) -> tuple[tuple[int, int, int], tuple[int, int, int] | None]:
+    """Shape of a chunk and of a shard, (time, y, x). Neither is larger than the grid needs."""
+    height, width = min(chunk_size, grid.height), min(chunk_size, grid.width)
+    # A shard lies within one period: a longer time axis, or a month that is built again, touches no other month.
+    rows, cols = min(shard, -(-grid.height // height)), min(shard, -(-grid.width // width))
+    return (1, height, width), ((1, rows * height, cols * width) if shard > 1 else None)
+
+
+def _cuts(start: int, stop: int, length: int, step: int) -> bool:
+    """Whether a range does not consist of whole steps, of which the last one may reach beyond the length."""
+    return start % step != 0 or (stop % step != 0 and stop != length)
+
+
 def _compressor() -> BloscCodec:
-    # Level 1 with shuffle: half the time of zarr's default and smaller files, as measured on composites.
-    return BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.shuffle)
+    # Measured: docs/decisions/0010-writing.md.
+    return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+
+
+class _ForWriting(WrapperStore[Store]):
+    """A store whose pixels are written and never read.
+
+    zarr 3.1 reads a shard before it writes it, also where the whole of it is replaced: a request for nothing, and one
+    that an object which was damaged makes fail for ever.
+    """
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        return await self._store.get(key, *args, **kwargs) if key.endswith(_METADATA) else None
+
+    def get_sync(self, key: str, **kwargs: Any) -> Any:
+        # Later versions of zarr ask so where the store below can answer at once.
+        return self._store.get_sync(key, **kwargs) if key.endswith(_METADATA) else None  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +78,9 @@ class CubeStore:
     def write_chunk(
         self, time_index: int, window: Window, values: NDArray[np.uint16], count: NDArray[np.uint16]
     ) -> None:
-        """Write one chunk to exactly its region; a chunk of nothing but 0 leaves no object behind.
+        """Write one chunk, or one shard, to exactly its region: one object of each array, replaced in one piece.
+
+        What holds nothing but 0 leaves no object behind.
 
         Parameters
         ----------
@@ -61,7 +92,16 @@ class CubeStore:
             Composite.
         count : uint16 (y, x)
             Clear days.
+
+        Raises
+        ------
+        StoreError
+            If the region cuts through an object: the rest of it would be lost.
         """
+        _, height, width = self.count.shape
+        _, *stored = self.count.shards or self.count.chunks
+        if _cuts(window.y0, window.y1, height, stored[0]) or _cuts(window.x0, window.x1, width, stored[1]):
+            raise StoreError(f"{window} cuts through the store's objects of {stored[0]} x {stored[1]} pixels")
         rows, cols = window.slices
         self.composite[time_index : time_index + 1, rows, cols, :] = values[None]
         self.count[time_index : time_index + 1, rows, cols] = count[None]
@@ -78,7 +118,7 @@ def is_there(place: Place) -> bool:
         return False
 
 
-def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: int) -> None:
+def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: int, shard: int = 1) -> None:
     """Create the store: coordinates, empty arrays, consolidated metadata.
 
     Parameters
@@ -91,11 +131,13 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
         Time axis.
     chunk_size : int
         Rows and columns of a chunk, in pixels.
+    shard : int
+        Chunks on each side of a shard; 1 stores each chunk as an object of its own.
     """
     grid = spec.grid
-    group = zarr.open_group(_zarr_store(place), mode="a", attributes=_group_attributes())
+    group = zarr.open_group(_zarr_store(place), mode="a", zarr_format=3, attributes=_group_attributes())
     shape = (len(periods), grid.height, grid.width)
-    chunks = (1, min(chunk_size, grid.height), min(chunk_size, grid.width))
+    chunks, shards = _layout(grid, chunk_size, shard)
     _write_plane_coordinates(group, grid, spec.bands)
     _write_times(group, periods)
     common: dict[str, Any] = {
@@ -108,6 +150,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
         spec.varname,
         shape=(*shape, len(spec.bands)),
         chunks=(*chunks, len(spec.bands)),
+        shards=(*shards, len(spec.bands)) if shards else None,
         dimension_names=("time", "latitude", "longitude", "band"),
         attributes={
             "long_name": "median of clear observations",
@@ -128,6 +171,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
         COUNT,
         shape=shape,
         chunks=chunks,
+        shards=shards,
         dimension_names=("time", "latitude", "longitude"),
         attributes={
             "long_name": "number of clear days behind the composite",
@@ -143,7 +187,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
 
 def extend(place: Place, varname: str, periods: Sequence[Period]) -> None:
     """Grow the time axis to `periods`; nothing that stands is touched. Harmless when repeated."""
-    group = zarr.open_group(_zarr_store(place), mode="r+", use_consolidated=False)
+    group = zarr.open_group(_zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
     for name in (varname, COUNT):
         array = _array(group, name)
         if array.shape[0] < len(periods):
@@ -186,7 +230,8 @@ def open_for_writing(spec: CubeSpec) -> CubeStore:
 @lru_cache(maxsize=8)
 def _open(uri: str, varname: str, options: str, shape: tuple[int, int, int], _fingerprint: str) -> CubeStore:
     # Not the consolidated metadata: its shapes are old for a moment while the time axis grows.
-    group = zarr.open_group(_zarr_store(Place.at(uri, json.loads(options))), mode="r+", use_consolidated=False)
+    place = Place.at(uri, json.loads(options))
+    group = zarr.open_group(_ForWriting(_zarr_store(place)), mode="r+", zarr_format=3, use_consolidated=False)
     opened = CubeStore(_array(group, varname), _array(group, COUNT))
     if opened.composite.shape[:3] != shape or opened.count.shape != shape:
         # zarr would clip what lies outside without a word.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ardcube.errors import PermanentError
@@ -65,7 +65,7 @@ def summarize(
     uri: str,
     planned: int,
     selected: Iterable[ChunkJob],
-    pending: Iterable[ChunkJob],
+    pending: Sequence[ChunkJob],
     records: Mapping[ChunkKey, ChunkRecord],
     seconds: float,
 ) -> BuildSummary:
@@ -79,39 +79,43 @@ def summarize(
         Chunks of the whole cube.
     selected : iterable of ChunkJob
         What this run was to build.
-    pending : iterable of ChunkJob
+    pending : sequence of ChunkJob
         All that was not done when it began.
     records : mapping
         The ledger when it ended.
     seconds : float
         It took.
     """
-    jobs = list(selected)
-    waiting = len(list(pending))
-    ended = [(job, records.get(job.key)) for job in jobs]
-    done = [(job, record) for job, record in ended if record is not None and record.is_done(job)]
-    failures = tuple(
-        Failure(
-            str(job.key),
-            len(record.attempts) if record is not None else 0,
-            (record.error if record is not None and record.status not in DONE else None)
-            or "its worker was lost before it could say why",
-        )
-        for job, record in ended
-        if record is None or not record.is_done(job)
-    )
-    counts = Counter(record.status for _, record in done)
+    counts: Counter[str] = Counter()
+    failures: list[Failure] = []
+    scenes: set[str] = set()
+    for job in selected:
+        record = records.get(job.key)
+        counts["selected"] += 1
+        counts["retried"] += record is not None and len(record.attempts) > 1
+        if record is None or not record.is_done(job):
+            failures.append(_failure(job, record))
+            continue
+        counts[record.status] += 1
+        counts["pixels"] += job.pixels
+        scenes.update(record.scenes)
     return BuildSummary(
         uri=uri,
         chunks=planned,
-        already_done=planned - waiting,
+        already_done=planned - len(pending),
         written=counts["written"],
         empty=counts["empty"],
         failed=len(failures),
-        left=waiting - len(jobs),
-        retried=sum(record is not None and len(record.attempts) > 1 for _, record in ended),
-        scenes=len({scene for _, record in done for scene in record.scenes}),
-        megapixels=sum(job.pixels for job, _ in done) / 1e6,
+        left=len(pending) - counts["selected"],
+        retried=counts["retried"],
+        scenes=len(scenes),
+        megapixels=counts["pixels"] / 1e6,
         seconds=seconds,
-        failures=failures,
+        failures=tuple(failures),
     )
+
+
+def _failure(job: ChunkJob, record: ChunkRecord | None) -> Failure:
+    told = record.error if record is not None and record.status not in DONE else None
+    attempts = len(record.attempts) if record is not None else 0
+    return Failure(str(job.key), attempts, told or "its worker was lost before it could say why")

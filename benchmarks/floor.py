@@ -16,7 +16,6 @@ from itertools import groupby
 from typing import Any
 
 import deflate
-import numba
 import numpy as np
 import rasterio
 import xarray as xr
@@ -27,13 +26,14 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from ardcube.composite import median_of_valid
 from ardcube.grid import Grid, Window
-from ardcube.kernels import fill
-from ardcube.resample import Projection, project
+from ardcube.pixels import Piece, SourcePixels
+from ardcube.raster import Blocks, Level
+from ardcube.resample import Projection, needed_blocks, project, resample_window
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
 from hooks.cloud_masks import SCLCloudMaskHook
 
 _REFLECTANCE = ("red", "green", "blue", "nir")
-jit = numba.njit(cache=True, nogil=True)
+_RESAMPLING = {"uint8": "nearest", "uint16": "bilinear"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _chunk(archive: Archive, tally: _Tally) -> None:
 
 def _classes(work: _Work) -> NDArray[np.uint8]:
     """Scene classification of each day, uint8 (day, y, x)."""
-    shape = next(iter(work.halo.values())).x.shape
+    shape = next(iter(work.halo.values())).window.shape
     classes = np.zeros((len(work.days), 1, *shape), np.uint8)
     for observation, taken in zip(classes, work.days, strict=True):
         for scene in taken:
@@ -132,13 +132,15 @@ def _add(
     """Fill the wanted pixels of `out` (band, y, x) from one scene."""
     if not wanted.any():
         return
-    level = _read(work.archive, scene, bands, at, wanted, work.tally)
-    transform, kernel = level.transform, int(out.dtype == np.uint16)
-    with work.tally.step("warp"):
-        fill(
-            out, np.arange(len(out)), wanted, at.x, at.y, at.step_x, at.step_y, level.pixels, 0, 0,
-            transform.c, transform.a, transform.f, transform.e, kernel, 0, 0,
-        )  # fmt: skip
+    with work.tally.step("blocks"):
+        blocks = needed_blocks(at, wanted, (level := _level(work.archive, scene)), kind := _RESAMPLING[out.dtype.name])
+    if blocks is None:
+        return
+    parts = [_Part([*_pieces(work.archive, scene, band, level, blocks, work.tally)]) for band in bands]
+    with work.tally.step("weave"):
+        source = SourcePixels.decode(parts, blocks, out.dtype.name, 0)
+    with work.tally.step("resample"):
+        resample_window(out, range(len(out)), wanted, at, source, level, resampling=kind)
 
 
 def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally) -> None:
@@ -155,76 +157,44 @@ def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally)
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """One level of some bands of a scene: what was needed of it, 0 elsewhere."""
+class _Part:
+    """Decoded blocks of one band, ready."""
 
-    pixels: NDArray[Any]
-    """(row, column, band)"""
-    transform: Affine
+    ready: Sequence[Piece]
+    size: int = 0
 
-
-def _read(
-    archive: Archive, scene: Scene, bands: Sequence[str], at: Projection, wanted: NDArray[np.bool_], tally: _Tally
-) -> _Level:
-    """Decode the blocks that the wanted pixels touch."""
-    found = None
-    for index, band in enumerate(bands):
-        path = archive.folder / scene.id / f"{BANDS[band]}.tif"
-        with rasterio.open(path) as source:
-            # At 20 m the overview by the contract's rule, at any latitude of the archive.
-            overview = None if band == "scl" else 0
-            shape = (scene.granule.size // 2,) * 2
-            transform = source.transform @ Affine.scale(source.width / shape[1], source.height / shape[0])
-            side, dtype = archive.layout.block, np.dtype(source.dtypes[0])
-            if found is None:
-                found = _Level(np.zeros((*shape, len(bands)), dtype), transform)
-                touched = _touched(at, wanted, transform, shape, side)
-            for row, col in touched:
-                entry = [
-                    source.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1, ovr=overview)
-                    for what in ("OFFSET", "SIZE")
-                ]
-                if None in entry:
-                    continue  # absent: no data
-                offset, size = (int(value) for value in entry)
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    packed = file.read(size)
-                with tally.step("decode"):
-                    content = deflate.zlib_decompress(packed, side * side * dtype.itemsize)
-                    block = np.frombuffer(content, dtype).reshape(side, side)
-                    if dtype == np.uint16:
-                        _add_up(block)
-                tally.blocks += 1
-                tally.compressed += size
-                tally.decoded += block.nbytes
-                part = found.pixels[row * side : (row + 1) * side, col * side : (col + 1) * side, index]
-                part[:] = block[: part.shape[0], : part.shape[1]]
-    if found is None:
-        raise ValueError("no bands")
-    return found
+    def pieces(self) -> Iterator[Piece]:
+        """As they are."""
+        yield from self.ready
 
 
-def _touched(
-    at: Projection, wanted: NDArray[np.bool_], transform: Affine, shape: tuple[int, int], side: int
-) -> list[tuple[int, int]]:
-    """Blocks (row, column) within two pixels of a wanted one."""
-    u = (at.x[wanted] - transform.c) / transform.a
-    v = (at.y[wanted] - transform.f) / transform.e
-    found: set[tuple[int, int]] = set()
-    for dv in (-2, 2):
-        for du in (-2, 2):
-            inside = (u + du >= 0) & (v + dv >= 0) & (u + du < shape[1]) & (v + dv < shape[0])
-            rows, cols = ((v[inside] + dv) // side).astype(int), ((u[inside] + du) // side).astype(int)
-            found |= {divmod(int(code), 1000) for code in np.unique(rows * 1000 + cols)}
-    return sorted(found)
+def _level(archive: Archive, scene: Scene) -> Level:
+    """The 20 m level that the contract's rule takes at any latitude of the archive."""
+    size, side = scene.granule.size // 2, archive.layout.block
+    with rasterio.open(archive.folder / scene.id / f"{BANDS['scl']}.tif") as source:
+        transform = source.transform @ Affine.scale(source.width / size, source.height / size)
+    return Level(0, size, size, transform, (side, side))
 
 
-@jit
-def _add_up(block):  # type: ignore[no-untyped-def]
-    """Undo predictor 2 in place: eight times as fast as NumPy's running sum."""
-    for i in range(block.shape[0]):
-        total = block[i, 0]
-        for j in range(1, block.shape[1]):
-            total = np.uint16(total + block[i, j])
-            block[i, j] = total
+def _pieces(archive: Archive, scene: Scene, band: str, level: Level, blocks: Blocks, tally: _Tally) -> Iterator[Piece]:
+    """Decode the needed blocks of a band, each read beforehand."""
+    path, side = archive.folder / scene.id / f"{BANDS[band]}.tif", archive.layout.block
+    with rasterio.open(path) as source, path.open("rb") as file:
+        dtype, overview = np.dtype(source.dtypes[0]), None if band == "scl" else 0
+        for row, col in blocks.places:
+            offset, size = (
+                source.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1, ovr=overview)
+                for what in ("OFFSET", "SIZE")
+            )
+            if offset is None or size is None:  # absent: no data
+                yield Piece(row * side, col * side, np.zeros((side, side), dtype), predicted=dtype == np.uint16)
+                continue
+            file.seek(int(offset))
+            packed = file.read(int(size))
+            with tally.step("inflate"):
+                content = deflate.zlib_decompress(packed, side * side * dtype.itemsize)
+            tally.blocks += 1
+            tally.compressed += len(packed)
+            tally.decoded += len(content)
+            values = np.frombuffer(content, dtype).reshape(side, side)
+            yield Piece(row * side, col * side, values, predicted=dtype == np.uint16)

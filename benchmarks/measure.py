@@ -27,7 +27,8 @@ class Task:
     """What a child is to do."""
 
     way: str
-    """`ours`, `ours-pair` (two neighbouring chunks at once, as a worker runs them), or `baseline`."""
+    """`ours`; `ours-gdal`, read by GDAL; `ours-pair`, two neighbouring chunks in two threads, as a worker builds them;
+    `ours-processes`, one of these two, the other one in another process; or `baseline`."""
     catalog: str
     """Folder of items.json and collection.json."""
     warm_catalog: str
@@ -41,6 +42,10 @@ class Task:
     scl: bool
     threads: int
     dask_chunk: int
+    requests: int
+    """Requests in flight, ours."""
+    job: int
+    """Which chunk of ours."""
     scratch: str
     """Empty folder for stores."""
     pixels: str = ""
@@ -107,11 +112,18 @@ def prepare_ours(task: Task, *, warm: bool) -> Ready:
         stac_url=task.warm_catalog if warm else task.catalog,
     )
     store = f"{task.scratch}/{'warm' if warm else 'cube'}.zarr"
-    run = RunConfig(fsspec_uri=store, threads=task.threads)
+    run = RunConfig(
+        fsspec_uri=store,
+        threads=task.threads,
+        reader="gdal" if task.way == "ours-gdal" else "auto",
+        requests=task.requests,
+        decode_threads=task.threads,
+    )
     request = check_request(cube, run, cloud_mask(cube.cloud_mask))
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
-    jobs = plan.jobs[: 2 if task.way == "ours-pair" else 1]
+    which = 0 if warm else min(task.job, len(plan.jobs) - 1)
+    jobs = list(plan.jobs[:2]) if task.way == "ours-pair" else [plan.jobs[which]]
 
     def build() -> list[dict[str, float]]:
         if len(jobs) == 1:

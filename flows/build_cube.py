@@ -3,29 +3,43 @@
 import time
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.prepare import check_request, initialize, make_plan, remove_cube, search_scenes
-from ardcube.summary import BuildSummary, ChunksFailedError, summarize
-from flows.dispatch import build_all
+from ardcube.lease import holding
+from ardcube.ledger import finished
+from ardcube.planned import write_planned
+from ardcube.prepare import Found, Request, check_request, initialize, make_plan, remove_cube, search_scenes
+from ardcube.renewal import Lease
+from ardcube.summary import BuildSummary, summarize
+from flows.building import build_pending
 from flows.progress import current_progress
 from flows.runners import check_workers_can_report
 from hooks.cloud_masks import cloud_mask
+from hooks.logs import forward_logs
+from hooks.names import build_run_name
+from hooks.states import on_cancellation, on_crashed, on_failure
 
 
-@flow(name="build-cube", flow_run_name="{cube.varname} {cube.start_date:%Y-%m}..{cube.end_date:%Y-%m}")
+@flow(
+    name="build-cube",
+    flow_run_name=build_run_name,
+    on_failure=[on_failure],
+    on_crashed=[on_crashed],
+    on_cancellation=[on_cancellation],
+)
 def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     """Build a cube, or what is missing of it.
 
     1. Check the request against the world; nothing is written before.
     2. Search the catalogue, once per period.
-    3. With `overwrite`, remove the cube that stands there.
-    4. Join scenes and tiles to jobs; create or extend the store.
-    5. Build the chunks that the ledger does not know as done, in batches, on the backend's workers.
-    6. Build once more those whose worker was lost.
-    7. Gather the records, and fail if a chunk is missing.
+    3. Take the cube's lease, held until the end: one run at a time.
+    4. With `overwrite`, remove the cube that stands there.
+    5. Join scenes and tiles to jobs; create or extend the store.
+    6. Build the chunks that the ledger does not know as done, in batches, on the backend's workers.
+    7. Build once more those whose worker was lost.
+    8. Gather the records, tell what came of it, and fail if a chunk is missing.
 
     Parameters
     ----------
@@ -37,51 +51,46 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     Raises
     ------
     InputError
-        If the request cannot be met; nothing was written.
+        If the request cannot be met, or another run holds the cube; nothing was written.
+    LeaseLostError
+        If another run has taken the cube from this one.
     ChunksFailedError
         If chunks are missing although everything else was built.
     """
     start = time.perf_counter()
-    logger = get_run_logger()
-    progress = current_progress()
+    forward_logs()
     check_workers_can_report(run)
-    request = check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
-    found = search_scenes(request, progress.searched)
-    if run.overwrite and not run.dry_run:
-        remove_cube(request)
-    plan = make_plan(request, found, build=not run.dry_run)
-    records = {} if run.overwrite else request.ledger.records()
-    pending = [job for job in plan.jobs if job.key not in records or not records[job.key].is_done(job)]
-    selected = pending if run.limit is None else pending[: run.limit]
-    logger.info(
-        "%d chunks, %d done before, %d to build now at %s",
-        len(plan.jobs), len(plan.jobs) - len(pending), len(selected), request.place.uri,
-    )  # fmt: skip
+    mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
+    request = check_request(cube, run, mask)
+    found = search_scenes(request, current_progress().searched)
     if run.dry_run:
+        return _build(request, found, start, None)
+    with holding(
+        request.ledger.place,
+        run=str(flow_run.name),
+        run_id=str(flow_run.id),
+        break_lease=run.break_lease,
+        tell=get_run_logger().warning,
+    ) as lease:
+        if not run.overwrite and request.ledger.read_cube() != request.stored:
+            request = check_request(cube, run, mask)  # while this one searched, another run made or changed the cube
+        return _build(request, found, start, lease)
+
+
+def _build(request: Request, found: Found, start: float, lease: Lease | None) -> BuildSummary:
+    """Plan and build; without a lease nothing is written."""
+    run, ledger = request.run, request.ledger
+    if run.overwrite and lease is not None:
+        remove_cube(request)
+    plan = make_plan(request, found, build=lease is not None)
+    records = {} if run.overwrite else ledger.records(brief=True)
+    pending = plan.jobs.without(finished(records))
+    get_run_logger().info(
+        "%d chunks, %d done before, %d to build at %s",
+        len(plan.jobs), len(plan.jobs) - len(pending), len(pending), request.place.uri,
+    )  # fmt: skip
+    if lease is None:
         return summarize(request.place.uri, len(plan.jobs), [], pending, {}, time.perf_counter() - start)
     initialize(request, plan)
-    progress.started(len(selected), len(plan.jobs) - len(pending))
-    if selected:
-        build_all(plan, run, selected, request.ledger, records)
-    progress.finished()
-    records = request.ledger.compact()
-    summary = summarize(request.place.uri, len(plan.jobs), selected, pending, records, time.perf_counter() - start)
-    logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
-    if summary.failures:
-        _report_failures(summary)
-        raise ChunksFailedError(summary)
-    return summary
-
-
-def _report_failures(summary: BuildSummary) -> None:
-    logger = get_run_logger()
-    for failure in summary.failures:
-        logger.error("%s failed after %d attempts: %s", failure.chunk, failure.attempts, failure.error)
-    create_table_artifact(
-        key="failed-chunks",
-        table=[
-            {"chunk": failure.chunk, "attempts": failure.attempts, "error": failure.error}
-            for failure in summary.failures
-        ],
-        description="Chunks that are missing from the cube. A further run tries just these.",
-    )
+    write_planned(ledger, plan)
+    return build_pending(plan, run, request.place, ledger, pending, len(plan.jobs), records, lease, start)

@@ -5,24 +5,29 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import ArdcubeError, InputError
-from flows.options import build_model, key_values, options_of
+from flows.options import ModelCommand, build_model, key_values
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # All but click is imported late, so that help and mistakes take no time.
     from rich.console import Console
+
+    from ardcube.config import CubeConfig, RunConfig
+    from ardcube.summary import BuildSummary
 
 _BAD_INPUT = 2
 _FAILED = 1
 _INTERRUPTED = 130
 _NOWHERE = "memory://ardcube-plan"
 """Stands for the store in a plan that asks for none."""
+_NOT_OF_A_RETRY = ("fsspec_uri", "initialize", "overwrite", "look_back_months", "dry_run", "max_chunks", "yes")
+"""Fields that say what is built, or whether; a retry knows that from the cube."""
 
 storage_option = click.option(
     "--storage-option",
@@ -36,53 +41,63 @@ storage_option = click.option(
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 
 
+def _models() -> "tuple[type[CubeConfig], type[RunConfig]]":
+    from ardcube.config import CubeConfig, RunConfig
+
+    return CubeConfig, RunConfig
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="ardcube")
 def cli() -> None:
     """Build analysis-ready data cubes of Sentinel-2 L2A composites."""
 
 
-@cli.command()
-@options_of(CubeConfig, RunConfig)
+@cli.command(cls=ModelCommand, models=_models)
 def build(**values: Any) -> None:
     """Build a cube, or what is missing of it."""
-    cube, run = build_model(CubeConfig, values), build_model(RunConfig, values)
+    cube, run = _requested(values)
     if run.dry_run:
         _show_plan(cube, run)
         return
     _configure_prefect(run.debug)
-    # Everything below is imported late, so that help and mistakes take no time.
     from ardcube.prepare import check_request
-    from flows.progress import reporting
     from hooks.cloud_masks import cloud_mask
 
     # Bad input is told before Prefect is started, which takes longer than all of these checks.
     check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
 
-    from ardcube.summary import ChunksFailedError
     from flows.build_cube import build_cube
-    from flows.console import ConsoleProgress, print_summary
 
-    console = _console()
-    progress = ConsoleProgress(console)
-    try:
-        with reporting(progress):
-            summary = build_cube(cube, run)
-    except ChunksFailedError as error:
-        progress.finished()
-        print_summary(console, error.summary)
-        raise
-    finally:
-        progress.finished()
-    print_summary(console, summary)
+    _follow(lambda: build_cube(cube, run))
 
 
-@cli.command()
-@options_of(CubeConfig, RunConfig)
+@cli.command(cls=ModelCommand, models=lambda: _models()[1:], without=_NOT_OF_A_RETRY)
+@click.argument("fsspec_uri", metavar="URI")
+@click.option("--missing", is_flag=True, help="Build also chunks that no run has built so far.")
+def retry(missing: bool, **values: Any) -> None:
+    """Build just what failed of the cube at URI, from the scenes that it was planned with; nothing is searched."""
+    run = build_model(_models()[1], values)
+    _configure_prefect(run.debug)
+    from ardcube.retry import check_retry, count_missing
+
+    checked = check_retry(run)
+    failed, unbuilt = count_missing(checked, checked.ledger.records(brief=True).values())
+    if not failed and not missing:
+        left = f"; {unbuilt} were never built, which --missing does" if unbuilt else ""
+        click.echo(f"nothing to retry: no chunk of {checked.chunks} failed{left}")
+        return
+
+    from flows.retry_cube import retry_cube
+
+    _follow(lambda: retry_cube(run, missing))
+
+
+@cli.command(cls=ModelCommand, models=_models)
 def plan(**values: Any) -> None:
     """Show what would be built, and write nothing."""
     values["fsspec_uri"] = values["fsspec_uri"] or _NOWHERE
-    _show_plan(build_model(CubeConfig, values), build_model(RunConfig, values))
+    _show_plan(*_requested(values))
 
 
 @cli.command()
@@ -153,26 +168,50 @@ def main() -> None:
         _stop(f"{type(error).__name__}: {error} (--debug shows where)", _FAILED)
 
 
+def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
+    cube, run = _models()
+    return build_model(cube, values), build_model(run, values)
+
+
 def _stop(message: str, code: int) -> None:
     click.echo(f"ardcube: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 
-def _show_plan(cube: CubeConfig, run: RunConfig) -> None:
-    from ardcube.ledger import Ledger
+def _follow(flow: "Callable[[], BuildSummary]") -> None:
+    """Show how far a flow is, and what it did."""
+    from ardcube.summary import ChunksFailedError
+    from flows.console import ConsoleProgress, print_summary
+    from flows.progress import reporting
+
+    console = _console()
+    progress = ConsoleProgress(console)
+    try:
+        with reporting(progress):
+            summary = flow()
+    except ChunksFailedError as error:
+        progress.finished()
+        print_summary(console, error.summary)
+        raise
+    finally:
+        progress.finished()
+    print_summary(console, summary)
+
+
+def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
+    from ardcube.ledger import finished
     from ardcube.plan import estimate
     from ardcube.prepare import check_request, make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate
-    from flows.runners import local_threads
     from hooks.cloud_masks import cloud_mask
 
     mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     request = check_request(cube, run, mask, build=run.fsspec_uri != _NOWHERE)
     console = _console()
     planned = make_plan(request, search_scenes(request, ConsoleProgress(console).searched), build=False)
-    records = {} if run.overwrite or run.fsspec_uri == _NOWHERE else Ledger.beside(request.place).records()
-    pending = [job for job in planned.jobs if job.key not in records or not records[job.key].is_done(job)]
-    print_estimate(console, estimate(planned), len(pending) if records else 0, local_threads(run))
+    records = {} if run.overwrite or run.fsspec_uri == _NOWHERE else request.ledger.records(brief=True)
+    pending = planned.jobs.without(finished(records)) if records else ()
+    print_estimate(console, estimate(planned), len(pending), run.local_threads)
 
 
 def _console() -> "Console":

@@ -3,33 +3,63 @@
 import json
 import re
 import types
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
-from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from ardcube.errors import InputError
 
-M = TypeVar("M", bound=BaseModel)
-Command = TypeVar("Command", bound=Callable[..., Any])
+if TYPE_CHECKING:  # pydantic takes longer to import than all else that `ardcube --help` needs
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+M = TypeVar("M", bound="BaseModel")
 
 _SINGULAR = {"storage_options": "--storage-option", "cloud_mask_options": "--cloud-mask-option"}
 """Mappings are given as one `key=value` after the other."""
 
 
-def options_of(*models: type[BaseModel]) -> Callable[[Command], Command]:
-    """Give a command one option per field of the models, in their order."""
+class ModelCommand(click.Command):
+    """A command with one option per field of some models, in their order, made when they are first asked for.
 
-    def decorate(command: Command) -> Command:
-        for model in reversed(models):
-            for name, field in reversed(model.model_fields.items()):
-                command = click.option(*_declare(name, field), **_settings(name, field))(command)
-        return command
+    Parameters
+    ----------
+    models : callable
+        Imports and returns the models.
+    without : collection of str
+        Fields that get no option.
+    """
 
-    return decorate
+    def __init__(
+        self,
+        *args: Any,
+        models: "Callable[[], Sequence[type[BaseModel]]]",
+        without: Collection[str] = (),
+        **more: Any,
+    ) -> None:
+        self._models = models
+        self._without = without
+        self._declared: list[click.Parameter] = []
+        self._options: list[click.Parameter] | None = None
+        super().__init__(*args, **more)
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """What is declared, then options of the fields."""
+        if self._options is None:
+            self._options = self._declared + [
+                click.Option(_declare(name, field), **_settings(name, field))
+                for model in self._models()
+                for name, field in model.model_fields.items()
+                if name not in self._without
+            ]
+        return self._options
+
+    @params.setter
+    def params(self, declared: list[click.Parameter]) -> None:
+        """Take what is declared beside the fields."""
+        self._declared = declared
 
 
 def option_name(field: str) -> str:
@@ -45,6 +75,8 @@ def build_model(model: type[M], values: dict[str, Any]) -> M:
     InputError
         In one line, with the options' names.
     """
+    from pydantic import ValidationError
+
     given = {name: values[name] for name in model.model_fields if values.get(name) not in (None, (), {})}
     try:
         return model(**given)
@@ -52,12 +84,12 @@ def build_model(model: type[M], values: dict[str, Any]) -> M:
         raise InputError("; ".join(_explain(model, problem) for problem in error.errors())) from None
 
 
-def _declare(name: str, field: FieldInfo) -> tuple[str, ...]:
+def _declare(name: str, field: "FieldInfo") -> tuple[str, ...]:
     flag = option_name(name)
     return (f"{flag}/--no-{flag[2:]}" if field.default is True else flag), name
 
 
-def _settings(name: str, field: FieldInfo) -> dict[str, Any]:
+def _settings(name: str, field: "FieldInfo") -> dict[str, Any]:
     """Arguments of `click.option`; defaults stay with the model, help only tells them."""
     kind = _without_none(field.annotation)
     settings: dict[str, Any] = {"help": _help(name, field), "default": None}
@@ -81,7 +113,7 @@ def _settings(name: str, field: FieldInfo) -> dict[str, Any]:
     return settings
 
 
-def _help(name: str, field: FieldInfo) -> str:
+def _help(name: str, field: "FieldInfo") -> str:
     text = field.description or ""
     if field.is_required():
         return f"{text}  [required]"
@@ -101,7 +133,9 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _range(kind: type[int] | type[float], field: FieldInfo) -> click.ParamType[Any]:
+def _range(kind: type[int] | type[float], field: "FieldInfo") -> click.ParamType[Any]:
+    from annotated_types import Ge, Gt, Le
+
     low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
     above = next((bound.gt for bound in field.metadata if isinstance(bound, Gt)), None)
     high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
@@ -130,7 +164,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(model: type[BaseModel], problem: Any) -> str:
+def _explain(model: "type[BaseModel]", problem: Any) -> str:
     """One problem of a validation in one clause, in the words of the command line."""
     names = sorted(model.model_fields, key=len, reverse=True)
     message = re.sub("^Value error, ", "", problem["msg"])

@@ -1,38 +1,46 @@
 """Which `DaskTaskRunner` a run's chunks go to."""
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
-from prefect_dask.task_runners import DaskTaskRunner
 
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
+from hooks.clusters import cluster_name
+
+if TYPE_CHECKING:  # it imports all of distributed, which a run that is refused or cancelled does not wait for
+    from prefect_dask.task_runners import DaskTaskRunner
 
 _CONNECT_SECONDS = 10.0
 _MAX_COILED_WORKERS = 100
 """Upper end of an adaptive cluster: so many workers read about as fast as a bucket likes."""
 
 
-def make_runner(run: RunConfig) -> DaskTaskRunner:
+def make_runner(run: RunConfig) -> "DaskTaskRunner":
     """Runner of a backend: threads of this process, an existing scheduler, or a Coiled cluster."""
+    from prefect_dask.task_runners import DaskTaskRunner
+
     if run.serverless_backend == "dask":
         return DaskTaskRunner(address=run.scheduler_address)
     if run.serverless_backend == "coiled":
         cluster, adapt = coiled_arguments(run)
         # A name, so that coiled is imported only here: it is slow to import and wants an account.
         return DaskTaskRunner(cluster_class="coiled.Cluster", cluster_kwargs=cluster, adapt_kwargs=adapt)
+    from flows.local_worker import LocalWorker
+
     return DaskTaskRunner(
         cluster_class="distributed.LocalCluster",
         cluster_kwargs={
             "n_workers": 1,
-            "threads_per_worker": local_threads(run),
+            "threads_per_worker": run.local_threads,
             "processes": False,
+            "worker_class": LocalWorker,
             # None would open port 8787 on every interface.
             "dashboard_address": "127.0.0.1:0",
             "worker_dashboard_address": "127.0.0.1:0",
@@ -41,23 +49,22 @@ def make_runner(run: RunConfig) -> DaskTaskRunner:
     )
 
 
-def local_threads(run: RunConfig) -> int:
-    """Chunks that are built at once in this process."""
-    return run.threads or os.cpu_count() or 1
-
-
 def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Keyword arguments of `coiled.Cluster`, and of its `adapt` where the size is not fixed."""
     cluster: dict[str, Any] = {
-        "name": run.coiled_name,
+        "name": cluster_name(run, flow_run.id),
         "region": run.coiled_region,
         "worker_cpu": run.coiled_worker_cpu,
         "worker_memory": run.coiled_worker_memory,
         "idle_timeout": run.coiled_idle_timeout,
+        "spot_policy": run.coiled_spot_policy,
         "n_workers": run.workers or 1,
         "environ": prefect_environment(),
         "worker_options": {"nthreads": run.threads or run.coiled_worker_cpu},
     }
+    if run.coiled_image is not None:  # else Coiled brings the packages of this machine
+        # The image's own entrypoint is the `ardcube` command.
+        cluster |= {"container": run.coiled_image, "ignore_container_entrypoint": True}
     adapt = None if run.workers else {"minimum": 1, "maximum": _MAX_COILED_WORKERS}
     return cluster, adapt
 
@@ -120,4 +127,6 @@ def prefect_environment() -> dict[str, str]:
         environment["PREFECT_API_URL"] = api.url
     if api.key is not None:
         environment["PREFECT_API_KEY"] = api.key.get_secret_value()
+    if api.auth_string is not None:
+        environment["PREFECT_API_AUTH_STRING"] = api.auth_string.get_secret_value()
     return environment

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.errors import InputError
 from ardcube.masking import close_then_open
+
+if TYPE_CHECKING:  # a second to import, and a request is checked without it
+    import xarray as xr
 
 __all__ = ["CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook", "cloud_mask", "cloud_mask_names"]
 
@@ -86,9 +88,10 @@ class SCLCloudMaskHook:
 
     def clear(self, observations: xr.Dataset) -> NDArray[np.bool_]:
         """Allowed classes, cleaned up: bool (time, y, x)."""
-        allowed = np.zeros(256, bool)
-        allowed[list(self.allowed_values)] = True
-        bad = ~allowed[observations["scl"].to_numpy()]
+        classes = observations["scl"].to_numpy()
+        bad = np.ones(classes.shape, bool)
+        for value in self.allowed_values:
+            bad &= classes != value
         return ~close_then_open(bad, self.closing, self.opening)
 
 

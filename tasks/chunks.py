@@ -4,19 +4,24 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from ardcube.batch import process_batch
+from ardcube.batch import Batch, process_batch
 from ardcube.ledger import ChunkRecord
-from ardcube.plan import ChunkJob, CubeSpec
+from hooks.logs import forward_logs, tell_built
+from hooks.names import batch_name, name_attempt
 from hooks.retries import retry_transient
 
 
 @task(
     name="build-chunks",
-    task_run_name="{label}",
+    task_run_name=batch_name,
     cache_policy=NO_CACHE,  # the ledger knows what is done
     retry_condition_fn=retry_transient,
     retry_jitter_factor=0.5,
 )
-def build_chunks(spec: CubeSpec, jobs: tuple[ChunkJob, ...], label: str) -> list[ChunkRecord]:
+def build_chunks(batch: Batch) -> list[ChunkRecord]:
     """Build a batch of chunks; a repetition skips those that are done."""
-    return process_batch(spec, jobs, again=task_run.run_count > 1)
+    name_attempt()
+    forward_logs()
+    records = process_batch(batch.spec, batch.jobs, again=task_run.run_count > 1)
+    tell_built(records)
+    return records

@@ -178,5 +178,5 @@ def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskClust
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """The session's one Prefect server, which flows in this process and in children find by themselves."""
     folder = tmp_path_factory.mktemp("prefect")
-    with processes.prefect_server(folder, port=_PREFECT_PORT, home=_PREFECT_HOME) as server:
+    with processes.prefect_server(folder, port=_PREFECT_PORT, home=_PREFECT_HOME, ui=True) as server:
         yield server

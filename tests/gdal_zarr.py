@@ -1,8 +1,9 @@
 """GDAL's own Zarr driver for the tests: the libgdal of pyogrio's wheel, given the two codecs it was built without.
 
 rasterio 1.4 carries GDAL 3.10, which does not know the final Zarr v3 (`Unsupported codec: bytes`). pyogrio's wheel
-carries GDAL 3.12 with the same driver but no Blosc and no zstd, so these are registered through GDAL's public
-C API (`CPLRegisterDecompressor` of cpl_compressor.h). What GDAL makes of dimensions, CRS and pixels is all its own.
+carries GDAL 3.12, which knows all of it but shards (those come with 3.13), yet was built without Blosc and zstd; so
+these are registered through GDAL's public C API (`CPLRegisterDecompressor` of cpl_compressor.h). What GDAL makes of
+dimensions, CRS and pixels is all its own.
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ def read(store: Path, array: str) -> GdalRaster:
         )
         assert error == 0, gdal.CPLGetLastErrorMsg()
         return GdalRaster(tuple(transform), (gdal.GDALGetProjectionRef(dataset) or b"").decode(), pixels)
+
+
+def version() -> tuple[int, int]:
+    """Major and minor version of the libgdal."""
+    major, minor, *_ = pyogrio.__gdal_version__
+    return major, minor
 
 
 def info(store: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
+from ardcube.pixels import SourcePixels
 from ardcube.raster import Blocks, Level
 from ardcube.reader import Raster
 
@@ -66,11 +67,19 @@ def write_sparse(file: Path, values: NDArray[Any], **profile: Any) -> Path:
 def read(raster: Raster, level: Level, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
     """All of a level, or the window around its needed blocks, as a cube reads it."""
     needed = np.ones(level.blocks, bool) if needed is None else needed
-    blocks = Blocks.of(level, needed)
-    assert blocks is not None
-    values = np.zeros((blocks.height, blocks.width), raster.header.dtype)
-    raster.fetch(level, needed).decode_into(values, blocks)
+    blocks = around(level, needed)
+    part = raster.fetch(level, blocks)
+    values: NDArray[Any] = SourcePixels.decode([part], blocks, raster.header.dtype, raster.header.nodata).values[..., 0]
     return values
+
+
+def around(level: Level, needed: NDArray[np.bool_]) -> Blocks:
+    """The window of whole blocks around the needed ones."""
+    rows, columns = np.flatnonzero(needed.any(axis=1)), np.flatnonzero(needed.any(axis=0))
+    height, width = level.block
+    row, column = int(rows[0]) * height, int(columns[0]) * width
+    bottom, right = min(level.height, int(rows[-1] + 1) * height), min(level.width, int(columns[-1] + 1) * width)
+    return Blocks(needed, row, column, bottom - row, right - column)
 
 
 def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:

@@ -14,7 +14,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ardcube", "flows", "hooks", "tasks")
@@ -167,12 +166,3 @@ def test_image_context_lets_in_only_what_the_image_copies():
         for source in re.findall(r"^COPY (?!--from)(\S+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     }
     assert allowed == copied
-
-
-def test_deployments_use_the_parameter_sets_of_their_areas():
-    prefect = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-    files = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "deployments").glob("*.yaml")}
-    assert prefect["definitions"]["areas"] == files
-    assert [deployment["name"] for deployment in prefect["deployments"]] == ["manual"]
-    for deployment in prefect["deployments"]:
-        assert deployment["parameters"] in files.values()

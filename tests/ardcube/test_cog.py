@@ -21,7 +21,7 @@ from ardcube.cog import Cog
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
 from ardcube.tiff import holds_directories
-from tests.rasters import ORIGIN, STRIPED, damage, pixels, read, write, write_cog, write_sparse
+from tests.rasters import ORIGIN, STRIPED, around, damage, pixels, read, write, write_cog, write_sparse
 from tests.servers.range_server import RangeServer
 
 Serve = Callable[[Path], RangeServer]
@@ -156,10 +156,6 @@ def test_opening_costs_one_request_and_blocks_that_are_neighbours_another(tmp_pa
     np.testing.assert_array_equal(read(raster, level, needed), noise[256:512, 256:512])
     (request,) = server.requests
     assert request.sent < file.stat().st_size / 2
-    server.reset()
-    part = raster.fetch(level, np.zeros(level.blocks, bool))
-    assert part.size == 0
-    assert server.requests == []
 
 
 def test_blocks_that_lie_far_apart_come_alone(tmp_path: Path, range_server: Serve) -> None:
@@ -171,7 +167,7 @@ def test_blocks_that_lie_far_apart_come_alone(tmp_path: Path, range_server: Serv
     needed = np.zeros(level.blocks, bool)
     needed[0, 0] = needed[-1, -1] = True
     server.reset()
-    part = raster.fetch(level, needed)
+    part = raster.fetch(level, around(level, needed))
     assert len(server.requests) == 2
     assert part.size == sum(request.sent for request in server.requests) < file.stat().st_size / 10
 

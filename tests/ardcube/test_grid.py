@@ -28,6 +28,24 @@ def test_tiles_partition_the_array_exactly(grid: Grid, size: int) -> None:
 
 
 @MANY
+@given(y=st.integers(-50, 50), x=st.integers(-50, 50), height=st.integers(1, 90), width=st.integers(1, 90),
+       most=st.integers(1, 40))  # fmt: skip
+def test_parts_partition_a_window_and_none_is_larger_than_it_may_be(
+    y: int, x: int, height: int, width: int, most: int
+) -> None:
+    window = Window(y, y + height, x, x + width)
+    times_covered = np.zeros(window.shape, np.uint8)
+    parts = list(window.parts(most))
+    for part in parts:
+        region = times_covered[part.relative_to(window).slices]
+        assert region.shape == part.shape
+        assert 1 <= min(part.shape) <= max(part.shape) <= most
+        region += 1
+    assert (times_covered == 1).all()
+    assert len(parts) == -(-height // most) * -(-width // most)
+
+
+@MANY
 @given(grid=grids(), size=st.integers(16, 300))
 def test_tiles_lie_on_whole_chunks_and_only_the_last_are_smaller(grid: Grid, size: int) -> None:
     expected = GeoboxTiles(grid.geobox, (size, size))
@@ -111,3 +129,16 @@ def test_a_window_grows_on_every_side_and_may_leave_the_grid() -> None:
     assert window.shape == (5, 20)
     assert window.grow(3) == Window(-3, 8, 7, 33)
     assert window.grow(3).grow(-3) == window
+
+
+@MANY
+@given(grid=grids(), size=st.integers(16, 300), halo=st.integers(0, 40))
+def test_arrays_of_tiles_say_the_same_as_each_tile(grid: Grid, size: int, halo: int) -> None:
+    tiles = grid.tiles(size)
+    every = list(tiles)
+    assert [tiles[-1], *tiles[1:3]] == [every[-1], *every[1:3]]
+    assert tiles.pixels.tolist() == [tile.window.shape[0] * tile.window.shape[1] for tile in every]
+    expected = [grid.window_box(tile.window.grow(halo)) for tile in every]
+    assert shapely.equals_exact(tiles.boxes(halo), expected, 0).all()
+    odd = tiles.where(tiles.cols % 2 == 1)
+    assert list(odd) == [tile for tile in every if tile.col % 2 == 1]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status
 from ardcube.plan import ChunkJob, ChunkKey
 from ardcube.storage import Place
+from tests.servers.processes import S3
 from tests.strategies import MANY
 
 
@@ -45,6 +49,14 @@ def job(of: ChunkRecord, inputs: str | None = None) -> ChunkJob:
 
 def files(ledger: Ledger) -> list[str]:
     return sorted(ledger.place.list())
+
+
+def gathered(ledger: Ledger) -> list[str]:
+    return [name for name in files(ledger) if "gathered" in name]
+
+
+def brief(records: dict[ChunkKey, ChunkRecord]) -> dict[ChunkKey, ChunkRecord]:
+    return {key: replace(one, statistics={}, seconds={}, byte_counts={}) for key, one in records.items()}
 
 
 _text = st.text(max_size=20)
@@ -95,8 +107,19 @@ def test_a_chunk_is_done_only_if_it_was_built_from_what_the_job_would_build_it_f
     assert record(0, status).is_done(job(record(0), inputs)) is done
 
 
+def _edited(**fields: object) -> bytes:
+    return json.dumps(json.loads(record(0).to_json()) | fields).encode()
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"null", b"[]", b"5", b'"x"', b"{}", b"\xff\xfe", b'{"key": {"period": "2023-01"}}']
+    "content",
+    [
+        *(b"", b"{", b"null", b"[]", b"5", b'"x"', b"{}", b"\xff\xfe", b'{"key": {"period": "2023-01"}}'),
+        *(_edited(key={"period": "2023-01", "row": "0", "col": 0}), _edited(key={"period": [], "row": 0, "col": 0})),
+        *(_edited(status="perhaps"), _edited(status=["written"]), _edited(scenes=[{}]), _edited(scenes=None)),
+        *(_edited(seconds=[]), _edited(seconds={"bands": "long"}), _edited(attempts=[{"started": 1}]), _edited(more=1)),
+        json.dumps({}).encode("utf-16"),
+    ],
 )
 def test_a_damaged_record_is_ignored_so_that_its_chunk_is_pending(
     ledger: Ledger, content: bytes, caplog: pytest.LogCaptureFixture
@@ -106,7 +129,8 @@ def test_a_damaged_record_is_ignored_so_that_its_chunk_is_pending(
     with caplog.at_level(logging.WARNING):
         assert ledger.read(record(0).key) is None
         assert ledger.records() == {record(1).key: record(1)}
-        assert ledger.compact() == {record(1).key: record(1)}
+        assert ledger.compact() == brief({record(1).key: record(1)})
+        assert ledger.compact() == brief({record(1).key: record(1)})
     assert "not a chunk record" in caplog.text
 
 
@@ -122,13 +146,14 @@ def test_compaction_changes_no_record_and_keeps_the_files_of_failed_chunks(ledge
     for one in (record(0), record(1, "empty"), record(2, "failed"), record(0, period="2023-02")):
         ledger.write(one)
     before = ledger.records()
-    assert ledger.compact() == before
+    assert ledger.compact() == brief(before)
     assert ledger.records() == before
     assert list(before) == sorted(before, key=str)
     assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
     # So the next attempt sees the ones before.
     assert ledger.read(record(2).key) == record(2, "failed")
-    assert ledger.compact() == before
+    assert ledger.compact() == brief(before)
+    assert ledger.records() == before
 
 
 def test_a_crash_between_table_and_removal_loses_nothing(ledger: Ledger) -> None:
@@ -136,11 +161,13 @@ def test_a_crash_between_table_and_removal_loses_nothing(ledger: Ledger) -> None
     for one in records:
         ledger.write(one)
     contents = ledger.place.read_many(files(ledger))
-    before = ledger.compact()
+    before = ledger.records()
+    ledger.compact()
     for name, content in contents.items():
         ledger.place.write(name, content)
     assert ledger.records() == before
-    assert ledger.compact() == before
+    assert ledger.compact() == brief(before)
+    assert ledger.records() == before
     assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
 
 
@@ -172,6 +199,128 @@ def test_the_table_can_be_queried(ledger: Ledger) -> None:
 def test_compacting_nothing_writes_nothing(ledger: Ledger) -> None:
     assert ledger.compact() == {}
     assert files(ledger) == []
+
+
+def test_records_in_brief_lack_what_is_only_counted_and_share_what_is_equal(ledger: Ledger) -> None:
+    ledger.write(record(0))
+    ledger.write(record(1))
+    first, second = ledger.records(brief=True).values()
+    assert [first, second] == list(brief(ledger.records()).values())
+    assert first.scenes is second.scenes
+    assert first.key.period is second.key.period
+
+
+# ---- gathering while a run goes on ---------------------------------------------------------------
+
+
+def test_gathered_records_are_one_file_and_those_of_failed_chunks_stay(ledger: Ledger) -> None:
+    records = [record(0), record(1, "empty"), record(2, "failed"), record(3)]
+    for one in records:
+        ledger.write(one)
+    before = ledger.records()
+    ledger.gather(records[:3])
+    (name,) = gathered(ledger)
+    assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "chunks/2023-01/y0000_x0003.json", name]
+    assert ledger.records() == before
+    assert ledger.read(record(2).key) == record(2, "failed")
+    assert ledger.compact() == brief(before)
+    assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
+    assert ledger.records() == before
+
+
+def test_gathering_no_finished_chunk_writes_nothing(ledger: Ledger) -> None:
+    ledger.gather([])
+    ledger.gather([record(0, "failed")])
+    assert files(ledger) == []
+
+
+def test_the_newest_of_table_gathered_files_and_single_file_wins(ledger: Ledger) -> None:
+    for oldest, inputs in enumerate(("table", "first", "second", "single")):
+        records = [record(col, inputs=inputs) for col in range(oldest, 4)]
+        for one in records:
+            ledger.write(one)
+        if inputs == "table":
+            ledger.compact()
+        elif inputs != "single":
+            ledger.gather(records)
+    assert len(gathered(ledger)) == 2
+    newest = {one.key.col: one.inputs for one in ledger.records().values()}
+    assert newest == {0: "table", 1: "first", 2: "second", 3: "single"}
+    assert {one.key.col: one.inputs for one in ledger.compact().values()} == newest
+    assert {one.key.col: one.inputs for one in ledger.records().values()} == newest
+    assert files(ledger) == ["ledger.parquet"]
+
+
+@pytest.mark.parametrize("stage", ["gather", "compact"])
+def test_being_killed_before_or_while_files_are_removed_loses_nothing(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    records = [record(col) for col in range(4)]
+    for one in records:
+        ledger.write(one)
+    ledger.gather(records[:2])
+    before = ledger.records()
+    remove = Place.remove
+
+    def killed(place: Place, names: Iterable[str]) -> None:
+        remove(place, list(names)[:1])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.gather(records[2:]) if stage == "gather" else ledger.compact()
+    assert ledger.records() == before
+    assert ledger.compact() == brief(before)
+    assert ledger.records() == before
+    assert files(ledger) == ["ledger.parquet"]
+
+
+def test_two_that_gather_at_the_same_moment_keep_each_others_records(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.write(record(0))
+    ledger.write(record(1))
+    write = Place.write
+
+    def with_another_in_between(place: Place, name: str, content: bytes) -> None:
+        monkeypatch.setattr(Place, "write", write)
+        Ledger(place).gather([record(1)])
+        write(place, name, content)
+
+    monkeypatch.setattr(Place, "write", with_another_in_between)
+    ledger.gather([record(0)])
+    assert len(gathered(ledger)) == 2
+    assert set(ledger.records()) == {record(0).key, record(1).key}
+
+
+def test_a_record_that_comes_while_records_are_gathered_in_a_table_stays(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.write(record(0))
+    write = Place.write
+
+    def with_another_in_between(place: Place, name: str, content: bytes) -> None:
+        write(place, name, content)
+        write(place, record(1).key.path, record(1).to_json())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "write", with_another_in_between)
+        ledger.compact()
+    assert ledger.records() == {record(0).key: record(0), record(1).key: record(1)}
+
+
+def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None:
+    ledger = Ledger.beside(Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options))
+    records = [record(col) for col in range(30)]
+    for one in records:
+        ledger.write(one)
+    assert list(ledger.read_each([one.key for one in records[:3]] + [record(99).key]).values()) == records[:3]
+    ledger.gather(records[:20])
+    assert len(files(ledger)) == 11
+    assert list(ledger.records().values()) == records
+    assert list(ledger.compact().values()) == list(brief({one.key: one for one in records}).values())
+    assert files(ledger) == ["ledger.parquet"]
 
 
 # ---- cube.json -----------------------------------------------------------------------------------

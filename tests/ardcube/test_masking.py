@@ -39,6 +39,15 @@ def test_erosion_is_that_of_scipy_with_a_disk(mask: Mask, radius: int) -> None:
     np.testing.assert_array_equal(erode(mask, radius), each_plane(ndimage.binary_erosion, mask, radius, border=1))
 
 
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 128, 200])
+@pytest.mark.parametrize("radius", [1, 5, 63, 64, 65, 100])
+def test_pixels_reach_from_word_to_word(width: int, radius: int) -> None:
+    mask = np.random.default_rng(width * radius).random((7, width)) < 0.01
+    mask[3, width // 2] = True
+    np.testing.assert_array_equal(dilate(mask, radius), each_plane(ndimage.binary_dilation, mask, radius, border=0))
+    np.testing.assert_array_equal(erode(~mask, radius), each_plane(ndimage.binary_erosion, ~mask, radius, border=1))
+
+
 @FEW
 @given(mask=masks(60), closing=st.integers(0, 6), opening=st.integers(0, 6))
 def test_what_the_halo_does_not_reach_is_as_on_an_unbounded_plane(mask: Mask, closing: int, opening: int) -> None:

@@ -207,6 +207,47 @@ def test_the_offset_of_a_standing_cube_does_not_move(world: Path) -> None:
     assert plan.spec.offset == later.spec.offset == -0.1
 
 
+# ---- looking back --------------------------------------------------------------------------------
+
+
+def test_a_look_back_searches_what_is_new_and_so_many_months_before(world: Path) -> None:
+    first = {"end_date": "2023-04-30", "look_back_months": 1}
+    assert list(search_scenes(check(world, **first))) == ["2023-01", "2023-02", "2023-03", "2023-04"]  # a new cube
+    finish(*prepare(world, **first))
+    request = check(world, end_date="2023-05-31", look_back_months=1)
+    plan = plan_of(request)
+    assert list(plan.scenes) == ["2023-04", "2023-05"]
+    assert [(job.key.period, job.time_index) for job in plan.jobs[:2]] == [("2023-04", 3), ("2023-05", 4)]
+    initialize(request, plan)
+    with xr.open_zarr(request.place.uri) as cube:
+        assert cube.sizes["time"] == 5
+    assert list(search_scenes(check(world, end_date="2023-05-31"))) == [period.label for period in request.periods]
+
+
+def test_a_look_back_goes_further_where_a_chunk_is_missing(world: Path) -> None:
+    request, plan = prepare(world, end_date="2023-04-30")
+    finish(request, plan)
+    failed = next(job for job in plan.jobs if job.key.period == "2023-02")
+    attempt = Attempt("2024-01-01T00:00:00+00:00", "here", 1.0, "SceneError: gone")
+    request.ledger.write(ChunkRecord(failed.key, "failed", failed.inputs, (attempt,)))
+    later = {"end_date": "2023-05-31", "look_back_months": 0}
+    assert list(search_scenes(check(world, **later))) == ["2023-02", "2023-05"]
+    prepare(world, **later)  # and then it is stopped before it builds anything
+    assert list(search_scenes(check(world, **later))) == ["2023-02", "2023-05"]
+
+
+def test_a_period_that_was_clipped_is_looked_at_for_ever_after(world: Path) -> None:
+    """A run that was stopped right after it made the period longer leaves records of the shorter one."""
+    finish(*prepare(world, end_date="2023-01-31", time_frequency_months=2))
+    prepare(world, end_date="2023-06-30", time_frequency_months=2)
+    longer = check(world, end_date="2023-08-31", time_frequency_months=2, look_back_months=0)
+    finish(longer, plan_of(longer))
+    assert "2023-01" in search_scenes(longer)
+    initialize(longer, plan_of(longer))
+    again = check(world, end_date="2023-08-31", time_frequency_months=2, look_back_months=0)
+    assert list(search_scenes(again)) == ["2023-01", "2023-07"]
+
+
 # ---- what stands there already -------------------------------------------------------------------
 
 
@@ -217,6 +258,7 @@ def test_the_offset_of_a_standing_cube_does_not_move(world: Path) -> None:
         ({"bands": ("red",)}, "bands is ['red', 'green', 'blue', 'nir'] there and ['red'] here"),
         ({"resolution": 0.002}, "grid is"),
         ({"chunk_size": 80}, "chunk_size is 40 there and 80 here"),
+        ({"shard": 2}, "shard is 1 there and 2 here"),
         ({"resampling": "cubic"}, "resampling is 'bilinear' there and 'cubic' here"),
         ({"cloud_mask": "scl"}, "cloud_mask is 'none' there and 'scl' here"),
         ({"varname": "other"}, "varname is 'rgb_median' there and 'other' here"),
@@ -231,6 +273,35 @@ def test_a_cube_of_another_configuration_is_refused_with_both_values(
     message = refusal(world, **change)
     assert told in message
     assert "--overwrite" in message
+
+
+def test_a_cube_from_before_there_were_shards_is_continued_without_them(world: Path) -> None:
+    request, _ = prepare(world)
+    described = request.ledger.read_cube()
+    assert described is not None
+    del described["identity"]["shard"]
+    request.ledger.write_cube(described)
+    check(world)
+    assert "shard is 1 there and 2 here" in refusal(world, shard=2)
+
+
+def test_with_shards_a_job_is_a_whole_shard_of_a_period(world: Path) -> None:
+    request, plan = prepare(world, chunk_size=20, shard=2)
+    whole = plan_of(check(world, build=False, chunk_size=40))
+    assert [(job.key, job.window, job.inputs) for job in plan.jobs] == [
+        (job.key, job.window, job.inputs) for job in whole.jobs
+    ]
+    with xr.open_zarr(request.place.uri) as cube:
+        encoding = cube["rgb_median"].encoding
+        assert (encoding["chunks"], encoding["shards"]) == ((1, 20, 20, 4), (1, 40, 40, 4))
+
+
+def test_shards_do_not_let_a_larger_cube_through(world: Path) -> None:
+    """The bound on chunks is one on the work, and that stays the same."""
+    for shard in (1, 2):
+        assert "the cube has 16 chunks (2 x 4 tiles, 2 periods)" in refusal(
+            world, chunk_size=20, shard=shard, max_chunks=15
+        )
 
 
 def test_options_of_the_mask_belong_to_the_cube(world: Path) -> None:

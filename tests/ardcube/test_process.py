@@ -133,6 +133,31 @@ def test_chunks_in_any_order_give_the_cube_of_the_oracle(
     assert np.count_nonzero(difference) <= 2
 
 
+def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = SCLCloudMaskHook()
+    chunks = prepare(archive, tmp_path / "chunks.zarr", mask, chunk_size=16)
+    shards = prepare(archive, tmp_path / "shards.zarr", mask, chunk_size=16, shard=3)
+    for job in chunks.jobs:
+        process_chunk(chunks.spec, job)
+    monkeypatch.setattr("ardcube.process.PART_SIDE", 20)  # parts that end within chunks
+    ledger = ledger_of(shards)
+    for job in shards.jobs:
+        record = process_chunk(shards.spec, job)
+        assert record == ledger.read(job.key)
+        assert record.statistics["days"] == 3
+        assert record.byte_counts["read"] > 0
+    assert (len(chunks.jobs), len(shards.jobs)) == (12, 2)
+    with (
+        xr.open_zarr(chunks.spec.store_uri, mask_and_scale=False) as one,
+        xr.open_zarr(shards.spec.store_uri, mask_and_scale=False) as other,
+    ):
+        assert one["rgb_median"].any()
+        for name in ("rgb_median", "observation_count"):
+            np.testing.assert_array_equal(one[name], other[name])
+
+
 def test_a_chunk_of_the_sample_archive_is_that_of_the_oracle(sample_archive: Path, tmp_path: Path) -> None:
     sample = write_archive(sample_archive)
     west, south, _, _ = sample.bbox

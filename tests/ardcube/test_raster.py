@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from numpy.typing import NDArray
 
-from ardcube.raster import Blocks, Level, usable_nodata
+from ardcube.raster import usable_nodata
 from ardcube.reader import open_raster
 from tests.oracle import resampling as oracle
 from tests.rasters import pixels, write
-from tests.strategies import FEW
 
 
 @pytest.fixture(scope="module")
@@ -62,33 +55,3 @@ def test_the_level_is_the_coarsest_that_is_not_coarser_than_the_output(
 )
 def test_a_nodata_value_that_pixels_cannot_hold_is_none(declared: float | None, dtype: str, usable: int) -> None:
     assert usable_nodata(declared, dtype) == usable
-
-
-@FEW
-@given(
-    needed=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)),
-    block=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    data=st.data(),
-)
-def test_the_window_is_the_least_that_bounds_the_needed_blocks(
-    needed: NDArray[np.bool_], block: tuple[int, int], data: st.DataObject
-) -> None:
-    rows, columns = needed.shape
-    height = (rows - 1) * block[0] + data.draw(st.integers(1, block[0]))
-    width = (columns - 1) * block[1] + data.draw(st.integers(1, block[1]))
-    level = Level(0, height, width, Affine.identity(), block)
-    assert level.blocks == needed.shape
-    blocks = Blocks.of(level, needed)
-    if blocks is None:
-        assert not needed.any()
-        return
-    mask = np.repeat(np.repeat(needed, block[0], axis=0), block[1], axis=1)[:height, :width]
-    inside = np.zeros((height, width), bool)
-    inside[blocks.row : blocks.row + blocks.height, blocks.column : blocks.column + blocks.width] = True
-    assert inside.sum() == blocks.height * blocks.width
-    assert not (mask & ~inside).any()
-    part = mask[inside].reshape(blocks.height, blocks.width)
-    assert part[0].any()
-    assert part[-1].any()
-    assert part[:, 0].any()
-    assert part[:, -1].any()

@@ -17,7 +17,7 @@ from ardcube.cog import Cog
 from ardcube.config import Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
-from ardcube.reader import open_raster, request_pool
+from ardcube.reader import open_raster
 from tests.rasters import ORIGIN, STRIPED, pixels, read, write, write_cog
 from tests.servers import processes
 from tests.servers.range_server import RangeServer
@@ -132,10 +132,6 @@ def test_a_failure_is_not_kept(tmp_path: Path) -> None:
         open_raster(href, "", "unsigned")
     write(tmp_path / "late.tif", pixels())
     assert open_raster(href, "", "unsigned").header.levels
-
-
-def test_one_pool_of_requests_serves_the_process() -> None:
-    assert request_pool(3) is request_pool(3)
 
 
 # ---- whose fault ---------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ardcube import resample
 from ardcube.grid import Grid, Window
+from ardcube.pixels import SourcePixels
 from ardcube.raster import Blocks, Level
-from ardcube.resample import COMPILED, Projection, needed_blocks, project, resample_into
+from ardcube.resample import COMPILED, Coordinates, needed_blocks, project, resample_into, resample_window
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW, RESOLUTIONS, digital_numbers, windows
 
@@ -33,9 +34,10 @@ class Case:
     out: NDArray[Any]
     bands: tuple[int, ...]
     wanted: NDArray[np.bool_]
-    projection: Projection
+    at: Coordinates
     values: NDArray[Any]
-    blocks: Blocks
+    row: int
+    column: int
     level: Level
     nodata: int
     shift: int
@@ -65,29 +67,27 @@ def cases(draw: st.DrawFn) -> Case:
         out=np.where(rng.random((places, *shape)) < 0.2, 7, 0).astype(dtype),
         bands=tuple(int(place) for place in rng.permutation(places)[:count]),
         wanted=rng.random(shape) < 0.9,
-        projection=Projection(transform.c + pixel * u, transform.f - pixel * v, steps[0], steps[1]),
+        at=Coordinates(transform.c + pixel * u, transform.f - pixel * v, steps[0], steps[1]),
         values=values,
-        blocks=Blocks(np.ones((1, 1), bool), row, column, height, width),
+        row=row,
+        column=column,
         level=Level(0, 100, 100, transform, (100, 100)),
         nodata=draw(st.sampled_from([0, 0, 1, 65535])),
         shift=draw(st.sampled_from([0, 1000, -1000])) if dtype is np.uint16 else 0,
     )
 
 
+def woven(bands: NDArray[Any]) -> NDArray[Any]:
+    """Bands (row, column, band) as lanes: one, or four, of which the last repeat the first band."""
+    if bands.shape[2] == 1:
+        return np.ascontiguousarray(bands)
+    return np.ascontiguousarray(np.concatenate([bands, *[bands[..., :1]] * (4 - bands.shape[2])], axis=2))
+
+
 def run(case: Case, kernel: str) -> NDArray[Any]:
     out = case.out.copy()
-    resample_into(
-        out,
-        case.bands,
-        case.wanted,
-        case.projection,
-        case.values,
-        case.blocks,
-        case.level,
-        resampling=kernel,
-        nodata=case.nodata,
-        shift=case.shift,
-    )
+    source = SourcePixels.of(woven(case.values), case.row, case.column, case.nodata)
+    resample_into(out, case.bands, case.wanted, case.at, source, case.level, resampling=kernel, shift=case.shift)
     return out
 
 
@@ -130,9 +130,9 @@ def test_only_wanted_pixels_that_are_still_empty_change(kernel: str, case: Case)
 @given(case=cases())
 def test_a_pixel_is_valid_just_where_its_nearest_source_pixel_is(kernel: str, case: Case) -> None:
     out = run(case, kernel)
-    transform, blocks = case.level.transform, case.blocks
-    u = np.floor((case.projection.x - transform.c) / transform.a).astype(int) - blocks.column
-    v = np.floor((case.projection.y - transform.f) / transform.e).astype(int) - blocks.row
+    transform = case.level.transform
+    u = np.floor((case.at.x - transform.c) / transform.a).astype(int) - case.column
+    v = np.floor((case.at.y - transform.f) / transform.e).astype(int) - case.row
     height, width, _ = case.values.shape
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
     for position, band in enumerate(case.bands):
@@ -172,17 +172,23 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def one_row(
-    source: list[int] | NDArray[Any], x: list[float], kernel: str, y: float = 0.5, step: float = 1.0, **options: int
+    source: list[int] | NDArray[Any],
+    x: list[float],
+    kernel: str,
+    y: float = 0.5,
+    step: float = 1.0,
+    nodata: int = 0,
+    shift: int = 0,
 ) -> list[int]:
     """Resample a small raster at places in a row, in pixels of the source."""
     values = np.atleast_2d(np.array(source, np.uint16))[..., None]
     height, width, _ = values.shape
     level = Level(0, height, width, Affine(10, 0, 0, 0, -10, 0), (height, width))
     full = np.full((1, len(x)), 10.0 * step)
-    at = Projection(np.array([x]) * 10.0, np.full((1, len(x)), -10.0 * y), full, full)
+    at = Coordinates(np.array([x]) * 10.0, np.full((1, len(x)), -10.0 * y), full, full)
     out = np.zeros((1, 1, len(x)), np.uint16)
-    blocks = Blocks(np.ones((1, 1), bool), 0, 0, height, width)
-    resample_into(out, [0], np.ones((1, len(x)), bool), at, values, blocks, level, resampling=kernel, **options)
+    pixels = SourcePixels.of(values, 0, 0, nodata)
+    resample_into(out, [0], np.ones((1, len(x)), bool), at, pixels, level, resampling=kernel, shift=shift)
     numbers: list[int] = out[0, 0].tolist()
     return numbers
 
@@ -259,7 +265,7 @@ def grid_at(lon: float, lat: float, resolution: float, pixels: int = 90) -> Grid
 def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resolution: float) -> None:
     grid = grid_at(lon, lat, resolution, pixels=90 if resolution < 0.01 else 30)
     window = Window(0, grid.height, 0, grid.width).grow(5)
-    found = project(grid, window, crs)
+    found = project(grid, window, crs).coordinates()
     exact = oracle.project(
         grid.longitude(np.arange(window.x0, window.x1)),
         grid.latitude(np.arange(window.y0, window.y1)),
@@ -278,9 +284,9 @@ def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resol
 def test_a_pixel_has_the_same_coordinates_to_the_bit_in_every_window(resolution: float, data: st.DataObject) -> None:
     grid = grid_at(14.3, 45.1, resolution, pixels=150)
     halo = 30
-    whole = project(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633")
+    whole = project(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633").coordinates()
     window = data.draw(windows(grid, beyond=halo))
-    part = project(grid, window, "EPSG:32633")
+    part = project(grid, window, "EPSG:32633").coordinates()
     where = (
         slice(window.y0 + halo + 1, window.y1 + halo + 1),
         slice(window.x0 + halo + 1, window.x1 + halo + 1),
@@ -291,11 +297,30 @@ def test_a_pixel_has_the_same_coordinates_to_the_bit_in_every_window(resolution:
 
 def test_a_cropped_projection_is_that_of_the_smaller_window() -> None:
     grid = grid_at(14.3, 45.1, 0.00025)
-    whole = Window(0, 40, 0, 50).grow(20)
-    cropped = project(grid, whole, "EPSG:32633").crop((slice(20, 60), slice(20, 70)))
-    direct = project(grid, Window(0, 40, 0, 50), "EPSG:32633")
+    window = Window(0, 40, 0, 50)
+    cropped = project(grid, window.grow(20), "EPSG:32633").crop(window).coordinates()
+    direct = project(grid, window, "EPSG:32633").coordinates()
     for name in ("x", "y", "step_x", "step_y"):
         np.testing.assert_array_equal(getattr(cropped, name), getattr(direct, name))
+
+
+@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@FEW
+@given(data=st.data(), rng=RANDOM)
+def test_both_ways_find_the_same_coordinates_to_the_bit(
+    resolution: float, data: st.DataObject, rng: np.random.Generator
+) -> None:
+    grid = grid_at(14.3, 45.1, resolution, pixels=100)
+    window = data.draw(windows(grid, beyond=30))
+    wanted = rng.random(window.shape) < data.draw(st.sampled_from([0.001, 0.5]))
+    at = project(grid, window, "EPSG:32633")
+    compiled = at.coordinates(wanted=wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resample, "COMPILED", False)
+        plain = at.coordinates()
+    for name in ("x", "y", "step_x", "step_y"):
+        np.testing.assert_array_equal(getattr(compiled, name)[wanted], getattr(plain, name)[wanted])
 
 
 # ---- blocks --------------------------------------------------------------------------------------
@@ -313,17 +338,17 @@ def resampled(
     *,
     whole: bool = False,
 ) -> NDArray[np.uint16]:
-    """Resample bands (row, column, band) from all blocks, or from the needed ones alone."""
+    """Resample bands (row, column, band) from all blocks, or from the needed part alone."""
     out = np.zeros((raster.shape[2], *window.shape), np.uint16)
     at = project(grid, window, UTM33)
-    needed = np.ones(level.blocks, bool) if whole else needed_blocks(at, wanted, level, kernel)
-    blocks = Blocks.of(level, needed)
+    everything = Blocks(np.ones(level.blocks, bool), 0, 0, level.height, level.width)
+    blocks = everything if whole else needed_blocks(at, wanted, level, kernel)
     if blocks is not None:
-        read = np.repeat(np.repeat(needed, level.block[0], axis=0), level.block[1], axis=1)
+        read = np.repeat(np.repeat(blocks.needed, level.block[0], axis=0), level.block[1], axis=1)
         kept = np.where(read[: level.height, : level.width, None], raster, 0)
         part = kept[blocks.row : blocks.row + blocks.height, blocks.column : blocks.column + blocks.width]
-        bands = range(raster.shape[2])
-        resample_into(out, bands, wanted, at, np.ascontiguousarray(part), blocks, level, resampling=kernel)
+        source = SourcePixels.of(woven(part), blocks.row, blocks.column, 0)
+        resample_window(out, range(raster.shape[2]), wanted, at, source, level, resampling=kernel)
     return out
 
 
@@ -347,7 +372,7 @@ def test_the_needed_blocks_hold_all_that_the_kernels_touch(
     grid = grid_at(14.3, 45.1, resolution, pixels=40)
     raster = rng.integers(0, 4, (70, 80, 2)).astype(np.uint16) * 1000
     # The raster covers the middle of the grid, and its edge crosses it.
-    at = project(grid, Window(20, 21, 20, 21), UTM33)
+    at = project(grid, Window(20, 21, 20, 21), UTM33).coordinates()
     pixel = float(at.step_x[0, 0]) * data.draw(st.sampled_from([0.3, 0.9, 1.0, 2.0]))
     transform = Affine(pixel, 0, float(at.x[0, 0]) - 30 * pixel, 0, -pixel, float(at.y[0, 0]) + 25 * pixel)
     level = Level(0, 70, 80, transform, block)
@@ -359,20 +384,26 @@ def test_the_needed_blocks_hold_all_that_the_kernels_touch(
         patch.setattr(resample, "COMPILED", False)
         plain = needed_blocks(project(grid, window, UTM33), wanted, level, kernel)
     np.testing.assert_array_equal(*found)
-    np.testing.assert_array_equal(needed, plain)
+    assert (needed is None) == (plain is None)
+    if needed is not None and plain is not None:
+        np.testing.assert_array_equal(needed.needed, plain.needed)
+        assert replace(needed, needed=plain.needed) == plain
 
 
 def test_no_block_is_needed_where_nothing_is_wanted_or_the_raster_lies_elsewhere() -> None:
     grid = grid_at(14.3, 45.1, 0.00025)
     at = project(grid, Window(0, 10, 0, 10), UTM33)
-    here = Level(0, 50, 50, Affine(10, 0, float(at.x[0, 0]), 0, -10, float(at.y[0, 0])), (16, 16))
-    elsewhere = replace(here, transform=Affine(10, 0, float(at.x[0, 0]) + 90_000, 0, -10, float(at.y[0, 0])))
+    first = at.coordinates()
+    x, y = float(first.x[0, 0]), float(first.y[0, 0])
+    here = Level(0, 50, 50, Affine(10, 0, x, 0, -10, y), (16, 16))
+    elsewhere = replace(here, transform=Affine(10, 0, x + 90_000, 0, -10, y))
     everything = np.ones((10, 10), bool)
-    assert not needed_blocks(at, ~everything, here, "bilinear").any()
-    assert not needed_blocks(at, everything, elsewhere, "bilinear").any()
-    needed = needed_blocks(at, everything, here, "bilinear")
-    assert needed.any()
-    assert not needed.all()
+    assert needed_blocks(at, ~everything, here, "bilinear") is None
+    assert needed_blocks(at, everything, elsewhere, "bilinear") is None
+    found = needed_blocks(at, everything, here, "bilinear")
+    assert found is not None
+    assert found.needed.any()
+    assert not found.needed.all()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -385,7 +416,7 @@ def test_a_raster_is_resampled_as_the_oracle_does(kernel: str, resolution: float
     raster[40:60, 30:70] = 0
     grid = grid_at(14.3, 45.1, resolution, pixels=60)
     window = Window(0, grid.height, 0, grid.width)
-    at = project(grid, window, UTM33)
+    at = project(grid, window, UTM33).coordinates()
     transform = Affine(10, 0, float(at.x[5, 5]), 0, -10, float(at.y[5, 5]))
     wanted = rng.random(window.shape) < 0.95
     level = Level(0, 120, 110, transform, (32, 16))

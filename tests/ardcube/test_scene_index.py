@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.scene_index import SceneIndex
+from ardcube.scene_index import AreaIndex, SceneIndex
 from ardcube.scenes import Scene
 from tests.strategies import FEW, scene
 
@@ -26,7 +29,8 @@ def test_an_area_is_met_by_just_the_scenes_whose_reach_touches_it(
     wanted = [shapely.box(*area) for area in areas]
     expected = [[i for i, s in enumerate(scenes) if s.reach().intersects(area)] for area in wanted]
 
-    assert index.meeting_each(wanted) == expected
+    starts, members = AreaIndex(np.array(wanted)).met_by(scenes)
+    assert [members[a:b].tolist() for a, b in pairwise(starts)] == expected
     for area, members in zip(wanted, expected, strict=True):
         assert index.meeting(area) == [scenes[i] for i in members]
 
@@ -40,4 +44,5 @@ def test_a_scene_within_the_margin_of_an_area_meets_it_and_one_beyond_does_not()
 def test_an_index_without_scenes_meets_nothing() -> None:
     empty = SceneIndex([])
     assert empty.meeting(shapely.box(0, 0, 1, 1)) == []
-    assert empty.meeting_each([shapely.box(0, 0, 1, 1)]) == [[]]
+    starts, members = AreaIndex(np.array([shapely.box(0, 0, 1, 1)])).met_by([])
+    assert (starts.tolist(), members.tolist()) == ([0, 0], [])

@@ -91,7 +91,7 @@ def test_a_server_that_always_fails_is_a_catalogue_error_after_ever_longer_waits
     monkeypatch.setattr(stac_api, "time", SimpleNamespace(sleep=waited.append))
     fault = server.fail("v1/search", status=500, times=None)
     with pytest.raises(CatalogError, match=f"search at {server.url} failed") as caught:
-        api.search(HERE, *AUGUST)
+        list(api.search(HERE, *AUGUST))
     assert "\n" not in str(caught.value)
     assert fault.fired == 6  # pages of 250, 125, 62, 31, 15, 7
     assert waited == [0.5, 1, 2, 4, 8]
@@ -102,7 +102,7 @@ def test_a_query_that_the_server_refuses_is_not_repeated(earth_search: Serve) ->
     api = StacApi.open(server.url, COLLECTION_ID)
     fault = server.fail("v1/search", status=400, times=None)
     with pytest.raises(CatalogError):
-        api.search(HERE, *AUGUST)
+        list(api.search(HERE, *AUGUST))
     assert fault.fired == 1
 
 
@@ -125,7 +125,7 @@ def test_a_bad_moment_is_waited_out(earth_search: Serve, rule: dict[str, Any]) -
     server = earth_search([stac_collection()], items(5))
     api = StacApi.open(server.url, COLLECTION_ID)
     fault = server.fail("v1/search", times=2, **rule)
-    assert len(api.search(HERE, *AUGUST)) == 5
+    assert len(list(api.search(HERE, *AUGUST))) == 5
     assert fault.fired == 2
     assert set(limits(server)) == {250}
     assert len(server.searches) == 1
@@ -135,7 +135,7 @@ def test_a_truncated_page_is_asked_for_again(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(5))
     api = StacApi.open(server.url, COLLECTION_ID)
     fault = server.fail("v1/search", kind="truncate")
-    assert len(api.search(HERE, *AUGUST)) == 5
+    assert len(list(api.search(HERE, *AUGUST))) == 5
     assert fault.fired == 1
 
 
@@ -144,7 +144,7 @@ def test_retry_after_is_obeyed(earth_search: Serve) -> None:
     api = StacApi.open(server.url, COLLECTION_ID)
     server.fail("v1/search", status=429, retry_after=1)
     before = datetime.now(UTC)
-    assert len(api.search(HERE, *AUGUST)) == 1
+    assert len(list(api.search(HERE, *AUGUST))) == 1
     assert (datetime.now(UTC) - before).total_seconds() >= 1
 
 
@@ -313,7 +313,7 @@ def test_a_collection_that_is_not_there_is_refused_with_those_that_are(earth_sea
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(1))
-    assert len(StacApi.open(server.url + "/", COLLECTION_ID).search(HERE, *AUGUST)) == 1
+    assert len(list(StacApi.open(server.url + "/", COLLECTION_ID).search(HERE, *AUGUST))) == 1
 
 
 def test_only_http_and_local_paths_are_catalogues() -> None:

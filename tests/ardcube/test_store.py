@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterator
 from datetime import date
@@ -12,10 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BloscShuffle
 
 from ardcube import store
 from ardcube.errors import StoreError
@@ -23,6 +23,8 @@ from ardcube.grid import Grid, Window
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.storage import Place
+from tests import gdal_zarr
+from tests.servers.processes import S3
 from tests.strategies import FEW, cube_spec
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.5, 46.3), 0.01)  # 50 x 30 pixels
@@ -108,10 +110,12 @@ def test_arrays_are_zarr_v3_with_zstd_and_shuffle(raw: xr.Dataset, local: Place)
     assert group.metadata.consolidated_metadata is not None
     for name in ("rgb_median", "observation_count"):
         (codec,) = group[name].compressors
-        assert isinstance(codec, BloscCodec)
-        assert codec.cname.value == "zstd"
-        assert codec.shuffle is BloscShuffle.shuffle
+        settings = codec.to_dict()["configuration"]
+        assert codec.to_dict()["name"] == "blosc"
+        assert (settings["cname"], settings["clevel"], settings["shuffle"]) == ("zstd", 1, "shuffle")
+        assert settings["typesize"] == 2
         assert group[name].fill_value == 0
+        assert group[name].shards is None
 
 
 def test_attributes_follow_cf(raw: xr.Dataset) -> None:
@@ -219,6 +223,152 @@ def test_a_chunk_of_nothing_leaves_no_object(place: Place) -> None:
     assert len(objects(place, "rgb_median")) == 1
     opened.write_chunk(0, window, *nothing)
     assert objects(place, "rgb_median") == objects(place, "observation_count") == set()
+
+
+def test_a_region_that_cuts_through_an_object_is_refused_and_nothing_is_written(local: Place) -> None:
+    """What else the object holds would be lost."""
+    spec = create(local)
+    write_all(spec)
+    before = {name: local.read(name) for name in local.list()}
+    opened = store.open_for_writing(spec)
+    for window in (Window(0, 15, 0, 16), Window(8, 24, 0, 16), Window(0, 16, 0, 49), Window(16, 30, 33, 50)):
+        with pytest.raises(StoreError, match="cuts through the store's objects of 16 x 16 pixels"):
+            opened.write_chunk(0, window, pattern(window), np.ones(window.shape, np.uint16))
+    assert {name: local.read(name) for name in local.list()} == before
+
+
+# ---- shards --------------------------------------------------------------------------------------
+
+
+def create_sharded(place: Place, chunk: int = 8, shard: int = 2, months: int = 2) -> CubeSpec:
+    spec = spec_at(place, months)
+    store.create(place, spec, periods_until(months), chunk, shard)
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("chunk", "shard", "chunks", "shards"),
+    [(8, 2, (8, 8), (16, 16)), (8, 4, (8, 8), (32, 32)), (8, 64, (8, 8), (32, 56)), (40, 2, (30, 40), (30, 80))],
+)
+def test_a_shard_holds_chunks_of_one_period_and_is_no_larger_than_the_grid_needs(
+    local: Place, chunk: int, shard: int, chunks: tuple[int, int], shards: tuple[int, int]
+) -> None:
+    create_sharded(local, chunk, shard)
+    group = zarr.open_group(local.path, mode="r")
+    assert (group["rgb_median"].chunks, group["rgb_median"].shards) == ((1, *chunks, 2), (1, *shards, 2))
+    assert (group["observation_count"].chunks, group["observation_count"].shards) == ((1, *chunks), (1, *shards))
+    (codec,) = group["rgb_median"].compressors
+    assert codec.to_dict()["configuration"]["typesize"] == 2
+    with xr.open_zarr(local.uri) as cube:
+        assert cube["rgb_median"].encoding["chunks"] == (1, *chunks, 2)
+
+
+@settings(FEW, max_examples=10)
+@given(chunk=st.integers(7, 40), shard=st.integers(2, 9), order=st.randoms(use_true_random=False))
+def test_shards_in_any_order_hold_what_chunks_hold(chunk: int, shard: int, order: object) -> None:
+    place = Place.at(f"memory://{uuid.uuid4().hex}/cube.zarr")
+    opened = store.open_for_writing(create_sharded(place, chunk, shard))
+    tiles = list(GRID.tiles(chunk * shard))
+    work = [(index, tile.window) for index in range(2) for tile in tiles]
+    order.shuffle(work)  # type: ignore[attr-defined]
+    for index, window in work:
+        opened.write_chunk(index, window, pattern(window, index), np.full(window.shape, index + 1, np.uint16))
+    with xr.open_zarr(place.uri, mask_and_scale=False) as cube:
+        for index in range(2):
+            np.testing.assert_array_equal(cube["rgb_median"][index], pattern(Window(0, 30, 0, 50), index))
+            assert (cube["observation_count"][index] == index + 1).all()
+    assert len(objects(place, "rgb_median")) == len(objects(place, "observation_count")) == 2 * len(tiles)
+
+
+def test_a_shard_is_one_object_of_each_array_and_touches_no_other(place: Place) -> None:
+    spec = create_sharded(place)
+    write_all(spec, 16)
+    before = {name: place.read(name) for name in place.list()}
+    corner = Window(16, 30, 48, 50)
+    other = pattern(corner) + np.uint16(1)
+    store.open_for_writing(spec).write_chunk(1, corner, other, np.ones(corner.shape, np.uint16))
+    after = {name: place.read(name) for name in place.list()}
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "rgb_median/c/1/1/3/0",
+        "observation_count/c/1/1/3",
+    }
+    assert after.keys() == before.keys()
+
+
+def test_a_shard_of_nothing_leaves_no_object_and_empty_chunks_take_no_room(place: Place) -> None:
+    spec = create_sharded(place)
+    opened = store.open_for_writing(spec)
+    window, ones = Window(0, 16, 0, 16), np.ones((16, 16), np.uint16)
+    opened.write_chunk(0, window, pattern(window), ones)
+    full = len(place.read("rgb_median/c/0/0/0/0") or b"")
+    quarter = pattern(window)
+    quarter[8:], quarter[:, 8:] = 0, 0
+    opened.write_chunk(0, window, quarter, ones)
+    assert len(place.read("rgb_median/c/0/0/0/0") or b"") < full / 2
+    opened.write_chunk(0, window, np.zeros_like(quarter), np.zeros_like(ones))
+    assert objects(place, "rgb_median") == objects(place, "observation_count") == set()
+
+
+def test_a_region_that_cuts_through_a_shard_is_refused(local: Place) -> None:
+    spec = create_sharded(local)
+    chunk = Window(0, 8, 0, 8)
+    with pytest.raises(StoreError, match="objects of 16 x 16 pixels"):
+        store.open_for_writing(spec).write_chunk(0, chunk, pattern(chunk), np.ones(chunk.shape, np.uint16))
+    assert objects(local, "rgb_median") == set()
+
+
+def test_a_damaged_shard_is_replaced_since_writing_never_reads_it(place: Place) -> None:
+    spec = create_sharded(place)
+    write_all(spec, 16)
+    for name in objects(place, "rgb_median") | objects(place, "observation_count"):
+        place.write(name, b"cut short")
+    write_all(spec, 16)
+    with xr.open_zarr(place.uri, mask_and_scale=False) as cube:
+        np.testing.assert_array_equal(cube["rgb_median"][1], pattern(Window(0, 30, 0, 50), 1))
+
+
+@pytest.mark.parametrize("shard", [1, 2])
+def test_on_an_object_store_a_chunk_or_a_shard_is_two_puts_and_nothing_else(
+    moto_s3: S3, caplog: pytest.LogCaptureFixture, shard: int
+) -> None:
+    place = Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options)
+    spec = spec_at(place, 1, storage_options=moto_s3.storage_options)
+    store.create(place, spec, periods_until(1), 16 // shard, shard)
+    opened = store.open_for_writing(spec)
+    with caplog.at_level(logging.INFO, "werkzeug"):
+        write_all(spec)  # new ones, those at the edges too
+        opened.write_chunk(0, Window(0, 16, 0, 16), pattern(Window(0, 16, 0, 16)), np.ones((16, 16), np.uint16))
+    asked = [record.getMessage().split('"')[1].split()[:2] for record in caplog.records]
+    assert {method for method, _ in asked} == {"PUT"}
+    paths = [path.split("cube.zarr/")[1] for _, path in asked]
+    assert len(paths) == 2 * (8 + 1)
+    assert set(paths) == objects(place, "rgb_median") | objects(place, "observation_count")
+
+
+def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
+    write_all(create_sharded(place), 16)
+    before = {name: place.read(name) for name in objects(place, "rgb_median")}
+    store.extend(place, "rgb_median", periods_until(3))
+    longer = spec_at(place, 3)
+    with xr.open_zarr(place.uri) as cube:
+        assert dict(cube.sizes)["time"] == 3
+        assert cube["rgb_median"].encoding["shards"] == (1, 16, 16, 2)
+    window = Window(0, 16, 0, 16)
+    store.open_for_writing(longer).write_chunk(2, window, pattern(window, 2), np.ones((16, 16), np.uint16))
+    after = {name: place.read(name) for name in objects(place, "rgb_median")}
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"rgb_median/c/2/0/0/0"}
+
+
+def test_gdal_reads_shards_from_3_13_on_and_says_so_before(local: Place) -> None:
+    spec = create_sharded(local)
+    write_all(spec, 16)
+    if gdal_zarr.version() < (3, 13):
+        with pytest.raises(AssertionError, match="Unsupported codec: sharding_indexed"):
+            gdal_zarr.read(Path(local.path), "rgb_median")
+    else:
+        pixels = gdal_zarr.read(Path(local.path), "rgb_median").pixels
+        np.testing.assert_array_equal(pixels[:2], pattern(Window(0, 30, 0, 50)).transpose(2, 0, 1))
 
 
 # ---- growth --------------------------------------------------------------------------------------

@@ -372,6 +372,7 @@ def test_a_local_catalogue_that_is_none(
         ({"--bbox": "11.97 46.85 12.04 46.89"}, ["grid is"]),
         ({"--bands": "nir"}, ["bands is ['red', 'green', 'blue', 'nir'] there and ['nir'] here"]),
         ({"--chunk-size": "64"}, ["chunk_size is 48 there and 64 here"]),
+        ({"--shard": "2"}, ["shard is 1 there and 2 here"]),
         ({"--cloud-mask": "scl"}, ["cloud_mask is 'none' there and 'scl' here"]),
         ({"--start-date": "2023-06-01"}, ["start is '2023-05' there and '2023-06' here"]),
         ({"--varname": "other"}, ["varname is 'rgb_median' there and 'other' here"]),

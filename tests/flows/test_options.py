@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from flows.cli import cli
-from flows.options import build_model, option_name, options_of
+from flows.options import ModelCommand, build_model, option_name
 from hooks.cloud_masks import cloud_mask_names
 
 FIELDS: dict[str, FieldInfo] = {**CubeConfig.model_fields, **RunConfig.model_fields}
@@ -53,6 +53,7 @@ CUBE: dict[str, Any] = {
     "time_frequency_months": 3,
     "resolution": 0.0005,
     "chunk_size": 600,
+    "shard": 2,
     "bands": ("nir", "swir16"),
     "varname": "composite",
     "cloud_mask": "scl",
@@ -69,7 +70,9 @@ RUN: dict[str, Any] = {
     "workers": 3,
     "threads": 2,
     "limit": 5,
+    "look_back_months": 3,
     "initialize": False,
+    "break_lease": True,
     "asset_access": "requester-pays",
     "requests": 32,
     "reader": "gdal",
@@ -84,6 +87,8 @@ RUN: dict[str, Any] = {
     "coiled_region": "eu-central-1",
     "coiled_worker_cpu": 2,
     "coiled_worker_memory": "8 GiB",
+    "coiled_spot_policy": "spot",
+    "coiled_image": "registry.example/ardcube:1",
     "coiled_idle_timeout": "1 hour",
 }
 # Fields that cannot stand beside those above, and those that have a single value.
@@ -195,8 +200,7 @@ def parse(model: type[BaseModel], arguments: list[str]) -> BaseModel:
     """What the command line of one model becomes."""
     made: list[BaseModel] = []
 
-    @click.command()
-    @options_of(model)
+    @click.command(cls=ModelCommand, models=lambda: (model,))
     def run(**values: Any) -> None:
         made.append(build_model(model, values))
 

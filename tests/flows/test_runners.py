@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from ardcube.config import RunConfig
-from flows.runners import coiled_arguments, local_threads, make_runner, prefect_environment
+from flows.runners import coiled_arguments, make_runner, prefect_environment
 from tests.servers.processes import DaskCluster, environment
 
 
@@ -34,10 +34,10 @@ def test_local_is_one_worker_with_threads_in_this_process() -> None:
 
 def test_local_threads_are_the_cpus_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 7)
-    assert local_threads(run_config()) == 7
-    assert local_threads(run_config(threads=2)) == 2
+    assert run_config().local_threads == 7
+    assert run_config(threads=2).local_threads == 2
     monkeypatch.setattr("os.cpu_count", lambda: None)
-    assert local_threads(run_config()) == 1
+    assert run_config().local_threads == 1
 
 
 def test_dask_is_the_scheduler_at_the_address(dask_cluster: DaskCluster) -> None:
@@ -76,6 +76,7 @@ def test_coiled_gets_what_the_run_says() -> None:
             coiled_worker_cpu=8,
             coiled_worker_memory="32 GiB",
             coiled_idle_timeout="1 hour",
+            coiled_spot_policy="on-demand",
         )
     )
     del cluster["environ"]
@@ -85,11 +86,20 @@ def test_coiled_gets_what_the_run_says() -> None:
         "worker_cpu": 8,
         "worker_memory": "32 GiB",
         "idle_timeout": "1 hour",
+        "spot_policy": "on-demand",
         "n_workers": 1,
         "worker_options": {"nthreads": 2},
     }
     by_default, _ = coiled_arguments(run_config(serverless_backend="coiled", coiled_worker_cpu=8))
     assert by_default["worker_options"] == {"nthreads": 8}  # a chunk per CPU
+
+
+def test_coiled_takes_the_packages_of_this_machine_or_an_image_whose_entrypoint_is_another_command() -> None:
+    by_default, _ = coiled_arguments(run_config(serverless_backend="coiled"))
+    assert not by_default.keys() & {"container", "software", "package_sync"}
+    cluster, _ = coiled_arguments(run_config(serverless_backend="coiled", coiled_image="registry.example/ardcube:1"))
+    assert cluster["container"] == "registry.example/ardcube:1"
+    assert cluster["ignore_container_entrypoint"] is True
 
 
 def test_coiled_takes_every_argument() -> None:
@@ -101,7 +111,10 @@ def test_coiled_takes_every_argument() -> None:
             # `adapt` passes on what it does not know, so its names are compared.
             assert set(adapt or ()) <= set(inspect.signature(coiled.Cluster.adapt).parameters)
     """
-    runs = [run_config(serverless_backend="coiled", workers=workers) for workers in (None, 12)]
+    runs = [
+        run_config(serverless_backend="coiled", workers=workers, coiled_image=image)
+        for workers, image in ((None, None), (12, "registry.example/ardcube:1"))
+    ]
     # In a process of its own, so that this one stays without coiled.
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps([coiled_arguments(run) for run in runs])],
@@ -114,8 +127,13 @@ def test_coiled_takes_every_argument() -> None:
 
 
 def test_workers_are_told_of_the_prefect_server() -> None:
-    with temporary_settings({PREFECT_API_URL: "https://prefect.example/api", PREFECT_API_KEY: "hush"}):
-        told = {"PREFECT_API_URL": "https://prefect.example/api", "PREFECT_API_KEY": "hush"}
+    told = {
+        "PREFECT_API_URL": "https://prefect.example/api",
+        "PREFECT_API_KEY": "hush",
+        "PREFECT_API_AUTH_STRING": "me:hush",
+    }
+    settings = (PREFECT_API_URL, PREFECT_API_KEY, PREFECT_API_AUTH_STRING)
+    with temporary_settings(dict(zip(settings, told.values(), strict=True))):
         assert prefect_environment() == told
         cluster, _ = coiled_arguments(run_config(serverless_backend="coiled"))
     assert cluster["environ"] == told

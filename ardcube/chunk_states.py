@@ -1,0 +1,132 @@
+"""What became of each chunk, as a map by period: small whatever the number of chunks, and the worst is always seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ardcube.grid import Tiles
+from ardcube.ledger import ChunkRecord
+from ardcube.png import encode_png
+from ardcube.sheet import Panel, draw_sheet
+
+OUTSIDE: Final = 0
+WRITTEN: Final = 1
+EMPTY: Final = 2
+RETRIED: Final = 3
+MISSING: Final = 4
+FAILED: Final = 5
+"""In order of how much they matter: where several share a square, the last one is shown."""
+
+COLOURS: Mapping[int, tuple[int, int, int]] = {
+    WRITTEN: (46, 160, 67),
+    EMPTY: (170, 190, 210),
+    RETRIED: (150, 200, 40),
+    MISSING: (240, 180, 40),
+    FAILED: (218, 54, 51),
+}
+NAMES: Mapping[int, str] = {
+    WRITTEN: "written",
+    EMPTY: "empty",
+    RETRIED: "written after a retry",
+    MISSING: "not built yet",
+    FAILED: "failed",
+}
+_SIDE = 120
+"""Longest side of a period's map, in CSS pixels."""
+_CELLS = 40
+"""Most squares on a side of a map."""
+_MAPS = 36
+"""Most maps on a sheet."""
+_ROOM_FOR_A_LINE = 5
+"""Pixels of a square that can do without one."""
+
+
+def chunk_states(periods: Sequence[str], tiles: Tiles, records: Iterable[ChunkRecord]) -> NDArray[np.uint8]:
+    """State of each chunk.
+
+    Parameters
+    ----------
+    periods : sequence of str
+        Labels, in order of time.
+    tiles : Tiles
+        That are built; the others are outside.
+    records : iterable of ChunkRecord
+        Of the ledger; in brief is enough.
+
+    Returns
+    -------
+    uint8 (period, row, col)
+    """
+    rows, cols = tiles.grid.tile_counts(tiles.size)
+    states = np.zeros((len(periods), rows, cols), np.uint8)
+    states[:, tiles.rows, tiles.cols] = MISSING
+    index = {label: number for number, label in enumerate(periods)}
+    for record in records:
+        period, key = index.get(record.key.period), record.key
+        if period is not None and key.row < rows and key.col < cols:
+            states[period, key.row, key.col] = _state(record)
+    return states
+
+
+def draw_states(periods: Sequence[str], states: NDArray[np.uint8]) -> str:
+    """One map per period, or per several where there are very many, as an SVG of some kilobytes.
+
+    Parameters
+    ----------
+    periods : sequence of str
+        Labels.
+    states : uint8 (period, row, col)
+        Of `chunk_states`.
+    """
+    together = -(-len(periods) // _MAPS)
+    step = max(1, -(-max(states.shape[1:]) // _CELLS))
+    panels = []
+    for first in range(0, len(periods), together):
+        part = periods[first : first + together]
+        cells = _worst(states[first : first + together], step)
+        scale = max(1, _SIDE // max(cells.shape))
+        label = part[0] if len(part) == 1 else f"{part[0]}..{part[-1]}"
+        picture = _coloured(cells, scale)
+        panels.append(Panel(label, encode_png(picture), *picture.shape[:0:-1]))
+    seen = np.unique(states)
+    legend = [("rgb" + str(COLOURS[state]), NAMES[state]) for state in COLOURS if state in seen]
+    return draw_sheet(panels, legend)
+
+
+def count_states(states: NDArray[np.uint8]) -> dict[str, int]:
+    """How many chunks there are of each state, by its name; those that are none are left out."""
+    counts = np.bincount(states.ravel(), minlength=FAILED + 1)
+    return {NAMES[state]: int(counts[state]) for state in NAMES if counts[state]}
+
+
+def _state(record: ChunkRecord) -> int:
+    if record.status == "failed":
+        return FAILED
+    if record.status == "empty":
+        return EMPTY
+    return RETRIED if len(record.attempts) > 1 else WRITTEN
+
+
+def _worst(states: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """The last state of each square of `step` chunks a side, of all periods together: uint8 (y, x)."""
+    flat = states.max(axis=0)
+    height, width = flat.shape
+    padded = np.zeros((-(-height // step) * step, -(-width // step) * step), np.uint8)
+    padded[:height, :width] = flat
+    worst: NDArray[np.uint8] = padded.reshape(padded.shape[0] // step, step, -1, step).max(axis=(1, 3))
+    return worst
+
+
+def _coloured(cells: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Squares of `scale` pixels a side, with a line between them where there is room: uint8 (4, y, x)."""
+    palette = np.zeros((FAILED + 1, 4), np.uint8)
+    for state, colour in COLOURS.items():
+        palette[state] = (*colour, 255)
+    large = cells.repeat(scale, axis=0).repeat(scale, axis=1)
+    if scale >= _ROOM_FOR_A_LINE:
+        large[scale - 1 :: scale] = large[:, scale - 1 :: scale] = OUTSIDE
+    return np.ascontiguousarray(palette[large].transpose(2, 0, 1))

@@ -1,0 +1,206 @@
+"""What is to be built: one job per tile and period, its destination and its inputs fixed once (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ardcube.grid import Tiles, Window
+from ardcube.periods import Period
+from ardcube.scene_index import AreaIndex
+from ardcube.scenes import Scene
+
+_AT_ONCE = 4096
+"""Jobs whose numbers are looked up together when all are gone through."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkKey:
+    """Name of a chunk that stays when the cube grows."""
+
+    period: str
+    """Label of its period, such as 2023-01."""
+    row: int
+    col: int
+
+    def __str__(self) -> str:
+        return f"{self.period}_y{self.row:04d}_x{self.col:04d}"
+
+    @property
+    def path(self) -> str:
+        """Its record's file, relative to the ledger."""
+        return f"chunks/{self.period}/y{self.row:04d}_x{self.col:04d}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkJob:
+    """One chunk to build: where it lands and from which scenes. Small and picklable."""
+
+    key: ChunkKey
+    time_index: int
+    window: Window
+    """Region of the chunk in the cube's grid."""
+    manifest: str
+    """File of its period's scenes, relative to the ledger."""
+    inputs: str
+    """Hash of the scenes and the period that it is built from."""
+    scenes: int
+    """How many scenes meet it."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one band."""
+        height, width = self.window.shape
+        return height * width
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodJobs:
+    """All tiles of one period."""
+
+    period: Period
+    manifest: str
+    """File of its scenes, relative to the ledger."""
+    inputs: NDArray[np.uint64]
+    """Hash of what each tile is built from (tile,)."""
+    scenes: NDArray[np.int32]
+    """Scenes that meet each tile (tile,)."""
+
+
+def jobs_of_period(period: Period, areas: AreaIndex, scenes: Sequence[Scene], manifest: str) -> PeriodJobs:
+    """Join the tiles with the scenes of one period.
+
+    Parameters
+    ----------
+    period : Period
+        Of the scenes.
+    areas : AreaIndex
+        Of the tiles, each grown by what the mask sees beyond it.
+    scenes : sequence of Scene
+        Of the period, in order of time, then id.
+    manifest : str
+        File of the scenes, relative to the ledger.
+    """
+    starts, members = areas.met_by(scenes)
+    revisions = [json.dumps(scene.revision) for scene in scenes]
+    span = json.dumps([period.start.isoformat(), period.end.isoformat()])
+    # Equal to `digest([span, revisions])`, which takes too long for a million.
+    bounds, positions = starts.tolist(), members.tolist()
+    inputs = np.fromiter(
+        (
+            _hash(f"[{span}, [{', '.join([revisions[scene] for scene in positions[start:end]])}]]")
+            for start, end in pairwise(bounds)
+        ),
+        np.uint64,
+        len(bounds) - 1,
+    )
+    return PeriodJobs(period, manifest, inputs, np.diff(starts).astype(np.int32))
+
+
+def _hash(text: str) -> int:
+    """The 16 hexadecimal digits of `digest` as a number."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+class ChunkJobs(Sequence[ChunkJob]):
+    """Jobs as a few arrays, tile by tile, and for each tile period by period, so that a batch stays in one place.
+
+    There may be a million: each becomes an object when it is looked at. A slice is of the same kind.
+
+    Attributes
+    ----------
+    tiles : Tiles
+        That are built.
+    by_period : sequence of PeriodJobs
+        In order of time.
+    scenes : int32 (tile, period)
+        Scenes that meet each tile, whether its job is among these or not.
+    """
+
+    def __init__(self, tiles: Tiles, by_period: Sequence[PeriodJobs]) -> None:
+        self.tiles = tiles
+        self.by_period = tuple(by_period)
+        self.scenes = np.stack([jobs.scenes for jobs in self.by_period], axis=1)
+        self._inputs = np.stack([jobs.inputs for jobs in self.by_period], axis=1)
+        self._chosen = np.arange(self.scenes.size)  # counted tile by tile
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._chosen)
+
+    @overload
+    def __getitem__(self, which: int) -> ChunkJob: ...
+    @overload
+    def __getitem__(self, which: slice) -> ChunkJobs: ...
+    def __getitem__(self, which: int | slice) -> ChunkJob | ChunkJobs:
+        """One job, or some."""
+        if isinstance(which, slice):
+            return self._some(self._chosen[which])
+        return next(self._made(self._chosen[[which]]))
+
+    def __iter__(self) -> Iterator[ChunkJob]:
+        """Each in turn, held by nobody else."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._made(self._chosen[start : start + _AT_ONCE])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether they are the same jobs in the same order."""
+        return isinstance(other, ChunkJobs) and len(self) == len(other) and all(map(ChunkJob.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one band, all jobs together."""
+        return int(self.tiles.pixels[self._chosen // len(self.by_period)].sum())
+
+    def without(self, done: Iterable[tuple[ChunkKey, str]]) -> ChunkJobs:
+        """Those that are not done.
+
+        Parameters
+        ----------
+        done : iterable of (ChunkKey, str)
+            Chunks that were built, each with the hash of what from. One that was built from something else counts as
+            not done, and one that is not among the jobs does not matter.
+        """
+        _, cols = self.tiles.grid.tile_counts(self.tiles.size)
+        positions = {int(cell): tile for tile, cell in enumerate(self.tiles.rows * cols + self.tiles.cols)}
+        periods = {jobs.period.label: index for index, jobs in enumerate(self.by_period)}
+        is_done = np.zeros(self.scenes.shape, bool)
+        for key, inputs in done:
+            tile = positions.get(key.row * cols + key.col) if 0 <= key.col < cols else None
+            period = periods.get(key.period)
+            if tile is not None and period is not None:
+                is_done[tile, period] = _as_text(int(self._inputs[tile, period])) == inputs
+        return self._some(self._chosen[~is_done.ravel()[self._chosen]])
+
+    def _some(self, chosen: NDArray[np.int64]) -> ChunkJobs:
+        part = copy(self)
+        part._chosen = chosen
+        return part
+
+    def _made(self, numbers: NDArray[np.int64]) -> Iterator[ChunkJob]:
+        tiles, periods = np.divmod(numbers, len(self.by_period))
+        inputs, scenes = (table[tiles, periods].tolist() for table in (self._inputs, self.scenes))
+        for tile, period, hashed, met in zip(self.tiles.where(tiles), periods.tolist(), inputs, scenes, strict=True):
+            jobs = self.by_period[period]
+            yield ChunkJob(
+                key=ChunkKey(jobs.period.label, tile.row, tile.col),
+                time_index=jobs.period.index,
+                window=tile.window,
+                manifest=jobs.manifest,
+                inputs=_as_text(hashed),
+                scenes=met,
+            )
+
+
+def _as_text(hashed: int) -> str:
+    return f"{hashed:016x}"

@@ -1,0 +1,134 @@
+"""A first look at a cube for a page: a few periods, or a part of one, read at a bounded cost whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ardcube.chunk_states import RETRIED, WRITTEN
+from ardcube.grid import Window
+from ardcube.png import encode_png
+from ardcube.quicklook import shown_bands, stretch_of, stretched
+from ardcube.sheet import Panel, draw_sheet
+from ardcube.storage import Place
+from ardcube.store import FILL
+from ardcube.stored_cube import StoredCube
+
+_MOST_PIXELS = 40_000_000
+"""Read at most, of one band: some 30 chunks of 1200 pixels a side, about a second of decoding."""
+_MOST_PICTURES = 6
+_SIDES = {1: 600, 2: 420}
+"""Longest side of so many pictures, in pixels."""
+_SMALL_SIDE = 280
+
+
+def draw_preview(
+    place: Place, options: dict[str, Any] | None, cube: StoredCube, states: NDArray[np.uint8]
+) -> str | None:
+    """Draw the newest periods that hold something, as an SVG of some hundred kilobytes.
+
+    Parameters
+    ----------
+    place : Place
+        Of the store.
+    options : dict or None
+        Of its filesystem.
+    cube : StoredCube
+        Its grid, periods and bands.
+    states : uint8 (period, row, col)
+        Of `ardcube.chunk_states`: only what was written is read.
+
+    Returns
+    -------
+    str or None
+        None where nothing was written, or one chunk alone is more than is to be read.
+    """
+    written = (states == WRITTEN) | (states == RETRIED)
+    chosen = _newest(written, _tile_pixels(cube))
+    if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
+        return None
+    window = _richest(cube, written[chosen[0]]) if len(chosen) == 1 else _whole(cube)
+    height, width = window.shape
+    step = max(1, -(-max(height, width) // _SIDES.get(len(chosen), _SMALL_SIDE)))
+    bands = shown_bands(cube.config.bands)
+    # An empty mapping would be refused for a local path.
+    with xr.open_zarr(place.uri, storage_options=options or None, mask_and_scale=False, chunks=None) as opened:
+        array = opened[cube.config.varname].variable  # without coordinates, which take a million numbers
+        pictures = [_read(array, cube, written[period], period, window, step)[..., bands] for period in chosen]
+    low, high = stretch_of(pictures, FILL)
+    part = "" if window == _whole(cube) else ", a part"
+    panels = [
+        Panel(
+            cube.periods[period].label + part,
+            encode_png(stretched(numbers, low, high, FILL)),
+            numbers.shape[1],
+            numbers.shape[0],
+        )
+        for period, numbers in zip(chosen, pictures, strict=True)
+    ]
+    return draw_sheet(panels)
+
+
+def _tile_pixels(cube: StoredCube) -> int:
+    size = cube.config.tile_size
+    return min(size, cube.grid.height) * min(size, cube.grid.width)
+
+
+def _newest(written: NDArray[np.bool_], tile_pixels: int) -> list[int]:
+    """Periods to show, in order of time: the newest ones that hold something, as many as may be read."""
+    chosen: list[int] = []
+    pixels = 0
+    for period in reversed(np.flatnonzero(written.any(axis=(1, 2)))):
+        pixels += int(written[period].sum()) * tile_pixels
+        if chosen and (pixels > _MOST_PIXELS or len(chosen) == _MOST_PICTURES):
+            break
+        chosen.append(int(period))
+    return sorted(chosen)
+
+
+def _whole(cube: StoredCube) -> Window:
+    return Window(0, cube.grid.height, 0, cube.grid.width)
+
+
+def _richest(cube: StoredCube, written: NDArray[np.bool_]) -> Window:
+    """The whole where it may be read, else the part of so many pixels that holds most tiles."""
+    size, (rows, cols) = cube.config.tile_size, written.shape
+    if int(written.sum()) * _tile_pixels(cube) <= _MOST_PIXELS:
+        return _whole(cube)
+    side = max(1, int(_MOST_PIXELS**0.5) // size)
+    high, wide = min(side, rows), min(side, cols)
+    sums = np.pad(written.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    found = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    row, col = np.unravel_index(int(found.argmax()), found.shape)
+    most = min(side * size, int(_MOST_PIXELS**0.5))  # a tile may be a shard, and more than is to be read
+    y0, x0 = int(row) * size, int(col) * size
+    return Window(y0, min(y0 + most, cube.grid.height), x0, min(x0 + most, cube.grid.width))
+
+
+def _read(
+    array: xr.Variable, cube: StoredCube, written: NDArray[np.bool_], period: int, window: Window, step: int
+) -> NDArray[np.uint16]:
+    """Every so manieth pixel of a window, chunk by chunk, so that little more than one is held: (y, x, band)."""
+    rows, cols = np.arange(window.y0, window.y1, step), np.arange(window.x0, window.x1, step)
+    out = np.full((len(rows), len(cols), len(cube.config.bands)), FILL, np.uint16)
+    tile = cube.config.tile_size
+    for ys in _runs(rows, cube.config.chunk_size):
+        for xs in _runs(cols, cube.config.chunk_size):
+            if written[rows[ys.start] // tile, cols[xs.start] // tile]:
+                out[ys, xs] = array[period, _thin(rows[ys], step), _thin(cols[xs], step)].to_numpy()
+    return out
+
+
+def _runs(positions: NDArray[np.int64], size: int) -> Iterator[slice]:
+    """Positions that lie in the same chunk, as slices of them."""
+    starts = np.flatnonzero(np.diff(positions // size, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(positions)], strict=True):
+        yield slice(int(start), int(stop))
+
+
+def _thin(positions: NDArray[np.int64], step: int) -> slice:
+    return slice(int(positions[0]), int(positions[-1]) + 1, step)

@@ -1,0 +1,165 @@
+"""Building just what is missing of a cube, as it was planned: from its ledger alone, without a catalogue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+
+import numpy as np
+
+from ardcube.cloud_mask import CloudMaskHook
+from ardcube.config import RunConfig
+from ardcube.errors import InputError
+from ardcube.jobs import ChunkJob, ChunkJobs, jobs_of_period
+from ardcube.ledger import DONE, ChunkRecord, Ledger, finished
+from ardcube.manifest import read_manifest
+from ardcube.plan import ChunkKey, CubePlan, CubeSpec
+from ardcube.planned import Planned, read_planned
+from ardcube.scene_index import AreaIndex
+from ardcube.scenes import Scene
+from ardcube.storage import Place
+from ardcube.stored_cube import StoredCube
+from ardcube.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A cube whose missing chunks can be built."""
+
+    run: RunConfig
+    place: Place
+    """Of the store."""
+    ledger: Ledger
+    cube: StoredCube
+    planned: Planned
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of the whole cube."""
+        return len(self.planned.tiles) * len(self.planned.manifests)
+
+
+def check_retry(run: RunConfig) -> Retry:
+    """Find the cube of a retry; write nothing.
+
+    Raises
+    ------
+    InputError
+        If there is no cube, or nothing that says how it was planned.
+    """
+    from ardcube.store import is_there  # zarr is slow to import
+
+    if run.overwrite:
+        raise InputError("overwrite and a retry exclude each other; to build the cube anew, run the build")
+    place = Place.at(run.fsspec_uri, run.storage_options)
+    ledger = Ledger.beside(place)
+    cube = StoredCube.read(ledger)
+    if cube is None:
+        raise InputError(
+            f"fsspec-uri {place.uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json; build it first"
+        )
+    if not is_there(place):
+        raise InputError(f"fsspec-uri {place.uri} is gone or incomplete; run the build again")
+    planned = read_planned(ledger, cube.grid, cube.config.tile_size)
+    if planned is None:
+        raise InputError(f"nothing in {ledger.place.uri} says what was planned; run the build again")
+    return Retry(run, place, ledger, cube, planned)
+
+
+def count_missing(retry: Retry, records: Collection[ChunkRecord]) -> tuple[int, int]:
+    """How many chunks failed, and how many were never built."""
+    failed = sum(record.status == "failed" for record in records)
+    done = sum(record.status in DONE for record in records)
+    return failed, max(0, retry.chunks - done - failed)
+
+
+def plan_retry(
+    retry: Retry, mask: CloudMaskHook, records: dict[ChunkKey, ChunkRecord], *, missing: bool
+) -> tuple[CubePlan, Sequence[ChunkJob]]:
+    """Plan what a retry builds: with the scenes that the chunks were planned with.
+
+    Parameters
+    ----------
+    retry : Retry
+        That was checked.
+    mask : CloudMaskHook
+        Of the cube.
+    records : dict
+        The ledger.
+    missing : bool
+        Also chunks that were never built, or were planned anew from other scenes.
+
+    Returns
+    -------
+    CubePlan
+        Its jobs are those of the tiles and periods that are concerned.
+    sequence of ChunkJob
+        Those to build.
+
+    Raises
+    ------
+    InputError
+        If the cloud mask is another one by now, or the scenes are gone.
+    """
+    cube, tiles = retry.cube, retry.planned.tiles
+    _check_mask(cube, mask)
+    failed = {key for key, record in records.items() if record.status == "failed"}
+    labels = set(retry.planned.manifests) if missing else {key.period for key in failed}
+    if not missing:
+        _, cols = tiles.grid.tile_counts(tiles.size)
+        cells = [key.row * cols + key.col for key in failed]
+        tiles = tiles.where(np.isin(tiles.rows * cols + tiles.cols, cells))
+    areas = AreaIndex(tiles.boxes(mask.halo))
+    by_period = []
+    for period in cube.periods:
+        if period.label in labels and period.label in retry.planned.manifests:
+            manifest = retry.planned.manifests[period.label]
+            by_period.append(jobs_of_period(period, areas, _scenes(retry, manifest), manifest))
+    spec = _spec(retry, mask)
+    if not by_period or not len(tiles):
+        return CubePlan(spec, cube.config.chunk_size, cube.periods, {}, ChunkJobs(tiles, by_period)), []
+    jobs = ChunkJobs(tiles, by_period)
+    plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
+    if missing:
+        return plan, jobs.without(finished(records))
+    return plan, [job for job in jobs if job.key in failed]
+
+
+def _scenes(retry: Retry, manifest: str) -> Sequence[Scene]:
+    try:
+        return read_manifest(retry.ledger.place.uri, manifest, retry.run.storage_options).scenes
+    except FileNotFoundError as error:
+        raise InputError(
+            f"the scenes that were planned, {error}, are gone; run the build again, which searches them"
+        ) from error
+
+
+def _check_mask(cube: StoredCube, mask: CloudMaskHook) -> None:
+    options = asdict(mask) if is_dataclass(mask) else dict(cube.config.cloud_mask_options)
+    there = cube.identity.get("cloud_mask_options")
+    if json.loads(json.dumps(options)) != there:
+        raise InputError(
+            f"the cloud mask {cube.config.cloud_mask} has options {options} here, and the cube was built with {there}; "
+            "install the version that it was built with"
+        )
+
+
+def _spec(retry: Retry, mask: CloudMaskHook) -> CubeSpec:
+    config, run = retry.cube.config, retry.run
+    return CubeSpec(
+        fingerprint=retry.cube.fingerprint,
+        grid=retry.cube.grid,
+        periods=len(retry.cube.periods),
+        bands=config.bands,
+        varname=config.varname,
+        resampling=config.resampling,
+        offset=retry.cube.offset,
+        mask=mask,
+        store_uri=retry.place.uri,
+        ledger_uri=retry.ledger.place.uri,
+        storage_options=dict(run.storage_options),
+        asset_access=run.asset_access,
+        reader=run.reader,
+        threads=Threads(run.requests, run.decode_threads or 0),
+    )

@@ -1,0 +1,428 @@
+"""What it costs to plan a cube, before any pixel is read: `python -m benchmarks.planning`.
+
+A cube of `--chunks` chunks in `--periods` periods over an archive of `--items` items goes through the program's own
+functions, all in one process: items are searched and parsed, joined with tiles to jobs, written as manifests; the
+estimate is made, what a ledger says is done (every other chunk) is taken off, and all jobs are gone through. Then a
+process of its own does what a worker does before it reads a pixel: it takes jobs of one tile, reads the manifests of
+their periods, and finds the scenes. At last a STAC API that answers as Earth Search does counts requests for a part of
+the items.
+
+Items are made up, the same for the same options: footprints of 110 km that a swath edge has cut, anywhere in the cube;
+assets, properties and links as Earth Search's have them. Making them up is a step of its own, since it is no work of
+the program. The grid is as fine as the default, 1/3600 degree, with tiles of 1200 pixels.
+
+For each step: wall seconds, CPU seconds, and the largest resident set of the process until its end. The table goes to
+standard output, the same as JSON to `--output`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ardcube.aoi import Area
+from ardcube.catalog import find_scenes, open_catalog
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.grid import Grid
+from ardcube.ledger import Ledger
+from ardcube.manifest import read_manifest
+from ardcube.periods import calendar_periods
+from ardcube.plan import CubePlan, estimate
+from ardcube.prepare import Request, make_plan, search_scenes
+from ardcube.scenes import Item
+from ardcube.stac_api import PAGE_SIZE
+from ardcube.storage import Place
+from hooks.cloud_masks import cloud_mask
+
+RESOLUTION = 1 / 3600
+TILE = 1200
+BANDS = ("red", "green", "blue", "nir", "scl")
+PAGE_ITEMS = 2000
+"""Items that the stand-in API serves: enough for some pages in each of some periods."""
+START = datetime(2019, 1, 1, tzinfo=UTC)
+_FOLDER = "https://e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com/sentinel-2-c1-l2a"
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step took."""
+
+    name: str
+    wall: float
+    """Seconds, as CPU."""
+    cpu: float
+    peak_mb: float
+    """Largest resident set of the process until the step's end."""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Steps:
+    """All of them, in order."""
+
+    done: list[Step] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Measure a block; it may fill in the detail."""
+        begun = Step(name, time.perf_counter(), time.process_time(), 0.0)
+        yield begun
+        self.done.append(
+            Step(
+                name,
+                time.perf_counter() - begun.wall,
+                time.process_time() - begun.cpu,
+                peak_mb(),
+                begun.detail,
+            )
+        )
+
+
+def peak_mb() -> float:
+    """Largest resident set of this process so far, in MB."""
+    # Not getrusage: its figure begins with that of the process that started this one.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1e3
+
+
+# ---- what is planned -----------------------------------------------------------------------------
+
+
+def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Request:
+    """A request for a cube around the equator of at least `chunks` chunks, as square as it goes."""
+    tiles = math.ceil(chunks / periods)
+    cols = math.ceil(math.sqrt(tiles))
+    rows = math.ceil(tiles / cols)
+    width, height = cols * TILE * RESOLUTION, rows * TILE * RESOLUTION
+    if width > 360 or height > 168:
+        raise SystemExit(f"{chunks} chunks in {periods} periods do not fit on Earth; give more --periods")
+    end = START + timedelta(days=31 * (periods - 1))
+    bounds = (-width / 2, -height / 2, width / 2, height / 2)
+    cube = CubeConfig(
+        bbox=bounds,
+        start_date=START.date(),
+        end_date=end.date(),
+        resolution=RESOLUTION,
+        chunk_size=TILE,
+        cloud_mask="scl",
+        stac_url="https://127.0.0.1:1",
+    )
+    run = RunConfig(fsspec_uri=ledger.uri, yes=True)
+    return Request(
+        cube=cube,
+        run=run,
+        mask=cloud_mask("scl"),
+        area=Area(bounds),
+        grid=Grid.from_bounds(bounds, RESOLUTION),
+        periods=calendar_periods(cube.start_date, cube.end_date, 1)[:periods],
+        catalog=catalog,
+        place=ledger,
+        ledger=Ledger.beside(ledger),
+        stored=None,
+    )
+
+
+@dataclass(slots=True)
+class MadeUp:
+    """A catalogue of items that do not exist; counts the seconds that making them up takes."""
+
+    items: int
+    bounds: tuple[float, float, float, float]
+    periods: int
+    asked: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    @property
+    def collection(self) -> Item:
+        """With the offset of reflectance."""
+        return _collection()
+
+    def search(self, _bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
+        """Items of a period, made page by page when they are asked for."""
+        period, self.asked = self.asked, self.asked + 1
+        share = len(range(period, self.items, self.periods))
+        made = made_up_items(share, self.bounds, start, end, seed=period)
+        while True:
+            wall, cpu = time.perf_counter(), time.process_time()
+            page = list(islice(made, PAGE_SIZE))
+            self.wall += time.perf_counter() - wall
+            self.cpu += time.process_time() - cpu
+            if not page:
+                return
+            yield from page
+
+
+def _collection() -> Item:
+    """Its assets, with the offset of reflectance."""
+    assets: dict[str, Any] = {band: {"raster:bands": [_raster(band)]} for band in BANDS}
+    return {"type": "Collection", "id": "sentinel-2-c1-l2a", "item_assets": assets, "links": []}
+
+
+def made_up_items(
+    count: int, bounds: tuple[float, float, float, float], start: datetime, end: datetime, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Items with their footprints in `bounds` and their times between two, as Earth Search describes them."""
+    random = np.random.default_rng(seed)
+    west, south, east, north = bounds
+    lon, lat = random.uniform(west, east, count), random.uniform(south, north, count)
+    seconds = random.integers(0, int((end - start).total_seconds()), count)
+    cuts = random.uniform(0.05, 1.0, count)
+    for number in range(count):
+        moment = start + timedelta(seconds=int(seconds[number]))
+        yield _item(seed, number, moment, float(lon[number]), float(lat[number]), float(cuts[number]))
+
+
+def _item(seed: int, number: int, moment: datetime, lon: float, lat: float, cut: float) -> dict[str, Any]:
+    square = f"{number % 60 + 1:02d}T{chr(65 + number % 20)}{chr(65 + number // 20 % 20)}"
+    name = f"S2A_T{square}_{moment:%Y%m%dT%H%M%S}_L2A_{seed}_{number}"
+    height = 0.99
+    width = min(2.0, height / math.cos(math.radians(lat)))
+    ring = [
+        [lon, lat],
+        [lon + width, lat + 0.01],
+        [lon + width + 0.01, lat + height * cut],
+        [lon + width * cut, lat + height],
+        [lon - 0.01, lat + height - 0.01],
+        [lon, lat],
+    ]
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "collection": "sentinel-2-c1-l2a",
+        "bbox": [lon - 0.01, lat, lon + width + 0.01, lat + height],
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "links": [{"rel": rel, "href": f"https://127.0.0.1:1/{rel}/{name}"} for rel in ("self", "parent", "root")],
+        "assets": {band: _asset(name, band) for band in BANDS},
+        "properties": {
+            "datetime": f"{moment:%Y-%m-%dT%H:%M:%S}.123000Z",
+            "created": f"{moment:%Y-%m-%dT%H:%M:%S}.456Z",
+            "updated": f"{moment:%Y-%m-%dT%H:%M:%S}.789Z",
+            "platform": "sentinel-2a",
+            "grid:code": f"MGRS-{square}",
+            "proj:code": "EPSG:32633",
+            "eo:cloud_cover": 37.5,
+            "s2:datatake_id": f"GS2A_{moment:%Y%m%dT%H%M%S}_0{number:05d}_N05.10",
+            "s2:processing_baseline": "05.10",
+            "s2:product_uri": f"S2A_MSIL2A_{moment:%Y%m%dT%H%M%S}_N0510_R022_T{square}_{moment:%Y%m%dT%H%M%S}.SAFE",
+            "s2:generation_time": f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z",
+        },
+    }
+
+
+def _asset(name: str, band: str) -> dict[str, Any]:
+    pixel, side = (20, 5490) if band == "scl" else (10, 10980)
+    return {
+        "href": f"{_FOLDER}/{name}/{band}.tif",
+        "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+        "roles": ["data"],
+        "proj:shape": [side, side],
+        "proj:transform": [pixel, 0, 300000, 0, -pixel, 5100000],
+        "raster:bands": [_raster(band)],
+        "file:size": 200_000_000,
+        "file:checksum": f"1220{hash_of(name + band)}",
+    }
+
+
+def _raster(band: str) -> dict[str, Any]:
+    if band == "scl":
+        return {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20}
+    return {"nodata": 0, "data_type": "uint16", "spatial_resolution": 10, "scale": 0.0001, "offset": -0.1}
+
+
+def hash_of(text: str) -> str:
+    """32 hexadecimal digits that look like a checksum."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+# ---- steps ---------------------------------------------------------------------------------------
+
+
+def measure(chunks: int, items: int, periods: int, scratch: Path) -> dict[str, Any]:
+    """Plan once, and say what each step took."""
+    steps = Steps()
+    steps.done.append(Step("interpreter and imports", *_since_start(), peak_mb()))
+    place = Place.at(str(scratch / "cube.zarr"))
+    catalog = MadeUp(items, make_request(chunks, periods, place, None).area.bounds, periods)
+    request = make_request(chunks, periods, place, catalog)
+    with steps.step("search and parse items"):
+        found = search_scenes(request)
+    searched = steps.done[-1]
+    searched.wall, searched.cpu = searched.wall - catalog.wall, searched.cpu - catalog.cpu
+    searched.detail = f"{sum(map(len, found.values())):,} scenes; items made up apart, {catalog.wall:.1f} s"
+    with steps.step("join to jobs, write manifests") as step:
+        plan = make_plan(request, found)
+        folder = Path(request.ledger.place.path) / "items"
+        megabytes = sum(file.stat().st_size for file in folder.glob("*")) / 1e6
+        step.detail = f"{len(plan.jobs):,} chunks, manifests of {megabytes:.0f} MB"
+    with steps.step("estimate") as step:
+        told = estimate(plan)
+        step.detail = f"{told.chunk_scenes / told.chunks:.1f} scenes a chunk"
+    with steps.step("take off what is done") as step:
+        step.detail = f"{_pending(plan):,} left"
+    with steps.step("make all jobs, one by one") as step:
+        step.detail = f"{sum(job.pixels for job in plan.jobs) / 1e9:,.0f} Gpx"
+    planning = sum(step.wall for step in steps.done)
+    worker = _worker(plan)
+    requests = count_requests(periods)
+    return {
+        "machine": {
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        "options": {"chunks": len(plan.jobs), "items": items, "periods": len(plan.periods)},
+        "steps": [asdict(step) for step in steps.done],
+        "seconds": planning,
+        "peak_mb": steps.done[-1].peak_mb,
+        "worker": worker,
+        "api": requests,
+    }
+
+
+def _since_start() -> tuple[float, float]:
+    """Wall and CPU seconds since this process began."""
+    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    return up - ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+
+
+def _pending(plan: CubePlan) -> int:
+    """Take off every other chunk, as a resumed run does."""
+    return len(plan.jobs.without((job.key, job.inputs) for job in plan.jobs[::2]))
+
+
+def _worker(plan: CubePlan) -> dict[str, Any]:
+    """Let a process of its own find the scenes of all periods of the middle tile, twice."""
+    periods = len(plan.periods)
+    middle = len(plan.jobs) // periods // 2 * periods
+    jobs = plan.jobs[middle : middle + periods]
+    grid = plan.spec.grid
+    areas = [grid.window_bounds(job.window.grow(plan.spec.mask.halo)) for job in jobs]
+    task = {
+        "ledger": plan.spec.ledger_uri,
+        "jobs": [[job.manifest, *area] for job, area in zip(jobs, areas, strict=True)],
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.planning", "--as-worker"]
+    done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    if answer.pop("scenes") != [job.scenes for job in jobs]:
+        raise SystemExit("the worker found other scenes than the plan")
+    return answer
+
+
+def as_worker(task: dict[str, Any]) -> dict[str, Any]:
+    """Find the scenes of jobs: seconds for the first, for all, and for all once more."""
+    import shapely
+
+    before = peak_mb()
+    seconds: list[float] = []
+    counts: list[int] = []
+    for _ in range(2):
+        for manifest, *area in task["jobs"]:
+            begun = time.perf_counter()
+            counts.append(len(read_manifest(task["ledger"], manifest).meeting(shapely.box(*area))))
+            seconds.append(time.perf_counter() - begun)
+    half = len(task["jobs"])
+    return {
+        "scenes": counts[:half],
+        "first_s": seconds[0],
+        "each_s": sum(seconds[:half]) / half,
+        "again_s": sum(seconds[half:]) / half,
+        "grown_mb": peak_mb() - before,
+    }
+
+
+def count_requests(periods: int, items: int = PAGE_ITEMS) -> dict[str, int]:
+    """Search a stand-in for Earth Search, and count what it was asked."""
+    from tests.servers.earth_search import EarthSearch
+
+    bounds = (0.0, 0.0, 1.0, 1.0)
+    periods = min(periods, 4)
+    cube = CubeConfig(
+        bbox=bounds,
+        start_date=START.date(),
+        end_date=(START + timedelta(days=31 * (periods - 1))).date(),
+        resolution=0.01,
+        chunk_size=100,
+    )
+    months = calendar_periods(cube.start_date, cube.end_date, 1)
+    served: list[dict[str, Any]] = []
+    for month in months:
+        start, end = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month.start, month.end))
+        served += made_up_items(items // periods, bounds, start, end, seed=month.index)
+    with EarthSearch([_collection()], served) as server:
+        catalog = open_catalog(server.url, cube.collection)
+        before = len(server.requests)
+        grid = Grid.from_bounds(bounds, cube.resolution)
+        found = sum(len(find_scenes(catalog, cube, ("scl",), grid, month)) for month in months)
+        return {"periods": periods, "items": found, "requests": len(server.requests) - before}
+
+
+# ---- report --------------------------------------------------------------------------------------
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    options, worker, api = result["options"], result["worker"], result["api"]
+    rows = [("step", "wall s", "CPU s", "peak MB", "")]
+    rows += [
+        (step["name"], f"{step['wall']:.2f}", f"{step['cpu']:.2f}", f"{step['peak_mb']:.0f}", step["detail"])
+        for step in result["steps"]
+    ]
+    cpu = sum(step["cpu"] for step in result["steps"])
+    rows.append(("all", f"{result['seconds']:.2f}", f"{cpu:.2f}", f"{result['peak_mb']:.0f}", ""))
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---|---|---|---|---|")
+    machine = result["machine"]
+    about = (
+        f"{options['chunks']:,} chunks, {options['periods']} periods, {options['items']:,} items; "
+        f"Python {machine['python']}, {machine['cpus']} CPUs, load {machine['load']:.1f}"
+    )
+    remark = (
+        f"A worker finds the scenes of a chunk in {worker['first_s']:.3f} s at first, {worker['each_s']:.3f} s in "
+        f"the mean over a tile's periods, {worker['again_s']:.3f} s again, and grows by {worker['grown_mb']:.0f} MB."
+    )
+    asked = f"A STAC API is asked {api['requests']} times for {api['items']:,} items of {api['periods']} periods."
+    return "\n".join([about, "", *lines, "", remark, asked])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--chunks", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument("--periods", type=int, default=12)
+    parser.add_argument("--output", type=Path, help="file for the result as JSON")
+    parser.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.as_worker:
+        print(json.dumps(as_worker(json.load(sys.stdin))))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        result = measure(options.chunks, options.items, options.periods, Path(scratch))
+    print(table(result))
+    if options.output:
+        options.output.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""A Prefect server on SQLite or PostgreSQL, and what it knows of a flow run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.servers import processes
+
+SETTLE_SECONDS = 300.0
+"""Longest wait for the server to write down the events that it was sent."""
+QUIET_SECONDS = 20.0
+"""The server is taken to be done when nothing has changed for so long; it writes down events every second or so."""
+STATES_OF_A_TASK_RUN = 3
+"""Pending, running, completed: an event each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """A server and its database."""
+
+    database: str
+    """`sqlite` or `postgresql`."""
+    server: processes.PrefectServer
+    database_pids: tuple[int, ...] = ()
+    """Of processes apart from the server's."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a flow needs to run here: `submitted` reads its log."""
+        return self.server.environment | {"PREFECT_LOGGING_TO_API_ENABLED": "true"}
+
+
+@contextmanager
+def serving(database: str, folder: Path) -> Iterator[Services]:
+    """Run a Prefect server on SQLite or PostgreSQL."""
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        pids: tuple[int, ...] = ()
+        if database == "postgresql":
+            url, pid = stack.enter_context(_postgresql(folder))
+            pids = (pid,)
+            stack.enter_context(_variable("PREFECT_SERVER_DATABASE_CONNECTION_URL", url))
+        server = stack.enter_context(processes.prefect_server(folder))
+        yield Services(database, server, pids)
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[tuple[str, int]]:
+    """Run PostgreSQL on a database of its own; give the URL as Prefect wants it, and the server's process."""
+    data, port = Path(tempfile.mkdtemp(prefix="ardcube-postgres-")), processes.free_port()
+    programs = _postgresql_programs()
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # it refuses to run as root
+        shutil.chown(data, "nobody")
+        as_user = ["setpriv", "--reuid", "nobody", "--clear-groups"]
+    subprocess.run(
+        [*as_user, programs / "initdb", "-D", data / "db", "-U", "prefect", "--auth", "trust", "--no-sync"],
+        check=True, capture_output=True, cwd=data,
+    )  # fmt: skip
+    command = [
+        *as_user, programs / "postgres", "-D", data / "db", "-p", str(port), "-k", data, "-h", "127.0.0.1",
+    ]  # fmt: skip
+    log = folder / "postgresql.log"
+    try:
+        with processes.running(command, log) as process:
+            ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "prefect"]
+            processes.wait_until(
+                lambda: subprocess.run(ready, check=False).returncode == 0,
+                "postgresql", seconds=60, process=process, log=log,
+            )  # fmt: skip
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres", process.pid
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _postgresql_programs() -> Path:
+    """Debian keeps them out of the path."""
+    found = [Path(name).resolve().parent for name in (shutil.which("initdb"),) if name]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not found:
+        raise RuntimeError("there is no PostgreSQL; install it (Debian, Ubuntu: apt-get install postgresql)")
+    return found[-1]
+
+
+def submitted(services: Services, flow_run: str) -> int:
+    """Task runs that the flow says it submitted, from its log."""
+    wanted = {"logs": {"flow_run_id": {"any_": [flow_run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+    end = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < end:
+        for line in ask(services, "logs/filter", wanted):
+            if found := re.fullmatch(r"\d+ chunks went to workers in (\d+) task runs", line["message"]):
+                return int(found[1])
+        time.sleep(0.2)
+    raise RuntimeError(f"the server has no log of what flow run {flow_run} submitted")
+
+
+def settled(services: Services, flow_run: str, task_runs: int) -> tuple[dict[str, int], int]:
+    """Wait until the server has written down all that it was sent, or nothing more comes."""
+    runs = {"flow_runs": {"id": {"any_": [flow_run]}}}
+    events = {
+        "filter": {
+            "event": {"prefix": ["prefect.task-run."]},
+            "any_resource": {"id": [f"prefect.flow-run.{flow_run}"]},
+            "occurred": {"since": (datetime.now(UTC) - timedelta(days=1)).isoformat()},
+        },
+        "limit": 1,
+    }
+    states = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "SCHEDULED")
+    end = changed = time.monotonic()
+    end += SETTLE_SECONDS
+    last: tuple[dict[str, int], int] = {}, 0
+    while True:
+        counts = {
+            state: ask(services, "task_runs/count", {**runs, "task_runs": {"state": {"type": {"any_": [state]}}}})
+            for state in states
+        }
+        kept = ask(services, "events/filter", events)["total"]
+        found = {state: count for state, count in counts.items() if count}, kept
+        now = time.monotonic()
+        if found[0] == {"COMPLETED": task_runs} and kept >= STATES_OF_A_TASK_RUN * task_runs:
+            return found
+        if found != last:
+            last, changed = found, now
+        if now > end or now - changed > QUIET_SECONDS:
+            return found
+        time.sleep(0.5)
+
+
+def ask(services: Services, path: str, body: Mapping[str, Any]) -> Any:
+    """POST to the server's API."""
+    request = urllib.request.Request(
+        f"{services.server.api_url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)

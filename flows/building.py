@@ -1,0 +1,100 @@
+"""From jobs to an end that tells the truth: build, gather the records, tell what became of them, fail if need be."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from ardcube.config import RunConfig
+from ardcube.cube_name import cube_name
+from ardcube.jobs import ChunkJob
+from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.plan import ChunkKey, CubePlan
+from ardcube.renewal import Lease
+from ardcube.storage import Place
+from ardcube.summary import BuildSummary, ChunksFailedError, summarize
+from flows.pages import post_pages
+from flows.progress import current_progress, reporting
+from flows.watching import Watch
+
+
+def build_pending(
+    plan: CubePlan,
+    run: RunConfig,
+    place: Place,
+    ledger: Ledger,
+    pending: Sequence[ChunkJob],
+    chunks: int,
+    before: Mapping[ChunkKey, ChunkRecord],
+    lease: Lease,
+    start: float,
+) -> BuildSummary:
+    """Build jobs of a cube that stands ready.
+
+    Parameters
+    ----------
+    plan : CubePlan
+        Of the cube.
+    run : RunConfig
+        Where and how; `limit` says how many.
+    place : Place
+        Of the store.
+    ledger : Ledger
+        Of the cube.
+    pending : sequence of ChunkJob
+        All that is not done.
+    chunks : int
+        Of the whole cube.
+    before : mapping
+        The ledger.
+    lease : Lease
+        Of the cube.
+    start : float
+        When the run began, by `time.perf_counter`.
+
+    Raises
+    ------
+    ChunksFailedError
+        If chunks are missing although everything else was built.
+    LeaseLostError
+        If another run has taken the cube from this one.
+    """
+    from flows.dispatch import build_all  # slow to import; who only lists or cancels runs does not wait for it
+
+    logger = get_run_logger()
+    selected = pending if run.limit is None else pending[: run.limit]
+    watch = Watch(
+        current_progress(),
+        UUID(str(flow_run.id)),
+        cube_name(place.path),
+        lambda key: len(before[key].attempts) if key in before else 0,
+        lease.check,
+    )
+    with reporting(watch):
+        watch.started(len(selected), chunks - len(pending))
+        if selected:
+            build_all(plan, run, selected, ledger, before)
+        watch.finished()
+    lease.check()
+    records = ledger.compact()
+    summary = summarize(place.uri, chunks, selected, pending, records, time.perf_counter() - start)
+    logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
+    post_pages(UUID(str(flow_run.id)), run, place, ledger, records, summary, watch.tally)
+    if summary.failures:
+        _log_failures(summary, logger)
+        raise ChunksFailedError(summary)
+    return summary
+
+
+_MOST_LOGGED = 20
+"""Failures that are logged one by one; the table has more, the ledger all."""
+
+
+def _log_failures(summary: BuildSummary, logger: Any) -> None:
+    for failure in summary.failures[:_MOST_LOGGED]:
+        logger.error("%s failed after %d attempts: %s", failure.chunk, failure.attempts, failure.error)
+    if len(summary.failures) > _MOST_LOGGED:
+        logger.error("and %d more", len(summary.failures) - _MOST_LOGGED)

@@ -1,0 +1,82 @@
+"""The pages that a run leaves in Prefect's UI: its summary with a map and a picture, and a table of what went wrong."""
+
+import json
+from collections.abc import Mapping
+from uuid import UUID
+
+from prefect.logging import get_run_logger
+
+from ardcube.chunk_states import chunk_states
+from ardcube.config import RunConfig
+from ardcube.cube_name import cube_name
+from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.plan import ChunkKey
+from ardcube.planned import read_planned
+from ardcube.redaction import without_secrets
+from ardcube.storage import Place
+from ardcube.stored_cube import StoredCube
+from ardcube.summary import BuildSummary
+from ardcube.tally import Tally
+from hooks.artifacts import artifact_key, post
+
+
+def post_pages(
+    flow_run_id: UUID,
+    run: RunConfig,
+    place: Place,
+    ledger: Ledger,
+    records: Mapping[ChunkKey, ChunkRecord],
+    summary: BuildSummary,
+    tally: Tally,
+) -> None:
+    """Post the summary, and the table if anything failed or was retried. Never fails a run that built its cube.
+
+    Parameters
+    ----------
+    flow_run_id : UUID
+        Of the run.
+    run : RunConfig
+        How it was asked for.
+    place, ledger : Place, Ledger
+        Of the cube.
+    records : mapping
+        The ledger when the run ended; in brief is enough.
+    summary, tally : BuildSummary, Tally
+        Of the run.
+    """
+    try:
+        _post(flow_run_id, run, place, ledger, records, summary, tally)
+    except Exception as error:  # noqa: BLE001  (see above)
+        get_run_logger().warning("no summary: %s", without_secrets(f"{type(error).__name__}: {error}"))
+
+
+def _post(
+    flow_run_id: UUID,
+    run: RunConfig,
+    place: Place,
+    ledger: Ledger,
+    records: Mapping[ChunkKey, ChunkRecord],
+    summary: BuildSummary,
+    tally: Tally,
+) -> None:
+    from ardcube.preview import draw_preview  # (xarray and rasterio are slow to import)
+    from ardcube.report import Cost, ended_page, trouble_note, trouble_rows
+
+    name, options = cube_name(place.path), dict(run.storage_options)
+    rows = trouble_rows(summary, tally)
+    if rows:
+        note = trouble_note(place, options, summary, tally)
+        post(flow_run_id, "table", artifact_key(name, "failed-and-retried"), json.dumps(rows), note)
+    cube = StoredCube.read(ledger)
+    planned = None if cube is None else read_planned(ledger, cube.grid, cube.config.tile_size)
+    if cube is None or planned is None:
+        return
+    states = chunk_states([period.label for period in cube.periods], planned.tiles, records.values())
+    try:
+        preview = draw_preview(place, options, cube, states)
+    except Exception as error:  # noqa: BLE001  (a summary without a picture is still one)
+        get_run_logger().warning("no picture: %s", without_secrets(f"{type(error).__name__}: {error}"))
+        preview = None
+    cost = Cost(run.price_per_core_hour)
+    page = ended_page(place, options, cube, states, summary, tally, cost, preview)
+    post(flow_run_id, "markdown", artifact_key(name, "summary"), page)

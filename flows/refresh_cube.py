@@ -1,0 +1,52 @@
+"""The scheduled job: a cube up to the month that has just ended, and what has changed in the months before it."""
+
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from ardcube.config import GrowingCubeConfig, RefreshConfig, RunConfig
+from ardcube.relative_dates import up_to_now
+from ardcube.summary import BuildSummary
+from flows.build_cube import build_cube
+from hooks.names import build_run_name
+from hooks.states import on_cancellation, on_crashed, on_failure
+
+_TODAY = RefreshConfig()
+
+
+@flow(
+    name="refresh-cube",
+    flow_run_name=build_run_name,
+    on_failure=[on_failure],
+    on_crashed=[on_crashed],
+    on_cancellation=[on_cancellation],
+)
+def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig = _TODAY) -> BuildSummary:
+    """Build a cube up to the last period that has ended; what stands is built again where its scenes changed.
+
+    A month that a run missed is built by the next one. With `run.look_back_months`, complete months before the
+    look-back are not searched, and stay as they are even if scenes of theirs have changed.
+
+    Parameters
+    ----------
+    cube : GrowingCubeConfig
+        What is built; its end is resolved when the run begins.
+    run : RunConfig
+        Where and how.
+    refresh : RefreshConfig
+        When a month counts as ended.
+
+    Raises
+    ------
+    InputError
+        If no period has ended, or as `build_cube`.
+    ChunksFailedError
+        If chunks are missing although everything else was built.
+    """
+    today = refresh.as_of or datetime.now(UTC).date()
+    dated = up_to_now(cube, today, refresh.delay_days)
+    get_run_logger().info(
+        "as of %s the cube goes from %s to %s", today, f"{dated.start_date:%Y-%m}", f"{dated.end_date:%Y-%m}"
+    )
+    return build_cube.fn(dated, run)  # not as a flow of its own: there is one run to see, and to cancel

@@ -1,0 +1,69 @@
+"""Building just what is missing of a cube: its failed chunks, from the scenes that they were planned with."""
+
+import time
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from ardcube.config import RunConfig
+from ardcube.lease import holding
+from ardcube.retry import check_retry, plan_retry
+from ardcube.summary import BuildSummary, summarize
+from flows.building import build_pending
+from flows.runners import check_workers_can_report
+from hooks.cloud_masks import cloud_mask
+from hooks.logs import forward_logs
+from hooks.names import retry_run_name
+from hooks.states import on_cancellation, on_crashed, on_failure
+
+
+@flow(
+    name="retry-cube",
+    flow_run_name=retry_run_name,
+    on_failure=[on_failure],
+    on_crashed=[on_crashed],
+    on_cancellation=[on_cancellation],
+)
+def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
+    """Build what failed of the cube at `run.fsspec_uri`.
+
+    1. Read what the cube is, and what was planned, beside its store; no catalogue is asked.
+    2. Take the cube's lease, held until the end.
+    3. Build the chunks that failed, and with `missing` those that were never built.
+    4. Gather the records, and fail if a chunk is still missing.
+
+    Parameters
+    ----------
+    run : RunConfig
+        Where the cube is, and how it is built.
+    missing : bool
+        Also build chunks that no run has built so far.
+
+    Raises
+    ------
+    InputError
+        If there is no cube, or another run holds it; nothing was written.
+    ChunksFailedError
+        If chunks are missing although everything else was built.
+    """
+    start = time.perf_counter()
+    forward_logs()
+    check_workers_can_report(run)
+    place, ledger = (checked := check_retry(run)).place, checked.ledger
+    with holding(
+        ledger.place,
+        run=str(flow_run.name),
+        run_id=str(flow_run.id),
+        break_lease=run.break_lease,
+        tell=get_run_logger().warning,
+    ) as lease:
+        retry = check_retry(run)  # while this one waited, another run may have changed the cube
+        records = ledger.records(brief=True)
+        config = retry.cube.config
+        mask = cloud_mask(config.cloud_mask, config.cloud_mask_options)
+        plan, pending = plan_retry(retry, mask, records, missing=missing)
+        get_run_logger().info("%d of %d chunks to build at %s", len(pending), retry.chunks, place.uri)
+        if not pending or run.dry_run:
+            return summarize(place.uri, retry.chunks, [], pending, {}, time.perf_counter() - start)
+        return build_pending(plan, run, place, ledger, pending, retry.chunks, records, lease, start)

@@ -1,0 +1,58 @@
+"""Names of runs as an operator reads them: area, periods, tiles, attempt."""
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from prefect.context import TaskRunContext
+from prefect.runtime import flow_run, task_run
+
+from ardcube.config import GrowingCubeConfig, RunConfig
+from ardcube.cube_name import cube_name
+
+if TYPE_CHECKING:  # what builds chunks is slow to import, and not all who name runs build them
+    from ardcube.batch import Batch
+
+
+def build_run_name() -> str:
+    """As in ``vancouver 2023-01..2023-03 [-123.3 48.9 -122.9 49.4]``: cube, months, area. An open end is left out."""
+    cube: GrowingCubeConfig = flow_run.parameters["cube"]
+    run: RunConfig = flow_run.parameters["run"]
+    end = "" if cube.end_date is None else f"{cube.end_date:%Y-%m}"
+    return f"{cube_name(run.fsspec_uri)} {cube.start_date:%Y-%m}..{end} [{_area(cube)}]{_attempt()}"
+
+
+def retry_run_name() -> str:
+    """As in ``retry vancouver``."""
+    run: RunConfig = flow_run.parameters["run"]
+    what = "retry and complete" if flow_run.parameters.get("missing") else "retry"
+    return f"{what} {cube_name(run.fsspec_uri)}{_attempt()}"
+
+
+def batch_name() -> str:
+    """As in ``vancouver 2023-01 y0003 x0001``: cube, period, tile; the first and the last of several chunks."""
+    batch: Batch = task_run.parameters["batch"]
+    first, last = (str(job.key).replace("_", " ") for job in (batch.jobs[0], batch.jobs[-1]))
+    chunks = first if len(batch.jobs) == 1 else f"{first} .. {last} ({len(batch.jobs)} chunks)"
+    return f"{cube_name(batch.spec.store_uri)} {chunks}"
+
+
+def name_attempt() -> None:
+    """Add the attempt to the name of the task run that this is called in, from the second one on.
+
+    Prefect names a task run once. What it tells the server of a state carries the name that the run has then.
+    """
+    context = TaskRunContext.get()
+    if context is not None and context.task_run.run_count > 1:
+        name = context.task_run.name.partition(", attempt ")[0]
+        context.task_run.name = f"{name}, attempt {context.task_run.run_count}"
+
+
+def _area(cube: GrowingCubeConfig) -> str:
+    if cube.bbox is not None:
+        return " ".join(f"{number:g}" for number in cube.bbox)
+    return PurePosixPath(cube.geometry_file or "").name
+
+
+def _attempt() -> str:
+    count = flow_run.run_count
+    return f", attempt {count}" if count and count > 1 else ""

@@ -1,0 +1,109 @@
+"""What is tidied up when a run fails, crashes, or is cancelled, in whichever process Prefect calls these.
+
+A flow that fails, or is interrupted, has let go of everything by itself when it ends; then there is nothing to do here.
+A flow whose process was killed has not: its lease still stands, its cluster still runs. For such a run Prefect's worker
+calls `on_crashed` or `on_cancellation`, in a process of its own, that knows the run's parameters and nothing else.
+
+The ledger needs no repair: pixels are written before their record and a record in one piece, so a chunk in flight is
+one without a record, which the next run builds.
+"""
+
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging.loggers import flow_run_logger
+from pydantic import ValidationError
+
+from ardcube.chunk_states import chunk_states
+from ardcube.config import RunConfig
+from ardcube.cube_name import cube_name
+from ardcube.errors import ArdcubeError
+from ardcube.lease import release
+from ardcube.ledger import Ledger
+from ardcube.planned import read_planned
+from ardcube.redaction import without_secrets
+from ardcube.storage import Place
+from ardcube.stored_cube import StoredCube
+from hooks.artifacts import artifact_key, post
+from hooks.clusters import close_cluster
+
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+def on_failure(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+    """Let go of what a run that failed still holds."""
+    _tidy_up(flow, flow_run, state, told=True)
+
+
+def on_crashed(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+    """Let go of what a dead run still holds, and tell what stands of its cube."""
+    _tidy_up(flow, flow_run, state, told=False)
+
+
+def on_cancellation(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+    """Let go of what a cancelled run still holds, and tell what stands of its cube."""
+    _tidy_up(flow, flow_run, state, told=False)
+
+
+def _tidy_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, told: bool) -> None:
+    run = _run_of(flow_run)
+    if run is None:
+        return
+    logger = flow_run_logger(flow_run, flow)
+    place = Place.at(run.fsspec_uri, run.storage_options)
+    steps: list[Callable[[], None]] = [
+        lambda: _release(place, flow_run, logger),
+        lambda: close_cluster(run, flow_run.id),
+    ]
+    if not told:
+        steps.append(lambda: _tell(place, run, flow_run, state))
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  (the next step is as important, and the run has ended anyhow)
+            logger.warning("%s", without_secrets(f"after the end of the run: {type(error).__name__}: {error}"))
+
+
+def _run_of(flow_run: FlowRun) -> RunConfig | None:
+    """How the run was asked for; None for one that never began, since its parameters were refused."""
+    try:
+        return RunConfig.model_validate(flow_run.parameters.get("run"))
+    except ValidationError:
+        return None
+
+
+def _release(place: Place, flow_run: FlowRun, logger: Logger) -> None:
+    """Release the lease if this run, or one that it started, is the holder; another's is never touched."""
+    ledger = Ledger.beside(place).place
+    for owner in (flow_run.id, *_children(flow_run.id)):
+        if release(ledger, str(owner)):
+            logger.info("released the lease of %s", place.uri)
+
+
+def _children(flow_run_id: UUID) -> list[UUID]:
+    started_by = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return [child.id for child in client.read_flow_runs(flow_run_filter=started_by)]
+
+
+def _tell(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
+    from ardcube.report import stopped_page
+
+    ledger = Ledger.beside(place)
+    try:
+        cube = StoredCube.read(ledger)
+        planned = None if cube is None else read_planned(ledger, cube.grid, cube.config.tile_size)
+    except ArdcubeError:
+        return
+    if cube is None or planned is None:
+        return  # it was stopped before it wrote anything
+    labels = [period.label for period in cube.periods]
+    states = chunk_states(labels, planned.tiles, ledger.records(brief=True).values())
+    ending = "Cancelled" if state.is_cancelling() or state.is_cancelled() else "Crashed"
+    page = stopped_page(place, dict(run.storage_options), cube, states, ending)
+    post(flow_run.id, "markdown", artifact_key(cube_name(place.path), "summary"), page)

@@ -1,0 +1,94 @@
+"""The map of chunk states: every chunk counted, the worst always seen, small whatever the number of chunks."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+
+from ardcube.chunk_states import (
+    COLOURS,
+    EMPTY,
+    FAILED,
+    MISSING,
+    OUTSIDE,
+    RETRIED,
+    WRITTEN,
+    chunk_states,
+    count_states,
+    draw_states,
+)
+from ardcube.grid import Grid
+from ardcube.ledger import Attempt, ChunkRecord, Status
+from ardcube.plan import ChunkKey
+
+GRID = Grid(10.0, 50.0, 0.001, 200, 300)
+
+
+def record(period: str, row: int, col: int, status: Status, attempts: int = 1) -> ChunkRecord:
+    tried = tuple(Attempt("2023-01-01T00:00:00+00:00", "here", 1.0) for _ in range(attempts))
+    return ChunkRecord(ChunkKey(period, row, col), status, "hash", tried)
+
+
+def pictures(svg: str) -> list[NDArray[np.uint8]]:
+    """The maps of a sheet: uint8 (4, y, x)."""
+    found = []
+    for text in re.findall('data:image/png;base64,([^"]+)', svg):
+        with MemoryFile(base64.b64decode(text)) as memory, memory.open() as picture:
+            found.append(picture.read())
+    return found
+
+
+def test_each_chunk_has_a_state_and_tiles_that_are_not_built_have_none() -> None:
+    tiles = GRID.tiles(100).where(np.array([0, 1, 2, 4]))
+    records = [
+        record("2023-01", 0, 0, "written"),
+        record("2023-01", 0, 1, "empty"),
+        record("2023-01", 0, 2, "failed", 3),
+        record("2023-02", 0, 0, "written", 2),
+        record("2019-01", 0, 0, "written"),
+    ]
+    states = chunk_states(["2023-01", "2023-02"], tiles, records)
+    assert states.tolist() == [
+        [[WRITTEN, EMPTY, FAILED], [OUTSIDE, MISSING, OUTSIDE]],
+        [[RETRIED, MISSING, MISSING], [OUTSIDE, MISSING, OUTSIDE]],
+    ]
+    assert count_states(states) == {
+        "written": 1, "empty": 1, "written after a retry": 1, "not built yet": 4, "failed": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
+def test_one_failed_chunk_among_a_hundred_thousand_is_seen_on_a_map_of_some_kilobytes() -> None:
+    states = np.full((120, 29, 29), WRITTEN, np.uint8)
+    states[77, 28, 3] = FAILED
+    periods = [f"{2015 + month // 12}-{month % 12 + 1:02d}" for month in range(120)]
+    svg = draw_states(periods, states)
+    assert len(svg) < 60_000
+    assert "2015-01..2015-04" in svg
+    red = np.array([*COLOURS[FAILED], 255])[:, None, None]
+    reddish = [bool((picture == red).all(axis=0).any()) for picture in pictures(svg)]
+    assert len(reddish) == 30
+    assert [index for index, is_red in enumerate(reddish) if is_red] == [77 // 4]
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
+def test_the_worst_of_many_chunks_colours_their_square() -> None:
+    states = np.full((1, 1000, 1000), WRITTEN, np.uint8)
+    states[0, 500:, :] = MISSING
+    states[0, 999, 999] = FAILED
+    (picture,) = pictures(draw_states(["2023-01"], states))
+    assert max(picture.shape[1:]) <= 120
+    assert tuple(picture[:3, 0, 0]) == COLOURS[WRITTEN]
+    assert tuple(picture[:3, 70, 0]) == COLOURS[MISSING]
+    assert (picture[:3] == np.array(COLOURS[FAILED])[:, None, None]).all(axis=0).any()
+
+
+def test_the_legend_names_what_is_there() -> None:
+    svg = draw_states(["2023-01"], np.full((1, 2, 2), WRITTEN, np.uint8))
+    assert "written" in svg
+    assert "failed" not in svg

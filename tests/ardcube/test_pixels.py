@@ -1,0 +1,101 @@
+"""Decoded pixels: the window that is wanted, whatever the pieces; holes that no kernel misses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ardcube import pixels
+from ardcube.compiled import COMPILED
+from ardcube.pixels import HOLE_CELL, LANES, Piece, SourcePixels
+from ardcube.raster import Blocks
+from tests.strategies import FEW
+
+RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+WAYS = [pytest.param(True, id="compiled"), pytest.param(False, id="plain")]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A part in pieces that are given."""
+
+    ready: Sequence[Piece]
+    size: int = 0
+
+    def pieces(self) -> Iterator[Piece]:
+        yield from self.ready
+
+
+@pytest.fixture(params=WAYS)
+def _way(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param and not COMPILED:
+        pytest.skip("numba is not installed: there is only the plain way")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixels, "COMPILED", request.param)
+        yield
+
+
+def cut(raster: NDArray[Any], block: tuple[int, int], predicted: bool) -> list[Piece]:
+    """A raster (row, column) as its blocks; those at the edges reach beyond it."""
+    height, width = raster.shape
+    rows, cols = -(-height // block[0]), -(-width // block[1])
+    padded = np.pad(raster, [(0, rows * block[0] - height), (0, cols * block[1] - width)])
+    pieces = []
+    for y in range(0, rows * block[0], block[0]):
+        for x in range(0, cols * block[1], block[1]):
+            values = padded[y : y + block[0], x : x + block[1]]
+            if predicted:
+                values = np.diff(values, axis=1, prepend=values.dtype.type(0))
+            pieces.append(Piece(y, x, values, predicted))
+    return pieces
+
+
+@pytest.mark.usefixtures("_way")
+@FEW
+@given(data=st.data(), rng=RANDOM, count=st.integers(1, LANES), dtype=st.sampled_from([np.uint8, np.uint16]))
+def test_a_window_is_that_part_of_the_raster_whatever_the_pieces(
+    data: st.DataObject, rng: np.random.Generator, count: int, dtype: type
+) -> None:
+    height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
+    raster = rng.integers(0, np.iinfo(dtype).max, (height, width, count), dtype, endpoint=True)
+    block = data.draw(st.tuples(st.integers(1, 17), st.integers(1, 17)))
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    rows, cols = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
+    # Files of one scene may be written by different programs.
+    predicted = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    parts = [Ready(cut(raster[..., band], block, predicted[band])) for band in range(count)]
+    window = Blocks(np.ones((1, 1), bool), top, left, rows, cols)
+    found = SourcePixels.decode(parts, window, np.dtype(dtype).name, 0)
+    expected = raster[top : top + rows, left : left + cols]
+    np.testing.assert_array_equal(found.values[..., :count], expected)
+    assert found.values.shape[2] in (1, LANES)
+    for lane in range(count, found.values.shape[2]):
+        np.testing.assert_array_equal(found.values[..., lane], expected[..., 0])
+
+
+@pytest.mark.usefixtures("_way")
+@FEW
+@given(rng=RANDOM, data=st.data(), nodata=st.sampled_from([0, 7, 65535, 70000]))
+def test_a_cell_without_a_hole_is_valid_as_far_as_the_next_cell(
+    rng: np.random.Generator, data: st.DataObject, nodata: int
+) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, LANES])))
+    values = rng.integers(8, 5000, shape).astype(np.uint16)
+    where = rng.integers(0, shape, (data.draw(st.integers(0, 2)), 3))
+    for row, column, lane in where:
+        values[row, column, lane] = data.draw(st.sampled_from([0, min(nodata, 65535)]))
+    found = SourcePixels.of(values, 0, 0, nodata).holes
+    missing = ((values == 0) | (values == nodata)).any(axis=2)
+    for row, column in np.ndindex(found.shape):
+        near = missing[
+            max(0, (row - 1) * HOLE_CELL) : (row + 2) * HOLE_CELL,
+            max(0, (column - 1) * HOLE_CELL) : (column + 2) * HOLE_CELL,
+        ]
+        assert found[row, column] == near.any()

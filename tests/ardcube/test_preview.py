@@ -1,0 +1,84 @@
+"""A first look at a cube: the newest periods, or a part of one, at a bounded cost."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+
+import ardcube.preview
+from ardcube.chunk_states import EMPTY, MISSING, WRITTEN
+from ardcube.config import CubeConfig
+from ardcube.grid import Grid
+from ardcube.periods import calendar_periods
+from ardcube.preview import draw_preview
+from ardcube.storage import Place
+from ardcube.stored_cube import StoredCube
+from tests.ardcube.test_quicklook import ramp, write_store
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
+
+
+def cube(times: int, rows: int, columns: int) -> StoredCube:
+    """As `write_store` writes it: tiles of 16 pixels, monthly from 2023-11."""
+    months = calendar_periods(date(2023, 11, 1), date(2026, 12, 1), 1)[:times]
+    config = CubeConfig(
+        start_date=months[0].start, end_date=months[-1].start, bbox=(10, 49, 11, 50), resolution=0.001, chunk_size=16
+    )
+    return StoredCube(config, {}, "f", -0.1, Grid(10.0, 50.0, 0.001, rows, columns), months)
+
+
+def pictures(svg: str | None) -> list[NDArray[np.uint8]]:
+    assert svg is not None
+    found = []
+    for text in re.findall('data:image/png;base64,([^"]+)', svg):
+        with MemoryFile(base64.b64decode(text)) as memory, memory.open() as picture:
+            found.append(picture.read())
+    return found
+
+
+def test_the_newest_periods_that_hold_something_are_shown(tmp_path: Path) -> None:
+    uri = write_store(tmp_path / "cube.zarr", ramp(times=9), ["red", "green", "blue", "nir"])
+    states = np.full((9, 3, 4), WRITTEN, np.uint8)
+    states[8], states[7] = MISSING, EMPTY
+    svg = draw_preview(Place.at(uri), {}, cube(9, 40, 60), states)
+    assert re.findall(r"<text[^>]*>([\d-]+)<", svg or "") == [
+        "2023-12", "2024-01", "2024-02", "2024-03", "2024-04", "2024-05",
+    ]  # fmt: skip
+    assert {picture.shape for picture in pictures(svg)} == {(4, 40, 60)}
+
+
+def test_only_what_was_written_is_read(tmp_path: Path) -> None:
+    uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
+    states = np.full((1, 3, 4), WRITTEN, np.uint8)
+    states[0, 1, 2] = MISSING
+    (picture,) = pictures(draw_preview(Place.at(uri), {}, cube(1, 40, 60), states))
+    seen = picture[3] > 0
+    assert not seen[16:32, 32:48].any()
+    seen[16:32, 32:48] = True
+    assert seen.all()
+
+
+def test_of_a_large_cube_a_part_is_read_where_most_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ardcube.preview, "_MOST_PIXELS", 32 * 32)
+    numbers = ramp(times=2, rows=96, columns=96)
+    uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
+    states = np.full((2, 6, 6), EMPTY, np.uint8)
+    states[1, 3:5, 2:5] = WRITTEN
+    svg = draw_preview(Place.at(uri), {}, cube(2, 96, 96), states)
+    assert "2023-12, a part" in (svg or "")
+    (picture,) = pictures(svg)
+    assert picture.shape == (4, 32, 32)
+    assert (picture[3] > 0).all()
+    assert np.corrcoef(picture[0].ravel(), numbers[1, 48:80, 32:64, 0].ravel())[0, 1] > 0.9
+
+
+def test_nothing_written_is_nothing_to_show(tmp_path: Path) -> None:
+    place = Place.at(str(tmp_path / "none.zarr"))
+    assert draw_preview(place, {}, cube(2, 40, 60), np.full((2, 3, 4), EMPTY, np.uint8)) is None

@@ -1,0 +1,39 @@
+"""What everybody may read holds no secret: not the query of a signed URL, not a password, not a key by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ardcube.redaction import without_secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "HTTP 403 for https://store.example/a/B04.tif?sv=2021&sig=SECRET%3D: forbidden",
+            "HTTP 403 for https://store.example/a/B04.tif?***",
+        ),
+        ("'/vsicurl/https://h/x.tif?X-Amz-Signature=SECRET' not recognized", "'/vsicurl/https://h/x.tif?***'"),
+        ("cannot open s3://me:SECRET@bucket/key", "s3://***@bucket/key"),
+        ("Client(secret='SECRET', region='x')", "secret='***', region='x'"),
+        ('{"aws_secret_access_key": "SECRET", "endpoint_url": "http://h"}', '"endpoint_url": "http://h"'),
+        ("Authorization: Bearer SECRET", "Authorization: ***"),
+        ("password=SECRET&user=me", "password=***&user=me"),
+    ],
+)
+def test_a_secret_is_gone_and_the_rest_stays(text: str, left: str) -> None:
+    assert "SECRET" not in without_secrets(text)
+    assert left in without_secrets(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SceneError: http://127.0.0.1:8080/S2A/B04.tif cannot be read: HTTP response code: 404",
+        "why? nobody knows: (12, 13)",
+        "2023-05_y0000_x0001: attempt 1 failed",
+    ],
+)
+def test_what_holds_no_secret_is_not_touched(text: str) -> None:
+    assert without_secrets(text) == text

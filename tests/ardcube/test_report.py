@@ -1,0 +1,90 @@
+"""The page of a run: what was asked, what came of it, at what price; small, and without secrets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ardcube.chunk_states import FAILED, WRITTEN
+from ardcube.config import CubeConfig
+from ardcube.grid import Grid
+from ardcube.ledger import Attempt, ChunkRecord
+from ardcube.periods import calendar_periods
+from ardcube.plan import ChunkKey
+from ardcube.report import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
+from ardcube.storage import Place
+from ardcube.stored_cube import StoredCube
+from ardcube.summary import BuildSummary, Failure
+from ardcube.tally import Tally
+
+CONFIG = CubeConfig(start_date=date(2014, 1, 1), end_date=date(2023, 12, 31), bbox=(10, 40, 20, 50), resolution=0.01)
+CUBE = StoredCube(CONFIG, {}, "f", -0.1, Grid(10.0, 50.0, 0.01, 1000, 1000),
+                  calendar_periods(CONFIG.start_date, CONFIG.end_date, 1))  # fmt: skip
+WELL = BuildSummary("u", 100_000, 0, 100_000, 0, 0, 0, 0, 5_000, 144.0, 7200.0)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place.at(str(tmp_path / "alps.zarr"))
+
+
+def tally_of(hours: float) -> Tally:
+    tally = Tally()
+    attempt = Attempt("2023-01-01T00:00:00+00:00", "here", hours * 3600)
+    tally.add(
+        ChunkRecord(ChunkKey("2023-01", 0, 0), "written", "h", (attempt,), seconds={"bands": 3.0, "mask_bands": 1.0})
+    )
+    return tally
+
+
+def page(place: Place, states: np.ndarray, summary: BuildSummary, cost: Cost) -> str:
+    return ended_page(place, {}, CUBE, states, summary, tally_of(50), cost, None)
+
+
+def test_a_page_of_a_hundred_thousand_chunks_is_small_and_says_what_they_took(place: Place) -> None:
+    states = np.full((120, 29, 29), WRITTEN, np.uint8)
+    text = page(place, states, WELL, Cost())
+    assert len(text) < 80_000
+    assert text.startswith("# alps: 100000 written, 0 empty, 0 failed\nThe cube is complete: ")
+    assert "2014-01 to 2023-12, 120 periods of a month" in text
+    assert "1000 x 1000 pixels of 0.01 degrees" in text
+    assert f"xarray.open_zarr('{place.path}')" in text
+    assert "| Time | 2 h 0 min |" in text
+    assert "| Throughput | 0.02 Mpx/s" in text
+    assert "bands 75%, mask bands 25%" in text
+    assert "ardcube retry" not in text
+
+
+def test_no_price_is_made_up(place: Place) -> None:
+    states = np.full((120, 1, 1), WRITTEN, np.uint8)
+    assert "50 core-hours; set `price_per_core_hour`" in page(place, states, WELL, Cost())
+    assert "about 2.5: 50 core-hours of 0.05 each" in page(place, states, WELL, Cost(0.05))
+
+
+def test_an_incomplete_cube_says_how_to_go_on(place: Place) -> None:
+    states = np.full((120, 1, 1), FAILED, np.uint8)
+    text = page(place, states, replace(WELL, failed=7), Cost())
+    assert "**incomplete**" in text
+    assert f"`ardcube retry {place.path}`" in text
+    assert f"`ardcube retry {place.path} --missing`" in page(place, states, replace(WELL, left=7), Cost())
+    stopped = stopped_page(place, {"anon": True}, CUBE, states, "Crashed")
+    assert stopped.startswith("# alps: crashed\n")
+    assert f"`ardcube retry {place.path} --storage-option anon='true' --missing`" in stopped
+
+
+def test_a_table_is_limited_tells_what_it_leaves_out_and_holds_no_secret(place: Place) -> None:
+    error = "SceneError: https://h/B04.tif?sig=SECRET cannot be read: " + "x" * 1000
+    failures = tuple(Failure(f"2023-01_y0000_x{col:04d}", 1, error) for col in range(5_000))
+    summary = replace(WELL, failed=5_000, failures=failures)
+    rows = trouble_rows(summary, Tally())
+    assert len(rows) == MOST_ROWS
+    assert "SECRET" not in str(rows)
+    assert max(len(row["reason"]) for row in rows) == 300
+    note = trouble_note(place, {}, summary, Tally())
+    assert note.startswith("5000 chunks failed, ")
+    assert f"The first {MOST_ROWS} of each are shown; `ardcube status {place.path} --json` lists all." in note
+    assert f"`ardcube retry {place.path}`" in note

@@ -1,0 +1,37 @@
+"""A run's sums, taken from its chunks' records."""
+
+from __future__ import annotations
+
+from ardcube.ledger import Attempt, ChunkRecord, Status
+from ardcube.plan import ChunkKey
+from ardcube.tally import MOST_MENDED, Mended, Tally
+
+
+def record(col: int, status: Status, *errors: str | None) -> ChunkRecord:
+    attempts = tuple(Attempt("2023-01-01T00:00:00+00:00", "here", 1800.0, error) for error in errors)
+    done = status != "failed"
+    return ChunkRecord(
+        ChunkKey("2023-01", 0, col), status, "hash", attempts,
+        seconds={"bands": 1000.0, "write": 800.0} if done else {}, byte_counts={"read": 7} if done else {},
+    )  # fmt: skip
+
+
+def test_work_of_every_attempt_of_this_run_is_counted_and_of_earlier_runs_none() -> None:
+    tally = Tally()
+    tally.add(record(0, "written", None))
+    tally.add(record(1, "written", "TransientError: a", "TransientError: b", None), attempts_before=1)
+    tally.add(record(2, "failed", "SceneError: c"))
+    tally.add(None)
+    assert dict(tally.ended) == {"written": 2, "failed": 2}
+    assert (tally.attempts, tally.retried, tally.core_hours) == (4, 1, 2.0)
+    assert tally.stages == {"bands": 2000.0, "write": 1600.0}
+    assert tally.byte_counts["read"] == 14
+    assert tally.mended == [Mended("2023-01_y0000_x0001", 2, "TransientError: b")]
+
+
+def test_of_very_many_retried_chunks_only_some_are_kept() -> None:
+    tally = Tally()
+    for col in range(MOST_MENDED + 50):
+        tally.add(record(col, "written", "TransientError: a", None))
+    assert tally.retried == MOST_MENDED + 50
+    assert len(tally.mended) == MOST_MENDED

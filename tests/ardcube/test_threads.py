@@ -1,0 +1,50 @@
+"""Threads beside the chunks: as many as asked for, and never more that compute than there are cores."""
+
+from __future__ import annotations
+
+import threading
+
+from ardcube import threads
+from ardcube.threads import Threads, on_a_core
+
+
+def test_chunks_share_their_threads() -> None:
+    few = Threads(requests=3, decoders=2)
+    barrier = threading.Barrier(3)
+    names = set()
+
+    def meet() -> str:
+        barrier.wait(30)  # three requests are in flight at once, or this breaks
+        return threading.current_thread().name
+
+    for _ in range(2):
+        again = Threads(requests=3, decoders=2)
+        names |= {future.result() for future in [again.fetch(meet) for _ in range(3)]}
+    assert len(names) == 3
+    assert all(name.startswith("ardcube-request") for name in names)
+    assert few.decode(lambda: threading.current_thread().name).result().startswith("ardcube-decode")
+
+
+def test_never_more_threads_compute_than_there_are_cores() -> None:
+    cores = threads.core_count()
+    running, most = 0, 0
+    lock, full = threading.Lock(), threading.Event()
+
+    @on_a_core
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            if running == cores:
+                full.set()
+        full.wait(30)
+        with lock:
+            running -= 1
+
+    many = [threading.Thread(target=work) for _ in range(cores + 3)]
+    for thread in many:
+        thread.start()
+    for thread in many:
+        thread.join(60)
+    assert most == cores

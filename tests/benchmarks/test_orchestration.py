@@ -1,0 +1,27 @@
+"""The benchmark of the orchestration, at a size that says nothing about speed."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.orchestration import Bench, per_chunk
+from benchmarks.prefect_side import Services
+from tests.servers.processes import DaskCluster, PrefectServer
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_task_run_and_event_is_counted_and_a_second_run_finds_all_done(
+    prefect_server: PrefectServer, dask_cluster: DaskCluster, tmp_path: Path
+) -> None:
+    bench = Bench(Services("sqlite", prefect_server), dask_cluster, tmp_path)
+    outcome = bench.build(20)
+    assert (outcome.task_runs, outcome.recorded, outcome.events) == (20, {"COMPLETED": 20}, 60)
+    assert outcome.lost == 0
+    for figure in (outcome.flow_cpu, outcome.workers_cpu, outcome.flow_mb, outcome.worker_mb, outcome.server_mb):
+        assert figure > 0
+    assert outcome.cpu >= outcome.flow_cpu + outcome.workers_cpu
+    assert per_chunk(outcome, bench.build(10))["cpu"] != 0
+    assert [(one.records, one.chunks) for one in bench.resume(20)] == [
+        ("files", 20), ("table", 20), ("killed", 20),
+    ]  # fmt: skip

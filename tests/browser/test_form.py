@@ -1,0 +1,196 @@
+"""The form of a deployment as a person sees it: filled in, refused, corrected, run, and its result read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.flows.jobs import SAMPLE, pixels, records
+from tests.servers.processes import ROOT, PrefectServer, answers, environment, prefect_worker
+
+STORE = "output/from-the-form.zarr"
+SOON = 30_000
+"""Milliseconds in which a page shows what it knows, also on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The deployment `manual`, with a worker that runs it."""
+
+    server: PrefectServer
+    folder: Path
+    """Where relative places begin."""
+    id: str
+
+    @property
+    def pages(self) -> str:
+        """Address of the pages that a browser without a preference is sent to."""
+        return self.server.api_url.removesuffix("/api") + "/v2"
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All its flow runs."""
+        found = answers(f"{self.server.api_url}/flow_runs/filter", body={"deployments": {"id": {"any_": [self.id]}}})
+        runs: list[dict[str, Any]] = json.loads(found or b"[]")
+        return runs
+
+    def finished(self, seconds: float = 240) -> dict[str, Any]:
+        """The one run, when it has ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            (run,) = self.runs() or [{"state_type": None}]
+            if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                return run
+            time.sleep(0.2)
+        raise AssertionError(f"the run is still {run['state_type']} after {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def manual(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Deployed as a person does it; the worker sends the logs of its runs to the server, as it does by default."""
+    folder = tmp_path_factory.mktemp("form")
+    shutil.copy(ROOT / "prefect.yaml", folder)
+    shutil.copytree(ROOT / "deployments", folder / "deployments")
+    env = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_TO_API_ENABLED": "true"}
+    with prefect_worker(prefect_server, folder, pool="ardcube", env=env):
+        subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--name", "manual"],
+            cwd=folder,
+            env=environment(prefect_server.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=240,
+            check=True,
+        )
+        described = answers(f"{prefect_server.api_url}/deployments/name/build-cube/manual")
+        yield Deployment(prefect_server, folder, json.loads(described or b"{}")["id"])
+
+
+def pick_date(page: Page, label: str, day: str) -> None:
+    """Open a date picker and write a date."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_label("Date (yyyy-MM-dd)").fill(day)
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Date (yyyy-MM-dd)")).to_be_hidden(timeout=SOON)
+
+
+def choose(page: Page, title: str, *choices: str) -> None:
+    """Open a list and click choices; one that is chosen already is taken back."""
+    page.get_by_label(f"Select {title}", exact=True).click()
+    for choice in choices:
+        page.get_by_role("option", name=choice, exact=True).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(0, timeout=SOON)
+
+
+def fill_in(page: Page, archive: Path) -> None:
+    """Ask for a small cube of the sample archive, but end before the start."""
+    pick_date(page, "Start date", "2023-05-01")
+    pick_date(page, "End date", "2023-03-01")
+    page.get_by_role("tab", name="Four edges").click()
+    for label, degrees in zip(("West", "South", "East", "North"), SAMPLE["bbox"], strict=True):
+        page.get_by_label(f"{label} (degrees)", exact=True).fill(str(degrees))
+    field(page, "Resolution (degrees)").fill(str(SAMPLE["resolution"]))
+    field(page, "Chunk size (pixels)").fill("4")
+    choose(page, "Bands", "blue")
+    choose(page, "Resampling", "nearest")
+    field(page, "Catalogue").fill(str(archive))
+    page.get_by_label("Store (URI)", exact=True).fill(STORE)
+    field(page, "Threads").fill("2")
+
+
+def field(page: Page, title: str) -> Locator:
+    """The input of a field that may be left out."""
+    return page.get_by_label(f"{title} (Optional)", exact=True)
+
+
+def press_until_started(page: Page, submit: Locator, seconds: float = 120) -> None:
+    """Press the button; again while the server's SQLite file is locked (503)."""
+    end = time.monotonic() + seconds
+    while True:
+        with page.expect_request("**/create_flow_run", timeout=SOON) as asked:
+            submit.click()
+        answer = asked.value.response()
+        assert answer is not None
+        if answer.ok:
+            break
+        assert answer.status == 503, answer.text()
+        assert time.monotonic() < end, f"the server was busy for {seconds} s"
+    page.wait_for_url(lambda url: not url.endswith("/run"), timeout=SOON)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_person_fills_in_the_form_is_refused_corrects_it_and_reads_the_result(
+    manual: Deployment, page: Page, picture: Callable[[str], Path], sample_archive: Path
+) -> None:
+    page.goto(f"{manual.pages}/deployments/deployment/{manual.id}/run")
+    expect(page.get_by_role("heading", name="Parameters")).to_be_visible(timeout=60_000)
+    fill_in(page, sample_archive)
+    page.get_by_label("Start date").scroll_into_view_if_needed()
+    picture("1-filled-in")
+
+    submit = page.get_by_role("button", name="Submit")
+    submit.click()
+    # The browser knows the bounds of a number, and does not even ask the server.
+    chunk_size = field(page, "Chunk size (pixels)")
+    assert "16" in chunk_size.evaluate("input => input.validationMessage")
+    picture("2-refused-by-the-browser")
+    chunk_size.fill(str(SAMPLE["chunk_size"]))
+
+    submit.click()
+    refusal = page.get_by_text("'the month of start_date or a later one; swap them' was expected")
+    expect(refusal.first).to_be_visible(timeout=SOON)
+    page.get_by_label("End date", exact=True).scroll_into_view_if_needed()
+    picture("3-refused-by-the-server")
+    assert manual.runs() == []
+
+    pick_date(page, "End date", "2023-05-31")
+    # The page shows what it was told until it has asked again, and starts nothing as long as it does.
+    submit.click()
+    expect(refusal).to_have_count(0, timeout=SOON)
+    picture("4-corrected")
+    press_until_started(page, submit)
+
+    run = manual.finished()
+    page.goto(f"{manual.pages}/runs/flow-run/{run['id']}")
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=SOON)
+    picture("5-run")
+    assert run["state_type"] == "COMPLETED", run["state"]
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_role("link", name="summary").first.click()
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
+    expect(page.get_by_role("heading", name="0 failed")).to_be_visible(timeout=SOON)
+    picture("6-summary")
+
+    built = pixels(manual.folder / STORE)
+    assert built.values.shape[0] == 1
+    assert built.values.shape[-1] == len(["red", "green", "nir"])
+    assert built.values.any()
+    assert {record.status for record in records(manual.folder / STORE).values()} <= {"written", "empty"}
+
+
+@pytest.mark.slow
+def test_the_form_offers_choices_and_never_asks_for_a_secret(
+    manual: Deployment, page: Page, picture: Callable[[str], Path]
+) -> None:
+    page.goto(f"{manual.pages}/deployments/deployment/{manual.id}/run")
+    expect(page.get_by_role("heading", name="Parameters")).to_be_visible(timeout=60_000)
+    page.get_by_label("Select Cloud mask", exact=True).click()
+    assert set(page.get_by_role("option").all_inner_texts()) >= {"none", "scl"}
+    page.keyboard.press("Escape")
+
+    block = page.get_by_text("Credentials block (Optional)", exact=True)
+    block.scroll_into_view_if_needed()
+    picture("7-credentials")
+    expect(page.get_by_role("button", name="Add", exact=True)).to_be_visible(timeout=SOON)
+    assert page.locator("input[type=password]").count() == 0

@@ -1,0 +1,279 @@
+"""What an operator meets: names, progress, pages, logs, states that tell the truth, and a way to go on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.lease import standing_claim
+from ardcube.ledger import Ledger
+from ardcube.storage import Place
+from flows.build_cube import build_cube
+from tests.flows.jobs import Pixels, pixels, records, run_config, sample_cube
+from tests.flows.remote import EACH_READ_IS_A_REQUEST, QUICK_RETRIES, Remote
+from tests.servers.processes import ROOT, PrefectServer, Service, answers, environment, prefect_worker
+from tests.servers.range_server import RangeServer
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
+
+SIX_CHUNKS = {"chunk_size": 80, "bands": ("red",)}
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+DEPLOYMENTS = {
+    "name": "operating",
+    "pull": [],
+    "deployments": [
+        {"name": "operating", "entrypoint": entrypoint, "tags": ["ardcube"], "work_pool": {"name": "operating"}}
+        for entrypoint in ("flows.build_cube.build_cube", "flows.retry_cube.retry_cube")
+    ],
+}
+
+
+def until(happens: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
+    """Poll until there is something."""
+    end = time.monotonic() + seconds
+    while not (found := happens()):
+        assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.05)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person with Prefect's API at hand, and a worker that runs what is started."""
+
+    server: PrefectServer
+    worker: Service
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What the server says; it is asked again while it is busy."""
+        return json.loads(until(lambda: answers(f"{self.server.api_url}/{path}", body=body), path))
+
+    def start(self, flow: str, parameters: dict[str, Any]) -> str:
+        """Start a run of a deployment; give its id."""
+        deployment = self.ask(f"deployments/name/{flow}/operating")["id"]
+        return str(self.ask(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"])
+
+    def build(self, cube: CubeConfig, run: RunConfig) -> str:
+        return self.start("build-cube", {"cube": cube.model_dump(mode="json"), "run": run.model_dump(mode="json")})
+
+    def retry(self, run: RunConfig, *, missing: bool = False) -> dict[str, Any]:
+        return self.ended(self.start("retry-cube", {"run": run.model_dump(mode="json"), "missing": missing}))
+
+    def ended(self, flow_run: str) -> dict[str, Any]:
+        """The run, once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.ask(f"flow_runs/{flow_run}")
+            return found if found["state_type"] in ENDED else None
+
+        run: dict[str, Any] = until(look, f"the run ends: {self.worker.log.read_text()[-2000:]}")
+        return run
+
+    def artifacts(self, flow_run: str) -> dict[str, Any]:
+        """Those of a run, by the end of their keys."""
+        found = self.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run]}}})
+        return {entry["key"].removeprefix("cube-"): entry for entry in found if entry["key"]}
+
+    def task_names(self, flow_run: str) -> set[str]:
+        found = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
+        return {entry["name"] for entry in found}
+
+    def log(self, flow_run: str) -> list[str]:
+        found = self.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run]}}, "limit": 200})
+        return [entry["message"] for entry in found]
+
+
+@pytest.fixture(scope="module")
+def operator(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """Both flows deployed; the worker sends the logs of its runs to the server, as it does by default."""
+    folder = tmp_path_factory.mktemp("operating")
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(DEPLOYMENTS))
+    env = {
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_TO_API_ENABLED": "true",
+        **EACH_READ_IS_A_REQUEST,
+        **QUICK_RETRIES,
+    }
+    with prefect_worker(prefect_server, folder, pool="operating", env=env) as worker:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            cwd=folder, env=environment(prefect_server.environment), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Operator(prefect_server, worker)
+
+
+@pytest.fixture
+def remote(sample_archive: Path, range_server: Callable[[Path], RangeServer]) -> Remote:
+    """The sample archive over HTTP."""
+    return Remote.of(sample_archive, range_server(sample_archive))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
+    """What nothing disturbed."""
+    uri = tmp_path_factory.mktemp("undisturbed") / "cube.zarr"
+    build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(uri))
+    return pixels(uri)
+
+
+@dataclass(slots=True)
+class Inbox:
+    """Notifications that came."""
+
+    url: str = ""
+    came: list[dict[str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    """A webhook on loopback."""
+    inbox = Inbox()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            inbox.came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        inbox.url = f"http://127.0.0.1:{server.server_port}/"
+        yield inbox
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def automation(operator: Operator, inbox: Inbox, tmp_path: Path) -> Inbox:
+    """The example of deployments/, made as it says, with a notification to the inbox."""
+    block = CustomWebhookNotificationBlock(
+        name="inbox", url=inbox.url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
+    )
+    block_id = block.save("inbox", overwrite=True, _sync=True)  # type: ignore[call-overload]
+    text = (ROOT / "deployments" / "automations.yaml").read_text()
+    (tmp_path / "automations.yaml").write_text(text.replace("BLOCK_ID", str(block_id)))
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "automation", "create", "--from-file", tmp_path / "automations.yaml"],
+        env=environment(operator.server.environment), check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    return inbox
+
+
+def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
+    operator: Operator, automation: Inbox, remote: Remote, undisturbed: Pixels, tmp_path: Path
+) -> None:
+    uri = tmp_path / "cube.zarr"
+    cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
+    run = run_config(uri, threads=1, batch_size=1, retries=2, reader="gdal", price_per_core_hour=36)
+    gone = next(item["id"] for item in remote.items if "T33TTM_202305" in item["id"])
+    flaky = next(item["id"] for item in remote.items if "T33TTM_202307" in item["id"])
+    remote.files.fail(f"{gone}/B04.tif", times=None, status=404)
+    remote.files.fail(f"{flaky}/B04.tif", kind="truncate", method="GET", skip=1)
+    flow_run = operator.build(cube, run)
+    ended = operator.ended(flow_run)
+
+    assert ended["state_type"] == "FAILED"
+    assert "ChunksFailedError" in ended["state"]["message"]
+    assert ended["name"] == "cube 2023-05..2023-07 [11.96 46.85 12.04 46.89]"
+    failed = [str(key) for key, record in records(uri).items() if record.status == "failed"]
+    retried = [str(key) for key, record in records(uri).items() if len(record.attempts) == 2]
+    assert failed
+    assert retried
+    names = operator.task_names(flow_run)
+    assert f"cube {failed[0].replace('_', ' ')}" in names
+    assert f"cube {retried[0].replace('_', ' ')}, attempt 2" in names
+
+    artifacts = operator.artifacts(flow_run)
+    assert artifacts["progress"]["data"] == 100.0
+    assert f"{len(failed)} failed" in artifacts["progress"]["description"]
+    rows = {row["chunk"]: row for row in json.loads(artifacts["failed-and-retried"]["data"])}
+    assert set(rows) == {*failed, *retried}
+    assert rows[failed[0]]["state"] == "failed"
+    assert f"{gone}/B04.tif" in rows[failed[0]]["reason"]
+    assert rows[retried[0]]["state"] == "built at last"
+    assert rows[retried[0]]["reason"].startswith("TransientError: ")
+    assert f"ardcube retry {uri}" in artifacts["failed-and-retried"]["description"]
+    page = artifacts["summary"]["data"]
+    assert f"{len(failed)} failed" in page.splitlines()[0]
+    assert f"xarray.open_zarr('{uri}')" in page
+    assert "of 36 each" in page
+    assert page.count("data:image/svg+xml;base64,") == 2
+
+    log = until(lambda: [line for line in operator.log(flow_run) if "attempt 1 failed" in line], "logs arrive")
+    assert any(line.startswith(f"{failed[0]}: attempt 1 failed: SceneError: ") for line in log)
+    note = until(lambda: automation.came, "a notification comes")[0]
+    assert note["subject"] == f"ardcube: {ended['name']} Failed"
+    assert failed[0] in note["body"]
+
+    remote.files.heal()
+    remote.files.reset()
+    before = {key: record for key, record in records(uri).items() if record.status != "failed"}
+    again = operator.retry(run)
+    assert (again["name"], again["state_type"]) == ("retry cube", "COMPLETED")
+    after = records(uri)
+    assert {key: after[key] for key in before} == before
+    assert all(len(after[key].attempts) == 2 for key in after if str(key) in failed)
+    assert {request.path.split("/")[0] for request in remote.files.requests} <= {
+        scene for key, record in after.items() if str(key) in failed for scene in record.scenes
+    }
+    assert pixels(uri) == undisturbed
+
+
+@pytest.mark.parametrize("ending", ["CANCELLED", "CRASHED"], ids=["cancelled from the UI", "killed"])
+def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a_retry(
+    operator: Operator, remote: Remote, undisturbed: Pixels, tmp_path: Path, ending: str
+) -> None:
+    uri = tmp_path / "cube.zarr"
+    ledger = Ledger.beside(Place.at(str(uri))).place
+    cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
+    run = run_config(uri, threads=1, batch_size=1)
+    remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.5)  # June would take very long
+    flow_run = operator.build(cube, run)
+    until(lambda: list(uri.parent.glob("cube.zarr.ardcube/chunks/*/*.json")), "a chunk is done")
+    claim = standing_claim(ledger)
+    assert claim is not None
+    assert claim.run_id == flow_run
+    if ending == "CANCELLED":
+        operator.ask(f"flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
+    else:
+        os.kill(claim.pid, signal.SIGKILL)
+    assert operator.ended(flow_run)["state_type"] == ending
+
+    page = until(lambda: operator.artifacts(flow_run).get("summary"), "somebody tells what stands of the cube")["data"]
+    assert page.splitlines()[0] == f"# cube: {ending.lower()}"
+    assert f"ardcube retry {uri} --missing" in page
+    until(lambda: standing_claim(ledger) is None, "the lease is free")
+    with suppress(ProcessLookupError):
+        os.kill(claim.pid, 0)
+        until(lambda: not Path(f"/proc/{claim.pid}").exists(), "the process is gone")
+    done = records(uri)
+    assert 0 < len(done) < 6
+    assert {record.status for record in done.values()} == {"written"}, "what was in flight is not called failed"
+
+    remote.files.heal()
+    assert operator.retry(run, missing=True)["state_type"] == "COMPLETED"
+    after = records(uri)
+    assert {key: after[key] for key in done} == done, "no finished chunk was built twice"
+    assert pixels(uri) == undisturbed

@@ -1,0 +1,158 @@
+"""Restarting just what failed: from the cube's own ledger, with the scenes that were planned, and no catalogue."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import InputError, StoreError
+from ardcube.lease import LeaseHeldError, holding
+from ardcube.ledger import Ledger
+from ardcube.retry import check_retry, plan_retry
+from ardcube.storage import Place
+from ardcube.summary import ChunksFailedError
+from flows.build_cube import build_cube
+from flows.retry_cube import retry_cube
+from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook
+from tests.flows import jobs
+from tests.flows.jobs import Pixels, copy_catalogue, pixels, records, run_config, sample_cube
+
+SIX_CHUNKS = {"chunk_size": 80, "bands": ("red",)}
+BROKEN = "33TTM_20230503"
+
+needs_prefect = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
+    """What nothing disturbed."""
+    uri = tmp_path_factory.mktemp("undisturbed") / "cube.zarr"
+    build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(uri))
+    return pixels(uri)
+
+
+@pytest.fixture
+def failed(sample_archive: Path, prefect_server: object, tmp_path: Path) -> tuple[CubeConfig, RunConfig, Path]:
+    """A cube with failed chunks, how it is run, and where the file is missing that they need."""
+    catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue")
+    file = next(folder for folder in sorted(catalogue.iterdir()) if BROKEN in folder.name) / "B04.tif"
+    file.rename(tmp_path / "B04.tif")
+    cube, run = sample_cube(catalogue, **SIX_CHUNKS), run_config(tmp_path / "cube.zarr")
+    with pytest.raises(ChunksFailedError):
+        build_cube(cube, run)
+    return cube, run, file
+
+
+def test_just_the_failed_chunks_are_built_from_the_planned_scenes_although_the_catalogue_is_gone(
+    failed: tuple[CubeConfig, RunConfig, Path], undisturbed: Pixels, tmp_path: Path
+) -> None:
+    _, run, file = failed
+    (tmp_path / "B04.tif").rename(file)
+    for described in (tmp_path / "catalogue").rglob("*.json"):
+        described.unlink()
+    before = records(run.fsspec_uri)
+    summary = retry_cube(run)
+    after = records(run.fsspec_uri)
+    broken = {key for key, record in before.items() if record.status == "failed"}
+    assert (summary.written, summary.failed, summary.already_done) == (len(broken), 0, 6 - len(broken))
+    assert {key for key in after if after[key] != before[key]} == broken
+    assert all(after[key].inputs == before[key].inputs for key in broken)
+    assert pixels(run.fsspec_uri) == undisturbed
+    assert retry_cube(run).written == 0
+
+
+def test_what_fails_again_fails_the_retry_and_keeps_its_attempts(failed: tuple[CubeConfig, RunConfig, Path]) -> None:
+    _, run, _ = failed
+    with pytest.raises(ChunksFailedError, match=r"B04\.tif"):
+        retry_cube(run)
+    attempts = [len(record.attempts) for record in records(run.fsspec_uri).values() if record.status == "failed"]
+    assert attempts
+    assert set(attempts) == {2}
+
+
+@needs_prefect
+def test_what_was_never_built_is_built_if_asked(sample_archive: Path, undisturbed: Pixels, tmp_path: Path) -> None:
+    run = run_config(tmp_path / "cube.zarr")
+    build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(tmp_path / "cube.zarr", limit=2))
+    assert retry_cube(run).written == 0
+    summary = retry_cube(run, missing=True)
+    assert (summary.written, summary.already_done, summary.left) == (4, 2, 0)
+    assert pixels(run.fsspec_uri) == undisturbed
+
+
+@needs_prefect
+def test_a_retry_waits_for_nobody_and_takes_nothing(failed: tuple[CubeConfig, RunConfig, Path]) -> None:
+    _, run, _ = failed
+    with (
+        holding(Ledger.beside(Place.at(run.fsspec_uri)).place, run="eager-otter"),
+        pytest.raises(LeaseHeldError, match="flow run eager-otter"),
+    ):
+        retry_cube(run)
+
+
+def test_the_command_builds_what_failed_and_says_when_there_is_nothing_to_do(
+    failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path
+) -> None:
+    _, run, file = failed
+    (tmp_path / "B04.tif").rename(file)
+    done = jobs.run(["retry", run.fsspec_uri, "--threads", "2"])
+    assert done.returncode == 0, done.stderr
+    assert "0 failed" in done.stdout
+    again = jobs.run(["retry", run.fsspec_uri])
+    assert (again.returncode, again.stdout) == (0, "nothing to retry: no chunk of 6 failed\n")
+
+
+def test_the_command_needs_a_cube(tmp_path: Path) -> None:
+    done = jobs.run(["retry", str(tmp_path / "none.zarr")])
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ardcube: fsspec-uri {tmp_path}/none.zarr is no cube of ardcube: there is no ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_retry_of_something_else_than_was_planned_is_refused(
+    failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path
+) -> None:
+    _, run, _ = failed
+    ledger = Ledger.beside(Place.at(run.fsspec_uri))
+    known = ledger.records(brief=True)
+    for mask in (DefaultCloudMaskHook(), SCLCloudMaskHook(closing=1)):
+        with pytest.raises(InputError, match="the cloud mask scl has options"):
+            plan_retry(check_retry(run), mask, known, missing=False)
+    with pytest.raises(InputError, match="exclude each other"):
+        check_retry(run.model_copy(update={"overwrite": True}))
+    items = Path(f"{run.fsspec_uri}.ardcube") / "items"
+    planned = (items / "planned.json").read_text()
+    for damage in ('{"manifests": {}, "tiles": [[0, 99]]}', "[]", planned.replace("items/", "../")):
+        (items / "planned.json").write_text(damage)
+        with pytest.raises(StoreError, match=r"planned\.json is damaged"):
+            check_retry(run)
+    (items / "planned.json").write_text(planned)
+    for scenes in items.glob("*.parquet"):
+        scenes.rename(tmp_path / scenes.name)
+    with pytest.raises(InputError, match="are gone; run the build again"):
+        plan_retry(check_retry(run), SCLCloudMaskHook(), known, missing=False)
+    (items / "planned.json").unlink()
+    with pytest.raises(InputError, match="says what was planned; run the build again"):
+        check_retry(run)
+    shutil.rmtree(run.fsspec_uri)
+    with pytest.raises(InputError, match="is gone or incomplete"):
+        check_retry(run)
+
+
+@needs_prefect
+def test_what_was_planned_stays_for_periods_that_a_later_build_leaves_alone(
+    sample_archive: Path, tmp_path: Path
+) -> None:
+    run = run_config(tmp_path / "cube.zarr")
+    build_cube(sample_cube(sample_archive, **SIX_CHUNKS, end_date="2023-05-31"), run)
+    planned = tmp_path / "cube.zarr.ardcube" / "items" / "planned.json"
+    first = json.loads(planned.read_text())
+    build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run)
+    second = json.loads(planned.read_text())
+    assert list(second["manifests"]) == ["2023-05", "2023-06", "2023-07"]
+    assert second["manifests"]["2023-05"] == first["manifests"]["2023-05"]
+    assert second["tiles"] == first["tiles"] == [[0, 2]]
