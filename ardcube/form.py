@@ -16,8 +16,8 @@ REFLECTANCE_BANDS = (
 EDGES = ("west", "south", "east", "north")
 """Edges of a bounding box, in the order of a list of four numbers."""
 
-_OTHER_BANDS = 32
-_DEPTH = 4
+_OTHER_BANDS = 16
+_DEPTH = 3
 """Mappings within mappings in which the server looks for secrets; the model looks at all."""
 _LAST = ("overwrite", "break_lease", "max_chunks", "yes", "dry_run", "debug", "epsg", "storage_backend")
 """Fields that are rarely touched, or better not."""
@@ -139,23 +139,28 @@ def _is_not(name: str, value: Any) -> Schema:
 
 
 _MONTHS = (
-    (0, ("19", "20")),
-    (2, tuple("0123456789")),
+    (0, tuple(str(decade) for decade in range(198, 206))),
     (3, tuple("0123456789")),
-    (5, tuple(f"{m:02}" for m in range(1, 13))),
+    (5, tuple(f"{month:02}" for month in range(1, 13))),
 )
-"""Where the parts of a month stand in a date, and what they are, in their order."""
+"""Where decade, year and month stand in a date, and what they are, in their order; no scenes are of other decades.
+
+The server reads the whole schema for every run that is asked for, so it is kept small.
+"""
 
 
 def _month_before(early: str, late: str) -> Schema:
     """The month of one field lies before that of another: part by part, since JSON schema compares no two values."""
-    condition: Schema = {"not": {}}
+    condition: Schema | None = None
     for start, parts in reversed(_MONTHS):
         below = [
             _parts(start, {late: part, early: "|".join(parts[:place])}) for place, part in enumerate(parts) if place
         ]
-        equal = [_parts(start, {late: part, early: part}) for part in parts]
-        condition = {"anyOf": [*below, {"allOf": [{"anyOf": equal}, condition]}]}
+        if condition is not None:
+            equal = [_parts(start, {late: part, early: part}) for part in parts]
+            below.append({"allOf": [{"anyOf": equal}, condition]})
+        condition = {"anyOf": below}
+    assert condition is not None
     return condition
 
 

@@ -13,7 +13,7 @@ from ardcube.exchange import exchange, read_fresh, retire
 from ardcube.storage import Place
 
 NAME = "lease.json"
-TRIES = 8
+TRIES = 20
 """Rounds of looking and taking: each that fails means that somebody else succeeded."""
 _JOIN_SECONDS = 5.0
 """Wait at the end for a renewal that is under way; a late one finds the lease let go, and changes nothing."""

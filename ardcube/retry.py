@@ -76,8 +76,8 @@ def count_missing(retry: Retry, records: Collection[ChunkRecord]) -> tuple[int, 
 
 def plan_retry(
     retry: Retry, mask: CloudMaskHook, records: dict[ChunkKey, ChunkRecord], *, missing: bool
-) -> tuple[CubePlan, Sequence[ChunkJob]]:
-    """Plan what a retry builds: with the scenes that the chunks were planned with.
+) -> tuple[CubePlan, Sequence[ChunkJob]] | None:
+    """Plan what a retry builds: with the scenes that the chunks were planned with. None where nothing is missing.
 
     Parameters
     ----------
@@ -110,19 +110,21 @@ def plan_retry(
         _, cols = tiles.grid.tile_counts(tiles.size)
         cells = [key.row * cols + key.col for key in failed]
         tiles = tiles.where(np.isin(tiles.rows * cols + tiles.cols, cells))
+    if not len(tiles):
+        return None
     areas = AreaIndex(tiles.boxes(mask.halo))
     by_period = []
     for period in cube.periods:
         if period.label in labels and period.label in retry.planned.manifests:
             manifest = retry.planned.manifests[period.label]
             by_period.append(jobs_of_period(period, areas, _scenes(retry, manifest), manifest))
-    spec = _spec(retry, mask)
-    if not by_period or not len(tiles):
-        return CubePlan(spec, cube.config.chunk_size, cube.periods, {}, ChunkJobs(tiles, by_period)), []
+    if not by_period:
+        return None
     jobs = ChunkJobs(tiles, by_period)
-    plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
+    plan = CubePlan(_spec(retry, mask), cube.config.chunk_size, cube.periods, {}, jobs)
     if missing:
-        return plan, jobs.without(finished(records))
+        pending = jobs.without(finished(records))
+        return (plan, pending) if pending else None
     return plan, [job for job in jobs if job.key in failed]
 
 

@@ -6,8 +6,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -173,6 +176,15 @@ def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     return build_model(cube, values), build_model(run, values)
 
 
+def _import_what_builds() -> None:
+    """Import what chunks are built with; where that fails, whoever needs it says so."""
+    with suppress(ImportError):
+        for name in ("ardcube.store", "ardcube.manifest", "ardcube.process", "distributed"):
+            import_module(name)
+        if import_module("ardcube.compiled").COMPILED:
+            import_module("ardcube.kernels")
+
+
 def _stop(message: str, code: int) -> None:
     click.echo(f"ardcube: {' '.join(message.split())}", err=True)
     sys.exit(code)
@@ -186,6 +198,9 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 
     console = _console()
     progress = ConsoleProgress(console)
+    # Prefect may start a server now, and this process would only wait for it. No daemon: one that ends in the middle
+    # of an import can take the process down.
+    Thread(target=_import_what_builds).start()
     try:
         with reporting(progress):
             summary = flow()

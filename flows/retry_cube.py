@@ -62,8 +62,10 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
         records = ledger.records(brief=True)
         config = retry.cube.config
         mask = cloud_mask(config.cloud_mask, config.cloud_mask_options)
-        plan, pending = plan_retry(retry, mask, records, missing=missing)
+        planned = plan_retry(retry, mask, records, missing=missing)
+        pending = planned[1] if planned is not None else ()
         get_run_logger().info("%d of %d chunks to build at %s", len(pending), retry.chunks, place.uri)
-        if not pending or run.dry_run:
+        if planned is None or run.dry_run:
             return summarize(place.uri, retry.chunks, [], pending, {}, time.perf_counter() - start)
+        plan = planned[0]
         return build_pending(plan, run, place, ledger, pending, retry.chunks, records, lease, start)

@@ -24,7 +24,7 @@ ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "
 """What the domain knows nothing of."""
 EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
 """What touches the world, and pure modules do not."""
-PURE = ("grid", "periods", "plan", "masking", "memory", "composite", "resample", "scenes", "scene_index")
+PURE = ("grid", "periods", "plan", "masking", "memory", "composite", "resample", "scenes", "scene_index", "jobs")
 LAZY = {"coiled", "rustac"}
 """Heavy or optional: imported where they are used."""
 
@@ -109,6 +109,20 @@ def test_importing_the_domain_loads_no_orchestration() -> None:
     # Rasterio loads click, and odc-geo dask's base, of their own accord.
     assert not loaded & {"prefect", "prefect_dask", "rich", "coiled", "distributed"}
     assert not loaded & {"flows", "tasks", "hooks"}
+
+
+def test_help_needs_nothing_but_click() -> None:
+    """All of `ardcube --help` is imported in a fifth of a second; pydantic alone would double that."""
+    loaded = {name.split(".")[0] for name in loaded_after("import flows.cli")}
+    assert "click" in loaded
+    assert not loaded & {"pydantic", "annotated_types", "numpy", "prefect", "rich", "fsspec"}
+
+
+def test_a_request_is_checked_without_what_builds() -> None:
+    """A mistake is told before xarray, zarr or Prefect, a second each, are imported."""
+    loaded = {name.split(".")[0] for name in loaded_after("import ardcube.prepare, hooks.cloud_masks, flows.console")}
+    slow = {"xarray", "pandas", "geopandas", "pyarrow", "zarr", "numba", "odc", "dask", "rasterio", "pystac_client"}
+    assert not loaded & (slow | {"prefect", "distributed"})
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -58,6 +58,14 @@ def test_a_manifest_is_geoparquet_that_other_programs_read(ledger: Place) -> Non
     assert frame.crs == "EPSG:4326"
 
 
+def test_a_manifest_that_geopandas_wrote_is_read_too(ledger: Place) -> None:
+    """As those of cubes that were begun with earlier versions."""
+    scenes = [make(1, split=True), make(2), make(3, known=False)]
+    name = write_manifest(ledger, AUGUST, scenes)
+    geopandas.read_parquet(ledger.file(name)).to_parquet(ledger.file("items/older.parquet"), index=False)
+    assert list(read_manifest(ledger.uri, "items/older.parquet").scenes) == scenes
+
+
 def test_a_file_never_changes_and_other_scenes_get_another_file(ledger: Place) -> None:
     """Chunks in flight keep the scenes that they were planned with."""
     first = write_manifest(ledger, AUGUST, [make(1)])

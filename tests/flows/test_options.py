@@ -65,6 +65,7 @@ CUBE: dict[str, Any] = {
 RUN: dict[str, Any] = {
     "fsspec_uri": "output/cube.zarr",
     "storage_options": {"endpoint_url": "http://127.0.0.1:9000", "use_ssl": False, "retries": 3},
+    "credentials_block": "store",
     "serverless_backend": "dask",
     "scheduler_address": "tcp://127.0.0.1:8786",
     "workers": 3,

@@ -114,9 +114,10 @@ def test_the_command_needs_a_cube(tmp_path: Path) -> None:
 
 
 def test_a_retry_of_something_else_than_was_planned_is_refused(
-    failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path
+    failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, run, _ = failed
+    monkeypatch.setattr("ardcube.manifest._kept", {})  # a process keeps the scenes that it has read
     ledger = Ledger.beside(Place.at(run.fsspec_uri))
     known = ledger.records(brief=True)
     for mask in (DefaultCloudMaskHook(), SCLCloudMaskHook(closing=1)):
