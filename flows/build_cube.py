@@ -17,6 +17,7 @@ from flows.building import build_pending
 from flows.progress import current_progress
 from flows.runners import check_workers_can_report
 from hooks.cloud_masks import cloud_mask
+from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import build_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure
@@ -59,6 +60,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     """
     start = time.perf_counter()
     forward_logs()
+    take_credentials(run)
     check_workers_can_report(run)
     mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     request = check_request(cube, run, mask)

@@ -67,8 +67,11 @@ def build(**values: Any) -> None:
     from ardcube.prepare import check_request
     from hooks.cloud_masks import cloud_mask
 
-    # Bad input is told before Prefect is started, which takes longer than all of these checks.
-    check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
+    # Bad input is told before Prefect is started, which takes longer than all of these checks; but only Prefect knows
+    # the credentials in its blocks.
+    mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
+    if run.credentials_block is None:
+        check_request(cube, run, mask)
 
     from flows.build_cube import build_cube
 
@@ -82,13 +85,7 @@ def retry(missing: bool, **values: Any) -> None:
     """Build just what failed of the cube at URI, from the scenes that it was planned with; nothing is searched."""
     run = build_model(_models()[1], values)
     _configure_prefect(run.debug)
-    from ardcube.retry import check_retry, count_missing
-
-    checked = check_retry(run)
-    failed, unbuilt = count_missing(checked, checked.ledger.records(brief=True).values())
-    if not failed and not missing:
-        left = f"; {unbuilt} were never built, which --missing does" if unbuilt else ""
-        click.echo(f"nothing to retry: no chunk of {checked.chunks} failed{left}")
+    if run.credentials_block is None and _has_nothing_to_retry(run, missing):
         return
 
     from flows.retry_cube import retry_cube
@@ -188,6 +185,19 @@ def _import_what_builds() -> None:
 def _stop(message: str, code: int) -> None:
     click.echo(f"ardcube: {' '.join(message.split())}", err=True)
     sys.exit(code)
+
+
+def _has_nothing_to_retry(run: "RunConfig", missing: bool) -> bool:
+    """Find what a person got wrong, or that there is nothing to do, before Prefect is started."""
+    from ardcube.retry import check_retry, count_missing
+
+    checked = check_retry(run)
+    failed, unbuilt = count_missing(checked, checked.ledger.records(brief=True).values())
+    if failed or missing:
+        return False
+    left = f"; {unbuilt} were never built, which --missing does" if unbuilt else ""
+    click.echo(f"nothing to retry: no chunk of {checked.chunks} failed{left}")
+    return True
 
 
 def _follow(flow: "Callable[[], BuildSummary]") -> None:

@@ -13,6 +13,7 @@ from ardcube.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.runners import check_workers_can_report
 from hooks.cloud_masks import cloud_mask
+from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import retry_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure
@@ -49,6 +50,7 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
     """
     start = time.perf_counter()
     forward_logs()
+    take_credentials(run)
     check_workers_can_report(run)
     place, ledger = (checked := check_retry(run)).place, checked.ledger
     with holding(

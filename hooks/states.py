@@ -16,6 +16,7 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ParameterTypeError
 from prefect.logging.loggers import flow_run_logger
 from pydantic import ValidationError
 
@@ -31,6 +32,7 @@ from ardcube.storage import Place
 from ardcube.stored_cube import StoredCube
 from hooks.artifacts import artifact_key, post
 from hooks.clusters import close_cluster
+from hooks.credentials import take_credentials
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -51,17 +53,17 @@ def on_cancellation(flow: Flow[..., object], flow_run: FlowRun, state: State) ->
 
 
 def _tidy_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, told: bool) -> None:
-    run = _run_of(flow_run)
+    run = _run_of(flow, flow_run)
     if run is None:
         return
     logger = flow_run_logger(flow_run, flow)
-    place = Place.at(run.fsspec_uri, run.storage_options)
     steps: list[Callable[[], None]] = [
-        lambda: _release(place, flow_run, logger),
         lambda: close_cluster(run, flow_run.id),
+        lambda: take_credentials(run),
+        lambda: _release(_place(run), flow_run, logger),
     ]
     if not told:
-        steps.append(lambda: _tell(place, run, flow_run, state))
+        steps.append(lambda: _tell(_place(run), run, flow_run, state))
     for step in steps:
         try:
             step()
@@ -69,12 +71,17 @@ def _tidy_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, told: 
             logger.warning("%s", without_secrets(f"after the end of the run: {type(error).__name__}: {error}"))
 
 
-def _run_of(flow_run: FlowRun) -> RunConfig | None:
+def _run_of(flow: Flow[..., object], flow_run: FlowRun) -> RunConfig | None:
     """How the run was asked for; None for one that never began, since its parameters were refused."""
     try:
-        return RunConfig.model_validate(flow_run.parameters.get("run"))
-    except ValidationError:
+        run = flow.validate_parameters(flow_run.parameters)["run"]  # also what the form put as a reference to a block
+    except (ParameterTypeError, ValidationError, ValueError, KeyError):
         return None
+    return run if isinstance(run, RunConfig) else None
+
+
+def _place(run: RunConfig) -> Place:
+    return Place.at(run.fsspec_uri, run.storage_options)
 
 
 def _release(place: Place, flow_run: FlowRun, logger: Logger) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.deployments.deployed import Deployed
 from tests.flows.jobs import SAMPLE, pixels, records
-from tests.servers.processes import ROOT, PrefectServer, answers, environment, prefect_worker
+from tests.servers.processes import ROOT, PrefectServer, environment, prefect_worker
+
+# The first of these tests waits for a server with its pages, a worker and a deployment.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STORE = "output/from-the-form.zarr"
 SOON = 30_000
@@ -27,21 +30,24 @@ SOON = 30_000
 class Deployment:
     """The deployment `manual`, with a worker that runs it."""
 
-    server: PrefectServer
-    folder: Path
-    """Where relative places begin."""
+    made: Deployed
     id: str
 
     @property
     def pages(self) -> str:
         """Address of the pages that a browser without a preference is sent to."""
-        return self.server.api_url.removesuffix("/api") + "/v2"
+        return self.made.server.api_url.removesuffix("/api") + "/v2"
+
+    @property
+    def store(self) -> Path:
+        """Where the run that the form asks for writes."""
+        return self.made.folder / STORE
 
     def runs(self) -> list[dict[str, Any]]:
         """All its flow runs."""
-        found = answers(f"{self.server.api_url}/flow_runs/filter", body={"deployments": {"id": {"any_": [self.id]}}})
-        runs: list[dict[str, Any]] = json.loads(found or b"[]")
-        return runs
+        status, runs = self.made.ask("flow_runs/filter", {"deployments": {"id": {"any_": [self.id]}}})
+        assert status == 200, runs
+        return list(runs)
 
     def finished(self, seconds: float = 240) -> dict[str, Any]:
         """The one run, when it has ended."""
@@ -61,7 +67,7 @@ def manual(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFacto
     shutil.copy(ROOT / "prefect.yaml", folder)
     shutil.copytree(ROOT / "deployments", folder / "deployments")
     env = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_TO_API_ENABLED": "true"}
-    with prefect_worker(prefect_server, folder, pool="ardcube", env=env):
+    with prefect_worker(prefect_server, folder, pool="ardcube", env=env) as worker:
         subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--name", "manual"],
             cwd=folder,
@@ -71,8 +77,8 @@ def manual(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFacto
             timeout=240,
             check=True,
         )
-        described = answers(f"{prefect_server.api_url}/deployments/name/build-cube/manual")
-        yield Deployment(prefect_server, folder, json.loads(described or b"{}")["id"])
+        made = Deployed(prefect_server, worker, folder)
+        yield Deployment(made, made.all()["manual"]["id"])
 
 
 def pick_date(page: Page, label: str, day: str) -> None:
@@ -128,8 +134,6 @@ def press_until_started(page: Page, submit: Locator, seconds: float = 120) -> No
     page.wait_for_url(lambda url: not url.endswith("/run"), timeout=SOON)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_person_fills_in_the_form_is_refused_corrects_it_and_reads_the_result(
     manual: Deployment, page: Page, picture: Callable[[str], Path], sample_archive: Path
 ) -> None:
@@ -172,14 +176,13 @@ def test_a_person_fills_in_the_form_is_refused_corrects_it_and_reads_the_result(
     expect(page.get_by_role("heading", name="0 failed")).to_be_visible(timeout=SOON)
     picture("6-summary")
 
-    built = pixels(manual.folder / STORE)
+    built = pixels(manual.store)
     assert built.values.shape[0] == 1
     assert built.values.shape[-1] == len(["red", "green", "nir"])
     assert built.values.any()
-    assert {record.status for record in records(manual.folder / STORE).values()} <= {"written", "empty"}
+    assert {record.status for record in records(manual.store).values()} <= {"written", "empty"}
 
 
-@pytest.mark.slow
 def test_the_form_offers_choices_and_never_asks_for_a_secret(
     manual: Deployment, page: Page, picture: Callable[[str], Path]
 ) -> None:

@@ -76,6 +76,8 @@ RUN: dict[str, Any] = {
     "break_lease": True,
     "asset_access": "requester-pays",
     "requests": 32,
+    "decode_threads": 3,
+    "price_per_core_hour": 0.25,
     "reader": "gdal",
     "retries": 1,
     "retry_delay_seconds": 0.5,

@@ -12,7 +12,7 @@ from prefect.blocks.system import Secret
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from flows.build_cube import build_cube
-from flows.credentials import take_credentials
+from hooks.credentials import take_credentials
 from tests.servers.processes import PrefectServer
 
 CUBE = {"start_date": "2023-01-01", "end_date": "2023-03-31", "bbox": [11, 46, 12, 47]}

@@ -1,0 +1,49 @@
+"""How very many chunks go to workers: few task runs, records gathered on the way, the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.storage import Place
+from benchmarks.prefect_side import Services, ask
+from flows.build_cube import build_cube
+from tests.flows.jobs import pixels, records, run_config, sample_cube
+from tests.servers.processes import PrefectServer
+
+CHEAP = {"bands": ("red",), "cloud_mask": "none", "end_date": "2023-08-31"}
+
+
+def test_a_large_cube_takes_few_task_runs_and_few_files_and_has_the_pixels_of_a_small_one(
+    sample_archive: Path, prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered: list[int] = []
+    gather = Ledger.gather
+
+    def counted(ledger: Ledger, ended: Collection[ChunkRecord]) -> None:
+        gathered.append(len(ended))
+        gather(ledger, ended)
+        assert len(ledger.records()) >= sum(gathered)
+
+    monkeypatch.setattr(Ledger, "gather", counted)
+    monkeypatch.setattr("flows.dispatch.GATHERED", 60)
+    many = build_cube(
+        sample_cube(sample_archive, **CHEAP, chunk_size=16), run_config(tmp_path / "many", batch_size=None)
+    )
+    assert many.written + many.empty == many.chunks > 200
+    assert sum(gathered) > many.chunks - 60
+    assert all(size >= 60 for size in gathered)
+    assert len(records(tmp_path / "many")) == many.chunks
+    assert Place.at(f"{tmp_path / 'many'}.ardcube").list("chunks") == []
+
+    services = Services("sqlite", prefect_server)
+    run = ask(services, "flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]["id"]
+    assert 3 <= ask(services, "task_runs/count", {"flow_runs": {"id": {"any_": [run]}}}) <= many.chunks / 2
+
+    few = build_cube(sample_cube(sample_archive, **CHEAP, chunk_size=400), run_config(tmp_path / "few"))
+    assert few.chunks == 4
+    np.testing.assert_array_equal(pixels(tmp_path / "many").values, pixels(tmp_path / "few").values)

@@ -1,0 +1,58 @@
+"""Lines on their way to a run: each names its chunk, none holds a secret."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from prefect import flow, task
+
+from ardcube.current_chunk import at_work_on
+from hooks.logs import ToTheRun, forward_logs, line_of
+
+LOGGER = logging.getLogger("ardcube.somewhere")
+
+
+def record(message: str, *args: object) -> logging.LogRecord:
+    return LOGGER.makeRecord(LOGGER.name, logging.WARNING, __file__, 1, message, args, None)
+
+
+def test_a_line_begins_with_the_chunk_that_its_thread_is_at_work_on() -> None:
+    assert line_of(record("ignored %s", "it")) == "ignored it"
+    with at_work_on("2023-05_y0000_x0001"):
+        assert line_of(record("ignored %s", "it")) == "2023-05_y0000_x0001: ignored it"
+        assert line_of(record("2023-05_y0000_x0001: attempt 1 failed")) == "2023-05_y0000_x0001: attempt 1 failed"
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(line_of, record("elsewhere")).result() == "elsewhere"
+    assert line_of(record("after")) == "after"
+
+
+def test_a_line_holds_no_secret() -> None:
+    assert line_of(record("HTTP 403: %s", "https://h/B04.tif?sig=SECRET")) == "HTTP 403: https://h/B04.tif?***"
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_lines_of_the_domain_reach_the_logger_of_the_run_once(caplog: pytest.LogCaptureFixture) -> None:
+    @task
+    def work() -> None:
+        forward_logs()
+        with at_work_on("2023-05_y0000_x0001"):
+            LOGGER.warning("slow")
+
+    @flow
+    def job() -> None:
+        forward_logs()
+        forward_logs()
+        LOGGER.warning("searching")
+        work()
+
+    job()
+    LOGGER.warning("outside of any run")
+    assert [entry.getMessage() for entry in caplog.records if entry.name == "prefect.task_runs"].count(
+        "2023-05_y0000_x0001: slow"
+    ) == 1
+    said = [entry.getMessage() for entry in caplog.records if entry.name == "prefect.flow_runs"]
+    assert said.count("searching") == 1
+    assert "outside of any run" not in said
+    assert sum(isinstance(handler, ToTheRun) for handler in logging.getLogger("ardcube").handlers) == 1

@@ -1,0 +1,84 @@
+"""What is tidied up after a run whose own process can no longer do it, and what is left alone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import coiled
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling, Crashed, Failed
+
+from ardcube.config import RunConfig
+from ardcube.lease import holding, standing_claim
+from ardcube.ledger import Ledger
+from ardcube.storage import Place
+from flows.build_cube import build_cube
+from flows.retry_cube import retry_cube
+from hooks.clusters import cluster_name
+from hooks.states import on_cancellation, on_crashed, on_failure
+from tests.servers.processes import PrefectServer, answers
+
+CUBE = {"bbox": [11, 46, 12, 47], "start_date": "2023-01-01", "end_date": "2023-03-31"}
+HANDLERS = [(on_failure, Failed()), (on_crashed, Crashed()), (on_cancellation, Cancelling())]
+
+
+def flow_run(**run: Any) -> FlowRun:
+    """A run as the server hands it to a handler: its parameters are JSON."""
+    return FlowRun(id=uuid4(), flow_id=uuid4(), name="eager-otter", parameters={"cube": CUBE, "run": run})
+
+
+def test_both_flows_have_all_three() -> None:
+    for flow in (build_cube, retry_cube):
+        assert flow.on_failure_hooks == [on_failure]
+        assert flow.on_crashed_hooks == [on_crashed]
+        assert flow.on_cancellation_hooks == [on_cancellation]
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(("handler", "state"), HANDLERS, ids=["failed", "crashed", "cancelled"])
+def test_the_lease_of_the_run_is_released_and_no_other(tmp_path: Path, handler: Any, state: Any) -> None:
+    uri = str(tmp_path / "cube.zarr")
+    place = Ledger.beside(Place.at(uri)).place
+    ours, other = flow_run(fsspec_uri=uri), flow_run(fsspec_uri=uri)
+    with holding(place, run="eager-otter", run_id=str(ours.id)):
+        handler(build_cube, other, state)
+        assert standing_claim(place) is not None
+        handler(build_cube, ours, state)
+        assert standing_claim(place) is None
+
+
+@pytest.mark.parametrize(("handler", "state"), HANDLERS, ids=["failed", "crashed", "cancelled"])
+def test_a_run_whose_parameters_were_refused_left_nothing_to_tidy_up(tmp_path: Path, handler: Any, state: Any) -> None:
+    handler(build_cube, flow_run(fsspec_uri=str(tmp_path / "cube.zarr"), retries=99), state)
+    handler(build_cube, FlowRun(id=uuid4(), flow_id=uuid4(), parameters={}), state)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_does_not_answer_keeps_no_other_step_from_being_taken(
+    prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(coiled, "delete_cluster", lambda *, name: closed.append(name))
+    (tmp_path / "cube.zarr.ardcube").write_text("a file where a folder should be")
+    run = flow_run(fsspec_uri=str(tmp_path / "cube.zarr"), serverless_backend="coiled", coiled_name="alps")
+    on_crashed(build_cube, run, Crashed())
+    assert closed == [cluster_name(RunConfig(**run.parameters["run"]), run.id)]
+    found = answers(
+        f"{prefect_server.api_url}/artifacts/filter", body={"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}}
+    )
+    assert json.loads(found or b"") == []
+
+
+def test_a_cluster_is_named_after_its_run_and_coiled_knows_how_to_delete_it() -> None:
+    run = RunConfig(fsspec_uri="cube", serverless_backend="coiled", coiled_name="alps")
+    first, second = uuid4(), uuid4()
+    assert cluster_name(run, first).startswith("alps-")
+    assert cluster_name(run, first) == cluster_name(run, str(first)) != cluster_name(run, second)
+    inspect.signature(coiled.delete_cluster).bind(name=cluster_name(run, first))
+    assert "coiled" in sys.modules
