@@ -23,6 +23,7 @@ from ardcube.lease import LeaseHeldError, check_held, holding, release, standing
 from ardcube.renewal import NAME, LeaseLostError, Timing
 from ardcube.storage import Place
 from tests.servers.processes import ROOT, S3, environment
+from tests.until import until
 
 QUICK = Timing(expires_seconds=1.0, renew_seconds=0.05)
 NEVER_RENEWED = Timing(expires_seconds=0.3, renew_seconds=3600.0)
@@ -99,14 +100,6 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Place:
     return Place.at(str(tmp_path / "cube.zarr.ardcube"))
-
-
-def until(happens: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Poll."""
-    end = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.01)
 
 
 def left_by(ledger: Place, *, seconds_ago: float, **changes: Any) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from benchmarks.prefect_side import Services, ask
 from flows.build_cube import build_cube
 from tests.flows.jobs import pixels, records, run_config, sample_cube
 from tests.servers.processes import PrefectServer
+from tests.until import until
 
 CHEAP = {"bands": ("red",), "cloud_mask": "none", "end_date": "2023-09-30"}
 
 
 def test_a_large_cube_takes_few_task_runs_and_few_files_and_has_the_pixels_of_a_small_one(
-    sample_archive: Path, prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sample_archive: Path,
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     gathered: list[int] = []
     gather = Ledger.gather
@@ -42,7 +48,16 @@ def test_a_large_cube_takes_few_task_runs_and_few_files_and_has_the_pixels_of_a_
 
     services = Services("sqlite", prefect_server)
     run = ask(services, "flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]["id"]
-    assert 3 <= ask(services, "task_runs/count", {"flow_runs": {"id": {"any_": [run]}}}) <= many.chunks / 2
+    said = re.search(rf"{many.chunks} chunks went to workers in (\d+) task runs", caplog.text)
+    assert said is not None
+    assert 3 <= int(said[1]) <= many.chunks / 2
+
+    def task_runs() -> int:
+        return int(ask(services, "task_runs/count", {"flow_runs": {"id": {"any_": [run]}}}))
+
+    # The server counts the events that it received, later than the run ends.
+    until(lambda: task_runs() >= int(said[1]), "every task run at the server", 60)
+    assert task_runs() == int(said[1])
 
     few = build_cube(sample_cube(sample_archive, **CHEAP, chunk_size=400), run_config(tmp_path / "few"))
     assert few.chunks == 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,6 +25,7 @@ from tests.flows import jobs
 from tests.flows.jobs import options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
 from tests.servers.range_server import RangeServer
+from tests.until import until
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -35,14 +35,6 @@ ONE_CHUNK = {"end_date": "2023-05-31", "chunk_size": 400, "bands": ("red",), "cl
 
 def ledger(uri: Path) -> Place:
     return Ledger.beside(Place.at(str(uri))).place
-
-
-def until(happens: Callable[[], object], what: str, seconds: float = 120.0) -> None:
-    """Poll."""
-    end = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.02)
 
 
 def test_of_two_commands_at_once_one_is_refused_and_the_other_lets_go_when_it_is_terminated(

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -39,6 +38,7 @@ from tests.servers.processes import (
     prefect_worker,
 )
 from tests.servers.range_server import RangeServer
+from tests.until import until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
 
@@ -52,15 +52,6 @@ DEPLOYMENTS = {
         for entrypoint in ("flows.build_cube.build_cube", "flows.retry_cube.retry_cube")
     ],
 }
-
-
-def until(happens: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
-    """Poll until there is something."""
-    end = time.monotonic() + seconds
-    while not (found := happens()):
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
