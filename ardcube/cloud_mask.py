@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # a second to import, and a request is checked without it
-    import xarray as xr
+from ardcube.observations import Observations
 
 
 @runtime_checkable
@@ -35,14 +34,15 @@ class CloudMaskHook(Protocol):
         """Pixels beyond a pixel that may change whether it is clear."""
         ...
 
-    def clear(self, observations: xr.Dataset) -> NDArray[np.bool_]:
+    def clear(self, observations: Observations) -> NDArray[np.bool_]:
         """Tell the clear observations.
 
         Parameters
         ----------
-        observations : xarray.Dataset
-            One variable (time, y, x) for each of `bands`, 0 where nothing was observed; one `time` per solar day. It
-            covers the chunk and `halo` pixels around it.
+        observations : Observations
+            ``observations[band]`` is an array (time, y, x) for each of `bands`, 0 where nothing was observed; one
+            `time` per solar day. It covers the chunk and `halo` pixels around it. ``observations.to_xarray()`` gives
+            the same as a labelled dataset.
 
         Returns
         -------

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.composite import median_of_valid
@@ -22,6 +21,7 @@ from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
 from ardcube.manifest import read_manifest
 from ardcube.memory import DAYS_AT_ONCE, PART_SIDE, portion
+from ardcube.observations import Observations
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
 from ardcube.scene_index import SceneIndex
@@ -220,13 +220,11 @@ def _clear(
     """Ask the mask, check its answer, cut off the halo: bool (day, y, x)."""
     height, width = reader.window.shape
     grid, window = spec.grid, reader.window
-    observations = xr.Dataset(
-        {band: (("time", "y", "x"), stack) for band, stack in extra.items()},
-        coords={
-            "time": days_to_numpy(days),
-            "y": grid.latitude(np.arange(window.y0, window.y1)),
-            "x": grid.longitude(np.arange(window.x0, window.x1)),
-        },
+    observations = Observations(
+        extra,
+        days_to_numpy(days),
+        grid.latitude(np.arange(window.y0, window.y1)),
+        grid.longitude(np.arange(window.x0, window.x1)),
     )
     answer = spec.mask.clear(observations)
     clear: NDArray[np.bool_] = np.asarray(answer)

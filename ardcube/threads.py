@@ -10,6 +10,8 @@ from functools import lru_cache, wraps
 from threading import BoundedSemaphore
 from typing import ParamSpec, TypeVar
 
+from ardcube.arenas import share_arenas
+
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
 
@@ -19,6 +21,11 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_CORES_PER_ARENA = 4
+"""Few enough that threads do not wait for each other's heap."""
+
+# Now, since a thread keeps the heap that it once has.
+share_arenas(max(1, core_count() // _CORES_PER_ARENA))
 _cores = BoundedSemaphore(core_count())
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import deflate
 import numpy as np
 import rasterio
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from rasterio.transform import Affine
@@ -26,6 +25,7 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from ardcube.composite import median_of_valid
 from ardcube.grid import Grid, Window
+from ardcube.observations import Observations
 from ardcube.pixels import Piece, SourcePixels
 from ardcube.raster import Blocks, Level
 from ardcube.resample import Projection, needed_blocks, project, resample_window
@@ -94,9 +94,15 @@ def _chunk(archive: Archive, tally: _Tally) -> None:
         )
     days = [list(group) for _, group in groupby(scenes(layout), key=lambda scene: scene.day)]
     work = _Work(archive, days, halo, core, tally)
-    classes = xr.Dataset({"scl": (("time", "y", "x"), _classes(work))})
+    around = window.grow(hook.halo)
+    seen = Observations(
+        {"scl": _classes(work)},
+        np.array([group[0].day for group in days], "datetime64[ns]"),
+        grid.latitude(np.arange(around.y0, around.y1)),
+        grid.longitude(np.arange(around.x0, around.x1)),
+    )
     with tally.step("mask"):
-        clear = hook.clear(classes)
+        clear = hook.clear(seen)
     stack = _stack(work, clear[:, hook.halo : -hook.halo, hook.halo : -hook.halo])
     values = np.empty((*window.shape, len(_REFLECTANCE)), np.uint16)
     bands = [np.ascontiguousarray(stack[:, band]) for band in range(len(_REFLECTANCE))]

@@ -1,7 +1,8 @@
 """One measurement in a process of its own: `python -m benchmarks.measure` reads a task from stdin, answers in JSON.
 
-Imports and a first small chunk, which loads compiled kernels, are start-up and counted apart. The peak of memory is
-that of the whole process while the chunk is built: the kernel's counter is set back before.
+What is measured is the second chunk of a process, as most of a worker's chunks are no first ones: imports and the
+first, the same one under other addresses, are start-up and counted apart. The peak of memory is that of the whole
+process while the second is built: the kernel's counter is set back before.
 """
 
 from __future__ import annotations
@@ -31,14 +32,12 @@ class Task:
     `ours-processes`, one of these two, the other one in another process; or `baseline`."""
     catalog: str
     """Folder of items.json and collection.json."""
-    warm_catalog: str
-    """The same of the tiny archive."""
+    first_catalog: str
+    """The same for the chunk that is built before."""
     bbox: tuple[float, float, float, float]
-    warm_bbox: tuple[float, float, float, float]
     months: tuple[str, str]
     """First and last month of the one period."""
     chunk: int
-    warm_chunk: int
     scl: bool
     threads: int
     dask_chunk: int
@@ -63,7 +62,7 @@ class Outcome:
     peak_mb: float
     """Largest resident set of the whole process while it worked."""
     startup_seconds: float
-    """From the start of Python to the first chunk: imports and warm-up."""
+    """From the start of Python to the end of the first chunk."""
     startup_cpu_seconds: float
     plan_seconds: float
     """Parsing items, planning and creating the store."""
@@ -91,27 +90,26 @@ Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int]
 """What builds and gives seconds by stage, what reads the pixels back, and how many chunks that is."""
 
 
-def prepare_ours(task: Task, *, warm: bool) -> Ready:
-    """Plan a cube of ours up to its first chunk."""
+def prepare_ours(task: Task, *, first: bool) -> Ready:
+    """Plan a cube of ours up to its chunks."""
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.prepare import check_request, initialize, make_plan, search_scenes
     from ardcube.process import process_chunk
     from hooks.cloud_masks import cloud_mask
 
-    first, last = task.months
-    bbox, chunk = (task.warm_bbox, task.warm_chunk) if warm else (task.bbox, task.chunk)
-    months = (int(last[:4]) - int(first[:4])) * 12 + int(last[5:7]) - int(first[5:7]) + 1
+    start, last = task.months
+    months = (int(last[:4]) - int(start[:4])) * 12 + int(last[5:7]) - int(start[5:7]) + 1
     cube = CubeConfig(
-        start_date=f"{first}-01",
+        start_date=f"{start}-01",
         end_date=f"{last}-01",
         time_frequency_months=months,
-        bbox=bbox,
-        chunk_size=chunk,
+        bbox=task.bbox,
+        chunk_size=task.chunk,
         bands=BANDS,
         cloud_mask="scl" if task.scl else "none",
-        stac_url=task.warm_catalog if warm else task.catalog,
+        stac_url=task.first_catalog if first else task.catalog,
     )
-    store = f"{task.scratch}/{'warm' if warm else 'cube'}.zarr"
+    store = f"{task.scratch}/{'first' if first else 'cube'}.zarr"
     run = RunConfig(
         fsspec_uri=store,
         threads=task.threads,
@@ -122,8 +120,7 @@ def prepare_ours(task: Task, *, warm: bool) -> Ready:
     request = check_request(cube, run, cloud_mask(cube.cloud_mask))
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
-    which = 0 if warm else min(task.job, len(plan.jobs) - 1)
-    jobs = list(plan.jobs[:2]) if task.way == "ours-pair" else [plan.jobs[which]]
+    jobs = list(plan.jobs[:2]) if task.way == "ours-pair" else [plan.jobs[task.job]]
 
     def build() -> list[dict[str, float]]:
         if len(jobs) == 1:
@@ -140,18 +137,17 @@ def prepare_ours(task: Task, *, warm: bool) -> Ready:
     return build, pixels, len(jobs)
 
 
-def prepare_baseline(task: Task, *, warm: bool) -> Ready:
+def prepare_baseline(task: Task, *, first: bool) -> Ready:
     """Parse the items and create the store of one chunk."""
     from odc.geo.geobox import GeoBox
 
     from benchmarks.archive import RESOLUTION
     from benchmarks.baseline import build_chunk, create_store, parse_items
 
-    catalog = Path(task.warm_catalog if warm else task.catalog)
+    catalog = Path(task.first_catalog if first else task.catalog)
     items = parse_items(json.loads((catalog / "items.json").read_text())["features"])
-    bbox, chunk = (task.warm_bbox, task.warm_chunk) if warm else (task.bbox, task.chunk)
-    geobox = GeoBox.from_bbox(bbox, crs="EPSG:4326", resolution=RESOLUTION)[:chunk, :chunk]
-    store = Path(task.scratch) / ("warm.zarr" if warm else "baseline.zarr")
+    geobox = GeoBox.from_bbox(task.bbox, crs="EPSG:4326", resolution=RESOLUTION)[: task.chunk, : task.chunk]
+    store = Path(task.scratch) / ("first.zarr" if first else "baseline.zarr")
     create_store(geobox, BANDS, store)
     kept: list[Any] = []
 
@@ -164,12 +160,12 @@ def prepare_baseline(task: Task, *, warm: bool) -> Ready:
 
 
 def measure(task: Task, started: float) -> Outcome:
-    """Warm up, prepare, and measure one build."""
+    """Build once, then measure how that is done again."""
     prepare = prepare_baseline if task.way == "baseline" else prepare_ours
-    prepare(task, warm=True)[0]()
+    prepare(task, first=True)[0]()
     startup, startup_cpu = time.time() - started, _cpu()
     start = time.perf_counter()
-    build, pixels, chunks = prepare(task, warm=False)
+    build, pixels, chunks = prepare(task, first=False)
     planned = time.perf_counter() - start
     _reset_peak()
     start, cpu = time.perf_counter(), _cpu()

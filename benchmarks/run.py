@@ -80,7 +80,7 @@ def main() -> int:
     print(f"archive {archive.folder}: {archive.bytes / 1e9:.2f} GB", flush=True)
     result: dict[str, Any] = {"machine": machine(), "options": _options(chosen), "measurements": [], "summary": []}
     with tempfile.TemporaryDirectory(prefix="ardcube-bench-") as scratch:
-        bench = _Bench(archive, tiny, Path(scratch), chosen.threads, chosen.dask_chunk, chosen.requests)
+        bench = _Bench(archive, Path(scratch), chosen.threads, chosen.dask_chunk, chosen.requests)
         for name in chosen.cases:
             case = CASES[name]
             pairs = 1 if case.dates > layout.dates else chosen.pairs
@@ -107,7 +107,6 @@ class _Bench:
     """Runs children against the archive and keeps their first pixels."""
 
     archive: Archive
-    tiny: Archive
     scratch: Path
     threads: int
     dask_chunk: int
@@ -116,33 +115,28 @@ class _Bench:
     def compare(self, case: Case, ways: Sequence[str], pairs: int) -> Iterator[Measurement]:
         """Measure each way in turn, `pairs` times over."""
         with serving(self.archive.folder, case.latency) as server:
-            catalog = self._catalog(case, server.url)
+            folder = self.scratch / case.name.replace(" ", "-")
+            catalog = _write_catalog(folder, self.archive.documents(server.url, case.dates))
+            before = self.archive.documents(f"{server.url}/before", self.archive.layout.dates)
+            first = _write_catalog(self.scratch / f"{folder.name}-first", before)
             for number in range(pairs):
                 for way in ways:
-                    yield self._child(case, way, catalog, number, server)
+                    yield self._child(case, way, (catalog, first), number, server)
 
-    def _catalog(self, case: Case, url: str) -> Path:
-        return _write_catalog(self.scratch / case.name.replace(" ", "-"), self.archive.documents(url, case.dates))
-
-    def _child(self, case: Case, way: str, catalog: Path, number: int, server: Server) -> Measurement:
-        warm = self.scratch / "tiny"
-        if not warm.exists():
-            _write_catalog(warm, self.tiny.documents(str(self.tiny.folder.resolve())))
+    def _child(self, case: Case, way: str, catalogs: tuple[Path, Path], number: int, server: Server) -> Measurement:
         layout = self.archive.layout
         pixels = self.scratch / f"{'scl' if case.scl else 'none'}-{way}.npy"
         keep = case.dates == layout.dates and not pixels.exists()
         more = case.dates > layout.dates
-        # One period holds all dates, and the tiny archive's month lies within it.
+        # One period holds all dates.
         with tempfile.TemporaryDirectory(prefix="child-", dir=self.scratch) as stores:
             task = Task(
                 way=way,
-                catalog=str(catalog),
-                warm_catalog=str(warm),
+                catalog=str(catalogs[0]),
+                first_catalog=str(catalogs[1]),
                 bbox=layout.bbox,
-                warm_bbox=self.tiny.layout.bbox,
                 months=("2023-01", "2024-12") if more else ("2023-06", "2023-06"),
                 chunk=layout.chunk,
-                warm_chunk=self.tiny.layout.chunk,
                 scl=case.scl,
                 threads=self.threads,
                 dask_chunk=self.dask_chunk or layout.chunk,

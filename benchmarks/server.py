@@ -36,6 +36,9 @@ http {{
         listen 127.0.0.1:{port};
         # The same files under other names, for more dates than there are files.
         location ~ ^/again/[0-9]+/(.+)$ {{ alias {root}/$1; }}
+        # And under one more, for what a process does before it is measured.
+        location ~ ^/before/again/[0-9]+/(.+)$ {{ access_log off; alias {root}/$1; }}
+        location ~ ^/before/(.+)$ {{ access_log off; alias {root}/$1; }}
         location / {{ root {root}; }}
     }}
 }}

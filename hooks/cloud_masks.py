@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.errors import InputError
 from ardcube.masking import close_then_open
-
-if TYPE_CHECKING:  # a second to import, and a request is checked without it
-    import xarray as xr
+from ardcube.observations import Observations
 
 __all__ = ["CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook", "cloud_mask", "cloud_mask_names"]
 
@@ -44,9 +42,9 @@ class DefaultCloudMaskHook:
         """None."""
         return 0
 
-    def clear(self, observations: xr.Dataset) -> NDArray[np.bool_]:
+    def clear(self, observations: Observations) -> NDArray[np.bool_]:
         """Everything is clear: bool (time, y, x)."""
-        return np.ones(tuple(observations.sizes[dim] for dim in ("time", "y", "x")), bool)
+        return np.ones(observations.shape, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,9 @@ class SCLCloudMaskHook:
         """Two dilations and two erosions see so far."""
         return 2 * (self.closing + self.opening)
 
-    def clear(self, observations: xr.Dataset) -> NDArray[np.bool_]:
+    def clear(self, observations: Observations) -> NDArray[np.bool_]:
         """Allowed classes, cleaned up: bool (time, y, x)."""
-        classes = observations["scl"].to_numpy()
+        classes = observations["scl"]
         bad = np.ones(classes.shape, bool)
         for value in self.allowed_values:
             bad &= classes != value

@@ -22,6 +22,7 @@ from ardcube.batch import process_batch
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger import Ledger
+from ardcube.observations import Observations
 from ardcube.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import composite_chunk, process_chunk
@@ -257,8 +258,8 @@ class OddMask:
     def halo(self) -> int:
         return 1
 
-    def clear(self, observations: xr.Dataset) -> Any:
-        shape = tuple(observations.sizes[name] for name in ("time", "y", "x"))
+    def clear(self, observations: Observations) -> Any:
+        shape = observations.shape
         match self.kind:
             case "wrong shape":
                 return np.ones(shape[1:], bool)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
+from ardcube.observations import Observations
 from hooks.cloud_masks import (
     CloudMaskHook,
     DefaultCloudMaskHook,
@@ -27,14 +28,10 @@ from tests.strategies import FEW
 Classes = NDArray[np.uint8]
 
 
-def observed(scl: Classes) -> xr.Dataset:
+def observed(scl: Classes) -> Observations:
     days, height, width = scl.shape
-    coords = {
-        "time": np.arange(days).astype("datetime64[D]").astype("datetime64[ns]"),
-        "y": np.arange(height, 0.0, -1),
-        "x": np.arange(width),
-    }
-    return xr.Dataset({"scl": (("time", "y", "x"), scl)}, coords=coords)
+    time = np.arange(days).astype("datetime64[D]").astype("datetime64[ns]")
+    return Observations({"scl": scl}, time, np.arange(height, 0.0, -1), np.arange(float(width)))
 
 
 # ---- registry ------------------------------------------------------------------------------------
@@ -102,7 +99,7 @@ def test_without_a_mask_everything_is_clear_and_nothing_is_read() -> None:
     hook = DefaultCloudMaskHook()
     assert hook.bands == ()
     assert hook.halo == 0
-    clear = hook.clear(observed(np.zeros((2, 3, 4), np.uint8)).drop_vars("scl"))
+    clear = hook.clear(replace(observed(np.zeros((2, 3, 4), np.uint8)), bands={}))
     assert clear.shape == (2, 3, 4)
     assert clear.dtype == bool
     assert clear.all()
