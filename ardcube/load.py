@@ -73,7 +73,8 @@ class ChunkReader:
     bytes_read: int = 0
     """Bytes fetched so far."""
     _projections: dict[str, Projection] = field(default_factory=dict)
-    _footprints: dict[str, NDArray[np.bool_] | None] = field(default_factory=dict)
+    _footprints: dict[str, NDArray[np.uint8] | None] = field(default_factory=dict)
+    """By scene: bits (y, x / 8), since of a hundred scenes there may be many; None where all pixels are within."""
 
     def crop(self, window: Window) -> ChunkReader:
         """The reader of a window within this one; shares what was worked out."""
@@ -89,8 +90,11 @@ class ChunkReader:
             self.threads,
             0,
             {crs: projection.crop(window) for crs, projection in self._projections.items()},
-            {key: None if mask is None else mask[core] for key, mask in self._footprints.items()},
+            {key: None if bits is None else self._cropped(bits, core) for key, bits in self._footprints.items()},
         )
+
+    def _cropped(self, bits: NDArray[np.uint8], core: tuple[slice, slice]) -> NDArray[np.uint8]:
+        return np.packbits(unpacked(bits, self.window.shape[1])[core], axis=1)
 
     def categories(self, days: Sequence[SolarDay], band: str) -> NDArray[Any]:
         """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
@@ -226,13 +230,14 @@ class ChunkReader:
         """Pixels within the scene's grown footprint, bool (y, x); None where all are."""
         if scene.id not in self._footprints:
             reach = scene.reach()
-            mask = None
+            bits = None
             if not reach.covers(self.grid.window_box(self.window)):
                 lon = self.grid.longitude(np.arange(self.window.x0, self.window.x1))
                 lat = self.grid.latitude(np.arange(self.window.y0, self.window.y1))
-                mask = _contains(reach, lon, lat)
-            self._footprints[scene.id] = mask
-        return self._footprints[scene.id]
+                bits = np.packbits(_contains(reach, lon, lat), axis=1)
+            self._footprints[scene.id] = bits
+        kept = self._footprints[scene.id]
+        return None if kept is None else unpacked(kept, self.window.shape[1])
 
 
 _Item = TypeVar("_Item")
