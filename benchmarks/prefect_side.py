@@ -106,7 +106,7 @@ def _postgresql_programs() -> Path:
 
 def submitted(services: Services, flow_run: str) -> int:
     """Task runs that the flow says it submitted, from its log."""
-    wanted = {"logs": {"flow_run_id": {"any_": [flow_run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+    wanted = {"logs": {"flow_run_id": {"any_": [flow_run]}}, "sort": "TIMESTAMP_DESC", "limit": 200}
     end = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < end:
         for line in ask(services, "logs/filter", wanted):
