@@ -103,6 +103,12 @@ def count_states(states: NDArray[np.uint8]) -> dict[str, int]:
     return {NAMES[state]: int(counts[state]) for state in NAMES if counts[state]}
 
 
+def done_percent(states: NDArray[np.uint8]) -> float:
+    """Chunks that are written or empty, in percent of all there are."""
+    there = int((states != OUTSIDE).sum())
+    return round(100.0 * int(np.isin(states, (WRITTEN, EMPTY, RETRIED)).sum()) / there, 1) if there else 100.0
+
+
 def _state(record: ChunkRecord) -> int:
     if record.status == "failed":
         return FAILED

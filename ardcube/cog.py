@@ -184,7 +184,8 @@ async def _open(store: MemoryStore, length: int) -> TIFF:
 
 
 def _explain(href: str, error: BaseException) -> SceneError | TransientError:
-    reason = " ".join(str(error).split())[:300]
+    # What comes after is the same once more, as Rust would write it.
+    reason = " ".join(str(error).partition("Debug source:")[0].split())[:300]
     kinds = (FileNotFoundError, PermissionDeniedError, PermissionError, UnauthenticatedError)
     lasting = isinstance(error, kinds) or _LASTING.search(reason)
     return (SceneError if lasting else TransientError)(f"{href} cannot be read: {reason}")

@@ -72,6 +72,9 @@ class ConsoleProgress:
                 soft_wrap=True,
             )
 
+    def returned(self) -> None:
+        """Nothing: each chunk was told."""
+
     def finished(self) -> None:
         """Leave the terminal as it was."""
         self._bar.stop()

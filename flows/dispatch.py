@@ -53,6 +53,7 @@ def build_all(plan: CubePlan, run: RunConfig, jobs: Sequence[ChunkJob], ledger: 
                 break
         for job in lost:
             current_progress().ended(job, None)
+        current_progress().returned()
         dispatch.close(len(jobs))
 
 
@@ -122,6 +123,7 @@ class _Dispatch:
             else:
                 fresh.append(record)
                 progress.ended(job, record)
+        progress.returned()
         if fresh:
             sizes.took(len(fresh), sum(record.attempts[-1].seconds for record in fresh))
         self._ended += fresh

@@ -25,6 +25,10 @@ class Progress(Protocol):
         """A chunk came to an end; without a record its worker was lost."""
         ...
 
+    def returned(self) -> None:
+        """All chunks that came back together were told."""
+        ...
+
     def finished(self) -> None:
         """No more chunks will come."""
         ...
@@ -40,6 +44,9 @@ class Silence:
         """Ignore."""
 
     def ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
+        """Ignore."""
+
+    def returned(self) -> None:
         """Ignore."""
 
     def finished(self) -> None:

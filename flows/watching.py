@@ -51,7 +51,9 @@ class Watch:
         self._check = check
         self._artifact: UUID | None = None
         self._total = self._already = self._ended = 0
-        self._begun = self._next = time.monotonic()
+        self._next = time.monotonic()
+        self._first: tuple[float, int] | None = None
+        """When the first chunks came back, and how many: they say nothing of the others, since workers had to start."""
 
     def searched(self, period: Period, scenes: int) -> None:
         """Pass on."""
@@ -61,7 +63,6 @@ class Watch:
         """Begin to count."""
         self._listener.started(chunks, already_done)
         self._total, self._already = chunks, already_done
-        self._begun = time.monotonic()
         if chunks:
             self._artifact = post(self._flow_run_id, "progress", self._key, self._share(), self._text())
         self._next = time.monotonic() + SECONDS_BETWEEN
@@ -71,6 +72,12 @@ class Watch:
         self._listener.ended(job, record)
         self.tally.add(record, self._attempts_before(job.key))
         self._ended += 1
+
+    def returned(self) -> None:
+        """Tell where the run is, if it was not told a moment ago, and whether it may go on."""
+        self._listener.returned()
+        if self._first is None:
+            self._first = time.monotonic(), self._ended
         if time.monotonic() >= self._next:
             self._update()
             self._check()
@@ -95,8 +102,10 @@ class Watch:
 
     def _left(self) -> str:
         """Time that is left if it goes on like this."""
-        seconds = time.monotonic() - self._begun
-        if not 0 < self._ended < self._total or seconds < SECONDS_BETWEEN:
+        if self._first is None or self._ended == self._total:
             return ""
-        minutes = seconds * (self._total - self._ended) / self._ended / 60
+        seconds, ended = time.monotonic() - self._first[0], self._ended - self._first[1]
+        if not ended or seconds < SECONDS_BETWEEN:
+            return ""
+        minutes = seconds * (self._total - self._ended) / ended / 60
         return f"; about {minutes:.0f} min left" if minutes >= 1 else "; less than a minute left"

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,21 @@ def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str | 
     except Exception as error:  # noqa: BLE001  (see above)
         logger.warning("artifact %s could not be posted: %s", key, error)
         return None
+
+
+def posted(flow_run_id: UUID, key: str) -> UUID | None:
+    """Find an artifact of a flow run by its key; None where there is none, or no server."""
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),
+                limit=1,
+            )
+    except Exception as error:  # noqa: BLE001  (see above)
+        logger.warning("artifact %s could not be looked for: %s", key, error)
+        return None
+    return found[0].id if found else None
 
 
 def revise(artifact_id: UUID, data: Any, description: str) -> bool:

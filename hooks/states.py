@@ -20,7 +20,7 @@ from prefect.exceptions import ParameterTypeError
 from prefect.logging.loggers import flow_run_logger
 from pydantic import ValidationError
 
-from ardcube.chunk_states import chunk_states
+from ardcube.chunk_states import chunk_states, count_states, done_percent
 from ardcube.config import RunConfig
 from ardcube.cube_name import cube_name
 from ardcube.errors import ArdcubeError
@@ -30,7 +30,7 @@ from ardcube.planned import read_planned
 from ardcube.redaction import without_secrets
 from ardcube.storage import Place
 from ardcube.stored_cube import StoredCube
-from hooks.artifacts import artifact_key, post
+from hooks.artifacts import artifact_key, post, posted, revise
 from hooks.clusters import close_cluster
 from hooks.credentials import take_credentials
 
@@ -114,3 +114,8 @@ def _tell(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None
     ending = "Cancelled" if state.is_cancelling() or state.is_cancelled() else "Crashed"
     page = stopped_page(place, dict(run.storage_options), cube, states, ending)
     post(flow_run.id, "markdown", artifact_key(cube_name(place.path), "summary"), page)
+    # The run's own process told how far it was some seconds before its end.
+    progress = posted(flow_run.id, artifact_key(cube_name(place.path), "progress"))
+    if progress is not None:
+        counts = ", ".join(f"{count} {name}" for name, count in count_states(states).items())
+        revise(progress, done_percent(states), f"{ending}. Of the cube: {counts}")

@@ -20,6 +20,7 @@ from ardcube.chunk_states import (
     WRITTEN,
     chunk_states,
     count_states,
+    done_percent,
     draw_states,
 )
 from ardcube.grid import Grid
@@ -60,6 +61,7 @@ def test_each_chunk_has_a_state_and_tiles_that_are_not_built_have_none() -> None
     assert count_states(states) == {
         "written": 1, "empty": 1, "written after a retry": 1, "not built yet": 4, "failed": 1,
     }  # fmt: skip
+    assert done_percent(states) == 37.5  # three of eight
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place

@@ -284,6 +284,9 @@ def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a
         until(lambda: not Path(f"/proc/{claim.pid}").exists(), "the process is gone")
     done = records(uri)
     assert 0 < len(done) < 6
+    said = f"{ending.capitalize()}. Of the cube: {len(done)} written, {6 - len(done)} not built yet"
+    until(lambda: operator.artifacts(flow_run)["progress"]["description"] == said, said)
+    assert operator.artifacts(flow_run)["progress"]["data"] == round(100 * len(done) / 6, 1)
     assert {record.status for record in done.values()} == {"written"}, "what was in flight is not called failed"
 
     remote.files.heal()

@@ -60,15 +60,37 @@ def test_ten_thousand_chunks_in_a_minute_are_some_updates(
     for col in range(10_000):
         clock.now += 0.006
         seen.ended(job(col), record(col))
+        seen.returned()
     seen.finished()
     assert 10 <= len(told) <= 13
-    assert told[0].endswith("; 7 were done before; less than a minute left")
+    assert told[0].endswith("; 7 were done before")
+    assert told[1].endswith("; 7 were done before; less than a minute left")
     found = answers(
         f"{prefect_server.api_url}/artifacts/filter", body={"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
     )
     (artifact,) = json.loads(found or b"")
     assert (artifact["key"], artifact["type"], artifact["data"]) == ("alps-1-progress", "progress", 100.0)
     assert artifact["description"] == "10000 of 10000 chunks: 10000 written; 7 were done before"
+
+
+def test_chunks_that_come_back_together_are_all_told_and_the_first_ones_do_not_say_how_long_the_others_take(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(flows.watching, "post", lambda *_: uuid4())
+    monkeypatch.setattr(flows.watching, "revise", lambda *what: told.append(what[2]) or True)
+    seen, _ = watch()
+    seen.started(1000, 0)
+    for batch in range(3):
+        clock.now += 60 if batch == 0 else 6  # workers start, and load what they need
+        for col in range(10 * batch, 10 * batch + 10):
+            seen.ended(job(col), record(col))
+        seen.returned()
+    assert told == [
+        "10 of 1000 chunks: 10 written",
+        "20 of 1000 chunks: 20 written; about 10 min left",
+        "30 of 1000 chunks: 30 written; about 10 min left",
+    ]
 
 
 def test_a_server_that_is_away_is_not_asked_again_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +102,7 @@ def test_a_server_that_is_away_is_not_asked_again_at_once(clock: Clock, monkeypa
     for col in range(1000):
         clock.now += 0.2
         seen.ended(job(col), record(col))
+        seen.returned()
     assert len(asked) == 4
     assert seen.tally.ended["written"] == 1000
 
@@ -92,5 +115,6 @@ def test_a_run_that_has_lost_its_cube_stops_in_the_middle(clock: Clock, monkeypa
     seen, _ = watch(lost)
     seen.started(2, 0)
     clock.now += 60
+    seen.ended(job(0), record(0))
     with pytest.raises(LeaseLostError):
-        seen.ended(job(0), record(0))
+        seen.returned()
