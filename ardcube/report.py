@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +81,7 @@ def ended_page(
         + (f" and {summary.left} are left for another run" if summary.left else "")
         + "."
         + (f" {tally.retried} chunks of this run took more than one attempt." if tally.retried else ""),
-        *_asked(place, cube),
+        *_asked(place, options, cube),
         "| This run | |",
         "|---|---|",
         f"| Scenes | {summary.scenes} |",
@@ -116,7 +118,7 @@ def stopped_page(
         [
             f"# {cube_name(place.path)}: {ending.lower()}",
             f"What was built stays, and no chunk is half written: {counts}.",
-            *_asked(place, cube),
+            *_asked(place, options, cube),
             *_what_to_do(place, options, missing=True),
             "## Chunks by period",
             "",
@@ -150,7 +152,7 @@ def trouble_note(place: Place, options: dict[str, Any], summary: BuildSummary, t
     return " ".join(notes)
 
 
-def _asked(place: Place, cube: StoredCube) -> list[str]:
+def _asked(place: Place, options: dict[str, Any], cube: StoredCube) -> list[str]:
     config, grid = cube.config, cube.grid
     west, south, east, north = grid.bounds
     area = f"{west:.4f} {south:.4f} {east:.4f} {north:.4f}"
@@ -169,7 +171,7 @@ def _asked(place: Place, cube: StoredCube) -> list[str]:
         f"| Scenes from | {without_secrets(config.stac_url)}, {config.collection} |",
         f"| Grid | {grid.height} x {grid.width} pixels of {grid.resolution:.6g} degrees |",
         f"| Tiles | {rows} x {cols} of {config.tile_size} pixels |",
-        f"| Store | {_link(place)} |",
+        f"| Store | {_link(place, options)} |",
         "",
     ]
 
@@ -204,10 +206,18 @@ def _place(place: Place) -> str:
     return place.path if place.is_local else place.uri
 
 
-def _link(place: Place) -> str:
-    """The store as a link where a browser can follow it."""
+def _link(place: Place, options: dict[str, Any]) -> str:
+    """The store as a link where a browser can follow it: to itself, or to the console of its provider."""
     shown = _place(place)
-    return f"[{shown}]({shown})" if shown.startswith(("http://", "https://")) else f"`{shown}`"
+    scheme, _, path = shown.partition("://")
+    bucket, _, key = quote(path).partition("/")
+    if scheme in ("http", "https"):
+        return f"[{shown}]({shown})"
+    if scheme == "s3" and not (options.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL")):
+        return f"[{shown}](https://s3.console.aws.amazon.com/s3/buckets/{bucket}?prefix={key}/)"
+    if scheme in ("gs", "gcs"):
+        return f"[{shown}](https://console.cloud.google.com/storage/browser/{bucket}/{key})"
+    return f"`{shown}`"
 
 
 def _labels(cube: StoredCube) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,26 @@ def test_no_price_is_made_up(place: Place) -> None:
     states = np.full((120, 1, 1), WRITTEN, np.uint8)
     assert "50 core-hours; set `price_per_core_hour`" in page(place, states, WELL, Cost())
     assert "about 2.5: 50 core-hours of 0.05 each" in page(place, states, WELL, Cost(0.05))
+
+
+@pytest.mark.parametrize(
+    ("uri", "options", "store"),
+    [
+        (
+            "s3://cubes/alps 1.zarr",
+            {"anon": True},
+            "[s3://cubes/alps 1.zarr](https://s3.console.aws.amazon.com/s3/buckets/cubes?prefix=alps%201.zarr/)",
+        ),
+        ("s3://cubes/alps.zarr", {"endpoint_url": "http://127.0.0.1:1"}, "`s3://cubes/alps.zarr`"),
+        ("memory://cubes/alps.zarr", {}, "`memory://cubes/alps.zarr`"),
+    ],
+)
+def test_the_store_is_a_link_where_a_browser_can_follow_it(
+    monkeypatch: pytest.MonkeyPatch, uri: str, options: dict[str, Any], store: str
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    text = stopped_page(Place.at(uri, options), options, CUBE, np.full((120, 1, 1), FAILED, np.uint8), "Crashed")
+    assert f"| Store | {store} |" in text
 
 
 def test_an_incomplete_cube_says_how_to_go_on(place: Place) -> None:
