@@ -55,7 +55,7 @@ class EveryOtherColumn:
         return 4
 
     def clear(self, observations):
-        quality = observations["quality"].to_numpy()
+        quality = observations.to_xarray()["quality"].to_numpy()
         column = np.arange(quality.shape[-1]) - self.halo
         return (quality > 0) & (column % self.step == 0)
 
