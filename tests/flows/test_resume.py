@@ -165,7 +165,7 @@ def test_files_that_always_fail_are_named_and_only_their_chunks_are_left_to_the_
 def test_a_worker_that_is_killed_costs_nothing_but_time(remote: Remote, undisturbed: Pixels, tmp_path: Path) -> None:
     uri = tmp_path / "cube.zarr"
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
-    remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.03)
+    remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.15)
     with processes.dask_cluster(tmp_path, env=EACH_READ_IS_A_REQUEST) as cluster, ThreadPoolExecutor(1) as pool:
         run = run_config(uri, batch_size=1, threads=None, serverless_backend="dask", scheduler_address=cluster.address)
         killing = pool.submit(kill_a_busy_worker, cluster.address, uri)

@@ -83,7 +83,7 @@ def test_shards_that_were_done_when_the_run_was_killed_are_not_built_again(
         found = {str(file): file.read_bytes() for file in Path(f"{uri}.ardcube").glob("chunks/*/*.json")}
         return {name: text for name, text in found.items() if ChunkRecord.from_json(text).status != "failed"}
 
-    remote.files.fail("*_202307*", times=None, kind="delay", seconds=0.05)  # July takes long
+    remote.files.fail("*_202307*", times=None, kind="delay", seconds=0.25)  # July takes long
     process = jobs.start(["build", *options(cube, run)], log)
     try:
         processes.wait_until(lambda: len(done()) >= 2, "build", seconds=120, process=process, log=log)
