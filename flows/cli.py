@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -205,12 +204,11 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
     from ardcube.summary import ChunksFailedError
     from flows.console import ConsoleProgress, print_summary
     from flows.progress import reporting
+    from flows.temporary_server import start_server
 
     console = _console()
     progress = ConsoleProgress(console)
-    # Prefect may start a server now, and this process would only wait for it. No daemon: one that ends in the middle
-    # of an import can take the process down.
-    Thread(target=_import_what_builds).start()
+    start_server(meanwhile=_import_what_builds)
     try:
         with reporting(progress):
             summary = flow()
