@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from benchmarks.components import TINY, Cost, Scene, Step, Way, days, installed, measure, scene, steps
+from benchmarks.component_scene import TINY, Scene, days, scene
+from benchmarks.component_steps import Step, Way, steps
+from benchmarks.components import Cost, installed, measure
 
 
 @pytest.fixture(scope="module")
