@@ -18,7 +18,6 @@ standard output, the same as JSON to `--output`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -31,11 +30,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ardcube.aoi import Area
 from ardcube.catalog import find_scenes, open_catalog
@@ -46,18 +42,15 @@ from ardcube.manifest import read_manifest
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubePlan, estimate
 from ardcube.prepare import Request, make_plan, search_scenes
-from ardcube.scenes import Item
-from ardcube.stac_api import PAGE_SIZE
 from ardcube.storage import Place
+from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
 from hooks.cloud_masks import cloud_mask
 
 RESOLUTION = 1 / 3600
 TILE = 1200
-BANDS = ("red", "green", "blue", "nir", "scl")
 PAGE_ITEMS = 2000
 """Items that the stand-in API serves: enough for some pages in each of some periods."""
 START = datetime(2019, 1, 1, tzinfo=UTC)
-_FOLDER = "https://e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com/sentinel-2-c1-l2a"
 
 
 @dataclass(slots=True)
@@ -102,9 +95,6 @@ def peak_mb() -> float:
     return int(line.split()[1]) / 1e3
 
 
-# ---- what is planned -----------------------------------------------------------------------------
-
-
 def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Request:
     """A request for a cube around the equator of at least `chunks` chunks, as square as it goes."""
     tiles = math.ceil(chunks / periods)
@@ -137,123 +127,6 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
         ledger=Ledger.beside(ledger),
         stored=None,
     )
-
-
-@dataclass(slots=True)
-class MadeUp:
-    """A catalogue of items that do not exist; counts the seconds that making them up takes."""
-
-    items: int
-    bounds: tuple[float, float, float, float]
-    periods: int
-    asked: int = 0
-    wall: float = 0.0
-    cpu: float = 0.0
-
-    @property
-    def collection(self) -> Item:
-        """With the offset of reflectance."""
-        return _collection()
-
-    def search(self, _bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
-        """Items of a period, made page by page when they are asked for."""
-        period, self.asked = self.asked, self.asked + 1
-        share = len(range(period, self.items, self.periods))
-        made = made_up_items(share, self.bounds, start, end, seed=period)
-        while True:
-            wall, cpu = time.perf_counter(), time.process_time()
-            page = list(islice(made, PAGE_SIZE))
-            self.wall += time.perf_counter() - wall
-            self.cpu += time.process_time() - cpu
-            if not page:
-                return
-            yield from page
-
-
-def _collection() -> Item:
-    """Its assets, with the offset of reflectance."""
-    assets: dict[str, Any] = {band: {"raster:bands": [_raster(band)]} for band in BANDS}
-    return {"type": "Collection", "id": "sentinel-2-c1-l2a", "item_assets": assets, "links": []}
-
-
-def made_up_items(
-    count: int, bounds: tuple[float, float, float, float], start: datetime, end: datetime, seed: int
-) -> Iterator[dict[str, Any]]:
-    """Items with their footprints in `bounds` and their times between two, as Earth Search describes them."""
-    random = np.random.default_rng(seed)
-    west, south, east, north = bounds
-    lon, lat = random.uniform(west, east, count), random.uniform(south, north, count)
-    seconds = random.integers(0, int((end - start).total_seconds()), count)
-    cuts = random.uniform(0.05, 1.0, count)
-    for number in range(count):
-        moment = start + timedelta(seconds=int(seconds[number]))
-        yield _item(seed, number, moment, float(lon[number]), float(lat[number]), float(cuts[number]))
-
-
-def _item(seed: int, number: int, moment: datetime, lon: float, lat: float, cut: float) -> dict[str, Any]:
-    square = f"{number % 60 + 1:02d}T{chr(65 + number % 20)}{chr(65 + number // 20 % 20)}"
-    name = f"S2A_T{square}_{moment:%Y%m%dT%H%M%S}_L2A_{seed}_{number}"
-    height = 0.99
-    width = min(2.0, height / math.cos(math.radians(lat)))
-    ring = [
-        [lon, lat],
-        [lon + width, lat + 0.01],
-        [lon + width + 0.01, lat + height * cut],
-        [lon + width * cut, lat + height],
-        [lon - 0.01, lat + height - 0.01],
-        [lon, lat],
-    ]
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "id": name,
-        "collection": "sentinel-2-c1-l2a",
-        "bbox": [lon - 0.01, lat, lon + width + 0.01, lat + height],
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "links": [{"rel": rel, "href": f"https://127.0.0.1:1/{rel}/{name}"} for rel in ("self", "parent", "root")],
-        "assets": {band: _asset(name, band) for band in BANDS},
-        "properties": {
-            "datetime": f"{moment:%Y-%m-%dT%H:%M:%S}.123000Z",
-            "created": f"{moment:%Y-%m-%dT%H:%M:%S}.456Z",
-            "updated": f"{moment:%Y-%m-%dT%H:%M:%S}.789Z",
-            "platform": "sentinel-2a",
-            "grid:code": f"MGRS-{square}",
-            "proj:code": "EPSG:32633",
-            "eo:cloud_cover": 37.5,
-            "s2:datatake_id": f"GS2A_{moment:%Y%m%dT%H%M%S}_0{number:05d}_N05.10",
-            "s2:processing_baseline": "05.10",
-            "s2:product_uri": f"S2A_MSIL2A_{moment:%Y%m%dT%H%M%S}_N0510_R022_T{square}_{moment:%Y%m%dT%H%M%S}.SAFE",
-            "s2:generation_time": f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z",
-        },
-    }
-
-
-def _asset(name: str, band: str) -> dict[str, Any]:
-    pixel, side = (20, 5490) if band == "scl" else (10, 10980)
-    return {
-        "href": f"{_FOLDER}/{name}/{band}.tif",
-        "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-        "roles": ["data"],
-        "proj:shape": [side, side],
-        "proj:transform": [pixel, 0, 300000, 0, -pixel, 5100000],
-        "raster:bands": [_raster(band)],
-        "file:size": 200_000_000,
-        "file:checksum": f"1220{hash_of(name + band)}",
-    }
-
-
-def _raster(band: str) -> dict[str, Any]:
-    if band == "scl":
-        return {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20}
-    return {"nodata": 0, "data_type": "uint16", "spatial_resolution": 10, "scale": 0.0001, "offset": -0.1}
-
-
-def hash_of(text: str) -> str:
-    """32 hexadecimal digits that look like a checksum."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-# ---- steps ---------------------------------------------------------------------------------------
 
 
 def measure(chunks: int, items: int, periods: int, scratch: Path) -> dict[str, Any]:
@@ -370,15 +243,12 @@ def count_requests(periods: int, items: int = PAGE_ITEMS) -> dict[str, int]:
     for month in months:
         start, end = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month.start, month.end))
         served += made_up_items(items // periods, bounds, start, end, seed=month.index)
-    with EarthSearch([_collection()], served) as server:
+    with EarthSearch([made_up_collection()], served) as server:
         catalog = open_catalog(server.url, cube.collection)
         before = len(server.requests)
         grid = Grid.from_bounds(bounds, cube.resolution)
         found = sum(len(find_scenes(catalog, cube, ("scl",), grid, month)) for month in months)
         return {"periods": periods, "items": found, "requests": len(server.requests) - before}
-
-
-# ---- report --------------------------------------------------------------------------------------
 
 
 def table(result: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import planning
+from benchmarks.made_up_items import made_up_items
 
 
 def test_a_small_plan_is_measured_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +34,7 @@ def test_requests_are_one_per_page(items: int, pages: int) -> None:
 def test_items_are_the_same_each_time() -> None:
     bounds = (0.0, 0.0, 5.0, 5.0)
     first, second = (
-        list(planning.made_up_items(5, bounds, planning.START, planning.START.replace(month=2), seed=1)) for _ in "ab"
+        list(made_up_items(5, bounds, planning.START, planning.START.replace(month=2), seed=1)) for _ in "ab"
     )
     assert first == second
     assert len({item["id"] for item in first}) == 5
