@@ -8,15 +8,12 @@ import sys
 from pathlib import Path
 
 CODE = """
-import urllib.request
-from prefect.server.api.server import SubprocessASGIServer
+import sys, urllib.request
 from flows.temporary_server import start_server
 
 start_server(lambda: print("imported"))
-server = SubprocessASGIServer()
-print("there" if server.running else "none")
-if server.running:
-    print(urllib.request.urlopen(f"{server.api_url}/health", timeout=5).read().decode())
+if module := sys.modules.get("prefect.server.api.server"):
+    print(urllib.request.urlopen(f"{module.SubprocessASGIServer().api_url}/health", timeout=5).read().decode())
 """
 
 
@@ -34,8 +31,8 @@ def run(home: Path, **environment: str) -> list[str]:
 
 
 def test_the_server_answers_when_the_work_beside_its_start_is_done(tmp_path: Path) -> None:
-    assert run(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120") == ["imported", "there", "true"]
+    assert run(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120") == ["imported", "true"]
 
 
 def test_none_is_started_where_an_address_is_configured(tmp_path: Path) -> None:
-    assert run(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api") == ["imported", "none"]
+    assert run(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api") == ["imported"]
