@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +64,12 @@ def _read_geometries(path: Path) -> BaseGeometry:
             f"geometry file {path} has an invalid geometry, feature {broken.index[0]}: {reason}; mend it "
             "(`ogr2ogr -makevalid fixed.gpkg FILE`) and try again"
         )
-    merged = shapely.force_2d(_in_degrees(shapes).union_all())
+    try:
+        merged = shapely.force_2d(_in_degrees(shapes).union_all())
+    except (RuntimeError, ValueError, shapely.errors.ShapelyError) as error:
+        raise InputError(
+            f"geometry file {path} cannot be brought to degrees: {_brief(error)}; check its CRS and its coordinates"
+        ) from error
     west, south, east, north = merged.bounds
     if not np.isfinite(merged.bounds).all() or west < -180 or east > 360 or south < -90 or north > 90:
         raise InputError(f"geometry file {path} lies outside the world: {merged.bounds}; check its CRS")
@@ -73,15 +80,19 @@ def _read_file(path: Path) -> geopandas.GeoDataFrame:
     """Features of a file that says its CRS."""
     if path.suffix.lower() not in _SUFFIXES:
         raise InputError(f"geometry file {path} is of no known kind; give a .shp, .gpkg or .geojson file")
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110  (a path may be too long to be asked for, or none)
         raise InputError(f"geometry file {path} does not exist; check the path")
+    if not path.is_file():  # a pipe would be waited for without end
+        raise InputError(f"geometry file {path} is no file; give a .shp, .gpkg or .geojson file")
     import geopandas
-    import pyogrio.errors  # geopandas reads through it
 
     try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:
-        raise InputError(f"geometry file {path} cannot be read: {' '.join(str(error).split())}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of GDAL; what matters is checked below
+            frame = geopandas.read_file(path)
+    # pyogrio's own are of the first kind; of the second is one that it stumbles over when a layer cannot be opened.
+    except (RuntimeError, NameError, ValueError, OSError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"geometry file {path} cannot be read: {_brief(error)}; mend it or give another") from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(f"geometry file {path} holds no geometry; give a file with polygons")
     if frame.crs is None:
@@ -90,6 +101,10 @@ def _read_file(path: Path) -> geopandas.GeoDataFrame:
             "`ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`) and try again"
         )
     return frame
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]
 
 
 def _in_degrees(shapes: geopandas.GeoSeries) -> geopandas.GeoSeries:

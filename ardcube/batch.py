@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from ardcube.current_chunk import at_work_on
-from ardcube.errors import PermanentError, TransientError
+from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.process import process_chunk
@@ -39,7 +39,9 @@ class Batch:
         return first if len(self.jobs) == 1 else f"{first}..{last}"
 
 
-def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = False) -> list[ChunkRecord]:
+def process_batch(
+    spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = False, last: bool = False
+) -> list[ChunkRecord]:
     """Build chunks one after another; one that fails does not stop the others.
 
     Parameters
@@ -50,6 +52,8 @@ def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = Fal
         To build.
     again : bool
         Whether this repeats a batch: chunks that failed for good are then left as they are.
+    last : bool
+        Whether it is not repeated any more.
 
     Returns
     -------
@@ -58,6 +62,8 @@ def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = Fal
 
     Raises
     ------
+    RunStopsError
+        At once, if no further chunk can be written.
     TransientError
         At the end, if a chunk failed for a reason that may pass: repeat the batch, done chunks are skipped.
     PermanentError
@@ -70,7 +76,7 @@ def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = Fal
     known = ledger.read_each(job.key for job in jobs) if again else {}
     for job in jobs:
         before = known.get(job.key)
-        if before is not None and before.is_done(job):
+        if before is not None and before.is_done(job, spec.skip_bad_scenes):
             records.append(before)
             continue
         if before is not None and before.failed_for_good:
@@ -78,7 +84,9 @@ def process_batch(spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = Fal
             continue
         try:
             with at_work_on(str(job.key)):
-                records.append(process_chunk(spec, job))
+                records.append(process_chunk(spec, job, last=last))
+        except RunStopsError:
+            raise  # the others would take as long, and end the same way
         except TransientError as error:
             passing.append(f"{job.key}: {error}")
         except PermanentError as error:

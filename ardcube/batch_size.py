@@ -38,6 +38,8 @@ class BatchSizes:
     """In the whole run."""
     fixed: int | None = None
     """Chunks in a batch, if a person chose that."""
+    most_in_flight: int | None = None
+    """Batches under way, if there is a limit."""
     sent: int = 0
     """Chunks that were given out."""
     _seconds: float = 0.0
@@ -58,7 +60,8 @@ class BatchSizes:
         """
         if self._adapts and not self._measured:
             return slots + 1  # what waits in front of a worker is of the wrong size
-        return max(FEWEST_IN_FLIGHT, math.ceil(1.25 * slots) + 2)
+        wanted = max(FEWEST_IN_FLIGHT, math.ceil(1.25 * slots) + 2)
+        return wanted if self.most_in_flight is None else min(wanted, self.most_in_flight)
 
     def next(self, slots: int) -> int:
         """Size of the next batch, 0 when nothing is left."""

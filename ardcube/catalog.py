@@ -11,6 +11,7 @@ from typing import Protocol
 import shapely
 from shapely.geometry import box
 
+from ardcube.addresses import Reach
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 from ardcube.grid import Grid
@@ -36,8 +37,15 @@ class Catalog(Protocol):
         ...
 
 
-def open_catalog(stac_url: str, collection: str) -> Catalog:
+def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) -> Catalog:
     """Open the catalogue at a URL or path and look up its collection.
+
+    Parameters
+    ----------
+    stac_url, collection : str
+        Which.
+    roots : tuple of str
+        Folders and URLs that it may point to besides its own; see `ardcube.addresses`.
 
     Raises
     ------
@@ -47,10 +55,10 @@ def open_catalog(stac_url: str, collection: str) -> Catalog:
     if stac_url.startswith(("http://", "https://")):
         from ardcube.stac_api import StacApi  # its client is slow to import, and a local catalogue needs none
 
-        return StacApi.open(stac_url, collection)
+        return StacApi.open(stac_url, collection, roots)
     if is_remote(stac_url):
         raise InputError(f"stac-url {stac_url} is neither http(s) nor a local path; give one of these")
-    return LocalCatalog.open(local_path(stac_url), collection)
+    return LocalCatalog.open(local_path(stac_url), collection, roots)
 
 
 def local_path(stac_url: str) -> Path:
@@ -59,7 +67,12 @@ def local_path(stac_url: str) -> Path:
 
 
 def find_scenes(
-    catalog: Catalog, cube: CubeConfig, extra_bands: Sequence[str], grid: Grid, period: Period
+    catalog: Catalog,
+    cube: CubeConfig,
+    extra_bands: Sequence[str],
+    grid: Grid,
+    period: Period,
+    roots: tuple[str, ...] = (),
 ) -> list[Scene]:
     """Scenes of one period: footprint meets the grid, datetime in the half-open period, newest baseline only.
 
@@ -75,11 +88,13 @@ def find_scenes(
         Of the whole cube.
     period : Period
         UTC.
+    roots : tuple of str
+        Folders and URLs that items may point to besides the catalogue's own.
 
     Raises
     ------
     InputError
-        If the items lack a band.
+        If the items lack a band, or point where a catalogue may not.
     """
     bands = list(dict.fromkeys((*cube.bands, *extra_bands)))
     start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
@@ -93,6 +108,10 @@ def find_scenes(
     whole = box(*grid.bounds)
     shapely.prepare(whole)
     scenes = (parse_scene(item, catalog.collection, bands, grid.central_longitude) for item in chain([first], items))
-    return without_duplicates(
+    found = without_duplicates(
         scene for scene in scenes if start <= scene.datetime < end and whole.intersects(scene.footprint)
     )
+    reach = Reach(cube.stac_url, roots)
+    for scene in found:
+        reach.check_scene(scene)
+    return found

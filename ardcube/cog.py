@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import deflate
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import MemoryStore
 
-from ardcube.asset_store import NotThisKindError, locate
+from ardcube.asset_store import NotThisKindError, is_empty, locate
 from ardcube.errors import SceneError, TransientError
 from ardcube.pixels import Piece
 from ardcube.raster import Blocks, Header, Level, usable_nodata
@@ -35,8 +35,6 @@ _HEADER_BYTES = (32_768, 1_048_576)
 """First request of a file, which holds the whole header of a granule of 10,980 pixels; a second one, if it does not."""
 _GAP_BYTES = 1_150_000
 """Bytes between blocks that are read rather than asked for anew: about a block, and what comes within a latency."""
-_EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
-"""What is said of a file that has no first byte."""
 _LASTING = re.compile(r"status code: 410\b|\(os error 20\)")
 """What is said where another try would say the same, of errors without a type: gone; a folder that is a file."""
 
@@ -123,26 +121,43 @@ class Fetched:
 
         Raises
         ------
+        SceneError
+            If a block is damaged, and is the same when it is fetched once more.
         TransientError
-            If a block is damaged, as it is after a transfer that went wrong.
+            If it is another one then, and damaged as well: the file is being replaced.
         """
         layout = self.cog.layout[self.level.index]
-        dtype = np.dtype(self.cog.header.dtype).newbyteorder("<")
-        height, width = shape = self.level.block
+        dtype = np.dtype(self.cog.header.dtype)
+        height, width = self.level.block
         for y, x in self.blocks.places:
             content = self.contents.get((y, x))
             if content is None:
-                values = np.zeros(shape, dtype)
+                values = np.zeros((height, width), dtype)
                 values[:, : 1 if layout.predicted else width] = self.cog.header.nodata
                 yield Piece(y * height, x * width, values, layout.predicted)
                 continue
             try:
-                if layout.deflated:
-                    content = deflate.zlib_decompress(content, height * width * dtype.itemsize)
-                values = np.frombuffer(content, dtype).reshape(shape)
-            except (deflate.DeflateError, ValueError) as error:
-                raise TransientError(f"{self.cog.href} has a damaged block {y}, {x}: {error}") from error
+                values = self._decoded(content)
+            except (deflate.DeflateError, ValueError):
+                values = self._again((y, x), content)
             yield Piece(y * height, x * width, values, layout.predicted)
+
+    def _decoded(self, content: Any) -> NDArray[Any]:
+        dtype, shape = np.dtype(self.cog.header.dtype).newbyteorder("<"), self.level.block
+        if self.cog.layout[self.level.index].deflated:
+            content = deflate.zlib_decompress(content, shape[0] * shape[1] * dtype.itemsize)
+        return np.frombuffer(content, dtype).reshape(shape)
+
+    def _again(self, place: tuple[int, int], before: Any) -> NDArray[Any]:
+        """A block that could not be decoded, fetched once more."""
+        needed = np.zeros(self.level.blocks, bool)
+        needed[place] = True
+        content = self.cog.fetch(self.level, replace(self.blocks, needed=needed)).contents[place]
+        try:
+            return self._decoded(content)
+        except (deflate.DeflateError, ValueError) as error:
+            kind = SceneError if bytes(content) == bytes(before) else TransientError
+            raise kind(f"{self.cog.href} has a damaged block {place[0]}, {place[1]}: {error}") from error
 
 
 def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Sequence[Any]:
@@ -157,7 +172,7 @@ def _header_of(href: str, store: Any, path: str) -> TIFF:
         except NotSupportedError as error:
             raise NotThisKindError("a server without ranges") from error
         except (BaseError, OSError) as error:
-            if _EMPTY.search(str(error)):
+            if is_empty(error):
                 raise SceneError(f"{href} cannot be read: it is empty") from error
             raise _explain(href, error) from error
         content = bytes(start)

@@ -13,16 +13,21 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     JsonValue,
+    TypeAdapter,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
 from ardcube import form
+from ardcube.redaction import CREDENTIAL_IN_ADDRESS, SECRET_NAMES
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_RESOLUTION = 1 / 3600
@@ -32,13 +37,13 @@ Access = Literal["unsigned", "requester-pays", "signed"]
 Reader = Literal["auto", "gdal"]
 Resampling = Literal["nearest", "bilinear", "cubic"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_SECRET = re.compile(
-    r"^(key|sas|sas_.*)$|secret|token|passw|passphrase|credential|(account|access|api)_?key|connection_string",
-    re.IGNORECASE,
-)
+_SECRET = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re.IGNORECASE)
+_CREDENTIAL = re.compile(CREDENTIAL_IN_ADDRESS, re.IGNORECASE)
+_STORED = "would be stored with the run for all to read"
 _RESERVED_NAMES = {"time", "latitude", "longitude", "band", "time_bnds", "spatial_ref", "observation_count"}
 
 
+_BYTES = TypeAdapter(ByteSize)
 _FIRST_YEAR = 2015
 """Sentinel-2A was launched in June."""
 _LAST_YEAR = 9998
@@ -63,6 +68,23 @@ def _as_date(value: Any) -> Any:
 MonthDate = Annotated[date, BeforeValidator(_as_date)]
 
 
+def _no_credential(address: str) -> str:
+    """Refuse an address that holds a credential, without repeating it."""
+    if _CREDENTIAL.search(address):
+        raise ValueError(
+            f"the address holds a user or a secret parameter, which {_STORED}; leave it out and put credentials into "
+            "the environment"
+        )
+    return address
+
+
+Address = Annotated[str, AfterValidator(_no_credential)]
+_ADDRESS = form.expects(
+    {"not": {"type": "string", "pattern": f"(?i){CREDENTIAL_IN_ADDRESS}"}},
+    f"an address without credentials, since they {_STORED}; put them into the environment",
+)
+
+
 class _Model(BaseModel):
     # Input is hidden in errors, since somebody may have put a secret there; messages say what was given where it helps.
     model_config = ConfigDict(
@@ -73,6 +95,14 @@ class _Model(BaseModel):
         field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
         json_schema_extra=form.present,
     )
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        try:
+            self.model_dump_json()
+        except ValueError:
+            raise ValueError("a text holds half a character, which no file can hold; write it anew") from None
+        return self
 
 
 class GrowingCubeConfig(_Model):
@@ -162,9 +192,10 @@ class GrowingCubeConfig(_Model):
         default="bilinear",
         description="Resampling of reflectance bands; categorical bands are always nearest.",
     )
-    stac_url: str = Field(
+    stac_url: Address = Field(
         default=EARTH_SEARCH,
         title="Catalogue",
+        json_schema_extra=_ADDRESS,
         description=(
             "Catalogue: the URL of a STAC API, or a local folder of items, an ItemCollection file, "
             "or a stac-geoparquet file."
@@ -300,6 +331,26 @@ def _names(value: JsonValue) -> Iterator[str]:
             yield from _names(inner)
 
 
+def _texts(value: JsonValue) -> Iterator[str]:
+    """Texts at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def _bytes(size: str) -> int:
+    """Bytes that a text says; decimal units (2 GB) and binary ones (2 GiB)."""
+    try:
+        count = int(_BYTES.validate_python(size.strip()))
+    except (ValidationError, OverflowError):
+        count = 0
+    if count <= 0:
+        raise ValueError(f"{size!r:.40} is no size in bytes; give something like 2 GB or 1.5GiB")
+    return count
+
+
 def _month(day: date) -> tuple[int, int]:
     return day.year, day.month
 
@@ -307,9 +358,10 @@ def _month(day: date) -> tuple[int, int]:
 class RunConfig(_Model):
     """Where the cube goes and how the work is run; never changes a pixel."""
 
-    fsspec_uri: str = Field(
+    fsspec_uri: Address = Field(
         min_length=1,
         title="Store (URI)",
+        json_schema_extra=_ADDRESS,
         description="Where the store is written: a local path, file://, s3:// or any fsspec URI.",
     )
     storage_backend: Literal["fsspec"] = Field(
@@ -319,7 +371,8 @@ class RunConfig(_Model):
         default_factory=dict,
         json_schema_extra=form.without_names(
             f"(?i){_SECRET.pattern}",
-            "no credentials, since they would be stored with the run for all to read; put them into the environment",
+            f"no credentials, since they {_STORED}; put them into the environment",
+            _ADDRESS,
         ),
         description=(
             "Options of the store's filesystem, such as endpoint_url. Credentials belong in the environment, "
@@ -338,9 +391,10 @@ class RunConfig(_Model):
         default="local",
         description="Where chunks are built: threads of this machine, a Dask cluster, or Coiled.",
     )
-    scheduler_address: str | None = Field(
+    scheduler_address: Address | None = Field(
         default=None,
         pattern=r"^[a-z]+://.+",
+        json_schema_extra=_ADDRESS,
         description="Address of the Dask scheduler, for the dask backend: tcp://host:8786.",
     )
     workers: int | None = Field(
@@ -354,6 +408,13 @@ class RunConfig(_Model):
         ge=1,
         le=1024,
         description="Chunks built at once in one process. Default: the number of CPUs.",
+    )
+    memory_limit: str | None = Field(
+        default=None,
+        description=(
+            "Memory of one worker process, such as '2 GB' or '1.5GiB': larger chunks are built in parts, however many "
+            "scenes there are, with the same pixels. Default: what is fast."
+        ),
     )
     limit: int | None = Field(
         default=None, ge=1, description="Build at most this many of the chunks that are not done yet."
@@ -400,6 +461,24 @@ class RunConfig(_Model):
     reader: Reader = Field(
         default="auto",
         description="How scenes are read: 'auto', block by block where a file allows it, or 'gdal'. Equal pixels.",
+    )
+    allow_asset_roots: tuple[Address, ...] = Field(
+        default=(),
+        title="Allowed asset roots",
+        json_schema_extra={"items": {"type": "string", **_ADDRESS}},
+        description=(
+            "Folders, or URLs such as http://10.0.0.5, that the catalogue may point to although they are outside of "
+            "its own folder, or nearer to this machine than the catalogue is. Default: none."
+        ),
+    )
+    skip_bad_scenes: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description=(
+            "Leave out of a chunk at most so many scenes that cannot be read; which ones is recorded. A later run "
+            "with a smaller number builds such chunks again. Default: a chunk fails if one of its scenes does."
+        ),
     )
     retries: int = Field(default=3, ge=0, le=20, description="Further attempts of a chunk after a transient error.")
     retry_delay_seconds: float = Field(
@@ -456,11 +535,32 @@ class RunConfig(_Model):
         """Chunks that are built at once in this process, where the backend is local."""
         return self.threads or os.cpu_count() or 1
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Memory of one worker process, in bytes; None without a limit."""
+        return None if self.memory_limit is None else _bytes(self.memory_limit)
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _limit_is_a_size(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str):
+            _bytes(value)
+        return value
+
     @field_validator("credentials_block", mode="before")
     @classmethod
     def _block_becomes_its_name(cls, value: Any) -> Any:
         """Keep nothing but the name of a block: Prefect hands in the block itself, secret and all."""
         return getattr(value, "_block_document_name", value)
+
+    @field_validator("allow_asset_roots")
+    @classmethod
+    def _roots_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not root.strip() for root in value):
+            raise ValueError("an empty root is given; give a folder, or a URL such as http://10.0.0.5")
+        return value
 
     @field_validator("storage_options")
     @classmethod
@@ -468,9 +568,11 @@ class RunConfig(_Model):
         secret = sorted(name for name in _names(value) if _SECRET.search(name))
         if secret:
             raise ValueError(
-                f"{', '.join(secret)} would be stored with the run for all to read; put credentials into the "
-                "environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{', '.join(secret)} {_STORED}; put credentials into the environment, such as AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
             )
+        for text in _texts(value):
+            _no_credential(text)
         return value
 
     @model_validator(mode="after")

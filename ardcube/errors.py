@@ -6,7 +6,9 @@
     ├── PermanentError          trying again gives the same answer
     │   ├── InputError          what a person handed in; exit code 2, before anything is written
     │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease`)
-    │   ├── LeaseLostError      this run must not write any more (`ardcube.renewal`)
+    │   ├── RunStopsError       no further chunk can be written, whichever it is: the run stops
+    │   │   ├── LeaseLostError  the cube is another run's by now (`ardcube.renewal`)
+    │   │   └── UnwritableError credentials that ran out, no room, no right to write
     │   ├── StoreError          the store cannot be used as asked
     │   ├── SceneError          a scene that cannot be read as its item says
     │   └── ChunksFailedError   a run that left chunks missing (`ardcube.summary`)
@@ -22,6 +24,9 @@ from __future__ import annotations
 class ArdcubeError(Exception):
     """Anything ardcube raises on purpose."""
 
+    scene: str | None = None
+    """Id of the scene that could not be read, where it was one."""
+
 
 class PermanentError(ArdcubeError):
     """Trying again would give the same answer; never retried."""
@@ -29,6 +34,14 @@ class PermanentError(ArdcubeError):
 
 class InputError(PermanentError):
     """What a person handed in cannot be used. Raised before anything is written."""
+
+
+class RunStopsError(PermanentError):
+    """No further chunk can be written: the run stops, and what it left is built by a later one."""
+
+
+class UnwritableError(RunStopsError):
+    """The store takes nothing more until a person has done something about it."""
 
 
 class StoreError(PermanentError):

@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ardcube.storage import Place
+from ardcube.storage import SLOWEST, Place
 
 _PUT_SECONDS = 20.0
-"""Longest wait for one PUT. A store that takes the connection and never answers would else hang s3fs for good."""
+"""Longest wait for one PUT of a small file: less than a lease lasts, so that a renewal can be tried again. A larger
+one is waited for longer."""
 _SETTLE_SECONDS = 2.0
 """Between writing and reading back on a store without conditions: longer than a rival's read and write take."""
 _REFUSED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -116,7 +117,7 @@ def _put_on_s3(place: Place, name: str, old: bytes | None, new: bytes) -> bool:
         if read_fresh(place, name) != old:
             return False
     try:
-        place.fs.pipe_file(path, new, timeout=_PUT_SECONDS, **condition)
+        place.fs.pipe_file(path, new, timeout=_PUT_SECONDS + len(new) / SLOWEST, **condition)
     except Exception as error:
         # Perhaps it was applied and only the answer was lost: s3fs then tried again, and was refused by its own write.
         found = read_fresh(place, name)

@@ -96,12 +96,12 @@ def secret_block(field: Schema) -> None:
     field |= {"block_type_slug": "secret", "type": ["string", "object", "null"], **reference}
 
 
-def without_names(pattern: str, expected: str) -> Schema:
-    """Refuse names that match a pattern, in a mapping and in mappings within it."""
+def without_names(pattern: str, expected: str, texts: Schema) -> Schema:
+    """Refuse names that match a pattern and texts that miss a schema, in a mapping and in mappings within it."""
     kept = {"propertyNames": expects({"not": {"pattern": pattern}}, expected)}
-    schema: Schema = {}
+    schema: Schema = texts
     for _ in range(_DEPTH):
-        schema = {**kept, "additionalProperties": schema, "items": schema}
+        schema = {**kept, **texts, "additionalProperties": schema, "items": schema}
     return schema
 
 

@@ -13,7 +13,10 @@ import rasterio
 import rasterio.errors
 import rasterio.windows
 from affine import Affine
+from rasterio.env import ensure_env_with_credentials
+from rasterio.io import DatasetReader
 
+from ardcube.addresses import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
 from ardcube.pixels import Piece
@@ -24,7 +27,10 @@ _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_MAX_RETRY": 4,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
-    "GDAL_HTTP_TIMEOUT": 120,
+    # As the other reader: a server is waited for while bytes come. Five tries of one that sends none are two minutes.
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
+    "GDAL_HTTP_LOW_SPEED_TIME": 20,
+    "GDAL_HTTP_TIMEOUT": 600,
     "VSI_CACHE": False,
 }
 _ACCESS_OPTIONS: dict[Access, dict[str, Any]] = {
@@ -32,14 +38,22 @@ _ACCESS_OPTIONS: dict[Access, dict[str, Any]] = {
     "requester-pays": {"AWS_REQUEST_PAYER": "requester"},
     "signed": {},
 }
+_DRIVERS = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
+"""Formats that hold pixels and nothing else. Others, such as VRT, name further files and servers to be read."""
 _NOT_CACHED = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"
 """Every filesystem whose files GDAL caches, as `CPL_VSIL_CURL_NON_CACHED` wants them."""
 _PERMANENT = re.compile(
     # The words before the code: messages name the file too, and a scene of the fourth of April is called ..0404..
-    r"response code: (401|403|404|410)\b|No such file|does not exist|not recognized as|Not a directory"
+    r"response code: (401|403|404|410)\b|No such file|does not exist|Not a directory"
     r"|Permission denied|Access Denied"
 )
 """What GDAL's messages say when another try would say the same."""
+_NO_RASTER = "not recognized as"
+_RASTERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+"""How TIFF, BigTIFF and JPEG 2000 begin."""
+_UNDECODED = re.compile(r"TIFFReadEncoded(Tile|Strip)\(\) failed")
+_SHORT = re.compile(r"Read error|got \d+ bytes")
+"""Of a block that could not be decoded: the transfer was cut short, or the file is."""
 _suspect: set[str] = set()
 """Files whose last read failed. GDAL keeps the part of a truncated answer as if the file ended there, and would
 fail for ever; these are opened past its cache."""
@@ -54,8 +68,8 @@ class GdalRaster:
     access: Access
 
     @classmethod
-    def open(cls, href: str, access: Access) -> GdalRaster:
-        """Read a header.
+    def open(cls, href: str, access: Access, *, afresh: bool = False) -> GdalRaster:
+        """Read a header, with `afresh` past what GDAL remembers of the file.
 
         Raises
         ------
@@ -64,6 +78,8 @@ class GdalRaster:
         TransientError
             If it could not be reached this time.
         """
+        if afresh:
+            _suspect.add(href)
         with _open(href, access) as source:
             if source.crs is None or source.transform.b or source.transform.d or source.transform.e >= 0:
                 raise SceneError(f"{href} is not a north-up raster with a CRS; its scene cannot be used")
@@ -86,7 +102,25 @@ class GdalRaster:
         return cls(href, Header(crs, dtype, usable_nodata(nodata, dtype), levels), access)
 
     def fetch(self, level: Level, blocks: Blocks) -> GdalPart:
-        """Read the window around the needed blocks, already decoded."""
+        """Read the window around the needed blocks, already decoded.
+
+        Raises
+        ------
+        SceneError
+            If a block is damaged, and is so again when it is fetched once more.
+        TransientError
+            If it could not be read this time.
+        """
+        try:
+            return self._read(level, blocks)
+        except _DamagedError:
+            pass
+        try:
+            return self._read(level, blocks)
+        except _DamagedError as error:
+            raise SceneError(f"{error}; its file is damaged") from error
+
+    def _read(self, level: Level, blocks: Blocks) -> GdalPart:
         options = {} if level.index == 0 else {"OVERVIEW_LEVEL": level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
         with _open(self.href, self.access, **options) as source:
@@ -109,17 +143,63 @@ class GdalPart:
         yield self.window
 
 
+class _DamagedError(Exception):
+    """A block came whole, and cannot be decoded."""
+
+
 @contextmanager
 def _open(href: str, access: Access, **options: Any) -> Iterator[Any]:
     """Open a file with options for this block alone; a failure is told as ours, and the next try starts afresh."""
+    name = _gdal_name(href)
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
     afresh = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _suspect else nullcontext()
     try:
-        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), afresh, rasterio.open(href, **options) as source:
+        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), afresh, _dataset(name, **options) as source:
             yield source
     except rasterio.errors.RasterioError as error:
         _suspect.add(href)
         reason = " ".join(str(error.__cause__ or error).split())
-        kind = SceneError if _PERMANENT.search(reason) else TransientError
-        raise kind(f"{href} cannot be read: {reason}") from error
+        raise _kind_of(href, reason, error)(f"{href} cannot be read: {reason}") from error
     _suspect.discard(href)
+
+
+def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | TransientError | _DamagedError]:
+    if _NO_RASTER in reason:
+        # GDAL says so too of a file whose first bytes never came.
+        start = _first_bytes(href) if local_file(href) is None else b""
+        return TransientError if start is None or start.startswith(_RASTERS) else SceneError
+    if _PERMANENT.search(reason):
+        return SceneError
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return _DamagedError if _UNDECODED.search(reason) and not _SHORT.search(str(root)) else TransientError
+
+
+def _first_bytes(href: str) -> bytes | None:
+    try:
+        from ardcube.asset_store import first_bytes  # a platform without these wheels still has GDAL
+    except ImportError:
+        return b""
+    return first_bytes(href, max(map(len, _RASTERS)))
+
+
+@ensure_env_with_credentials
+def _dataset(name: str, **options: Any) -> Any:
+    return DatasetReader(name, driver=_DRIVERS, sharing=False, **options)  # (`rasterio.open` takes one driver only)
+
+
+def _gdal_name(href: str) -> str:
+    """An href as GDAL may be asked for it: a file, or a plain URL, and none of its own notations.
+
+    Raises
+    ------
+    SceneError
+        For anything else, such as /vsi paths and names that begin with a driver.
+    """
+    path, parts = local_file(href), split(href)
+    if path is not None and not path.startswith("/vsi"):
+        return path
+    if path is None and parts is not None and parts.scheme in (*HTTP, *OBJECT_STORES):
+        return href
+    raise SceneError(f"{href!r} cannot be read: it is neither a file nor an address of http, https, s3, gs, az or oss")

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from ardcube.claim import Claim
-from ardcube.errors import InputError
+from ardcube.errors import InputError, UnwritableError
 from ardcube.exchange import exchange, read_fresh
-from ardcube.renewal import NAME, TRIES, Lease, LeaseLostError, Tell, Timing, let_go, read_claim
+from ardcube.failures import explained
+from ardcube.fence import FRESH_SECONDS
+from ardcube.renewal import NAME, TRIES, Lease, Tell, Timing, clock, let_go, read_claim
 from ardcube.storage import Place
 
 DEFAULT_TIMING = Timing()
@@ -75,27 +77,6 @@ def standing_claim(ledger: Place) -> Claim | None:
     return None if claim is None or claim.released else claim
 
 
-def check_held(ledger: Place, holder: str) -> None:
-    """Return where the lease is still the holder's; for a worker, before it writes what that run asked for.
-
-    Parameters
-    ----------
-    ledger : Place
-        Folder beside the store.
-    holder : str
-        Id of the run's claim (`Lease.claim.holder`).
-
-    Raises
-    ------
-    LeaseLostError
-        If it is another's, or nobody's: the cube may no longer be the one that was planned.
-    """
-    content = read_fresh(ledger, NAME)
-    claim = None if content is None else read_claim(content)
-    if claim is None or claim.released or claim.holder != holder:
-        raise LeaseLostError(f"the run that wants this no longer holds {ledger.uri}/{NAME}; nothing is written for it")
-
-
 def release(ledger: Place, owner: str) -> bool:
     """Release a lease if it is its owner's, from any process: for a run whose own process is known to be gone.
 
@@ -131,13 +112,15 @@ def _acquire(ledger: Place, claim: Claim, *, break_lease: bool, timing: Timing, 
                     continue
         lease = Lease(ledger, claim.renew(), timing, tell)
         try:
-            taken = exchange(ledger, NAME, content, lease.claim.to_json())
-        except PermissionError as error:
-            raise InputError(
-                f"{ledger.uri} cannot be written ({error}); check fsspec-uri and the credentials"
-            ) from error
+            with explained(ledger.uri):
+                taken = exchange(ledger, NAME, content, lease.claim.to_json())
+        except UnwritableError as error:
+            raise InputError(str(error)) from error  # nothing was written
         if taken:
             if standing is not None:
+                # Workers of the run before may have looked at the lease a moment ago; what comes next could remove
+                # what they are about to write.
+                time.sleep(FRESH_SECONDS)
                 tell(f"{'broke' if break_lease else 'took over'} the lease of {standing.describe()}")
             return lease
     raise LeaseHeldError(f"{ledger.uri} is wanted by many runs at once; start this one again")
@@ -155,8 +138,8 @@ def _standing(ledger: Place, content: bytes | None, own: Claim, break_lease: boo
 
 def _changes(ledger: Place, content: bytes | None, seconds: float) -> bool:
     """Watch a lease for so long, by this process' own clock; whether it was renewed or let go meanwhile."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end = clock() + seconds
+    while clock() < end:
         time.sleep(min(2.0, seconds / 20))
         if read_fresh(ledger, NAME) != content:
             return True

@@ -22,6 +22,7 @@ _COLUMNS = {
     "attempts": "int64",
     "error": "string",
     "scenes": "int64",
+    "skipped": "int64",
     "seconds": "double",
     "record": "string",
 }
@@ -86,6 +87,7 @@ def row(record: ChunkRecord, text: str) -> dict[str, Any]:
         "attempts": len(record.attempts),
         "error": record.error,
         "scenes": len(record.scenes),
+        "skipped": len(record.skipped),
         "seconds": float(sum(record.seconds.values())),
         "record": text,
     }
@@ -107,15 +109,26 @@ def to_parquet(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def records_in(content: bytes) -> Iterator[str]:
-    """The JSON of each record in a table."""
+    """The JSON of each record in a table.
+
+    Raises
+    ------
+    StoreError
+        If it is no table of records.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    # Not through a Python file, nor with threads: arrow's hold the file longer than the reading takes, and abort a
-    # process that ends meanwhile (https://github.com/apache/arrow/issues/33975).
-    file = parquet.ParquetFile(pa.BufferReader(content))
-    for batch in file.iter_batches(_ROWS, columns=["record"], use_threads=False):
-        yield from batch.column(0).to_pylist()
+    try:
+        # Not through a Python file, nor with threads: arrow's hold the file longer than the reading takes, and abort a
+        # process that ends meanwhile (https://github.com/apache/arrow/issues/33975).
+        file = parquet.ParquetFile(pa.BufferReader(content))
+        if file.schema_arrow.field("record").type != pa.string():
+            raise ValueError("records are no texts")
+        for batch in file.iter_batches(_ROWS, columns=["record"], use_threads=False):
+            yield from (text for text in batch.column(0).to_pylist() if text is not None)
+    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+        raise StoreError(f"not a table of records: {' '.join(str(error).split())[:200]}") from error
 
 
 class _Shared:
@@ -132,7 +145,9 @@ class _Shared:
             Attempt(one(attempt.started), one(attempt.host), attempt.seconds, one(attempt.error), attempt.permanent)
             for attempt in record.attempts
         )
-        return ChunkRecord(key, one(record.status), record.inputs, attempts, one(record.scenes), _NONE, _NONE, _NONE)
+        skipped = {one(scene): one(reason) for scene, reason in record.skipped.items()} or _NONE
+        scenes = one(record.scenes)
+        return ChunkRecord(key, one(record.status), record.inputs, attempts, scenes, _NONE, _NONE, _NONE, skipped)
 
     def _one(self, value: Any) -> Any:
         return self._seen.setdefault(value, value)

@@ -15,14 +15,15 @@ import shapely
 from numpy.typing import NDArray
 
 from ardcube.config import Access, Reader
-from ardcube.errors import SceneError
+from ardcube.errors import SceneError, TransientError
 from ardcube.grid import Grid, Window
 from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.pixels import LANES, Part, SourcePixels
 from ardcube.raster import Blocks, Header, Level
-from ardcube.reader import Raster, open_raster
+from ardcube.reader import Raster, forget, open_raster
 from ardcube.resample import Projection, needed_blocks, project, resample_window
 from ardcube.scenes import SCALE, Scene
+from ardcube.stated import check_stated
 from ardcube.threads import DEFAULT_THREADS, Threads, on_a_core
 
 _CELL = 32
@@ -98,8 +99,8 @@ class ChunkReader:
 
     def categories(self, days: Sequence[SolarDay], band: str) -> NDArray[Any]:
         """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
-        opened = [self._open(scene, [band]) for day in days for scene in day.scenes]
-        dtypes = {future.result().header.dtype for futures in opened for future in futures}
+        opened = [(scene, future) for day in days for scene in day.scenes for future in self._open(scene, [band])]
+        dtypes = {_of(scene, future).header.dtype for scene, future in opened}
         stack = np.zeros((1, len(days), *self.window.shape), np.uint8 if dtypes <= {"uint8"} else np.uint16)
         self._fill(stack, days, (band,), lambda _: None, "nearest", None)
         observed: NDArray[Any] = stack[0]
@@ -135,8 +136,14 @@ class ChunkReader:
 
     def _open(self, scene: Scene, bands: Sequence[str]) -> list[Future[Raster]]:
         """Read the headers that this process does not know yet, many at once."""
-        hrefs = [scene.bands[band].href for band in bands]
-        return [self.threads.fetch(open_raster, href, scene.revision, self.access, self.reader) for href in hrefs]
+        return [self.threads.fetch(self._open_stated, scene, band) for band in bands]
+
+    def _open_stated(self, scene: Scene, band: str) -> Raster:
+        """Open a file and hold it to what its item says."""
+        asset = scene.bands[band]
+        raster = open_raster(asset.href, scene.revision, self.access, self.reader)
+        check_stated(scene.id, band, asset, raster.header)
+        return raster
 
     def _fill(
         self,
@@ -176,7 +183,7 @@ class ChunkReader:
             for read, pixels in _ahead(decoding, DECODED_AHEAD):
                 projection, shift = self._projection(read.header.crs), read.shift
                 resample(
-                    stack[:, read.day], read.bands, read.wanted, projection, pixels.result(), read.level,
+                    stack[:, read.day], read.bands, read.wanted, projection, _of(read.scene, pixels), read.level,
                     resampling=resampling, shift=shift,
                 )  # fmt: skip
 
@@ -191,7 +198,7 @@ class ChunkReader:
         offset: float | None,
     ) -> Iterator[tuple[_Read, list[Future[Part]]]]:
         """Start to fetch the blocks of a scene that the wanted pixels reach."""
-        rasters = [future.result() for future in opened]
+        rasters = [_of(scene, future) for future in opened]
         groups: dict[Any, list[int]] = {}
         for position, (band, raster) in enumerate(zip(bands, rasters, strict=True)):
             header = raster.header
@@ -213,8 +220,10 @@ class ChunkReader:
     ) -> tuple[_Read, Future[SourcePixels]]:
         """Start to decode what was fetched."""
         if np.dtype(read.header.dtype).itemsize > dtype.itemsize:
-            raise SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {dtype}")
-        fetched = [future.result() for future in parts]
+            error = SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {dtype}")
+            error.scene = read.scene.id
+            raise error
+        fetched = [_of(read.scene, future) for future in parts]
         self.bytes_read += sum(part.size for part in fetched)
         how = {"find_holes": resampling != "nearest"}
         return read, self.threads.decode(
@@ -241,6 +250,17 @@ class ChunkReader:
 
 
 _Item = TypeVar("_Item")
+
+
+def _of(scene: Scene, future: Future[_Item]) -> _Item:
+    """What reading a scene gave; an error then tells which one it was."""
+    try:
+        return future.result()
+    except (SceneError, TransientError) as error:
+        error.scene = scene.id
+        for asset in scene.bands.values():
+            forget(asset.href)
+        raise
 
 
 def _ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ardcube.addresses import Reach
 from ardcube.errors import InputError
-from ardcube.scenes import Item, is_remote
+from ardcube.scenes import MALFORMED, Item, is_remote, what_is_wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +27,24 @@ class LocalCatalog:
     """Of the items."""
 
     @classmethod
-    def open(cls, path: Path, collection: str) -> LocalCatalog:
+    def open(cls, path: Path, collection: str, roots: tuple[str, ...] = ()) -> LocalCatalog:
         """Read all items of `collection` at `path`.
 
         Raises
         ------
         InputError
-            If the path does not exist, holds no STAC items, or none of the collection.
+            If the path does not exist, holds no STAC items, or none of the collection; or if one of its files leads
+            out of it, and not below one of `roots`.
         """
         if not path.exists():
             raise InputError(f"stac-url {path} does not exist; give a folder, a file, or the URL of a STAC API")
-        documents = list(_read(path))
+        documents = list(_read(path, Reach(str(path), roots)))
         items = [(source, document) for source, document in documents if document.get("type") == "Feature"]
         if not items:
             raise InputError(f"stac-url {path} holds no STAC items; give a catalogue with items")
         chosen = _unique((source, item) for source, item in items if item.get("collection") in (collection, None))
         if not chosen:
-            names = ", ".join(sorted({str(item["collection"]) for _, item in items}))
+            names = ", ".join(sorted({f"{item['collection']!s:.100}" for _, item in items})[:20])
             raise InputError(f"collection {collection} is not in {path}; it has {names}")
         described = _unique(
             (source, document)
@@ -58,22 +60,26 @@ class LocalCatalog:
 
 
 def _moment(item: Item) -> datetime:
-    properties = item.get("properties") or {}
-    text = properties.get("datetime") or properties.get("start_datetime") or "0001-01-01T00:00:00Z"
     try:
+        properties = item.get("properties") or {}
+        text = properties.get("datetime") or properties.get("start_datetime") or "0001-01-01T00:00:00Z"
         parsed = datetime.fromisoformat(text)
-    except (ValueError, TypeError) as error:
+    except MALFORMED as error:
         raise InputError(
-            f"stac-url: item {item.get('id')} has {text!r} for its datetime; mend or remove the item"
+            f"stac-url: item {item['id']} has no datetime that can be read ({what_is_wrong(error)}); mend or remove "
+            "the item"
         ) from error
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
-def _read(path: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
+def _read(path: Path, reach: Reach) -> Iterable[tuple[Path, dict[str, Any]]]:
     """Every STAC document at a path, with the file it stands in; asset hrefs are made absolute."""
     if path.is_dir():
         files = sorted(path.rglob("*.json")) + sorted(path.rglob("*.geojson"))
         for file in files:
+            wrong = reach.objection(str(file.absolute())) if file.is_symlink() else None
+            if wrong:
+                raise InputError(f"stac-url {path}: {file} is {wrong}")
             yield from _documents(file, _load_json(file))
     elif path.suffix in (".parquet", ".geoparquet"):
         yield from _documents(path, _load_parquet(path))
@@ -88,14 +94,21 @@ def _documents(file: Path, content: Any) -> Iterable[tuple[Path, dict[str, Any]]
         "Collection",
     ):
         return
-    members = content.get("features", []) if content["type"] == "FeatureCollection" else [content]
-    for member in members:
-        if content["type"] != "Collection":
-            if "assets" not in member or "id" not in member:
-                continue  # GeoJSON that is no STAC, such as an area of interest beside the items
-            for asset in member["assets"].values():
-                asset["href"] = _absolute(asset["href"], file.parent)
-        yield file, member
+    members = content.get("features") or [] if content["type"] == "FeatureCollection" else [content]
+    try:
+        for member in members:
+            if content["type"] != "Collection":
+                if "assets" not in member or "id" not in member:
+                    continue  # GeoJSON that is no STAC, such as an area of interest beside the items
+                for asset in member["assets"].values():
+                    asset["href"] = _absolute(asset["href"], file.parent)
+            if not isinstance(member["id"], str):
+                raise TypeError("an id that is no text")
+            yield file, member
+    except MALFORMED as error:
+        raise InputError(
+            f"stac-url: {file} holds what is not as STAC has it ({what_is_wrong(error)}); mend or remove it"
+        ) from error
 
 
 def _absolute(href: str, folder: Path) -> str:
@@ -117,7 +130,7 @@ def _unique(documents: Iterable[tuple[Path, dict[str, Any]]]) -> list[Item]:
 def _load_json(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"stac-url: {file} is not readable JSON ({error}); mend or remove it") from error
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from threading import Lock
 from typing import Any, overload
@@ -13,9 +14,10 @@ import pyarrow as pa
 import shapely
 from pyarrow import parquet
 
+from ardcube.errors import StoreError
 from ardcube.periods import Period
 from ardcube.scene_index import SceneIndex
-from ardcube.scenes import BandAsset, Scene, digest
+from ardcube.scenes import MALFORMED, BandAsset, Scene, digest, what_is_wrong
 from ardcube.storage import Options, Place
 
 _SCENES_KEPT = 20_000
@@ -39,7 +41,7 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
     The name holds a hash of the content: a file never changes, so that chunks in flight keep the scenes
     that they were planned with.
     """
-    content = digest([[scene.id, scene.revision, asset_hrefs(scene)] for scene in scenes])
+    content = digest([[scene.id, scene.revision, asset_hrefs(scene), _stated(scene)] for scene in scenes])
     name = f"items/{period.label}-{content}.parquet"
     if not ledger.exists(name):
         buffer = pa.BufferOutputStream()
@@ -53,6 +55,11 @@ def asset_hrefs(scene: Scene) -> list[str]:
     return [asset.href for asset in scene.bands.values()]
 
 
+def _stated(scene: Scene) -> str:
+    """What the item says of its files, which are held to it."""
+    return ";".join([f"{asset.height},{asset.width},{asset.crs},{asset.dtype}" for asset in scene.bands.values()])
+
+
 def read_manifest(ledger_uri: str, name: str, options: Options | None = None) -> SceneIndex:
     """Read a period's scenes; kept for a while, since neighbouring chunks want the same file.
 
@@ -60,6 +67,8 @@ def read_manifest(ledger_uri: str, name: str, options: Options | None = None) ->
     ------
     FileNotFoundError
         If it was removed while chunks were in flight.
+    StoreError
+        If it was damaged; also later, when a scene of it is looked at.
     """
     known = ledger_uri, name, json.dumps(dict(options or {}), sort_keys=True)
     with _lock:
@@ -82,10 +91,25 @@ def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
     content = Place.at(ledger_uri, options).read(name)
     if content is None:
         raise FileNotFoundError(f"{ledger_uri}/{name}")
-    # Not through a Python file: arrow's threads hold it longer than the reading takes, and abort a process that ends
-    # meanwhile (https://github.com/apache/arrow/issues/33975).
-    scenes = StoredScenes(parquet.ParquetFile(pa.BufferReader(content)).read())
-    return SceneIndex(scenes, scenes.footprints)
+    with _told(f"{ledger_uri}/{name}"):
+        # Not through a Python file: arrow's threads hold it longer than the reading takes, and abort a process that
+        # ends meanwhile (https://github.com/apache/arrow/issues/33975).
+        table = parquet.ParquetFile(pa.BufferReader(content)).read().select(_SCHEMA.names).cast(_SCHEMA)
+        scenes = StoredScenes(table, f"{ledger_uri}/{name}")
+        if not np.isfinite(shapely.bounds(scenes.footprints)).all():
+            raise ValueError("a scene without a footprint")
+        return SceneIndex(scenes, scenes.footprints)
+
+
+@contextmanager
+def _told(file: str) -> Iterator[None]:
+    """Say of which file it is that something is wrong."""
+    try:
+        yield
+    except (*MALFORMED, pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"{file} is damaged ({what_is_wrong(error)}); remove it and run the build again, which writes it anew"
+        ) from error
 
 
 class StoredScenes(Sequence[Scene]):
@@ -95,9 +119,12 @@ class StoredScenes(Sequence[Scene]):
     ----------
     table : pyarrow.Table
         The manifest.
+    file : str
+        Its name, for a message.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, file: str) -> None:
+        self._file = file
         self.footprints = shapely.from_wkb(table["geometry"].to_numpy())
         """object (scene,)"""
         self._table = table.select([name for name in _SCHEMA.names if name != "geometry"])
@@ -114,16 +141,18 @@ class StoredScenes(Sequence[Scene]):
         """One scene, or some."""
         if isinstance(which, slice):
             return [self[index] for index in range(*which.indices(len(self)))]
-        (row,) = self._table.slice(range(len(self))[which], 1).cast(_SCHEMA.remove(len(_SCHEMA) - 1)).to_pylist()
-        return Scene(
-            id=row["id"],
-            datetime=row["datetime"].replace(tzinfo=UTC),
-            footprint=self.footprints[which],
-            acquisition=row["acquisition"],
-            baseline=tuple(row["baseline"]),
-            revision=row["revision"],
-            bands={band: BandAsset(**asset) for band, asset in json.loads(row["bands"]).items()},
-        )
+        position = range(len(self))[which]
+        with _told(self._file):
+            (row,) = self._table.slice(position, 1).cast(_SCHEMA.remove(len(_SCHEMA) - 1)).to_pylist()
+            return Scene(
+                id=row["id"],
+                datetime=row["datetime"].replace(tzinfo=UTC),
+                footprint=self.footprints[which],
+                acquisition=row["acquisition"],
+                baseline=tuple(row["baseline"]),
+                revision=row["revision"],
+                bands={band: BandAsset(**asset) for band, asset in json.loads(row["bands"]).items()},
+            )
 
 
 def _to_table(scenes: Sequence[Scene]) -> pa.Table:

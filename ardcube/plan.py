@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -18,7 +18,21 @@ from ardcube.periods import Period
 from ardcube.scenes import BandAsset, Scene
 from ardcube.threads import DEFAULT_THREADS, Threads
 
-__all__ = ["ChunkJob", "ChunkJobs", "ChunkKey", "CubePlan", "CubeSpec", "Estimate", "estimate", "tiles_meeting"]
+if TYPE_CHECKING:
+    from ardcube.memory import Work
+
+__all__ = [
+    "ChunkJob",
+    "ChunkJobs",
+    "ChunkKey",
+    "CubePlan",
+    "CubeSpec",
+    "Estimate",
+    "estimate",
+    "largest_work",
+    "tiles_meeting",
+    "within_memory",
+]
 
 _METRES_PER_DEGREE = 111_320
 
@@ -45,6 +59,12 @@ class CubeSpec:
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
     """Per worker process, beside those that build chunks."""
+    skip_bad_scenes: int = 0
+    """Scenes that a chunk may go on without, if they cannot be read."""
+    holder: str = ""
+    """Id of the claim to the cube that the run holds; workers write nothing once it is another's. Empty: none."""
+    chunk_memory: int | None = None
+    """That one chunk may take while it is built, in bytes; None is what is fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +131,43 @@ def estimate(plan: CubePlan) -> Estimate:
                 for pixels, period in zip(reads, plan.periods, strict=True)
             )
         ),
-        bytes_per_chunk=chunk_bytes(int(jobs.scenes.max()), int(jobs.tiles.pixels.max()), len(spec.bands)),
+        bytes_per_chunk=chunk_bytes(largest_work(plan), spec.chunk_memory),
     )
+
+
+def within_memory(plan: CubePlan, limit: int | None, chunks: int) -> CubePlan:
+    """The plan of a run whose worker processes take a limited memory.
+
+    Parameters
+    ----------
+    plan : CubePlan
+        Of the run.
+    limit : int or None
+        Memory of a worker process, in bytes.
+    chunks : int
+        That it builds at once.
+
+    Raises
+    ------
+    InputError
+        If that is too little for the largest chunk.
+    """
+    if limit is None:
+        return plan
+    from ardcube.memory import chunk_limit  # (slow to import)
+
+    return replace(plan, spec=replace(plan.spec, chunk_memory=chunk_limit(limit, chunks, largest_work(plan))))
+
+
+def largest_work(plan: CubePlan) -> Work:
+    """What the largest chunk of a plan can be, as far as memory is concerned."""
+    from ardcube.memory import Work
+
+    spec, tiles = plan.spec, plan.jobs.tiles
+    met = int(plan.jobs.scenes.max())
+    days = max((len({scene.solar_day() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
+    shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
+    return Work.of(spec.mask, len(spec.bands), shape, min(met, days), met)
 
 
 def _bytes_per_pixel(asset: BandAsset, resolution: float) -> float:

@@ -7,9 +7,13 @@ another one. This file says which of them counts, and which tiles are built at a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,9 @@ from ardcube.plan import CubePlan
 
 # Among the scenes, so that it goes when they go.
 _NAME = "items/planned.json"
+_MANIFEST = re.compile(r"items/[\w.-]+\.parquet", re.ASCII)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,11 @@ def write_planned(ledger: Ledger, plan: CubePlan) -> None:
     plan : CubePlan
         That is about to be built.
     """
-    content = ledger.place.read(_NAME)
-    before = _manifests(json.loads(content)) if content is not None else {}
+    try:
+        before = _manifests(_read(ledger) or {"manifests": {}})
+    except StoreError as error:
+        logger.warning("%s", error)  # it is written anew here
+        before = {}
     first = plan.jobs[0].key  # jobs are ordered tile by tile, and for each tile period by period
     of_first_tile = takewhile(lambda job: (job.key.row, job.key.col) == (first.row, first.col), plan.jobs)
     manifests = before | {job.key.period: job.manifest for job in of_first_tile}
@@ -61,25 +71,47 @@ def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:
     StoreError
         If it was damaged.
     """
+    found = _read(ledger)
+    if found is None:
+        return None
+    rows, cols = grid.tile_counts(tile_size)
+    with _told(ledger):
+        ranges = found["tiles"]
+        bounds = [0, *(number for start, stop in ranges for number in (start, stop)), rows * cols]
+        if not ranges or not all(type(number) is int for number in bounds) or bounds != sorted(bounds):
+            raise ValueError("tiles outside the grid")  # before they are numbers in memory: it may be very many
+        cells = np.concatenate([np.arange(start, stop) for start, stop in ranges])
+        if cells.size == 0:
+            raise ValueError("no tiles")
+        return Planned(_manifests(found), Tiles(grid, tile_size, cells))
+
+
+def _read(ledger: Ledger) -> dict[str, Any] | None:
+    """The document, its manifests checked."""
     content = ledger.place.read(_NAME)
     if content is None:
         return None
+    with _told(ledger):
+        found: dict[str, Any] = json.loads(content)
+        _manifests(found)
+        return found
+
+
+@contextmanager
+def _told(ledger: Ledger) -> Iterator[None]:
+    """Say of which file it is that something is wrong."""
     try:
-        found = json.loads(content)
-        cells = np.concatenate([np.arange(start, stop) for start, stop in found["tiles"]])
-        rows, cols = grid.tile_counts(tile_size)
-        if cells.size == 0 or cells.min() < 0 or cells.max() >= rows * cols:
-            raise ValueError("tiles outside the grid")
-        return Planned(_manifests(found), Tiles(grid, tile_size, cells))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        told = " ".join(str(error).split())[:200]
         raise StoreError(
-            f"{ledger.place.uri}/{_NAME} is damaged ({error}); run the build again, which writes it anew"
+            f"{ledger.place.uri}/{_NAME} is damaged ({told}); run the build again, which writes it anew"
         ) from error
 
 
-def _manifests(found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def _manifests(found: Mapping[str, Any]) -> dict[str, str]:
     names = dict(found["manifests"])
-    if any(not name.startswith("items/") or ".." in name for name in names.values()):
+    if not all(_MANIFEST.fullmatch(name) for name in names.values()):
         raise ValueError("scenes that lie elsewhere")
     return names
 

@@ -19,7 +19,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.grid import Grid
 from ardcube.jobs import ChunkJobs, jobs_of_period
-from ardcube.ledger import DONE, SUFFIX, Ledger
+from ardcube.ledger import SUFFIX, Ledger
 from ardcube.periods import Period, calendar_periods
 from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
 from ardcube.relative_dates import to_look_at
@@ -109,9 +109,11 @@ def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, buil
         )
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.beside(place)
+    if run.memory_limit is not None:
+        _check_memory(cube, run, mask, grid, periods)
     if build:
         _check_place(place, ledger, run)
-    catalog = open_catalog(cube.stac_url, cube.collection)
+    catalog = open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots)
     check_bands(None, catalog.collection, cube.bands, reflectance=True)
     check_bands(None, catalog.collection, mask.bands, reflectance=False)
     request = Request(cube, run, mask, area, grid, periods, catalog, place, ledger, None)
@@ -138,7 +140,9 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
     """
     found: dict[str, Sequence[Scene]] = {}
     for period in _searched_periods(request):
-        found[period.label] = find_scenes(request.catalog, request.cube, request.mask.bands, request.grid, period)
+        found[period.label] = find_scenes(
+            request.catalog, request.cube, request.mask.bands, request.grid, period, request.run.allow_asset_roots
+        )
         if on_period is not None:
             on_period(period, len(found[period.label]))
     return found
@@ -186,6 +190,7 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
         storage_options=dict(request.run.storage_options),
         asset_access=request.run.asset_access,
         reader=request.run.reader,
+        skip_bad_scenes=request.run.skip_bad_scenes,
         threads=Threads(request.run.requests, request.run.decode_threads or 0),
     )
     return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period))
@@ -216,6 +221,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     if request.stored["end"] != described["end"]:
         store.extend(place, request.cube.varname, request.periods)
         ledger.write_cube(described)
+    store.check(place, plan.spec, request.cube.chunk_size, request.cube.shard)
 
 
 def remove_cube(request: Request) -> None:
@@ -227,7 +233,9 @@ def remove_cube(request: Request) -> None:
         return
     store.remove(request.place, str(stored["identity"]["varname"]))
     own = request.ledger.place.list()
-    request.ledger.place.remove(name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet"))
+    request.ledger.place.remove(
+        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", "in-hand.json")
+    )
     request.ledger.place.remove(["cube.json"])  # last: until then the place is still known as ours
     request.ledger.place.remove_empty_folders()
 
@@ -238,7 +246,7 @@ def _searched_periods(request: Request) -> tuple[Period, ...]:
         return request.periods
     tiles = len(tiles_meeting(request.grid, request.cube.tile_size, request.area.mask))
     records = request.ledger.records(brief=True).values()
-    done = Counter(record.key.period for record in records if record.status in DONE)
+    done = Counter(record.key.period for record in records if record.is_built(request.run.skip_bad_scenes))
     settled = {period for period, chunks in done.items() if chunks >= tiles} - set(_lengthened(request))
     return to_look_at(request.periods, settled, stored["end"], months)
 
@@ -262,6 +270,19 @@ def _cube_offset(request: Request, scenes: Found) -> float:
     earliest = (found[0] for found in scenes.values() if found)
     first = min(earliest, key=lambda scene: (scene.datetime, scene.id), default=None)
     return first.bands[band].offset if first is not None else 0.0
+
+
+def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: Grid, periods: Sequence[Period]) -> None:
+    """Refuse a limit that no chunk fits into, be there scenes on every day of a period.
+
+    How many chunks a worker of a cluster builds at once is not known yet.
+    """
+    from ardcube.memory import Work, chunk_limit  # (slow to import)
+
+    days = max((period.end - period.start).days for period in periods)
+    shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
+    at_once = run.local_threads if run.serverless_backend == "local" else 1
+    chunk_limit(run.memory_bytes, at_once, Work.of(mask, len(cube.bands), shape, days, 2 * days))
 
 
 def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:

@@ -17,6 +17,7 @@ from ardcube.sheet import Panel, draw_sheet
 from ardcube.storage import Place
 from ardcube.store import FILL
 from ardcube.stored_cube import StoredCube
+from ardcube.zarr_metadata import read_metadata, readable
 
 _MOST_PIXELS = 40_000_000
 """Read at most, of one band: some 30 chunks of 1200 pixels a side, about a second of decoding."""
@@ -56,7 +57,13 @@ def draw_preview(
     step = max(1, -(-max(height, width) // _SIDES.get(len(chosen), _SMALL_SIDE)))
     bands = shown_bands(cube.config.bands)
     # An empty mapping would be refused for a local path.
-    with xr.open_zarr(place.uri, storage_options=options or None, mask_and_scale=False, chunks=None) as opened:
+    read_metadata(place)
+    with (
+        readable(place.uri),
+        xr.open_zarr(
+            place.uri, storage_options=options or None, mask_and_scale=False, chunks=None, zarr_format=3
+        ) as opened,
+    ):
         array = opened[cube.config.varname].variable  # without coordinates, which take a million numbers
         pictures = [_read(array, cube, written[period], period, window, step)[..., bands] for period in chosen]
     low, high = stretch_of(pictures, FILL)

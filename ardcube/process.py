@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.bad_scenes import without_bad_scenes
 from ardcube.composite import median_of_valid
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
 from ardcube.manifest import read_manifest
-from ardcube.memory import DAYS_AT_ONCE, PART_SIDE, portion
+from ardcube.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
 from ardcube.observations import Observations
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
@@ -60,11 +61,21 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
+def process_chunk(spec: CubeSpec, job: ChunkJob, *, last: bool = False) -> ChunkRecord:
     """Build one chunk, unless the ledger says that it is done, and record what became of it.
 
     Steps: the chunk's scenes from the manifest; the mask's bands on the chunk and its halo; which observations
     are clear; band by band the clear observations and their median; the pixels into the store; then the record.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        Of the cube.
+    job : ChunkJob
+        What to build.
+    last : bool
+        Whether no further attempt follows: with `spec.skip_bad_scenes`, scenes are then also left out that may be
+        readable at another time.
 
     Returns
     -------
@@ -78,15 +89,15 @@ def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
     TransientError
         After the failure was recorded; worth another try.
     """
-    ledger = Ledger.at(spec.ledger_uri, spec.storage_options)
+    ledger = Ledger.at(spec.ledger_uri, spec.storage_options, spec.holder)
     before = ledger.read(job.key)
-    if before is not None and before.is_done(job):
+    if before is not None and before.is_done(job, spec.skip_bad_scenes):
         return before
     attempts = before.attempts if before is not None else ()
     attempt = Attempt(_now(), socket.gethostname(), 0.0)
     start = time.perf_counter()
     try:
-        record = _build(spec, job)
+        record = _build(spec, job, last)
     except Exception as error:
         if _process_ends(error):
             raise TransientError(f"{job.key} was given up, since its process ends") from error
@@ -106,11 +117,17 @@ def process_chunk(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
     return record
 
 
-def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
+def _build(spec: CubeSpec, job: ChunkJob, last: bool) -> ChunkRecord:
     index = read_manifest(spec.ledger_uri, job.manifest, spec.storage_options)
     scenes = index.meeting(spec.grid.window_box(job.window.grow(spec.mask.halo)))
     watch = Stopwatch()
-    chunk = _composite_parts(spec, job, scenes, watch)
+    chunk, skipped = without_bad_scenes(
+        lambda good: _composite_parts(spec, job, good, watch),
+        scenes,
+        spec.skip_bad_scenes,
+        last=last,
+        chunk=str(job.key),
+    )
     with watch.stage("write"):
         open_for_writing(spec).write_chunk(job.time_index, job.window, chunk.values, chunk.count)
     observed = int(np.count_nonzero(chunk.count))
@@ -119,7 +136,8 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
         status="written" if observed else "empty",
         inputs=job.inputs,
         attempts=(),
-        scenes=tuple(scene.id for scene in scenes),
+        scenes=tuple(scene.id for scene in scenes if scene.id not in skipped),
+        skipped=skipped,
         statistics={
             "days": chunk.days,
             "mean_clear_days": float(chunk.count.mean()),
@@ -132,22 +150,31 @@ def _build(spec: CubeSpec, job: ChunkJob) -> ChunkRecord:
 
 def _composite_parts(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch) -> Chunk:
     """Compute a chunk in parts of bounded size, so that a shard of many chunks takes little more memory than one."""
-    parts = list(job.window.parts(PART_SIDE))
-    if len(parts) == 1:
-        return composite_chunk(spec, job, scenes, watch)
     height, width = job.window.shape
+    days = len(solar_days(scenes))
+    work = Work.of(spec.mask, len(spec.bands), (height, width), days, len(scenes))
+    how = portions(work, spec.chunk_memory)
+    parts = list(job.window.parts(how.side))
+    if len(parts) == 1:
+        return composite_chunk(spec, job, scenes, watch, how.stack_bytes)
     values, count = np.zeros((height, width, len(spec.bands)), np.uint16), np.zeros((height, width), np.uint16)
     index, bytes_read = SceneIndex(scenes), 0
     for part in parts:
         near = index.meeting(spec.grid.window_box(part.grow(spec.mask.halo)))
-        built = composite_chunk(spec, replace(job, window=part), near, watch)
+        built = composite_chunk(spec, replace(job, window=part), near, watch, how.stack_bytes)
         inside = part.relative_to(job.window).slices
         values[inside], count[inside] = built.values, built.count
         bytes_read += built.bytes_read
-    return Chunk(values, count, len(solar_days(scenes)), bytes_read)
+    return Chunk(values, count, days, bytes_read)
 
 
-def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: Stopwatch | None = None) -> Chunk:
+def composite_chunk(
+    spec: CubeSpec,
+    job: ChunkJob,
+    scenes: list[Scene],
+    watch: Stopwatch | None = None,
+    stack_bytes: int = STACK_BYTES,
+) -> Chunk:
     """Compute the pixels of one chunk from the scenes that meet it; writes nothing.
 
     The mask comes first: where it says that nothing is clear, no reflectance is read. Then bands are stacked and
@@ -163,6 +190,8 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
         All whose grown footprint meets the chunk and its halo.
     watch : optional
         Takes the seconds of each stage.
+    stack_bytes : int
+        For the stack of observations, in bytes.
     """
     watch = watch or Stopwatch()
     every_day = solar_days(scenes)
@@ -173,7 +202,7 @@ def composite_chunk(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: S
     values = np.zeros((height, width, len(spec.bands)), np.uint16)
     observed = np.zeros((len(days), height, -(-width // 8)), np.uint8)
     bytes_read = around.bytes_read
-    at_once, rows = portion(len(days), height, width, len(spec.bands))
+    at_once, rows = portion(len(days), height, width, len(spec.bands), stack_bytes)
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
         strip = reader.crop(Window(job.window.y0 + part.start, job.window.y0 + part.stop, job.window.x0, job.window.x1))
@@ -243,7 +272,7 @@ def _process_ends(error: Exception) -> bool:
 
 
 def _classify(error: Exception) -> ArdcubeError:
-    """Errors of other libraries as ours: of networks and disks transient, anything else permanent."""
+    """Errors of other libraries as ours: of networks, disks and memory transient, anything else permanent."""
     if isinstance(error, ArdcubeError):
         error.args = (without_secrets(str(error)),)
         return error
@@ -252,6 +281,8 @@ def _classify(error: Exception) -> ArdcubeError:
         return PermanentError(text)
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return TransientError(text)
+    if isinstance(error, MemoryError):  # other chunks in this process may have ended by the next attempt
+        return TransientError(f"{text}; set memory-limit, or choose fewer threads")
     module = type(error).__module__.split(".")[0]
     if module in ("botocore", "aiohttp", "aiobotocore", "fsspec", "s3fs"):
         return TransientError(text)

@@ -14,6 +14,7 @@ from ardcube.errors import InputError
 from ardcube.png import encode_png
 from ardcube.storage import Place
 from ardcube.store import is_there
+from ardcube.zarr_metadata import read_metadata, readable
 
 _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4
@@ -50,10 +51,17 @@ def write_quicklooks(
     InputError
         If there is no store, or it holds no variable with a `band` dimension.
     """
-    if not is_there(Place.at(uri, storage_options)):
+    place = Place.at(uri, storage_options)
+    if not is_there(place):
         raise InputError(f"{uri} holds no cube; give the URI of a store that was built")
+    read_metadata(place)
     # An empty mapping would be refused for a local path.
-    with xr.open_zarr(uri, storage_options=storage_options or None, mask_and_scale=False, chunks=None) as cube:
+    with (
+        readable(uri),
+        xr.open_zarr(
+            uri, storage_options=storage_options or None, mask_and_scale=False, chunks=None, zarr_format=3
+        ) as cube,
+    ):
         name = next((str(name) for name, data in cube.data_vars.items() if "band" in data.dims), None)
         if name is None:
             raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")

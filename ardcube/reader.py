@@ -23,12 +23,20 @@ class Raster(Protocol):
         ...
 
 
-@lru_cache(maxsize=4096)
+_forgotten: dict[str, int] = {}
+"""How often a file was forgotten."""
+
+
+def forget(href: str) -> None:
+    """Read a file's header anew when it is opened next: it went wrong, and may be mended by then."""
+    _forgotten[href] = _forgotten.get(href, 0) + 1
+
+
 def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto") -> Raster:
     """Open a file with the fast reader, or with GDAL where that does not know it.
 
     Kept per process, since a chunk's neighbours and other periods want the same header; and per revision of its
-    scene, since a worker outlives a reprocessing.
+    scene, since a worker outlives a reprocessing; until it is forgotten.
 
     Raises
     ------
@@ -37,6 +45,11 @@ def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto
     TransientError
         If it could not be reached this time.
     """
+    return _open(href, revision, access, reader, _forgotten.get(href, 0))
+
+
+@lru_cache(maxsize=4096)
+def _open(href: str, revision: str, access: Access, reader: Reader, forgotten: int) -> Raster:
     if reader == "auto":
         from ardcube.asset_store import NotThisKindError  # a platform without these wheels still has GDAL
         from ardcube.cog import Cog
@@ -47,4 +60,4 @@ def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto
             pass
     from ardcube.gdal import GdalRaster  # few archives need it
 
-    return GdalRaster.open(href, access)
+    return GdalRaster.open(href, access, afresh=forgotten > 0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ardcube.claim import Claim
-from ardcube.errors import PermanentError, StoreError, TransientError
+from ardcube.errors import RunStopsError, StoreError, TransientError
 from ardcube.exchange import exchange, read_fresh, retire
 from ardcube.storage import Place
 
@@ -32,7 +32,12 @@ class Timing:
     """Between renewals: three may fail in a row."""
 
 
-class LeaseLostError(PermanentError):
+def clock() -> float:
+    """Seconds that also pass while the machine sleeps, where the system counts them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class LeaseLostError(RunStopsError):
     """The lease was broken, taken over, or could not be renewed in time: this run must stop writing."""
 
 
@@ -49,7 +54,7 @@ class Lease:
         self._timing = timing
         self._tell = tell
         self._fate = ""
-        self._renewed = time.monotonic()
+        self._renewed = clock()
         self._one_renewal = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -65,7 +70,7 @@ class Lease:
         LeaseLostError
             If the lease is no longer this run's, or nobody can tell.
         """
-        if not self.lost.is_set() and time.monotonic() - self._renewed > self._timing.expires_seconds:
+        if not self.lost.is_set() and clock() - self._renewed > self._timing.expires_seconds:
             try:
                 self.renew()
             except Exception as error:
@@ -117,7 +122,7 @@ class Lease:
 
     def _renew_once(self) -> bool:
         """Try to put a renewed claim in place of the one before; whether that is settled, one way or the other."""
-        begun, content = time.monotonic(), self.claim.renew().to_json()
+        begun, content = clock(), self.claim.renew().to_json()
         if exchange(self._ledger, NAME, self._content, content):
             self._content, self._renewed = content, begun
             return True

@@ -85,6 +85,7 @@ def ended_page(
         "| This run | |",
         "|---|---|",
         f"| Scenes | {summary.scenes} |",
+        *([f"| Scenes left out | {len(summary.left_out)}, see below |"] if summary.left_out else []),
         f"| Time | {_duration(summary.seconds)} |",
         f"| Throughput | {summary.megapixels_per_second:.3g} Mpx/s: {summary.megapixels:.3g} Mpx, bands not counted |",
         f"| Bytes | {_bytes(tally.byte_counts['read'])} decoded, {_bytes(tally.byte_counts['written'])} of pixels |",
@@ -93,6 +94,7 @@ def ended_page(
         "",
         *_opening(place, options),
     ]
+    lines += _left_out(summary)
     if summary.failed or summary.left:
         lines += _what_to_do(place, options, missing=bool(summary.left))
     lines += ["## Chunks by period", "", as_markdown(draw_states(_labels(cube), states), "map of chunk states"), ""]
@@ -172,6 +174,25 @@ def _asked(place: Place, options: dict[str, Any], cube: StoredCube) -> list[str]
         f"| Grid | {grid.height} x {grid.width} pixels of {grid.resolution:.6g} degrees |",
         f"| Tiles | {rows} x {cols} of {config.tile_size} pixels |",
         f"| Store | {_link(place, options)} |",
+        "",
+    ]
+
+
+def _left_out(summary: BuildSummary) -> list[str]:
+    """Scenes that could not be read and that chunks were built without, since `skip_bad_scenes` allows it."""
+    if not summary.left_out:
+        return []
+    rows = [f"| {row.scene} | {row.chunks} | {_short(row.reason)} |" for row in summary.left_out[:MOST_ROWS]]
+    more = len(summary.left_out) - len(rows)
+    return [
+        "## Scenes left out",
+        "",
+        "They could not be read. A run with a smaller `skip_bad_scenes` builds their chunks again.",
+        "",
+        "| Scene | Chunks | Reason |",
+        "|---|---|---|",
+        *rows,
+        *([f"| and {more} more | | |"] if more > 0 else []),
         "",
     ]
 

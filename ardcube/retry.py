@@ -12,7 +12,7 @@ from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.jobs import ChunkJob, ChunkJobs, jobs_of_period
-from ardcube.ledger import DONE, ChunkRecord, Ledger, finished
+from ardcube.ledger import ChunkRecord, Ledger, finished
 from ardcube.manifest import read_manifest
 from ardcube.plan import ChunkKey, CubePlan, CubeSpec
 from ardcube.planned import Planned, read_planned
@@ -68,10 +68,9 @@ def check_retry(run: RunConfig) -> Retry:
 
 
 def count_missing(retry: Retry, records: Collection[ChunkRecord]) -> tuple[int, int]:
-    """How many chunks failed, and how many were never built."""
-    failed = sum(record.status == "failed" for record in records)
-    done = sum(record.status in DONE for record in records)
-    return failed, max(0, retry.chunks - done - failed)
+    """How many chunks failed or have too many scenes left out, and how many were never built."""
+    done = sum(record.is_built(retry.run.skip_bad_scenes) for record in records)
+    return len(records) - done, max(0, retry.chunks - len(records))
 
 
 def plan_retry(
@@ -104,7 +103,8 @@ def plan_retry(
     """
     cube, tiles = retry.cube, retry.planned.tiles
     _check_mask(cube, mask)
-    failed = {key for key, record in records.items() if record.status == "failed"}
+    most = retry.run.skip_bad_scenes
+    failed = {key for key, record in records.items() if not record.is_built(most)}
     labels = set(retry.planned.manifests) if missing else {key.period for key in failed}
     if not missing:
         _, cols = tiles.grid.tile_counts(tiles.size)
@@ -123,7 +123,7 @@ def plan_retry(
     jobs = ChunkJobs(tiles, by_period)
     plan = CubePlan(_spec(retry, mask), cube.config.chunk_size, cube.periods, {}, jobs)
     if missing:
-        pending = jobs.without(finished(records))
+        pending = jobs.without(finished(records, most))
         return (plan, pending) if pending else None
     return plan, [job for job in jobs if job.key in failed]
 
@@ -163,5 +163,6 @@ def _spec(retry: Retry, mask: CloudMaskHook) -> CubeSpec:
         storage_options=dict(run.storage_options),
         asset_access=run.asset_access,
         reader=run.reader,
+        skip_bad_scenes=run.skip_bad_scenes,
         threads=Threads(run.requests, run.decode_threads or 0),
     )

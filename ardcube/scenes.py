@@ -31,9 +31,19 @@ FOOTPRINT_MARGIN = 0.02
 LOWEST_COSINE = math.cos(math.radians(85.0))
 """No footprint is stretched further than one at 85 degrees of latitude."""
 
+MALFORMED = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, shapely.errors.ShapelyError,
+)  # fmt: skip
+"""What reading a document raises that is not of the shape it should be: whoever wrote it, it is not ours."""
+
 _JSON = json.JSONEncoder(sort_keys=True, default=str)
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
 _PRODUCT = re.compile(r"S2\w_MSIL2A_(\d{8}T\d{6})_N(\d{4})_")
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
+_LARGEST_DN = 65535
+_LARGEST_NUMBER = 1e15
+_FARTHEST = np.array([-540.0, -90.0, 540.0, 90.0])
+"""Edges that a footprint stays within, however its longitudes are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,13 @@ class BandAsset:
     """Pixels of the full raster where the item says so, else 0."""
     pixel_size: float
     """Side of a pixel in metres where the item says so, else 10."""
+    height: int = 0
+    """Rows of the full raster where the asset itself says so, else 0; it is held to that when it is read."""
+    width: int = 0
+    crs: str = ""
+    """Authority code where the item says so, else empty; likewise."""
+    dtype: str = ""
+    """Data type where the asset says so, else empty; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +123,49 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
     Raises
     ------
     SceneError
-        If the item has no time, no geometry, or lacks one of the bands.
+        If the item has no time, no geometry, lacks one of the bands, or is not as STAC has it.
     """
+    try:
+        scene = _parse(item, collection, bands, central_longitude)
+        _check(scene)
+    except MALFORMED as error:
+        raise SceneError(
+            f"item {_told_id(item)} is not as STAC has it ({what_is_wrong(error)}); mend it or remove it from the "
+            "catalogue"
+        ) from error
+    return scene
+
+
+def what_is_wrong(error: BaseException) -> str:
+    """An error of `MALFORMED` in brief: it may quote all that it met."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
+def _told_id(item: Item) -> str:
+    """The id of an item that may have none, for a message."""
+    found = item.get("id") if isinstance(item, Mapping) else None
+    return " ".join(found.split())[:200] if isinstance(found, str) else "without an id"
+
+
+def _check(scene: Scene) -> None:
+    """Refuse what makes nonsense of everything after."""
+    bounds = np.array(scene.footprint.bounds)
+    if not ((bounds[:2] >= _FARTHEST[:2]).all() and (bounds[2:] <= _FARTHEST[2:]).all()):  # also what is no number
+        raise ValueError(f"its geometry lies outside the world: {scene.footprint.bounds}")
+    for band, asset in scene.bands.items():
+        if not isinstance(asset.href, str) or not asset.href:
+            raise TypeError(f"the href of {band} is no text")
+        if not math.isfinite(asset.offset):
+            raise ValueError(f"the offset of {band} is {asset.offset}")
+
+
+def _parse(item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float) -> Scene:
     properties = item.get("properties") or {}
     moment = properties.get("datetime") or properties.get("start_datetime")
     if not moment:
-        raise SceneError(f"item {item.get('id')} has no datetime; remove it from the catalogue")
+        raise SceneError(f"item {_told_id(item)} has no datetime; remove it from the catalogue")
     if not item.get("geometry"):
-        raise SceneError(f"item {item.get('id')} has no geometry; remove it from the catalogue")
+        raise SceneError(f"item {_told_id(item)} has no geometry; remove it from the catalogue")
     keys = {band: _asset_key(item, band) for band in bands}
     assets = {band: _band_asset(item, item["assets"][key], collection, band) for band, key in keys.items()}
     baseline = _baseline(properties)
@@ -129,10 +181,12 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
             for band, asset in assets.items()
         },
     }
+    with np.errstate(invalid="raise"):  # coordinates that are no numbers
+        footprint = around(shape(item["geometry"]), central_longitude)
     return Scene(
         id=str(item["id"]),
         datetime=_utc(moment),
-        footprint=around(shape(item["geometry"]), central_longitude),
+        footprint=footprint,
         acquisition=_acquisition(properties),
         baseline=baseline,
         revision=digest(revision),
@@ -172,6 +226,16 @@ def check_bands(item: Item | None, collection: Item | None, bands: Sequence[str]
     InputError
         Names the band and the bands that there are.
     """
+    try:
+        _check_bands(item, collection, bands, reflectance)
+    except MALFORMED as error:
+        raise InputError(
+            f"the catalogue's {'item' if collection is None else 'collection'} is not as STAC has it "
+            f"({what_is_wrong(error)}); mend it or choose another"
+        ) from error
+
+
+def _check_bands(item: Item | None, collection: Item | None, bands: Sequence[str], reflectance: bool) -> None:
     described = (collection or {}).get("item_assets")
     source: Item = {"assets": described} if described else (item or {"assets": {}})
     if not source["assets"]:
@@ -179,13 +243,16 @@ def check_bands(item: Item | None, collection: Item | None, bands: Sequence[str]
     for band in bands:
         key = _find_asset(source, band)
         if key is None:
-            names = ", ".join(band_names(item, collection)) or "no raster bands"
+            names = _listed(band_names(item, collection)) or "no raster bands"
             raise InputError(f"band {band} is not in the collection; it has {names}")
         scale = _raster_value(source["assets"][key], "scale")
         if reflectance and (scale is None or not math.isclose(float(scale), SCALE)):
             raise InputError(
-                f"band {band} has no reflectance of scale {SCALE} (its scale is {scale}); choose reflectance bands"
+                f"band {band} has no reflectance of scale {SCALE} (its scale is {scale!s:.50}); choose reflectance "
+                "bands"
             )
+        if not math.isfinite(collection_offset(collection, band) or 0.0):
+            raise ValueError(f"the offset of {band} is no number")
 
 
 def true_offset(item: Item, collection: Item | None, band: str) -> float:
@@ -215,23 +282,47 @@ def collection_offset(collection: Item | None, band: str) -> float | None:
 
 
 def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, band: str) -> BandAsset:
-    height, width = asset.get("proj:shape") or item["properties"].get("proj:shape") or (0, 0)
-    transform = asset.get("proj:transform") or item["properties"].get("proj:transform")
+    properties = item.get("properties") or {}
+    own = asset.get("proj:shape") or (0, 0)
+    height, width = asset.get("proj:shape") or properties.get("proj:shape") or (0, 0)
+    transform = asset.get("proj:transform") or properties.get("proj:transform") or (0.0,)
     nodata = _raster_value(asset, "nodata")
     return BandAsset(
         href=asset["href"],
         offset=_offset(item, asset, collection, band),
-        nodata=int(nodata) if isinstance(nodata, (int, float)) and math.isfinite(nodata) else 0,
-        size=int(asset.get("file:size") or 0),
-        pixels=int(height) * int(width),
-        pixel_size=abs(float(transform[0])) if transform else float(asset.get("gsd") or 10.0),
+        nodata=int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else 0,
+        size=int(_sensible(asset.get("file:size"))),
+        pixels=int(_sensible(height)) * int(_sensible(width)),
+        pixel_size=_sensible(transform[0]) or _sensible(asset.get("gsd")) or 10.0,
+        # An item's own shape is that of its default grid, which bands of another resolution need not repeat.
+        height=int(_sensible(own[0])),
+        width=int(_sensible(own[1])),
+        crs=_crs_code(asset) or _crs_code(properties),
+        dtype=str(_raster_value(asset, "data_type") or "")[:20],
     )
+
+
+def _crs_code(described: Mapping[str, Any]) -> str:
+    """Authority code in the projection extension's version 2, or 1; empty where there is none."""
+    epsg = described.get("proj:epsg")
+    code = described.get("proj:code") or (f"EPSG:{epsg}" if epsg else "")
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+
+
+def _sensible(number: Any) -> float:
+    """The size of a number that only estimates rest on, else 0: no scene is refused for it."""
+    return float(abs(number)) if type(number) in (int, float) and abs(number) < _LARGEST_NUMBER else 0.0
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names for a message, of a document that may hold any."""
+    return " ".join(", ".join(map(str, names)).split())[:1000]
 
 
 def _asset_key(item: Item, band: str) -> str:
     key = _find_asset(item, band)
     if key is None:
-        raise SceneError(f"item {item.get('id')} has no asset for band {band}; it has {', '.join(item['assets'])}")
+        raise SceneError(f"item {_told_id(item)} has no asset for band {band}; it has {_listed(item['assets'])}")
     return key
 
 
@@ -252,7 +343,7 @@ def _raster_value(asset: Mapping[str, Any], name: str) -> Any:
     """A value of the raster extension, in its version 1 (`raster:bands`) or 2 (`raster:...`, `bands`)."""
     for described in asset.get("raster:bands") or []:
         return described.get(name)
-    plain = {"nodata"}
+    plain = {"nodata", "data_type"}
     for source in (asset, *(asset.get("bands") or [])):
         for key in (f"raster:{name}", *([name] if name in plain else [])):
             if key in source:
@@ -269,7 +360,7 @@ def _as_moment(text: str | None) -> str | None:
     """A timestamp in one spelling: catalogues write .695Z, .695000Z and +00:00 for the same."""
     try:
         return None if text is None else _utc(text).isoformat()
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return text
 
 
@@ -297,4 +388,7 @@ def _acquisition(properties: Mapping[str, Any]) -> str:
 
 def is_remote(href: str) -> bool:
     """Whether an href is a URL and not a path of this machine."""
-    return len(urlsplit(href).scheme) > 1 and not href.startswith("file:")
+    try:
+        return len(urlsplit(href).scheme) > 1 and not href.startswith("file:")
+    except ValueError:  # as of http://[, which is no path either
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,47 @@ from ardcube.errors import InputError
 
 Options = Mapping[str, Any]
 """Keyword arguments of an fsspec filesystem."""
+_SILENCE_SECONDS = 15.0
+"""How long s3fs waits for a store that says nothing, unless `config_kwargs={"read_timeout": ...}` says otherwise."""
+_SILENCES = 8
+"""Of them one call may take, with the retries of s3fs and botocore."""
+SLOWEST = 50_000
+"""Bytes per second of the slowest line that is waited for."""
+_MUCH = 20_000_000
+"""Bytes; what is read has an unknown size, and is a ledger's table at most."""
+
+
+_NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+"""What mounted object stores say that know nothing of it."""
+
+
+def patience(fs: AbstractFileSystem, size: int = 0) -> float:
+    """Longest wait for one call of a filesystem on the network, in seconds.
+
+    Needed since s3fs knows no limit for all of a call: a store that takes the connection and never asks for the body
+    would hang it for good, and each of 25 attempts may be silent for 15 s.
+
+    Parameters
+    ----------
+    fs : AbstractFileSystem
+        Its `config_kwargs` may hold another `read_timeout`, in seconds.
+    size : int
+        Bytes that are sent.
+    """
+    silence = (getattr(fs, "config_kwargs", None) or {}).get("read_timeout") or _SILENCE_SECONDS
+    return _SILENCES * float(silence) + size / SLOWEST
+
+
+def flush(path: Path) -> None:
+    """Wait until a file lies on its disk and would outlast a power cut, with the name it has; about a millisecond."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +114,9 @@ class Place:
         path = self.file(name)
         try:
             # A resume reads very many small files; fsspec's way to a local one takes several times as long.
-            content: bytes = Path(path).read_bytes() if self.is_local else self.fs.cat_file(path)
+            content: bytes = (
+                Path(path).read_bytes() if self.is_local else self.fs.cat_file(path, **self._at_most(_MUCH))
+            )
         except FileNotFoundError:
             return None
         return content
@@ -84,7 +128,7 @@ class Place:
             return {name: content for name in names if (content := self.read(name)) is not None}
         # Not `cat`, which takes a `[` in a path for a pattern.
         paths = [self.file(name) for name in names]
-        found = self.fs.cat_ranges(paths, None, None, on_error="return") if paths else []
+        found = self.fs.cat_ranges(paths, None, None, on_error="return", **self._at_most(_MUCH)) if paths else []
         missing = [
             error for error in found if isinstance(error, Exception) and not isinstance(error, FileNotFoundError)
         ]
@@ -96,16 +140,30 @@ class Place:
         """Replace a file in one piece: a reader sees the old content or the new, never a part."""
         path = self.file(name)
         if not self.is_local:
-            self.fs.pipe_file(path, content)
+            self.fs.pipe_file(path, content, **self._at_most(len(content)))
             return
         part = Path(f"{path}.{uuid.uuid4().hex}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_bytes(content)
+            flush(part)
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+    def _at_most(self, size: int) -> dict[str, float]:
+        """Argument that bounds a call; only what is asynchronous below can be given up."""
+        return {"timeout": patience(self.fs, size)} if self.fs.async_impl else {}
+
+    def list_files(self, folder: str) -> list[str]:
+        """Names of the files in one of its folders, relative to it, and of none below."""
+        self.fs.invalidate_cache()
+        try:
+            found = self.fs.ls(self.file(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        return [entry["name"][len(self.path) + 1 :] for entry in found if entry["type"] == "file"]
 
     def list(self, folder: str = "") -> list[str]:
         """Names of all files in it or in one of its folders, relative to it, at any depth."""
@@ -116,6 +174,15 @@ class Place:
         except FileNotFoundError:
             return []
         return [path[len(self.path) + 1 :] for path in found if not path.endswith(".part")]
+
+    def stamp(self, name: str) -> Mapping[str, Any] | None:
+        """What the filesystem says of a file, another thing after each change; None where there is none."""
+        self.fs.invalidate_cache()
+        try:
+            stamp: Mapping[str, Any] = self.fs.info(self.file(name))
+        except FileNotFoundError:
+            return None
+        return stamp
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files; those that are gone already do not matter."""

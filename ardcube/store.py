@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
@@ -15,14 +16,18 @@ import zarr.errors
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
+from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
+from ardcube.failures import explained
+from ardcube.fence import Fence, fence_of
 from ardcube.grid import Grid, Window
 from ardcube.periods import Period
 from ardcube.plan import CubeSpec
 from ardcube.scenes import SCALE
-from ardcube.storage import Place
+from ardcube.storage import Place, flush, patience
+from ardcube.zarr_metadata import check_array, check_own, read_metadata, readable
 
 COUNT = "observation_count"
 FILL = 0
@@ -51,12 +56,36 @@ def _compressor() -> BloscCodec:
     return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
 
 
+class _Patient(WrapperStore[Store]):
+    """A store on the network, each of whose calls ends."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._fs: Any = getattr(store, "fs", None)
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.wait_for(self._store.get(key, *args, **kwargs), patience(self._fs))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        await asyncio.wait_for(self._store.set(key, value), patience(self._fs, len(value)))
+
+    async def delete(self, key: str) -> None:
+        await asyncio.wait_for(self._store.delete(key), patience(self._fs))
+
+
 class _ForWriting(WrapperStore[Store]):
-    """A store whose pixels are written and never read.
+    """A store whose pixels are written and never read, and only while the run that wants it holds the cube.
 
     zarr 3.1 reads a shard before it writes it, also where the whole of it is replaced: a request for nothing, and one
     that an object which was damaged makes fail for ever.
     """
+
+    def __init__(self, store: Store, fence: Fence | None = None) -> None:
+        super().__init__(store)
+        self._fence = fence
+
+    def _with_store(self, store: Store) -> Self:
+        return type(self)(store, self._fence)
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         return await self._store.get(key, *args, **kwargs) if key.endswith(_METADATA) else None
@@ -64,6 +93,22 @@ class _ForWriting(WrapperStore[Store]):
     def get_sync(self, key: str, **kwargs: Any) -> Any:
         # Later versions of zarr ask so where the store below can answer at once.
         return self._store.get_sync(key, **kwargs) if key.endswith(_METADATA) else None  # type: ignore[attr-defined]
+
+    async def set(self, key: str, value: Buffer) -> None:
+        await self._check()
+        await self._store.set(key, value)
+        if isinstance(self._store, LocalStore):
+            # The record, which comes next, shall not outlast a power cut that the pixels do not.
+            await asyncio.to_thread(flush, self._store.root / key)
+
+    async def delete(self, key: str) -> None:
+        await self._check()
+        await self._store.delete(key)
+
+    async def _check(self) -> None:
+        """Ask as late as can be: the chunk is compressed, and its bytes go out next."""
+        if self._fence is not None and not self._fence.is_fresh:
+            await asyncio.to_thread(self._fence.check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +119,8 @@ class CubeStore:
     """uint16 (time, latitude, longitude, band)"""
     count: zarr.Array[Any]
     """uint16 (time, latitude, longitude)"""
+    uri: str
+    """Where it stands, for a person."""
 
     def write_chunk(
         self, time_index: int, window: Window, values: NDArray[np.uint16], count: NDArray[np.uint16]
@@ -97,14 +144,19 @@ class CubeStore:
         ------
         StoreError
             If the region cuts through an object: the rest of it would be lost.
+        LeaseLostError
+            If the run that this is for no longer holds the cube.
+        UnwritableError, TransientError
+            If the store does not take it, for good or for now; what stood there stands, or the whole new chunk.
         """
         _, height, width = self.count.shape
         _, *stored = self.count.shards or self.count.chunks
         if _cuts(window.y0, window.y1, height, stored[0]) or _cuts(window.x0, window.x1, width, stored[1]):
             raise StoreError(f"{window} cuts through the store's objects of {stored[0]} x {stored[1]} pixels")
         rows, cols = window.slices
-        self.composite[time_index : time_index + 1, rows, cols, :] = values[None]
-        self.count[time_index : time_index + 1, rows, cols] = count[None]
+        with explained(self.uri):
+            self.composite[time_index : time_index + 1, rows, cols, :] = values[None]
+            self.count[time_index : time_index + 1, rows, cols] = count[None]
 
 
 def is_there(place: Place) -> bool:
@@ -113,9 +165,29 @@ def is_there(place: Place) -> bool:
     if content is None:
         return False
     try:
-        return "consolidated_metadata" in json.loads(content)
-    except ValueError:
+        return "consolidated_metadata" in dict(json.loads(content))
+    except (ValueError, TypeError, RecursionError):
         return False
+
+
+def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
+    """Refuse a store that is no longer laid out as it was made: what is built would not fit to what stands.
+
+    Raises
+    ------
+    StoreError
+        If somebody has edited its metadata.
+    """
+    arrays = read_metadata(place)
+    check_own(place, arrays)
+    chunks, shards = _layout(spec.grid, chunk_size, shard)
+    for name, more in ((spec.varname, (len(spec.bands),)), (COUNT, ())):
+        wanted = ("uint16", FILL, *(shards or chunks), *more)
+        with readable(place.uri):
+            array = arrays[name]
+            found = (array["data_type"], array["fill_value"], *array["chunk_grid"]["configuration"]["chunk_shape"])
+            if found != wanted:
+                raise ValueError(f"{name} is stored as {found}, and was made as {wanted}")
 
 
 def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: int, shard: int = 1) -> None:
@@ -187,13 +259,15 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
 
 def extend(place: Place, varname: str, periods: Sequence[Period]) -> None:
     """Grow the time axis to `periods`; nothing that stands is touched. Harmless when repeated."""
-    group = zarr.open_group(_zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
-    for name in (varname, COUNT):
-        array = _array(group, name)
-        if array.shape[0] < len(periods):
-            array.resize((len(periods), *array.shape[1:]))
-    _write_times(group, periods)
-    _consolidate(place)
+    read_metadata(place)
+    with readable(place.uri):
+        group = zarr.open_group(_zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
+        for name in (varname, COUNT):
+            array = _array(group, name)
+            if array.shape[0] < len(periods):
+                array.resize((len(periods), *array.shape[1:]))
+        _write_times(group, periods)
+        _consolidate(place)
 
 
 def remove(place: Place, varname: str) -> None:
@@ -223,16 +297,25 @@ def open_for_writing(spec: CubeSpec) -> CubeStore:
     """
     options = json.dumps(dict(spec.storage_options), sort_keys=True)
     shape = (spec.periods, spec.grid.height, spec.grid.width)
-    return _open(spec.store_uri, spec.varname, options, shape, spec.fingerprint)
+    fence = fence_of(spec.ledger_uri, spec.storage_options, spec.holder)
+    with explained(spec.store_uri):
+        return _open(spec.store_uri, spec.varname, options, shape, spec.fingerprint, fence)
 
 
 # Shape and fingerprint are part of the key: a worker outlives runs, and in between a cube can grow or be replaced.
 @lru_cache(maxsize=8)
-def _open(uri: str, varname: str, options: str, shape: tuple[int, int, int], _fingerprint: str) -> CubeStore:
+def _open(
+    uri: str, varname: str, options: str, shape: tuple[int, int, int], _fingerprint: str, fence: Fence | None
+) -> CubeStore:
     # Not the consolidated metadata: its shapes are old for a moment while the time axis grows.
     place = Place.at(uri, json.loads(options))
-    group = zarr.open_group(_ForWriting(_zarr_store(place)), mode="r+", zarr_format=3, use_consolidated=False)
-    opened = CubeStore(_array(group, varname), _array(group, COUNT))
+    with readable(uri):
+        for name, content in place.read_many(f"{name}/{_METADATA}" for name in (varname, COUNT)).items():
+            check_array(name, json.loads(content))
+        group = zarr.open_group(
+            _ForWriting(_zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False
+        )
+        opened = CubeStore(_array(group, varname), _array(group, COUNT), uri)
     if opened.composite.shape[:3] != shape or opened.count.shape != shape:
         # zarr would clip what lies outside without a word.
         raise StoreError(f"{uri} has shape {opened.count.shape}, the plan {shape}; run again to plan anew")
@@ -250,7 +333,7 @@ def _zarr_store(place: Place) -> Store:
     if place.is_local:
         return LocalStore(place.path)
     if place.fs.async_impl:
-        return FsspecStore.from_url(place.uri, storage_options=dict(place.fs.storage_options))
+        return _Patient(FsspecStore.from_url(place.uri, storage_options=dict(place.fs.storage_options)))
     return FsspecStore.from_mapper(place.fs.get_mapper(place.path))
 
 

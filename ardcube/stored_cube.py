@@ -13,6 +13,9 @@ from ardcube.grid import Grid
 from ardcube.ledger import Ledger
 from ardcube.periods import Period, calendar_periods
 
+_FARTHEST = 540.0
+"""Degrees."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCube:
@@ -41,6 +44,7 @@ class StoredCube:
             return None
         try:
             config = CubeConfig(**found["config"])
+            _check_agreement(config, found["identity"])
             return cls(
                 config=config,
                 identity=found["identity"],
@@ -49,6 +53,24 @@ class StoredCube:
                 grid=Grid(**found["identity"]["grid"]),
                 periods=calendar_periods(config.start_date, config.end_date, config.time_frequency_months),
             )
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
-            told = " ".join(str(error).split())
+        except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+            told = " ".join(str(error).split())[:500]
             raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {told}; build the cube again") from error
+
+
+def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
+    """Refuse what somebody edited in one place and not in the other."""
+    for name in ("bands", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling"):
+        asked, built = getattr(config, name), identity.get(name, 1)  # cubes from before shards have none
+        if (list(asked) if name == "bands" else asked) != built:
+            raise ValueError(f"{name} is {asked!r} in config and {built!r:.100} in identity")
+    if f"{config.start_date:%Y-%m}" != identity["start"]:
+        raise ValueError(
+            f"it starts in {config.start_date:%Y-%m} in config and in {identity['start']!r:.100} in identity"
+        )
+    grid = identity["grid"]
+    lengths = (grid["height"], grid["width"])
+    if not all(type(length) is int and 0 < length < 2**31 for length in lengths):
+        raise ValueError(f"a grid of {lengths!r:.100} pixels")
+    if not all(type(grid[name]) is float and abs(grid[name]) <= _FARTHEST for name in ("west", "north", "resolution")):
+        raise ValueError("a grid outside the world")

@@ -21,6 +21,16 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A scene that the cube does without, in some of its chunks."""
+
+    scene: str
+    chunks: int
+    reason: str
+    """Of the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildSummary:
     """Counts of one run."""
 
@@ -42,6 +52,8 @@ class BuildSummary:
     """Of the built chunks, bands not counted."""
     seconds: float
     failures: tuple[Failure, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    """Scenes that could not be read and that chunks were built without, by this run or an earlier one."""
 
     @property
     def megapixels_per_second(self) -> float:
@@ -68,6 +80,7 @@ def summarize(
     pending: Sequence[ChunkJob],
     records: Mapping[ChunkKey, ChunkRecord],
     seconds: float,
+    skip_bad_scenes: int = 0,
 ) -> BuildSummary:
     """Count what became of a run's chunks.
 
@@ -85,6 +98,8 @@ def summarize(
         The ledger when it ended.
     seconds : float
         It took.
+    skip_bad_scenes : int
+        Scenes that a chunk might go without.
     """
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
@@ -93,7 +108,7 @@ def summarize(
         record = records.get(job.key)
         counts["selected"] += 1
         counts["retried"] += record is not None and len(record.attempts) > 1
-        if record is None or not record.is_done(job):
+        if record is None or not record.is_done(job, skip_bad_scenes):
             failures.append(_failure(job, record))
             continue
         counts[record.status] += 1
@@ -112,7 +127,19 @@ def summarize(
         megapixels=counts["pixels"] / 1e6,
         seconds=seconds,
         failures=tuple(failures),
+        left_out=left_out(records.values()),
     )
+
+
+def left_out(records: Iterable[ChunkRecord]) -> tuple[LeftOut, ...]:
+    """Scenes that chunks which stand in the store were built without, those of most chunks first."""
+    chunks: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    for record in records:
+        chunks.update(record.skipped.keys())
+        for scene, reason in record.skipped.items():
+            reasons.setdefault(scene, reason)
+    return tuple(LeftOut(scene, count, reasons[scene]) for scene, count in chunks.most_common())
 
 
 def _failure(job: ChunkJob, record: ChunkRecord | None) -> Failure:

@@ -135,7 +135,8 @@ def built_composite(archive: Archive, scratch: Path) -> Composite:
         cloud_mask="scl",
         stac_url=str(catalog),
     )
-    run = RunConfig(fsspec_uri=str(scratch / f"{archive.layout.name}.zarr"))
+    uri = str(scratch / f"{archive.layout.name}.zarr")
+    run = RunConfig(fsspec_uri=uri, allow_asset_roots=(str(archive.folder.resolve()),))
     request = check_request(cube, run, SCLCloudMaskHook())
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)

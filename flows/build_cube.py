@@ -83,16 +83,18 @@ def _build(request: Request, found: Found, start: float, lease: Lease | None) ->
     """Plan and build; without a lease nothing is written."""
     run, ledger = request.run, request.ledger
     if run.overwrite and lease is not None:
+        lease.check()
         remove_cube(request)
     plan = make_plan(request, found, build=lease is not None)
     records = {} if run.overwrite else ledger.records(brief=True)
-    pending = plan.jobs.without(finished(records))
+    pending = plan.jobs.without(finished(records, run.skip_bad_scenes))
     get_run_logger().info(
         "%d chunks, %d done before, %d to build at %s",
         len(plan.jobs), len(plan.jobs) - len(pending), len(pending), request.place.uri,
     )  # fmt: skip
     if lease is None:
         return summarize(request.place.uri, len(plan.jobs), [], pending, {}, time.perf_counter() - start)
+    lease.check()
     initialize(request, plan)
     write_planned(ledger, plan)
     return build_pending(plan, run, request.place, ledger, pending, len(plan.jobs), records, lease, start)

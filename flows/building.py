@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -65,6 +66,10 @@ def build_pending(
     from flows.dispatch import build_all  # slow to import; who only lists or cancels runs does not wait for it
 
     logger = get_run_logger()
+    lease.check()
+    # From here on workers, and this process, write nothing once the cube is another run's.
+    plan = replace(plan, spec=replace(plan.spec, holder=lease.claim.holder))
+    ledger = ledger.held_by(lease.claim.holder)
     selected = pending if run.limit is None else pending[: run.limit]
     watch = Watch(
         current_progress(),
@@ -80,9 +85,12 @@ def build_pending(
         watch.finished()
     lease.check()
     records = ledger.compact()
-    summary = summarize(place.uri, chunks, selected, pending, records, time.perf_counter() - start)
+    took = time.perf_counter() - start
+    summary = summarize(place.uri, chunks, selected, pending, records, took, run.skip_bad_scenes)
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
     post_pages(UUID(str(flow_run.id)), run, place, ledger, records, summary, watch.tally)
+    for scene in summary.left_out[:_MOST_LOGGED]:
+        logger.warning("scene %s is left out of %d chunks: %s", scene.scene, scene.chunks, scene.reason)
     if summary.failures:
         _log_failures(summary, logger)
         raise ChunksFailedError(summary)

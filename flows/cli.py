@@ -1,9 +1,12 @@
 """The `ardcube` command."""
 
+import atexit
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ardcube.errors import ArdcubeError, InputError
+from ardcube.redaction import WithoutSecrets, without_secrets
 from flows.options import ModelCommand, build_model, key_values
 
 if TYPE_CHECKING:  # All but click is imported late, so that help and mistakes take no time.
@@ -26,9 +30,16 @@ if TYPE_CHECKING:  # All but click is imported late, so that help and mistakes t
 _BAD_INPUT = 2
 _FAILED = 1
 _INTERRUPTED = 130
+_TERMINATED = 143
+_GRACE_SECONDS = 3.0
+"""For what Prefect has still to send, after the cube was let go."""
+_leaving: list[int] = []
+"""Exit code of a command that was stopped."""
 _NOWHERE = "memory://ardcube-plan"
 """Stands for the store in a plan that asks for none."""
-_NOT_OF_A_RETRY = ("fsspec_uri", "initialize", "overwrite", "look_back_months", "dry_run", "max_chunks", "yes")
+_NOT_OF_A_RETRY = (
+    "fsspec_uri", "initialize", "overwrite", "look_back_months", "allow_asset_roots", "dry_run", "max_chunks", "yes",
+)  # fmt: skip
 """Fields that say what is built, or whether; a retry knows that from the cube."""
 
 storage_option = click.option(
@@ -146,24 +157,36 @@ def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
         click.echo(picture)
 
 
+class _TerminatedError(BaseException):
+    """SIGTERM came: whoever stops a container wants the program to end tidily, and soon."""
+
+
+def _on_sigterm(*_: object) -> None:
+    raise _TerminatedError
+
+
 def main() -> None:
     """Run the command; anything a person got wrong is one line and exit code 2."""
     debug = "--debug" in sys.argv[1:]
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    atexit.register(_leave_now)  # before any library does, so that it is called when they are done
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
+    except _TerminatedError:
+        _leave("terminated; run the same command again to continue", _TERMINATED)
     except click.exceptions.Abort:
-        _stop("interrupted; run the same command again to continue", _INTERRUPTED)
+        _leave("interrupted; run the same command again to continue", _INTERRUPTED)
     except click.ClickException as error:
         _stop(error.format_message(), error.exit_code)
     except ArdcubeError as error:
         if debug:
-            traceback.print_exc()
+            click.echo(without_secrets(traceback.format_exc()), err=True)
         _stop(str(error), _BAD_INPUT if isinstance(error, InputError) else _FAILED)
     except KeyboardInterrupt:
-        _stop("interrupted; run the same command again to continue", _INTERRUPTED)
+        _leave("interrupted; run the same command again to continue", _INTERRUPTED)
     except Exception as error:  # noqa: BLE001  (the last resort: whatever it was, a person reads one line)
         if debug:
-            traceback.print_exc()
+            click.echo(without_secrets(traceback.format_exc()), err=True)
         _stop(f"{type(error).__name__}: {error} (--debug shows where)", _FAILED)
 
 
@@ -181,8 +204,28 @@ def _import_what_builds() -> None:
             import_module("ardcube.kernels")
 
 
+def _leave(message: str, code: int) -> None:
+    """Stop, and soon: Python would wait for whatever still reads, which a server may answer in minutes."""
+    logging.raiseExceptions = False  # threads that go on meanwhile find the loggers closed
+    last = threading.Timer(_GRACE_SECONDS, os._exit, [code])
+    last.daemon = True
+    last.start()
+    _leaving.append(code)
+    _stop(message, code)
+
+
+def _leave_now() -> None:
+    """Go without taking the interpreter apart, which aborts where a thread that was not waited for still writes."""
+    if _leaving:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_leaving[0])
+
+
 def _stop(message: str, code: int) -> None:
-    click.echo(f"ardcube: {' '.join(message.split())}", err=True)
+    line = " ".join(without_secrets(message).split())
+    # A terminal obeys what is not printable, and a message may quote a catalogue.
+    click.echo(f"ardcube: {''.join(letter for letter in line if letter.isprintable())}", err=True)
     sys.exit(code)
 
 
@@ -223,7 +266,7 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.ledger import finished
-    from ardcube.plan import estimate
+    from ardcube.plan import estimate, within_memory
     from ardcube.prepare import check_request, make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate
     from hooks.cloud_masks import cloud_mask
@@ -232,22 +275,25 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     request = check_request(cube, run, mask, build=run.fsspec_uri != _NOWHERE)
     console = _console()
     planned = make_plan(request, search_scenes(request, ConsoleProgress(console).searched), build=False)
+    planned = within_memory(planned, run.memory_bytes, run.local_threads)
     records = {} if run.overwrite or run.fsspec_uri == _NOWHERE else request.ledger.records(brief=True)
-    pending = planned.jobs.without(finished(records)) if records else ()
+    pending = planned.jobs.without(finished(records, run.skip_bad_scenes)) if records else ()
     print_estimate(console, estimate(planned), len(pending), run.local_threads)
 
 
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console()
+    return Console(markup=False)  # what a ledger says is no markup
 
 
 def _configure_prefect(debug: bool) -> None:
     """Set what Prefect reads when it is imported; what a person has set stays."""
     if debug:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "DEBUG")
-        logging.basicConfig(level=logging.DEBUG)
+        handler = logging.StreamHandler()
+        handler.setFormatter(WithoutSecrets(logging.BASIC_FORMAT))
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
     else:
         # The progress bar and the summary tell it; the Prefect server still gets every log line.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -256,5 +302,7 @@ def _configure_prefect(debug: bool) -> None:
     # The temporary server must not call home, least of all from a machine without a network.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # A server that was there is waited for: 2, 4, 8 ... seconds, four minutes in all; Prefect's default is one.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")
     # A machine under load takes longer than Prefect's default to start a server for a single run.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")

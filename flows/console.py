@@ -10,13 +10,13 @@ from rich.table import Column, Table
 from ardcube.ledger import ChunkRecord
 from ardcube.periods import Period
 from ardcube.plan import ChunkJob, Estimate
-from ardcube.summary import BuildSummary, Failure
+from ardcube.summary import BuildSummary, Failure, LeftOut, left_out
 
 _FEW = 200
 """Up to so many chunks, each gets a line of its own when piped."""
 _SECONDS_BETWEEN_LINES = 10.0
-_WORKER_BASE = 350_000_000
-"""Bytes of a worker process before its first chunk: the interpreter and the libraries."""
+_MOST_LEFT_OUT = 50
+"""Scenes that a table names; the ledger has all."""
 
 
 class ConsoleProgress:
@@ -66,6 +66,8 @@ class ConsoleProgress:
         ):
             self._told = now
             error = f": {record.error}" if record is not None and record.error else ""
+            if record is not None and record.skipped:
+                error += f" without {', '.join(record.skipped)}"
             self.console.print(
                 f"{ended}/{self.total} {job.key} {status}{error} ({self._detail()})",
                 highlight=False,
@@ -103,8 +105,20 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
         highlight=False,
     )
     console.print(f"cube     {summary.uri}", highlight=False, soft_wrap=True)
+    if summary.left_out:
+        print_left_out(console, summary.left_out)
     if summary.failures:
         print_failures(console, summary.failures)
+
+
+def print_left_out(console: Console, scenes: tuple[LeftOut, ...]) -> None:
+    """A table of the scenes that the cube does without."""
+    table = Table("scene", "chunks", Column("reason", overflow="fold"), title="Scenes left out, since they were bad")
+    for scene in scenes[:_MOST_LEFT_OUT]:
+        table.add_row(scene.scene, str(scene.chunks), scene.reason)
+    if len(scenes) > _MOST_LEFT_OUT:
+        table.add_row(f"and {len(scenes) - _MOST_LEFT_OUT} more", "", "")
+    console.print(table)
 
 
 def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
@@ -118,6 +132,8 @@ def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
 
 def print_estimate(console: Console, estimate: Estimate, pending: int, threads: int) -> None:
     """Say what a plan will take."""
+    from ardcube.memory import WORKER_BYTES  # (slow to import)
+
     table = Table(show_header=False, box=None)
     table.add_row("tiles", f"{estimate.tiles:,}")
     table.add_row("periods", f"{estimate.periods:,}")
@@ -125,7 +141,7 @@ def print_estimate(console: Console, estimate: Estimate, pending: int, threads: 
     table.add_row("pixels", f"{estimate.pixels / 1e6:,.1f} Mpx per band")
     table.add_row("scenes", f"{estimate.scenes:,}, read {estimate.chunk_scenes:,} times by chunks")
     table.add_row("bytes to read", f"about {_human(estimate.bytes_to_read)} if nothing is cloudy")
-    peak = _WORKER_BASE + threads * estimate.bytes_per_chunk
+    peak = WORKER_BYTES + threads * estimate.bytes_per_chunk
     table.add_row(
         "peak memory",
         f"about {_human(peak)} per worker of {threads} threads, {_human(estimate.bytes_per_chunk)} per chunk",
@@ -139,7 +155,7 @@ def print_records(console: Console, records: list[ChunkRecord]) -> None:
     for period in sorted({record.key.period for record in records}):
         rows = [record for record in records if record.key.period == period]
         counts = Counter(record.status for record in rows)
-        clear = [record.statistics["mean_clear_days"] for record in rows if record.status == "written"]
+        clear = [record.statistics.get("mean_clear_days", 0.0) for record in rows if record.status == "written"]
         table.add_row(
             period,
             *(str(counts[status]) for status in ("written", "empty", "failed")),
@@ -148,6 +164,9 @@ def print_records(console: Console, records: list[ChunkRecord]) -> None:
             f"{sum(clear) / len(clear):.1f}" if clear else "",
         )
     console.print(table)
+    bad = left_out(records)
+    if bad:
+        print_left_out(console, bad)
     failed = [record for record in records if record.status == "failed"]
     if failed:
         print_failures(

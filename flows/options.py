@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 import types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -18,6 +19,10 @@ M = TypeVar("M", bound="BaseModel")
 
 _SINGULAR = {"storage_options": "--storage-option", "cloud_mask_options": "--cloud-mask-option"}
 """Mappings are given as one `key=value` after the other."""
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 200
 
 
 class ModelCommand(click.Command):
@@ -160,7 +165,7 @@ def key_values(_context: click.Context, option: click.Parameter, pairs: Iterable
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -177,4 +182,4 @@ def _explain(model: "type[BaseModel]", problem: Any) -> str:
         return message
     if problem["type"] == "value_error":
         return f"{option_name(field)}: {message}"
-    return f"{option_name(field)} {problem['input']!r}: {message}"
+    return f"{option_name(field)} {_BRIEF.repr(problem['input'])}: {message}"

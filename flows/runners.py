@@ -49,6 +49,24 @@ def make_runner(run: RunConfig) -> "DaskTaskRunner":
     )
 
 
+def make_lone_runner() -> "DaskTaskRunner":
+    """Runner of chunks that may end the process that builds them: one at a time, in one that is not the flow's."""
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    return DaskTaskRunner(
+        cluster_class="distributed.LocalCluster",
+        cluster_kwargs={
+            "n_workers": 1,
+            "threads_per_worker": 1,
+            "processes": True,
+            "dashboard_address": "127.0.0.1:0",
+            "worker_dashboard_address": "127.0.0.1:0",
+            "memory_limit": 0,
+            "scheduler_kwargs": {"allowed_failures": 1},
+        },
+    )
+
+
 def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Keyword arguments of `coiled.Cluster`, and of its `adapt` where the size is not fixed."""
     cluster: dict[str, Any] = {
@@ -91,12 +109,19 @@ def check_workers_can_report(run: RunConfig) -> None:
 
 
 @contextmanager
-def workers_know_the_server(run: RunConfig) -> Iterator[None]:
+def workers_know_the_server(run: RunConfig, *, lone: bool = False) -> Iterator[None]:
     """Let tasks carry the address of this run's Prefect server, also if it is a temporary one.
 
     A worker that is not told starts a server of its own, which outlives it.
+
+    Parameters
+    ----------
+    run : RunConfig
+        Says where chunks are built: this very process knows already.
+    lone : bool
+        Whether they are built by `make_lone_runner`.
     """
-    if run.serverless_backend == "local" or get_current_settings().api.url is not None:
+    if (run.serverless_backend == "local" and not lone) or get_current_settings().api.url is not None:
         yield
         return
     with get_client(sync_client=True) as client:

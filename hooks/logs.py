@@ -13,10 +13,12 @@ from prefect.logging import get_run_logger
 
 from ardcube.current_chunk import current_chunk
 from ardcube.ledger import ChunkRecord
-from ardcube.redaction import without_secrets
+from ardcube.redaction import hide_secrets, without_secrets
 
 _OURS = "ardcube"
 _lock = Lock()
+# Prefect logs all parameters of a flow run whose parameters are refused, before any line of the flow is run.
+logging.getLogger("prefect.flows").addFilter(hide_secrets)
 
 
 class ToTheRun(logging.Handler):

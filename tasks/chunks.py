@@ -8,7 +8,7 @@ from ardcube.batch import Batch, process_batch
 from ardcube.ledger import ChunkRecord
 from hooks.logs import forward_logs, tell_built
 from hooks.names import batch_name, name_attempt
-from hooks.retries import retry_transient
+from hooks.retries import is_last_attempt, retry_transient
 
 
 @task(
@@ -22,6 +22,6 @@ def build_chunks(batch: Batch) -> list[ChunkRecord]:
     """Build a batch of chunks; a repetition skips those that are done."""
     name_attempt()
     forward_logs()
-    records = process_batch(batch.spec, batch.jobs, again=task_run.run_count > 1)
+    records = process_batch(batch.spec, batch.jobs, again=task_run.run_count > 1, last=is_last_attempt())
     tell_built(records)
     return records

@@ -70,7 +70,7 @@ def test_common_package_names_resolve_to_this_checkout(package):
 
 
 def test_every_requirement_is_exact_and_hashed():
-    assert {path.name for path in REQUIREMENTS} == {"bench.txt", "bootstrap.txt", "dev.txt", "run.txt"}
+    assert {path.name for path in REQUIREMENTS} == {"audit.txt", "bench.txt", "bootstrap.txt", "dev.txt", "run.txt"}
     for path in REQUIREMENTS:
         entries = re.split(r"\n(?=\S)", path.read_text().strip())
         assert entries
@@ -141,7 +141,7 @@ def test_script_is_executable_and_parses_in_its_shell(script):
 
 def test_the_scripts_are_the_known_verbs():
     assert {path.name for path in SCRIPTS} == {
-        "bench", "build", "check", "creds", "demo", "lock", "setup", "start", "test"
+        "audit", "bench", "build", "check", "creds", "demo", "lock", "setup", "start", "test"
     }  # fmt: skip
 
 

@@ -95,3 +95,9 @@ def test_sizes_follow_chunks_that_get_slower() -> None:
     for _ in range(20):
         sizes.took(10, 30.0)
     assert sizes.next(4) == 10_000 // 666  # 10 would be 30 s, but there would be too many of them
+
+
+def test_a_limit_of_what_is_under_way_holds_from_the_first_batch_to_the_last() -> None:
+    sizes = BatchSizes(6, 1, 3)
+    assert sizes.in_flight(2) == 3
+    assert BatchSizes(6, 1).in_flight(2) == 8

@@ -10,6 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from ardcube.config import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, RunConfig
+from ardcube.errors import InputError
+from ardcube.redaction import without_secrets
+from flows.options import build_model
 from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask
 
 CUBE: dict[str, Any] = {"start_date": "2023-01-01", "end_date": "2023-03-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}
@@ -164,6 +167,54 @@ def test_a_secret_that_is_refused_is_not_shown() -> None:
     with pytest.raises(ValidationError) as caught:
         RunConfig(**RUN, storage_options={"secret": "hush-hush"})
     assert "hush-hush" not in str(caught.value)
+
+
+ADDRESSES_WITH_CREDENTIALS = (
+    "https://me:hush-hush@host.example/v1",
+    "https://hush-hush@host.example/v1",
+    "s3://me:hush@hush-hush@bucket/cube",
+    "simplecache::s3://me:hush/hush-hush@bucket/cube",
+    "https://host.example/v1?limit=5&Sig=hush-hush",
+    "https://host.example/v1?X-Amz-Signature=hush-hush",
+    "https://host.example/v1?subscription-key=hush-hush",
+    "s3://bucket/cube?key=hush-hush",
+    "https://host.example/v1#access_token=hush-hush",
+)
+
+
+@pytest.mark.parametrize("address", ADDRESSES_WITH_CREDENTIALS)
+@pytest.mark.parametrize(
+    "field", ["stac_url", "fsspec_uri", "scheduler_address", "allow_asset_roots", "endpoint_url", "proxies"]
+)
+def test_credentials_in_an_address_are_refused_and_not_shown(field: str, address: str) -> None:
+    """By the models, and by the form's server before it stores them; neither the error nor the terminal tells them."""
+    model: type[CubeConfig | RunConfig] = CubeConfig if field == "stac_url" else RunConfig
+    values: dict[str, Any] = (CUBE if field == "stac_url" else RUN) | {
+        "endpoint_url": {"storage_options": {field: address}},
+        "proxies": {"storage_options": {"config_kwargs": {field: {"http": address}}}},
+        "allow_asset_roots": {field: ("/data", address)},
+        "scheduler_address": {field: address, "serverless_backend": "dask"},
+    }.get(field, {field: address})
+    with pytest.raises(ValidationError) as caught:
+        model(**values)
+    assert "put credentials into the environment" in str(caught.value) or "should match pattern" in str(caught.value)
+    assert "hush-hush" not in str(caught.value)
+    with pytest.raises(InputError) as told:
+        build_model(model, values)
+    assert "hush-hush" not in without_secrets(str(told.value)), "as the command line prints it"
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "abfs://container@account.dfs.core.windows.net/cube", "sftp://me@host/cube", "./output/a:b/c@d", "/a:b/c@d",
+        "s3://bucket/a:b/c@d", "file:///a:b/c@d", "http://[::1]:9000/a@b", "https://host:8080/a@b?limit=5&monkey=1",
+    ],
+)  # fmt: skip
+def test_an_address_without_credentials_is_kept(address: str) -> None:
+    options = {"endpoint_url": address}
+    assert RunConfig(fsspec_uri=address, allow_asset_roots=(address,), storage_options=options).fsspec_uri == address
 
 
 def test_storage_options_without_secrets_are_kept() -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
@@ -19,6 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from ardcube import exchange as module
 from ardcube.exchange import exchange, read_fresh, retire
 from ardcube.storage import Place
+from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 
 NAME = "lease.json"
@@ -140,86 +136,35 @@ def test_a_listing_that_s3fs_remembers_hides_nothing(moto_s3: S3) -> None:
 # ---- answers that are lost -----------------------------------------------------------------------
 
 
-class Proxy(ThreadingHTTPServer):
-    """Passes requests on to S3; of chosen PUTs, the answer is lost after they were applied, or never comes."""
-
-    daemon_threads = True
-
-    def __init__(self, endpoint_url: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Passing)
-        self.behind = urlsplit(endpoint_url).netloc
-        self.lose, self.hang, self.puts = 0, threading.Event(), 0
-        self.over = threading.Event()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that have given up are part of the test."""
-
-
-class _Passing(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Proxy
-
-    def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.puts += self.command == "PUT"
-        if self.command == "PUT" and self.server.hang.is_set():
-            self.server.over.wait(60)
-            self.close_connection = True
-            return
-        behind = http.client.HTTPConnection(self.server.behind)
-        behind.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k != "Expect"})
-        answer = behind.getresponse()
-        content = answer.read()
-        behind.close()
-        if self.command == "PUT" and self.server.lose:
-            self.server.lose -= 1
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else content)
-
-    do_GET = do_PUT = do_HEAD = _pass  # noqa: N815
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
-def proxy(moto_s3: S3) -> Iterator[Proxy]:
-    with Proxy(moto_s3.endpoint_url) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+def proxy(moto_s3: S3) -> Iterator[FaultyProxy]:
+    with FaultyProxy(moto_s3.endpoint_url) as server:
         yield server
-        server.over.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def behind(moto_s3: S3, proxy: Proxy) -> Place:
-    options = {**moto_s3.storage_options, "endpoint_url": f"http://127.0.0.1:{proxy.server_address[1]}"}
+def behind(moto_s3: S3, proxy: FaultyProxy) -> Place:
+    options = {**moto_s3.storage_options, "endpoint_url": proxy.endpoint_url}
     return Place.at(moto_s3.uri("cube.zarr.ardcube"), options)
 
 
-def test_a_put_whose_answer_was_lost_is_known_as_our_own(behind: Place, proxy: Proxy) -> None:
-    proxy.lose = 1
+def test_a_put_whose_answer_was_lost_is_known_as_our_own(behind: Place, proxy: FaultyProxy) -> None:
+    proxy.fail("lost")
     assert exchange(behind, NAME, None, b"mine")
-    assert proxy.puts == 2, "it was tried again, and refused because of the first"
-    proxy.lose = 1
+    assert len(proxy.requests("PUT")) == 2, "it was tried again, and refused because of the first"
+    proxy.fail("lost")
     assert exchange(behind, NAME, b"mine", b"mine, renewed")
-    assert proxy.puts == 4
+    assert len(proxy.requests("PUT")) == 4
     assert read_fresh(behind, NAME) == b"mine, renewed"
 
 
-def test_a_put_that_is_never_answered_is_given_up(behind: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_put_that_is_never_answered_is_given_up(
+    behind: Place, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert exchange(behind, NAME, None, b"mine")
     monkeypatch.setattr(module, "_PUT_SECONDS", 1.0)
-    proxy.hang.set()
+    proxy.fail("hang", times=None)
     with pytest.raises(TimeoutError):
         exchange(behind, NAME, b"mine", b"mine, renewed")
-    proxy.hang.clear()
+    proxy.heal()
     assert exchange(behind, NAME, b"mine", b"mine, renewed")

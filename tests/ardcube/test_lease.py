@@ -19,7 +19,8 @@ import pytest
 
 from ardcube.claim import Claim
 from ardcube.errors import InputError, StoreError
-from ardcube.lease import LeaseHeldError, check_held, holding, release, standing_claim
+from ardcube.fence import Fence
+from ardcube.lease import LeaseHeldError, holding, release, standing_claim
 from ardcube.renewal import NAME, LeaseLostError, Timing
 from ardcube.storage import Place
 from tests.servers.processes import ROOT, S3, environment
@@ -56,6 +57,13 @@ sys.stdin.readline()
 over.set()
 """
 """Holds a lease, or tries to, between two lines of input."""
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_has_looked_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here are none, so that nobody waits for them."""
+    monkeypatch.setattr("ardcube.lease.FRESH_SECONDS", 0.0)
+
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -362,13 +370,13 @@ def test_a_living_holder_whose_lease_was_released_by_another_stops(ledger: Place
 
 def test_a_worker_learns_that_the_run_it_works_for_no_longer_holds_the_cube(ledger: Place) -> None:
     with holding(ledger) as first:
-        check_held(ledger, first.claim.holder)
+        Fence(ledger, first.claim.holder).check()
         with holding(ledger, break_lease=True) as second:
-            check_held(ledger, second.claim.holder)
+            Fence(ledger, second.claim.holder).check()
             with pytest.raises(LeaseLostError, match="nothing is written for it"):
-                check_held(ledger, first.claim.holder)
+                Fence(ledger, first.claim.holder).check()
         with pytest.raises(LeaseLostError):
-            check_held(ledger, second.claim.holder)
+            Fence(ledger, second.claim.holder).check()
 
 
 def test_the_end_of_a_run_leaves_no_thread(on_disk: Place) -> None:

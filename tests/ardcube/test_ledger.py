@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ardcube import ledger as module
 from ardcube.errors import StoreError
 from ardcube.grid import Window
-from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status
+from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status, finished
 from ardcube.plan import ChunkJob, ChunkKey
 from ardcube.storage import Place
 from tests.servers.processes import S3
@@ -77,7 +78,7 @@ _seconds = st.floats(0, 1e6)
         inputs=_text,
         attempts=st.lists(st.builds(Attempt, _text, _text, _seconds, st.none() | _text), max_size=3).map(tuple),
         scenes=st.lists(_text, max_size=3).map(tuple),
-        statistics=st.dictionaries(_text, st.floats(allow_nan=False), max_size=3),
+        statistics=st.dictionaries(_text, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
         seconds=st.dictionaries(_text, _seconds, max_size=3),
         byte_counts=st.dictionaries(_text, st.integers(0, 2**60), max_size=3),
     )
@@ -137,6 +138,24 @@ def test_a_damaged_record_is_ignored_so_that_its_chunk_is_pending(
 def test_a_record_of_an_unknown_form_is_refused() -> None:
     with pytest.raises(StoreError, match="not a chunk record"):
         ChunkRecord.from_json(b'{"surprise": 1}')
+
+
+def test_a_chunk_with_scenes_left_out_is_done_for_a_run_that_allows_as_many(ledger: Ledger) -> None:
+    bad = replace(record(0), skipped={"S2C": "S2C/red.tif cannot be read: 404", "S2D": "it is empty"})
+    for one in (bad, record(1)):
+        ledger.write(one)
+    assert ledger.read(bad.key) == bad
+    assert [bad.is_done(job(bad), most) for most in (0, 1, 2, 3)] == [False, False, True, True]
+    for _ in range(2):
+        assert [key for key, _ in finished(ledger.records(), 1)] == [record(1).key]
+        assert [key for key, _ in finished(ledger.records(brief=True), 2)] == [bad.key, record(1).key]
+        assert ledger.compact()[bad.key].skipped == bad.skipped
+
+
+def test_records_from_before_scenes_could_be_left_out_are_read_and_new_ones_look_like_them() -> None:
+    values = json.loads(record(0).to_json())
+    assert "skipped" not in values
+    assert ChunkRecord.from_json(json.dumps(values)).skipped == {}
 
 
 # ---- compaction ----------------------------------------------------------------------------------
@@ -310,6 +329,45 @@ def test_a_record_that_comes_while_records_are_gathered_in_a_table_stays(
     assert ledger.records() == {record(0).key: record(0), record(1).key: record(1)}
 
 
+@pytest.mark.parametrize("kind", ["disk", "S3"])
+def test_of_two_that_make_the_table_at_the_same_moment_the_later_one_takes_in_what_the_earlier_one_wrote(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.at(str(tmp_path / "cube.zarr.ardcube"))
+    if kind == "S3":
+        s3: S3 = request.getfixturevalue("moto_s3")
+        place = Place.at(s3.uri("cube.zarr.ardcube"), s3.storage_options)
+    ledger = Ledger(place)
+    ledger.write(record(0))
+    exchange = module.exchange
+
+    def with_another_in_between(place: Place, name: str, old: bytes | None, new: bytes) -> bool:
+        monkeypatch.setattr(module, "exchange", exchange)
+        ledger.write(record(1))
+        Ledger(place).compact()
+        return exchange(place, name, old, new)
+
+    monkeypatch.setattr(module, "exchange", with_another_in_between)
+    assert set(ledger.compact()) == {record(1).key, record(0).key}
+    assert ledger.records() == {record(0).key: record(0), record(1).key: record(1)}
+    assert files(ledger) == ["ledger.parquet"]
+
+
+def test_a_reader_sees_a_record_that_is_moved_while_it_reads(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for col in (0, 1):
+        ledger.write(record(col))
+    listed = Place.list
+
+    def then_moved(place: Place, folder: str = "") -> list[str]:
+        monkeypatch.setattr(Place, "list", listed)
+        names = listed(place, folder)
+        ledger.gather([record(0)])
+        return names
+
+    monkeypatch.setattr(Place, "list", then_moved)
+    assert set(ledger.records()) == {record(0).key, record(1).key}
+
+
 def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None:
     ledger = Ledger.beside(Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options))
     records = [record(col) for col in range(30)]
@@ -328,12 +386,15 @@ def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None
 
 def test_the_cube_is_described_beside_its_store(ledger: Ledger) -> None:
     assert ledger.read_cube() is None
-    ledger.write_cube({"identity": {"varname": "a"}, "end": "2023-02"})
-    assert ledger.read_cube() == {"identity": {"varname": "a"}, "end": "2023-02"}
+    ledger.write_cube({"identity": {"varname": "a"}, "end": "2023-02", "offset": 0.0})
+    assert ledger.read_cube() == {"identity": {"varname": "a"}, "end": "2023-02", "offset": 0.0}
     assert ledger.place.uri.endswith("cube.zarr.ardcube")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b'{"identity": 3}', b"\xff"])
+NO_OFFSET = b'{"identity": {"varname": "a"}, "end": "2023-02"}'
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b'{"identity": 3}', b"\xff", NO_OFFSET])
 def test_a_damaged_description_is_refused_and_not_taken_for_no_cube(ledger: Ledger, content: bytes) -> None:
     ledger.place.write("cube.json", content)
     with pytest.raises(StoreError, match=r"cube.json is damaged .*restore it"):

@@ -1,25 +1,67 @@
-"""The memory of a chunk: bounded, and told beforehand."""
+"""The memory of a chunk: bounded, told beforehand, and of no influence on a pixel."""
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+import rasterio
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from pyproj import Transformer
+from rasterio.transform import Affine
 
-from ardcube.memory import STACK_BYTES, chunk_bytes, portion
+from ardcube.config import RunConfig
+from ardcube.errors import InputError
+from ardcube.memory import (
+    STACK_BYTES,
+    WORKER_BYTES,
+    Work,
+    chunk_bytes,
+    chunk_limit,
+    least_bytes,
+    portion,
+    portions,
+)
+from tests.servers.processes import ROOT, environment
+from tests.strategies import raster_band, stac_collection, stac_item
 
 SIDES = st.integers(1, 4096)
-DAYS, BANDS = st.integers(0, 400), st.integers(1, 12)
+DAYS, BANDS = st.integers(0, 1000), st.integers(1, 12)
+WORKS = st.builds(
+    Work,
+    height=st.integers(16, 4096),
+    width=st.integers(16, 4096),
+    bands=BANDS,
+    days=DAYS,
+    scenes=DAYS,
+    halo=st.integers(0, 100),
+    mask_bands=st.integers(0, 3),
+    independent_days=st.booleans(),
+)
+USUAL = Work(1200, 1200, 4, 12, 12, 20, 1)
 
 
-@given(days=DAYS, height=SIDES, width=SIDES, bands=BANDS)
-def test_a_portion_fits_or_is_a_single_band_of_few_rows(days: int, height: int, width: int, bands: int) -> None:
-    at_once, rows = portion(days, height, width, bands)
+@given(days=DAYS, height=SIDES, width=SIDES, bands=BANDS, stack=st.integers(1, STACK_BYTES))
+def test_a_portion_fits_or_is_a_single_band_of_few_rows(
+    days: int, height: int, width: int, bands: int, stack: int
+) -> None:
+    at_once, rows = portion(days, height, width, bands, stack)
     assert 1 <= at_once <= bands
     assert 1 <= rows <= height
     stacked = days * at_once * rows * width * 2
-    assert stacked <= STACK_BYTES + days * width * 2  # rows are whole
+    assert stacked <= stack + days * width * 2  # rows are whole
     strips, groups = math.ceil(height / rows), math.ceil(bands / at_once)
     assert strips == 1 or at_once == 1
     assert strips * rows >= height
@@ -30,14 +72,147 @@ def test_the_usual_chunk_is_stacked_in_one_go() -> None:
     assert portion(12, 1200, 1200, 4) == (4, 1200)
 
 
-@given(days=DAYS, pixels=st.integers(256, 2**24), bands=BANDS)
-def test_memory_grows_with_each_part_and_holds_the_stack_and_the_output(days: int, pixels: int, bands: int) -> None:
-    memory = chunk_bytes(days, pixels, bands)
-    assert memory >= min(2 * days * bands * pixels, STACK_BYTES) + 2 * bands * pixels
-    assert chunk_bytes(days + 4, pixels, bands) > memory
-    assert chunk_bytes(days, 2 * pixels, bands) > memory
-    assert chunk_bytes(days, pixels, bands + 1) > memory
+@given(work=WORKS)
+def test_memory_grows_with_each_part_and_holds_the_stack_and_the_output(work: Work) -> None:
+    memory = chunk_bytes(work)
+    pixels = work.height * work.width
+    part = min(work.height, 1200) * min(work.width, 1200)
+    assert memory >= min(2 * work.days * part, STACK_BYTES) + 2 * work.bands * pixels
+    assert chunk_bytes(replace(work, scenes=work.scenes + 8)) > memory
+    assert chunk_bytes(replace(work, height=2 * work.height)) > memory or work.days > 0  # strips are cut anew
+
+
+@given(work=WORKS, spare=st.integers(0, 2**31))
+def test_whatever_the_work_it_fits_into_any_limit_that_is_not_refused(work: Work, spare: int) -> None:
+    limit = least_bytes(work) + spare
+    one_row = 2 * work.days * min(work.width, portions(work, limit).side)
+    assert chunk_bytes(work, limit) <= limit + one_row
+    assert chunk_bytes(work, limit) <= chunk_bytes(work, None) + one_row
+    assert chunk_limit(WORKER_BYTES + 3 * limit, 3, work) == limit
+    with pytest.raises(InputError, match=r"^memory-limit .* is too little for chunks of .* at once: .* allow more"):
+        chunk_limit(WORKER_BYTES + 3 * least_bytes(work) - 1, 3, work)
+
+
+def test_a_thousand_dates_need_no_more_than_ten() -> None:
+    many = replace(USUAL, days=1000, scenes=2000)
+    assert chunk_bytes(many, 400_000_000) <= 400_000_000
+    assert chunk_bytes(replace(many, independent_days=False), 400_000_000) <= 400_000_000
 
 
 def test_ten_times_the_dates_take_less_than_twice_the_memory() -> None:
-    assert chunk_bytes(120, 1200 * 1200, 4) < 2 * chunk_bytes(12, 1200 * 1200, 4)
+    assert chunk_bytes(replace(USUAL, days=120, scenes=120)) < 2 * chunk_bytes(USUAL)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"), [("2 GB", 2 * 10**9), ("1.5GiB", 3 * 2**29), (2_000_000_000, 2 * 10**9), (None, None)]
+)
+def test_a_limit_is_a_size_in_bytes(given: Any, count: int | None) -> None:
+    assert RunConfig(fsspec_uri="cube", memory_limit=given).memory_bytes == count
+
+
+@pytest.mark.parametrize("given", ["much", "", "-1 GB", "0", "1e999", "2 potatoes", 1.5])
+def test_what_is_no_size_is_refused(given: Any) -> None:
+    with pytest.raises(ValidationError, match="memory_limit"):
+        RunConfig(fsspec_uri="cube", memory_limit=given)
+
+
+# ---- measured ------------------------------------------------------------------------------------
+
+DATES = 120
+SIDE = 300
+SCRIPT = """
+import hashlib, json, sys
+import numpy as np, zarr
+import flows.build_cube, flows.dispatch  # as in a worker
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.memory import WORKER_BYTES
+from ardcube.plan import estimate, within_memory
+from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from ardcube.process import process_chunk
+from hooks.cloud_masks import cloud_mask
+
+catalogue, store, limit, side = sys.argv[1:]
+cube = CubeConfig(
+    start_date="2023-01-01", end_date="2023-04-30", time_frequency_months=4, chunk_size=int(side), resolution=0.00018,
+    bbox=(15.01, 46.03 - int(side) * 0.00018, 15.01 + int(side) * 0.00018, 46.03), cloud_mask="scl", stac_url=catalogue,
+)
+run = RunConfig(fsspec_uri=store, memory_limit=limit or None, threads=1)
+request = check_request(cube, run, cloud_mask("scl"))
+plan = within_memory(make_plan(request, search_scenes(request)), run.memory_bytes, 1)
+initialize(request, plan)
+record = process_chunk(plan.spec, plan.jobs[0])
+with open("/proc/self/status") as status:
+    peak = 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+group = zarr.open_group(store, mode="r")
+pixels = group["rgb_median"][...], group["observation_count"][...]
+print(json.dumps({
+    "peak": peak, "estimate": WORKER_BYTES + estimate(plan).bytes_per_chunk, "days": record.statistics["days"],
+    "observed": int(np.count_nonzero(pixels[0])),
+    "pixels": hashlib.sha256(pixels[0].tobytes() + pixels[1].tobytes()).hexdigest(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def many_dates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of a scene that comes again every day, each time the same files."""
+    folder = tmp_path_factory.mktemp("dates")
+    random, metres = np.random.default_rng(7), 800 * 10
+    for band in ("red", "green", "blue", "nir", "scl"):
+        pixel = 20 if band == "scl" else 10
+        shape = (metres // pixel, metres // pixel)
+        values = random.integers(300, 4000, shape, np.uint16)
+        if band == "scl":
+            values = np.where(random.random((10, 10)) < 0.8, 4, 9).astype(np.uint8).repeat(40, 0).repeat(40, 1)
+        profile = {"height": shape[0], "width": shape[1], "count": 1, "dtype": values.dtype, "crs": "EPSG:32633"}
+        corner = Affine(pixel, 0, 500_000, 0, -pixel, 5_097_700)
+        file = folder / f"{band}.tif"
+        with rasterio.open(file, "w", "COG", transform=corner, nodata=0, compress="DEFLATE", **profile) as raster:
+            raster.write(values, 1)
+    to_degrees = Transformer.from_crs(32633, 4326, always_xy=True).transform
+    corners = [to_degrees(500_000 + x, 5_097_700 - y) for x, y in ((0, 0), (metres, 0), (metres, metres), (0, metres))]
+    assets = {
+        band: {"href": str(folder / f"{band}.tif"), "raster:bands": raster_band() if band != "scl" else [{"nodata": 0}]}
+        for band in ("red", "green", "blue", "nir", "scl")
+    }
+    days = [date(2023, 1, 1) + timedelta(days=number) for number in range(DATES)]
+    items = [
+        stac_item(
+            f"S2A_T33TWM_{day:%Y%m%d}T100000_L2A",
+            f"{day}T10:00:00Z",
+            geometry=shapely.geometry.mapping(shapely.Polygon(corners)),
+            assets=assets,
+        )
+        for day in days
+    ]
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    (folder / "collection.json").write_text(json.dumps(stac_collection()))
+    return folder
+
+
+def built(catalogue: Path, store: Path, limit: str) -> dict[str, Any]:
+    """Build the chunk in a process of its own; give its peak and its pixels."""
+    arguments = [sys.executable, "-c", SCRIPT, str(catalogue), str(store), limit, str(SIDE)]
+    done = subprocess.run(
+        arguments, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_limit_holds_over_many_dates_and_changes_no_pixel(many_dates: Path, tmp_path: Path) -> None:
+    limits = ("", "500 MB")
+    with ThreadPoolExecutor(2) as pool:
+        free, bound = pool.map(
+            lambda number: built(many_dates, tmp_path / f"{number}.zarr", limits[number]), range(len(limits))
+        )
+    assert free["days"] == bound["days"] == DATES
+    assert free["observed"] > 0
+    assert bound["pixels"] == free["pixels"]
+    print(f"peak {free['peak'] / 1e6:.0f} MB, estimate {free['estimate'] / 1e6:.0f}; with a limit of 500 MB "
+          f"{bound['peak'] / 1e6:.0f}, {bound['estimate'] / 1e6:.0f}")  # fmt: skip
+    assert bound["peak"] <= 500e6
+    assert bound["peak"] <= 1.05 * bound["estimate"]
+    assert free["peak"] <= 1.1 * free["estimate"]
+    assert bound["peak"] < free["peak"]

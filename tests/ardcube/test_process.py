@@ -142,7 +142,7 @@ def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
     shards = prepare(archive, tmp_path / "shards.zarr", mask, chunk_size=16, shard=3)
     for job in chunks.jobs:
         process_chunk(chunks.spec, job)
-    monkeypatch.setattr("ardcube.process.PART_SIDE", 20)  # parts that end within chunks
+    monkeypatch.setattr("ardcube.memory.PART_SIDE", 20)  # parts that end within chunks
     ledger = ledger_of(shards)
     for job in shards.jobs:
         record = process_chunk(shards.spec, job)

@@ -17,7 +17,7 @@ from ardcube.cog import Cog
 from ardcube.config import Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
-from ardcube.reader import open_raster
+from ardcube.reader import _open, open_raster
 from tests.rasters import ORIGIN, STRIPED, pixels, read, write, write_cog
 from tests.servers import processes
 from tests.servers.range_server import RangeServer
@@ -28,9 +28,9 @@ READERS: tuple[Reader, ...] = ("auto", "gdal")
 
 @pytest.fixture(autouse=True)
 def _no_headers_of_other_tests() -> Iterator[None]:
-    open_raster.cache_clear()
+    _open.cache_clear()
     yield
-    open_raster.cache_clear()
+    _open.cache_clear()
 
 
 @pytest.fixture

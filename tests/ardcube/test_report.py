@@ -19,7 +19,7 @@ from ardcube.plan import ChunkKey
 from ardcube.report import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
 from ardcube.storage import Place
 from ardcube.stored_cube import StoredCube
-from ardcube.summary import BuildSummary, Failure
+from ardcube.summary import BuildSummary, Failure, LeftOut
 from ardcube.tally import Tally
 
 CONFIG = CubeConfig(start_date=date(2014, 1, 1), end_date=date(2023, 12, 31), bbox=(10, 40, 20, 50), resolution=0.01)
@@ -44,6 +44,17 @@ def tally_of(hours: float) -> Tally:
 
 def page(place: Place, states: np.ndarray, summary: BuildSummary, cost: Cost) -> str:
     return ended_page(place, {}, CUBE, states, summary, tally_of(50), cost, None)
+
+
+def test_scenes_that_were_left_out_are_told_with_their_reason(place: Place) -> None:
+    states = np.full((120, 29, 29), WRITTEN, np.uint8)
+    bad = tuple(LeftOut(f"S2A_{number}", 1000 - number, "red.tif?sig=secret | 404\nnot found") for number in range(150))
+    text = page(place, states, replace(WELL, left_out=bad), Cost())
+    assert "| Scenes left out | 150, see below |" in text
+    assert "| S2A_0 | 1000 | red.tif" in text
+    assert "404 not found |" in text
+    assert "| and 50 more | | |" in text
+    assert "## Scenes left out" not in page(place, states, WELL, Cost())
 
 
 def test_a_page_of_a_hundred_thousand_chunks_is_small_and_says_what_they_took(place: Place) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 import shapely
 
 from ardcube import stac_api
@@ -88,7 +90,7 @@ def test_a_server_that_always_fails_is_a_catalogue_error_after_ever_longer_waits
     server = earth_search([stac_collection()], items(3))
     api = StacApi.open(server.url, COLLECTION_ID)
     waited: list[float] = []
-    monkeypatch.setattr(stac_api, "time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr(stac_api, "time", SimpleNamespace(sleep=waited.append, monotonic=time.monotonic))
     fault = server.fail("v1/search", status=500, times=None)
     with pytest.raises(CatalogError, match=f"search at {server.url} failed") as caught:
         list(api.search(HERE, *AUGUST))
@@ -162,6 +164,63 @@ def test_a_server_whose_pages_never_end_is_not_asked_for_ever() -> None:
     with NeverEnding([stac_collection()], []) as server:
         assert search(server) == ["and another", "the same"]
         assert len(limits(server)) == 2
+
+
+class Odd(EarthSearch):
+    """Pages as a function of their number, each with a link to the next but the last."""
+
+    def __init__(self, pages: list[list[str]] | None, matched: int | None = None) -> None:
+        super().__init__([stac_collection()], [])
+        self.pages = pages
+        self.matched = matched
+
+    def _search(self, body: dict[str, Any], method: str) -> Reply:
+        number = int(body.get("next", 0))
+        names = [f"item-{number}-{k}" for k in range(3)] if self.pages is None else self.pages[number]
+        following = {**body, "next": str(number + 1)}
+        link = {"rel": "next", "href": f"{self.url}/search", "method": "POST", "merge": False, "body": following}
+        page = {
+            "type": "FeatureCollection",
+            "features": [stac_item(name) for name in names],
+            "links": [link] if self.pages is None or number + 1 < len(self.pages) else [],
+        }
+        return Reply.json(page if self.matched is None else {**page, "numberMatched": self.matched})
+
+
+def test_a_page_that_comes_twice_is_told_if_items_are_missing() -> None:
+    pages = [["a", "b"], ["a", "b"], ["c"]]
+    with Odd(pages, matched=3) as server, pytest.raises(CatalogError, match="repeats a page: it gave 2 of 3 items"):
+        search(server)
+    with Odd(pages, matched=2) as server:
+        assert search(server) == ["a", "b"]
+
+
+def test_a_server_that_makes_up_new_items_for_ever_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stac_api, "_MAX_ITEMS", 20)
+    with Odd(None) as server:
+        with pytest.raises(CatalogError, match="does not end: it gave 21 items"):
+            search(server)
+        assert len(limits(server)) == 7
+
+
+def test_a_server_that_hangs_is_given_up_on(earth_search: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stac_api, "_TIMEOUT", (1.0, 0.1))
+    monkeypatch.setattr(stac_api, "_PATIENCE", 0.5)
+    server = earth_search([stac_collection()], items(3))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    monkeypatch.setattr(stac_api, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+    hanging = server.fail("v1/search", kind="delay", seconds=60, times=None)
+    with pytest.raises(CatalogError, match="timed out"):
+        list(api.search(HERE, *AUGUST))
+    assert hanging.fired <= 9  # three tries of each page size
+
+
+def test_a_server_that_asks_for_an_hour_is_not_waited_for_that_long(earth_search: Serve) -> None:
+    server = earth_search([stac_collection()], items(1))
+    server.fail("v1/search", status=503, retry_after=3600)
+    response = requests.post(f"{server.url}/search", json={}, timeout=5)
+    assert response.headers["Retry-After"] == "3600"
+    assert stac_api._RETRY.get_retry_after(response.raw) == 60.0
 
 
 # ---- places --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Deployment:
 
     made: Deployed
     id: str
+    others: frozenset[str] = frozenset()
+    """Runs from before."""
 
     @property
     def pages(self) -> str:
@@ -44,10 +46,10 @@ class Deployment:
         return self.made.folder / STORE
 
     def runs(self) -> list[dict[str, Any]]:
-        """All its flow runs."""
+        """Its flow runs, but for those of other tests."""
         status, runs = self.made.ask("flow_runs/filter", {"deployments": {"id": {"any_": [self.id]}}})
         assert status == 200, runs
-        return list(runs)
+        return [run for run in runs if run["id"] not in self.others]
 
     def finished(self, seconds: float = 240) -> dict[str, Any]:
         """The one run, when it has ended."""
@@ -78,7 +80,8 @@ def manual(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFacto
             check=True,
         )
         made = Deployed(prefect_server, worker, folder)
-        yield Deployment(made, made.all()["manual"]["id"])
+        found = Deployment(made, made.all()["manual"]["id"])
+        yield replace(found, others=frozenset(run["id"] for run in found.runs()))
 
 
 def pick_date(page: Page, label: str, day: str) -> None:

@@ -13,7 +13,7 @@ from tests.deployments.deployed import Deployed
 from tests.deployments.parameter_sets import PREFECT_YAML
 from tests.servers.processes import ROOT, PrefectServer, environment, prefect_worker
 
-_DOCKER_POOL = ["work-pool", "create", "ardcube-docker", "--type", "docker", "--base-job-template"]
+_DOCKER_POOL = ["work-pool", "create", "ardcube-docker", "--overwrite", "--type", "docker", "--base-job-template"]
 
 
 @pytest.fixture(scope="package")

@@ -128,10 +128,12 @@ def start(arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = N
         )
 
 
-def run(arguments: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: Sequence[str], env: Mapping[str, str] | None = None, seconds: float = 240
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        command(*arguments), env=environment(env), capture_output=True, text=True, timeout=240, check=False
+        command(*arguments), env=environment(env), capture_output=True, text=True, timeout=seconds, check=False
     )
 
 

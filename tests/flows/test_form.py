@@ -119,6 +119,12 @@ def test_fields_are_shown_as_what_they_are() -> None:
         ("run", {"overwrite": True, "initialize": False}, "overwrite needs initialize"),
         ("run", {"storage_options": {"secret": "hush-hush"}}, "no credentials, since they would be stored"),
         ("run", {"storage_options": {"a": [{"api_key": "hush-hush"}]}}, "no credentials, since they would be stored"),
+        ("run", {"storage_options": {"endpoint_url": "https://me:hush-hush@h"}}, "an address without credentials"),
+        ("run", {"storage_options": {"a": {"b": ["https://me:hush-hush@h"]}}}, "an address without credentials"),
+        ("run", {"fsspec_uri": "s3://me:hush-hush@bucket/cube"}, "an address without credentials"),
+        ("run", {"serverless_backend": "dask", "scheduler_address": "tcp://me:hush-hush@h:1"}, "without credentials"),
+        ("run", {"allow_asset_roots": ["/data", "https://hush-hush@h"]}, "an address without credentials"),
+        ("cube", {"stac_url": "https://h/v1?token=hush-hush"}, "an address without credentials"),
     ],
 )
 def test_what_the_models_refuse_the_server_refuses_before_a_run_starts(

@@ -70,11 +70,14 @@ RUN: dict[str, Any] = {
     "scheduler_address": "tcp://127.0.0.1:8786",
     "workers": 3,
     "threads": 2,
+    "memory_limit": "2 GB",
     "limit": 5,
     "look_back_months": 3,
     "initialize": False,
     "break_lease": True,
     "asset_access": "requester-pays",
+    "allow_asset_roots": ("/data/scenes", "http://10.0.0.5"),
+    "skip_bad_scenes": 2,
     "requests": 32,
     "decode_threads": 3,
     "price_per_core_hour": 0.25,
@@ -184,7 +187,7 @@ def test_help_shows_every_description_and_default(name: str, monkeypatch: pytest
         default = field.get_default(call_default_factory=True)
         if field.is_required():
             assert row.endswith("[required]")
-        elif default not in (None, False, {}):
+        elif default not in (None, False, {}, ()):
             shown = field_name if default is True else ", ".join(default) if isinstance(default, tuple) else default
             assert f"[default: {shown}]" in row
 
@@ -221,8 +224,8 @@ def arguments_of(values: dict[str, Any]) -> list[str]:
         elif isinstance(value, dict):
             for key, entry in value.items():
                 arguments += [flag, f"{key}={entry if isinstance(entry, str) else json.dumps(entry)}"]
-        elif name == "bands":
-            arguments += [part for band in value for part in (flag, band)]
+        elif name in ("bands", "allow_asset_roots"):
+            arguments += [part for entry in value for part in (flag, entry)]
         elif isinstance(value, tuple):
             arguments += [flag, *map(str, value)]
         else:

@@ -35,9 +35,9 @@ Publish = Callable[[Iterable[Any], Iterable[Any]], EarthSearch]
 SIX_CHUNKS = {"chunk_size": 80, "bands": ("red", "nir")}
 
 
-def plan_of(cube: CubeConfig) -> CubePlan:
+def plan_of(cube: CubeConfig, roots: tuple[str, ...] = ()) -> CubePlan:
     """What would be built; nothing is written and no pixel is read."""
-    run = run_config("memory://plan")
+    run = run_config("memory://plan", allow_asset_roots=roots)
     request = check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options), build=False)
     return make_plan(request, search_scenes(request), build=False)
 
@@ -184,7 +184,8 @@ def test_a_folder_a_file_and_a_geoparquet_give_the_same_plan(sample_archive: Pat
     (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     rustac.write_sync(str(tmp_path / "items.parquet"), items)
     folder, *files = (
-        plan_of(sample_cube(place)) for place in (sample_archive, tmp_path / "items.json", tmp_path / "items.parquet")
+        plan_of(sample_cube(place), (str(sample_archive),))
+        for place in (sample_archive, tmp_path / "items.json", tmp_path / "items.parquet")
     )
     for other in files:
         assert [(job.key, job.inputs, job.scenes) for job in other.jobs] == [

@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-Kind = Literal["status", "reset", "truncate", "delay"]
+Kind = Literal["status", "reset", "truncate", "delay", "slow"]
+_SLOW_PIECES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ class LoopbackServer:
             How often; None is always.
         kind
             `status`: answer with `status` alone. `reset`: close the connection without an answer. `truncate`:
-            announce the whole body and send half of it. `delay`: answer rightly after `seconds`.
+            announce the whole body and send half of it. `delay`: answer rightly after `seconds`. `slow`: answer
+            rightly, the body in pieces that take `seconds` in all.
         retry_after
             Seconds of a `Retry-After` header.
         method
@@ -241,17 +243,20 @@ class _Handler(BaseHTTPRequestHandler):
             _reset(self.connection)
             self.close_connection = True
             return
-        self._send(reply, sent)
+        self._send(reply, sent, fault.seconds if fault and kind == "slow" else 0.0)
         if kind == "truncate":
             self.close_connection = True
 
-    def _send(self, reply: Reply, sent: int) -> None:
+    def _send(self, reply: Reply, sent: int, seconds: float) -> None:
         self.send_response(reply.status)
         for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
             self.send_header(name, value)
         self.send_header("Connection", "keep-alive")
         self.end_headers()
-        self.wfile.write(reply.body[:sent])
+        size = -(-sent // _SLOW_PIECES) if seconds else max(1, sent)
+        for start in range(0, sent, size):
+            self.owner._stopping.wait(seconds / _SLOW_PIECES)
+            self.wfile.write(reply.body[start : min(sent, start + size)])
 
     do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - names that http.server looks for
 

@@ -68,13 +68,15 @@ class S3:
 
     endpoint_url: str
     bucket: str
+    key: str = S3_KEY
+    secret: str = S3_KEY
 
     @property
     def storage_options(self) -> dict[str, Any]:
         """Keyword arguments of `s3fs.S3FileSystem`."""
         return {
-            "key": S3_KEY,
-            "secret": S3_KEY,
+            "key": self.key,
+            "secret": self.secret,
             "endpoint_url": self.endpoint_url,
             "client_kwargs": {"region_name": "us-east-1"},
         }
@@ -83,8 +85,8 @@ class S3:
     def environment(self) -> dict[str, str]:
         """The same for a process that takes its settings from the environment."""
         return {
-            "AWS_ACCESS_KEY_ID": S3_KEY,
-            "AWS_SECRET_ACCESS_KEY": S3_KEY,
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": "us-east-1",
         }
@@ -201,9 +203,20 @@ def rustac_api(*documents: Path, log: Path) -> Iterator[str]:
 
 @contextmanager
 def dask_cluster(
-    folder: Path, *, workers: int = 2, threads: int = 1, env: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    workers: int = 2,
+    threads: int = 1,
+    env: Mapping[str, str] | None = None,
+    nanny: tuple[str, ...] | None = None,
 ) -> Iterator[DaskCluster]:
-    """Run a Dask scheduler and its workers; `folder` gets their logs and scratch files."""
+    """Run a Dask scheduler and its workers; `folder` gets their logs and scratch files.
+
+    Parameters
+    ----------
+    nanny
+        Options of workers that are started again when they die; the process ids are then those of their nannies.
+    """
     place = folder / "scheduler.json"
     log = folder / "scheduler.log"
     dask = [sys.executable, "-m", "dask"]
@@ -217,7 +230,8 @@ def dask_cluster(
             stack.enter_context(
                 running(
                     [
-                        *(*dask, "worker", *quiet, "--scheduler-file", place, "--no-nanny"),
+                        *(*dask, "worker", *quiet, "--scheduler-file", place),
+                        *(("--no-nanny",) if nanny is None else ("--nanny", *nanny)),
                         *("--nthreads", str(threads), "--name", f"worker-{number}", "--death-timeout", "60"),
                         *("--local-directory", folder / f"worker-{number}"),
                     ],

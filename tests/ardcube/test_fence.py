@@ -1,0 +1,132 @@
+"""A worker writes nothing for a run that no longer holds its cube, and hardly ever has to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ardcube import fence as module
+from ardcube import store
+from ardcube.errors import TransientError
+from ardcube.fence import Fence
+from ardcube.grid import Grid, Window
+from ardcube.lease import holding
+from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.periods import calendar_periods
+from ardcube.plan import ChunkKey, CubeSpec
+from ardcube.renewal import NAME, LeaseLostError
+from ardcube.storage import Place
+from tests.servers.faulty_proxy import FaultyProxy
+from tests.servers.processes import S3
+from tests.strategies import cube_spec
+
+GRID = Grid.from_bounds((10.0, 46.0, 10.008, 46.004), 0.0005)
+ALL = Window(0, GRID.height, 0, GRID.width)
+RECORD = ChunkRecord(ChunkKey("2023-01", 0, 0), "written", "inputs", ())
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_has_looked_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever breaks a lease here does not wait for workers."""
+    monkeypatch.setattr("ardcube.lease.FRESH_SECONDS", 0.0)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let what was seen of a lease grow old."""
+    passed = [0.0]
+    real = module.clock
+    monkeypatch.setattr(module, "clock", lambda: real() + passed[0])
+
+    def pass_by() -> None:
+        passed[0] += module.FRESH_SECONDS
+
+    return pass_by
+
+
+def create(place: Place, holder: str) -> CubeSpec:
+    spec = cube_spec(GRID, place.uri, holder=holder, storage_options=dict(place.fs.storage_options))
+    store.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, 1, 1), 1), 16)
+    return spec
+
+
+def write(spec: CubeSpec, value: int) -> None:
+    values = np.full((*ALL.shape, 1), value, np.uint16)
+    store.open_for_writing(spec).write_chunk(0, ALL, values, values[..., 0])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != NAME}
+
+
+@pytest.mark.parametrize("value", [7, 0], ids=["pixels", "nothing but fill, which deletes"])
+def test_after_the_cube_was_taken_neither_pixels_nor_records_are_written(
+    tmp_path: Path, later: Callable[[], None], value: int
+) -> None:
+    place = Place.at(str(tmp_path / "cube.zarr"))
+    ledger = Ledger.beside(place)
+    with holding(ledger.place) as first:
+        spec = create(place, first.claim.holder)
+        write(spec, 1)
+        held = ledger.held_by(first.claim.holder)
+        held.write(RECORD)
+        with holding(ledger.place, break_lease=True):
+            later()
+            before = files(tmp_path)
+            for writing in (
+                lambda: write(spec, value),
+                lambda: Ledger.at(spec.ledger_uri, {}, spec.holder).write(RECORD),
+                lambda: held.write(RECORD),
+                lambda: held.gather([RECORD]),
+                held.compact,
+            ):
+                with pytest.raises(LeaseLostError, match="nothing is written for it"):
+                    writing()
+            assert files(tmp_path) == before
+    with pytest.raises(LeaseLostError):
+        write(spec, value)  # nor when nobody holds it
+    write(cube_spec(GRID, place.uri), 3)  # work that no run holds a lease for is nobody's business
+
+
+def test_a_look_at_the_lease_serves_all_threads_of_a_process_for_a_while(
+    moto_s3: S3, later: Callable[[], None]
+) -> None:
+    with FaultyProxy(moto_s3.endpoint_url) as proxy:
+        options = {**moto_s3.storage_options, "endpoint_url": proxy.endpoint_url}
+        place = Place.at(moto_s3.uri("cube.zarr"), options)
+        ledger = Ledger.beside(place).place
+        with holding(ledger) as lease:
+            spec = create(place, lease.claim.holder)
+            write(spec, 1)
+
+            def looks(work: Callable[[], object]) -> int:
+                before = len(proxy.requests("GET", f"*/{NAME}"))
+                work()
+                return len(proxy.requests("GET", f"*/{NAME}")) - before
+
+            later()
+            assert looks(lambda: [write(spec, value) for value in (1, 2, 3)]) == 1
+            assert looks(lambda: Ledger.at(spec.ledger_uri, options, spec.holder).write(RECORD)) == 0
+            later()
+            assert looks(lambda: write(spec, 4)) == 1
+
+
+def test_a_store_that_does_not_answer_is_no_lost_lease(tmp_path: Path, later: Callable[[], None]) -> None:
+    place = Place.at(str(tmp_path / "cube.zarr.ardcube"))
+    with holding(place) as lease:
+        fence = Fence(place, lease.claim.holder)
+        fence.check()
+        aside = tmp_path / "aside"
+        Path(place.path).rename(aside)
+        Path(place.path).write_text("in the way")
+        fence.check()  # it was seen a moment ago
+        later()
+        with pytest.raises(TransientError):
+            fence.check()
+        Path(place.path).unlink()
+        aside.rename(place.path)
+        fence.check()

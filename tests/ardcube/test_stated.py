@@ -1,0 +1,93 @@
+"""A file is held to what its item says of it, and to nothing that the item leaves out."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from ardcube.errors import SceneError
+from ardcube.manifest import read_manifest, write_manifest
+from ardcube.periods import Period
+from ardcube.raster import Header, Level
+from ardcube.scenes import BandAsset, Scene, parse_scene
+from ardcube.stated import check_stated
+from ardcube.storage import Place
+from tests.rasters import ORIGIN
+from tests.strategies import raster_band, stac_item
+
+HEADER = Header("EPSG:32633", "uint16", 0, (Level(0, 601, 399, ORIGIN, (128, 128)),))
+AUGUST = Period(0, date(2023, 8, 1), date(2023, 9, 1))
+
+
+def asset_of(asset: dict[str, Any], **properties: Any) -> BandAsset:
+    """What is kept of an asset."""
+    return scene_of(asset, **properties).bands["red"]
+
+
+def scene_of(asset: dict[str, Any], **properties: Any) -> Scene:
+    item = stac_item(assets={"red": {"href": "https://host/red.tif", **asset}}, **properties)
+    return parse_scene(item, None, ["red"], 15.0)
+
+
+@pytest.mark.parametrize(
+    ("asset", "properties"),
+    [
+        ({}, {}),
+        ({"proj:shape": [601, 399], "proj:code": "EPSG:32633", "raster:bands": raster_band()}, {}),
+        ({"proj:epsg": 32633, "data_type": "uint16"}, {}),
+        ({"bands": [{"data_type": "uint16"}]}, {"proj:code": "EPSG:32633"}),
+        ({"proj:code": "EPSG:25833"}, {}),  # ETRS89: the same places to a centimetre
+        ({"proj:code": "EPSG:999999"}, {}),
+        ({"proj:code": "NOBODY:knows this"}, {}),
+        ({"proj:code": None}, {"proj:epsg": None}),
+        ({}, {"proj:shape": [10980, 10980]}),  # of a default grid, which a band of 20 m is not in
+        ({"proj:shape": ["many", None]}, {}),
+    ],
+)
+def test_a_file_that_is_as_stated_is_read(asset: dict[str, Any], properties: dict[str, Any]) -> None:
+    check_stated("S2A", "red", asset_of(asset, **properties), HEADER)
+
+
+@pytest.mark.parametrize(
+    ("asset", "properties", "told"),
+    [
+        ({"proj:shape": [399, 601]}, {}, "is 601 x 399 pixels, and its item says 399 x 601"),
+        ({"proj:code": "EPSG:32632"}, {}, "is in EPSG:32633, and its item says EPSG:32632"),
+        ({}, {"proj:epsg": 4326}, "is in EPSG:32633, and its item says EPSG:4326"),
+        ({"raster:bands": [{"data_type": "uint8"}]}, {}, "holds uint16, and its item says uint8"),
+        ({"data_type": "int16"}, {}, "holds uint16, and its item says int16"),
+        ({"proj:shape": [1, 2], "data_type": "uint8"}, {}, "1 x 2; it holds uint16, and its item says uint8"),
+    ],
+)
+def test_one_that_is_not_is_refused_with_both(asset: dict[str, Any], properties: dict[str, Any], told: str) -> None:
+    with pytest.raises(SceneError) as caught:
+        check_stated("S2A", "red", asset_of(asset, **properties), HEADER)
+    assert str(caught.value).startswith("band red of item S2A, https://host/red.tif, ")
+    assert told in str(caught.value)
+
+
+def test_what_is_stated_is_planned_anew_when_it_is_mended(tmp_path: Path) -> None:
+    """Although the item's revision is the same: chunks that failed for it would else fail for ever."""
+    ledger = Place.at(str(tmp_path))
+    wrong, right = (scene_of({"proj:shape": shape}) for shape in ([1, 2], [601, 399]))
+    assert wrong.revision == right.revision
+    names = [write_manifest(ledger, AUGUST, [scene]) for scene in (wrong, right)]
+    assert [read_manifest(ledger.uri, name).scenes[0] for name in names] == [wrong, right]
+
+
+def test_manifests_from_before_hold_a_file_to_nothing(tmp_path: Path) -> None:
+    ledger = Place.at(str(tmp_path))
+    name = write_manifest(ledger, AUGUST, [scene_of({"proj:shape": [1, 2], "data_type": "uint8"})])
+    table = parquet.read_table(ledger.file(name))
+    bands = json.loads(table["bands"][0].as_py())
+    for field in ("height", "width", "crs", "dtype"):
+        del bands["red"][field]
+    older = table.set_column(table.schema.get_field_index("bands"), "bands", pa.array([json.dumps(bands)]))
+    parquet.write_table(older, tmp_path / "items" / "older.parquet")
+    check_stated("S2A", "red", read_manifest(ledger.uri, "items/older.parquet").scenes[0].bands["red"], HEADER)

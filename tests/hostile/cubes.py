@@ -1,0 +1,123 @@
+"""A small cube as a run left it, made once, to be spoiled in copies."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ardcube.claim import Claim
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.planned import write_planned
+from ardcube.prepare import Request, check_request, initialize, make_plan, search_scenes
+from ardcube.store import open_for_writing
+from hooks.cloud_masks import cloud_mask
+from tests.strategies import BANDS, stac_collection, stac_item
+
+MINE = "mine.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoiledCube:
+    """A folder that holds a store, its ledger, and a file of somebody else's."""
+
+    folder: Path
+    catalogue: Path
+
+    @property
+    def cube(self) -> CubeConfig:
+        """What was built."""
+        return CubeConfig(
+            start_date="2023-05-01", end_date="2023-06-30", bbox=(15.0, 46.0, 15.4, 46.2), resolution=0.01,
+            chunk_size=16, cloud_mask="scl", stac_url=str(self.catalogue),
+        )  # fmt: skip
+
+    def run(self, **more: object) -> RunConfig:
+        """How."""
+        return RunConfig(fsspec_uri=str(self.store), **more)
+
+    @property
+    def store(self) -> Path:
+        """The store."""
+        return self.folder / "cube.zarr"
+
+    @property
+    def ledger(self) -> Ledger:
+        """Its ledger."""
+        return Ledger.at(f"{self.store}.ardcube")
+
+    def request(self, **more: object) -> Request:
+        """What a build begins with."""
+        return check_request(self.cube, self.run(**more), cloud_mask("scl"))
+
+    def files(self) -> list[Path]:
+        """What somebody could have edited: of the store and of the ledger, in order."""
+        roots = (self.store, Path(f"{self.store}.ardcube"))
+        return sorted(path for root in roots for path in root.rglob("*") if path.is_file())
+
+
+@cache
+def _good() -> SpoiledCube:
+    top = Path(tempfile.mkdtemp(prefix="ardcube-hostile-"))
+    atexit.register(shutil.rmtree, top, ignore_errors=True)
+    folder, catalogue = top / "work", top / "catalogue"
+    folder.mkdir()
+    catalogue.mkdir()
+    (folder / MINE).write_text("mine")
+    whole = SpoiledCube(folder, catalogue)
+    (catalogue / "collection.json").write_text(json.dumps(stac_collection()))
+    for day in (10, 20):
+        name = f"scene-{day}"
+        item = stac_item(name, f"2023-05-{day}T10:00:00Z", (14.9, 45.9, 15.5, 46.3))
+        (catalogue / f"{name}.json").write_text(json.dumps(item))
+    request = whole.request()
+    plan = make_plan(request, search_scenes(request))
+    initialize(request, plan)
+    write_planned(request.ledger, plan)
+    records = []
+    attempt = Attempt("2026-01-01T00:00:00+00:00", "here", 1.5, "SceneError: no", True)
+    for number, job in enumerate(plan.jobs):
+        values = np.full((*job.window.shape, len(BANDS)), number + 1, np.uint16)
+        open_for_writing(plan.spec).write_chunk(job.time_index, job.window, values, values[..., 0])
+        status = ("written", "empty", "failed")[number % 3]
+        records.append(
+            ChunkRecord(
+                job.key,
+                status,
+                job.inputs,
+                (attempt,),
+                ("scene-10",),
+                {"mean_clear_days": 1},
+                {"bands": 0.5},
+                {"read": 3},
+            )
+        )
+    request.ledger.gather(records[:4])
+    for record in records[4:]:
+        request.ledger.write(record)
+    (Path(request.ledger.place.path) / "lease.json").write_bytes(
+        Claim.of_this_process("run", "id", 60.0).release().to_json()
+    )
+    return whole
+
+
+@contextmanager
+def spoiled_cube() -> Iterator[SpoiledCube]:
+    """A copy to spoil; at its end whatever is not the cube's is still there."""
+    with tempfile.TemporaryDirectory(prefix="ardcube-hostile-") as name:
+        folder = Path(name) / "work"
+        shutil.copytree(_good().folder, folder)
+        yield SpoiledCube(folder, _good().catalogue)
+        assert sorted(path.name for path in Path(name).iterdir()) == ["work"]
+        assert {path.name for path in folder.iterdir()} <= {"cube.zarr", "cube.zarr.ardcube", MINE}
+        assert (folder / MINE).read_text() == "mine"
+        assert len(list(_good().catalogue.iterdir())) == 3

@@ -1,0 +1,80 @@
+"""Parameters that a form, a deployment or a script hands in: a model, or a refusal in words."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
+from ardcube.errors import ArdcubeError, InputError
+from ardcube.periods import calendar_periods
+from flows.options import build_model
+from hooks.cloud_masks import cloud_mask
+from tests.hostile.mutation import VALUES, mutated, parsed
+from tests.hostile.promise import clear_line, hostile
+
+CUBE = {
+    "start_date": "2023-05-01", "end_date": "2023-06-30", "bbox": [15.0, 46.0, 15.4, 46.2], "use_geometry_mask": False,
+    "time_frequency_months": 1, "resolution": 0.01, "chunk_size": 1200, "shard": 1, "bands": ["red", "nir"],
+    "varname": "rgb_median", "epsg": 4326, "cloud_mask": "scl", "cloud_mask_options": {"closing": 3, "opening": 5},
+    "resampling": "bilinear", "stac_url": "https://127.0.0.1:1/v1", "collection": "sentinel-2-c1-l2a",
+}  # fmt: skip
+RUN = {
+    "fsspec_uri": "s3://bucket/cube.zarr", "storage_options": {"endpoint_url": "http://127.0.0.1:1", "anon": True},
+    "serverless_backend": "dask", "scheduler_address": "tcp://127.0.0.1:8786", "threads": 2, "limit": 3, "retries": 3,
+    "retry_delay_seconds": 1.5, "batch_size": 6, "price_per_core_hour": 0.05, "coiled_worker_memory": "16 GiB",
+    "look_back_months": 3, "overwrite": False, "initialize": True, "asset_access": "unsigned", "yes": False,
+}  # fmt: skip
+REFRESH = {"delay_days": 5, "as_of": "2023-05-05"}
+MODELS: tuple[tuple[type[BaseModel], dict[str, Any]], ...] = (
+    (CubeConfig, CUBE), (GrowingCubeConfig, CUBE), (RunConfig, RUN), (RefreshConfig, REFRESH),
+)  # fmt: skip
+
+
+@hostile(300)
+def test_parameters_are_a_model_or_refused(random: Random) -> None:
+    model, good = random.choice(MODELS)
+    values = parsed(mutated(good, random))
+    if not isinstance(values, dict):
+        return
+    if random.random() < 0.1:
+        values = {**values, random.choice(("__class__", "model_config", "", "x y")): random.choice(VALUES)}
+    try:
+        made = model(**values)
+    except ValidationError as error:
+        told(error)
+        refused_in_options(model, values)
+        return
+    assert model(**json.loads(made.model_dump_json())) == made
+    if isinstance(made, CubeConfig):
+        assert calendar_periods(made.start_date, made.end_date, made.time_frequency_months)
+        try:
+            cloud_mask(made.cloud_mask, made.cloud_mask_options)
+        except ArdcubeError as error:
+            clear_line(error)
+
+
+def told(error: ValidationError) -> None:
+    """Each problem in a line, without what was given: somebody may have put a secret there."""
+    for problem in error.errors():
+        assert "\n" not in problem["msg"]
+        assert "Traceback" not in problem["msg"]
+    assert "input_value" not in str(error)
+
+
+def refused_in_options(model: type[BaseModel], values: dict[str, Any]) -> None:
+    """The command line says the same in one line."""
+    try:
+        build_model(model, {name: value for name, value in values.items() if isinstance(name, str)})
+    except ArdcubeError as error:
+        clear_line(error)
+
+
+def test_a_mask_is_never_named_by_a_module_or_a_path() -> None:
+    for name in ("os:system", "hooks.cloud_masks:SCLCloudMaskHook", "hooks.cloud_masks", "/tmp/mask.py", "../mask", ""):
+        with pytest.raises(InputError, match="is unknown"):
+            cloud_mask(name)
