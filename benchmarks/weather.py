@@ -64,8 +64,8 @@ class WeatheredProxy(FaultyProxy):
         if kind is None:
             return None
         if kind.isdecimal():
-            return Strike("status", method, path, 1, 0, int(kind), _CODES.get(kind, "TooManyRequests"))
-        return Strike(kind, method, path, 1, 0, 0, "")  # type: ignore[arg-type]
+            return Strike(kind="status", status=int(kind), code=_CODES.get(kind, "TooManyRequests"))
+        return Strike(kind=kind)  # type: ignore[arg-type]
 
 
 class WeatheredEarthSearch(EarthSearch):
@@ -80,5 +80,5 @@ class WeatheredEarthSearch(EarthSearch):
         if kind is None:
             return None
         if kind.isdecimal():
-            return Fault(path, "status", int(kind), 1, 0.0, method, 0, {})
-        return Fault(path, kind, 0, 1, 0.0, method, 0, {})  # type: ignore[arg-type]
+            return Fault(kind="status", status=int(kind))
+        return Fault(kind=kind)  # type: ignore[arg-type]

@@ -92,6 +92,11 @@ def main() -> None:
             kept = [option for option in options.split(",") if option in _KEPT]
             _mount("-o", ",".join(("remount", "bind", "ro", *kept)), place)
     _mount("-t", "tmpfs", "-o", "mode=1777,nosuid,nodev,noexec", "tmpfs", inner / "tmp")  # as Docker mounts it
+    for needed in sorted({ROOT, Path(sys.prefix)}):  # the environment may lie in the repository
+        if needed.is_relative_to("/tmp"):  # what is run lies below the folder that was just hidden
+            (inner / needed.relative_to("/")).mkdir(parents=True, exist_ok=True)
+            _mount("--bind", needed, inner / needed.relative_to("/"))
+            _mount("-o", "remount,bind,ro", inner / needed.relative_to("/"))
     for at, of in request["bound"].items():
         (inner / "tmp" / at).mkdir()
         _mount("--bind", of, inner / "tmp" / at)

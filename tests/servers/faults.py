@@ -58,18 +58,15 @@ class Reply:
         return cls(status, json.dumps(document).encode(), {"Content-Type": f"{media_type}; charset=utf-8"})
 
 
-@dataclass(slots=True)
-class Fault:
-    """A rule: which requests fail, how, and how often; `fired` says how often it came true."""
+@dataclass(slots=True, kw_only=True)
+class Rule:
+    """Which requests fail, and how often; `fired` says how often it came true."""
 
-    path: str
-    kind: Kind
-    status: int
-    times: int | None
-    seconds: float
-    method: str | None
-    skip: int
-    headers: Mapping[str, str]
+    path: str = "*"
+    """Glob; `*` matches slashes too."""
+    method: str | None = None
+    times: int | None = 1
+    skip: int = 0
     fired: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
@@ -83,6 +80,16 @@ class Fault:
             return False
         self.fired += 1
         return True
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault(Rule):
+    """How requests fail."""
+
+    kind: Kind
+    status: int = HTTPStatus.SERVICE_UNAVAILABLE
+    seconds: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class LoopbackServer:
@@ -166,7 +173,10 @@ class LoopbackServer:
             How many matching requests pass first.
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        fault = Fault(path, kind, status, times, seconds, method, skip, headers)
+        fault = Fault(
+            path=path, method=method, times=times, skip=skip,
+            kind=kind, status=status, seconds=seconds, headers=headers,
+        )  # fmt: skip
         with self._lock:
             self._faults.append(fault)
         return fault

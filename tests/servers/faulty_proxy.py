@@ -18,35 +18,20 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
+from tests.servers.faults import Rule
+
 Kind = Literal["status", "reset", "lost", "hang", "mute", "truncate"]
 _ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{0}</Code><Message>{0}, says the proxy</Message></Error>"
 _PASSED_BACK = ("connection", "transfer-encoding", "date", "server", "content-length")
 
 
-@dataclass(slots=True)
-class Strike:
-    """A rule: which requests fail, how, and how often; `fired` says how often it came true."""
+@dataclass(slots=True, kw_only=True)
+class Strike(Rule):
+    """How requests fail."""
 
     kind: Kind
-    method: str | None
-    path: str
-    times: int | None
-    skip: int
-    status: int
-    code: str
-    fired: int = 0
-
-    def strikes(self, method: str, path: str) -> bool:
-        """Say whether this request is to fail, counting it. The caller holds the proxy's lock."""
-        if self.times is not None and self.fired >= self.times:
-            return False
-        if self.method not in (None, method) or not fnmatchcase(path, self.path):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        self.fired += 1
-        return True
+    status: int = 503
+    code: str = "SlowDown"
 
 
 class FaultyProxy:
@@ -117,7 +102,7 @@ class FaultyProxy:
         skip
             How many matching requests pass first.
         """
-        strike = Strike(kind, method, path, times, skip, status, code)
+        strike = Strike(path=path, method=method, times=times, skip=skip, kind=kind, status=status, code=code)
         with self._lock:
             self._strikes.append(strike)
         return strike
