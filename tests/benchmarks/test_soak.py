@@ -21,6 +21,7 @@ def test_as_many_requests_fail_as_was_asked_for_and_the_same_ones_with_each_seed
 
 @pytest.mark.deep
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("prefect_server")
 def test_a_short_soak_ends_with_the_cube_that_nothing_disturbed(tmp_path: Path) -> None:
     assert soak.main(["--short", "--output", str(tmp_path)]) == 0
     assert (tmp_path / "soak.json").exists()
