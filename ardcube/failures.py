@@ -30,7 +30,7 @@ _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "Unauthorize
 """What botocore raises before it asks."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NETWORK = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs")
+NETWORK_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs")
 
 
 @contextmanager
@@ -75,7 +75,10 @@ def explain(error: Exception, uri: str) -> ArdcubeError | None:
         return UnwritableError(f"{uri} refuses access ({text}); {_ALLOW}")
     if isinstance(error, FileNotFoundError):
         return None
-    if isinstance(error, (OSError, TimeoutError, EOFError)) or type(error).__module__.split(".")[0] in _NETWORK:
+    if (
+        isinstance(error, (OSError, TimeoutError, EOFError))
+        or type(error).__module__.split(".")[0] in NETWORK_LIBRARIES
+    ):
         return TransientError(f"{uri} had a bad moment ({text})")
     return None
 

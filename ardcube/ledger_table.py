@@ -123,7 +123,8 @@ def records_in(content: bytes) -> Iterator[str]:
         # Not through a Python file, nor with threads: arrow's hold the file longer than the reading takes, and abort a
         # process that ends meanwhile (https://github.com/apache/arrow/issues/33975).
         file = parquet.ParquetFile(pa.BufferReader(content))
-        if file.schema_arrow.field("record").type != pa.string():
+        # Large ones in tables that pandas wrote, as earlier versions of this program had it do.
+        if file.schema_arrow.field("record").type not in (pa.string(), pa.large_string()):
             raise ValueError("records are no texts")
         for batch in file.iter_batches(_ROWS, columns=["record"], use_threads=False):
             yield from (text for text in batch.column(0).to_pylist() if text is not None)

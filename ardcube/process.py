@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ardcube.bad_scenes import without_bad_scenes
 from ardcube.composite import median_of_valid
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
+from ardcube.failures import NETWORK_LIBRARIES
 from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
@@ -283,8 +284,7 @@ def _classify(error: Exception) -> ArdcubeError:
         return TransientError(text)
     if isinstance(error, MemoryError):  # other chunks in this process may have ended by the next attempt
         return TransientError(f"{text}; set memory-limit, or choose fewer threads")
-    module = type(error).__module__.split(".")[0]
-    if module in ("botocore", "aiohttp", "aiobotocore", "fsspec", "s3fs"):
+    if type(error).__module__.split(".")[0] in NETWORK_LIBRARIES:
         return TransientError(text)
     return PermanentError(text)
 

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pandas
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,6 +214,19 @@ def test_the_table_can_be_queried(ledger: Ledger) -> None:
     assert frame["seconds"].tolist() == [0.75, 0.75]
     assert frame["scenes"].tolist() == [2, 0]
     assert frame["error"].iloc[1] == "TransientError: reset"
+
+
+def test_a_table_that_pandas_wrote_is_read(ledger: Ledger) -> None:
+    """Earlier versions wrote it so, and somebody may have opened and saved it."""
+    ledger.write(record(0))
+    ledger.compact()
+    content = ledger.place.read("ledger.parquet")
+    assert content is not None
+    frame, written = pandas.read_parquet(io.BytesIO(content)), io.BytesIO()
+    frame.astype({"record": "string"}).to_parquet(written, index=False)
+    assert pyarrow.parquet.read_schema(written).field("record").type == pyarrow.large_string()
+    ledger.place.write("ledger.parquet", written.getvalue())
+    assert ledger.records() == {record(0).key: record(0)}
 
 
 def test_compacting_nothing_writes_nothing(ledger: Ledger) -> None:
