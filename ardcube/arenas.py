@@ -1,12 +1,16 @@
-"""How many heaps the C library keeps."""
+"""How many heaps the C library keeps, and how much of them."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
+# Of `mallopt`, in glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-"""Of `mallopt`, in glibc's malloc.h."""
+_LARGEST_ON_HEAP = 32 * 2**20
+"""In bytes: as far as glibc raises the limit by itself, which it no longer does once the other one is set."""
 
 
 def share_arenas(count: int) -> bool:
@@ -15,6 +19,17 @@ def share_arenas(count: int) -> bool:
     glibc gives each thread a heap of its own, up to eight per core. Blocks of some megabytes, fetched by one thread and
     freed by another, leave holes in all of them: with 20 threads a tenth of a worker's memory (docs/decisions/0016).
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count))
+    return _set(_M_ARENA_MAX, count)
+
+
+def keep_freed(count: int) -> bool:
+    """Let heaps keep up to `count` freed bytes at their end; tell whether the C library has that setting.
+
+    By default glibc returns them from 128 KB on, and the kernel clears each page anew when it is touched again: decoded
+    blocks come and go hundreds of times in a chunk.
+    """
+    return _set(_M_MMAP_THRESHOLD, _LARGEST_ON_HEAP) and _set(_M_TRIM_THRESHOLD, count)
+
+
+def _set(option: int, value: int) -> bool:
+    return platform.libc_ver()[0] == "glibc" and bool(ctypes.CDLL(None).mallopt(option, value))

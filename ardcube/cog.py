@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import deflate
@@ -35,6 +36,8 @@ _HEADER_BYTES = (32_768, 1_048_576)
 """First request of a file, which holds the whole header of a granule of 10,980 pixels; a second one, if it does not."""
 _GAP_BYTES = 1_150_000
 """Bytes between blocks that are read rather than asked for anew: about a block, and what comes within a latency."""
+_parsing = Lock()
+"""Sixteen event loops at once hand on the interpreter so often that a header takes three times as long."""
 _LASTING = re.compile(r"status code: 410\b|\(os error 20\)")
 """What is said where another try would say the same, of errors without a type: gone; a folder that is a file."""
 
@@ -189,7 +192,8 @@ def _parse(content: bytes) -> TIFF:
     memory = MemoryStore()
     obstore.put(memory, "header", content)
     try:
-        return asyncio.run(_open(memory, len(content)))
+        with _parsing:
+            return asyncio.run(_open(memory, len(content)))
     except Exception as error:
         raise NotThisKindError(str(error)) from error
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import rasterio
@@ -20,7 +21,7 @@ from ardcube.addresses import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
 from ardcube.pixels import Piece
-from ardcube.raster import Blocks, Header, Level, usable_nodata
+from ardcube.raster import Blocks, Header, Level, pixel_size, usable_nodata
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -68,8 +69,18 @@ class GdalRaster:
     access: Access
 
     @classmethod
-    def open(cls, href: str, access: Access, *, afresh: bool = False) -> GdalRaster:
-        """Read a header, with `afresh` past what GDAL remembers of the file.
+    def open(cls, href: str, access: Access, *, resolution: float = math.inf, afresh: bool = False) -> GdalRaster:
+        """Read a header.
+
+        Parameters
+        ----------
+        href, access
+            Where the file is, and how it may be read.
+        resolution : float
+            Of the cube, in degrees. Overviews that are too coarse for it are left out: GDAL opens the file once more
+            for each of them.
+        afresh : bool
+            Whether to read it past what GDAL remembers of the file.
 
         Raises
         ------
@@ -85,21 +96,22 @@ class GdalRaster:
                 raise SceneError(f"{href} is not a north-up raster with a CRS; its scene cannot be used")
             code, nodata, dtype = source.crs.to_epsg(), source.nodata, source.dtypes[0]
             crs = f"EPSG:{code}" if code else source.crs.to_wkt()
-            base, overviews = source.transform, len(source.overviews(1))
-            shapes, blocks = [(source.height, source.width)], [source.block_shapes[0]]
+            full = Level(0, source.height, source.width, source.transform, source.block_shapes[0])
+            ratios = source.overviews(1)  # rounded
         if dtype not in ("uint8", "uint16"):
             raise SceneError(f"{href} holds {dtype}, not uint8 or uint16; its scene cannot be used")
-        for index in range(overviews):
+        header = Header(crs, dtype, usable_nodata(nodata, dtype), (full,))
+        largest = header.output_pixel(resolution) if math.isfinite(resolution) else math.inf
+        levels = [full]
+        for index, ratio in enumerate(ratios):
+            if (ratio - 1) * pixel_size(full.transform) > largest:
+                continue
             # The ratio of an overview is not an exact power of two for odd sizes: only the file knows its size.
             with _open(href, access, OVERVIEW_LEVEL=index) as source:
-                shapes.append((source.height, source.width))
-                blocks.append(source.block_shapes[0])
-        full_height, full_width = shapes[0]
-        levels = tuple(
-            Level(index, height, width, base @ Affine.scale(full_width / width, full_height / height), block)
-            for index, ((height, width), block) in enumerate(zip(shapes, blocks, strict=True))
-        )
-        return cls(href, Header(crs, dtype, usable_nodata(nodata, dtype), levels), access)
+                height, width, block = source.height, source.width, source.block_shapes[0]
+            transform = full.transform @ Affine.scale(full.width / width, full.height / height)
+            levels.append(Level(index + 1, height, width, transform, block))
+        return cls(href, replace(header, levels=tuple(levels)), access)
 
     def fetch(self, level: Level, blocks: Blocks) -> GdalPart:
         """Read the window around the needed blocks, already decoded.

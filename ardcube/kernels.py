@@ -58,12 +58,13 @@ def locate(nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x
                     step_y[i, done:stop] = 0.0
                 done = stop
                 continue
-            first = cols - cell * step
+            # Unsigned, or numba asks of each index whether it counts from the end, and takes pixels one by one.
+            start, end, first = np.uint64(done), np.uint64(stop), np.uint64(cols + done - cell * step)
             n = cell - 1 - column
             x0, x1, x2, x3 = _cubic(line[0], n)
             y0, y1, y2, y3 = _cubic(line[1], n)
-            for j in range(done, stop):
-                t = ts[first + j]
+            for j in range(start, end):
+                t = ts[first + (j - start)]
                 x[i, j] = ((x3 * t + x2) * t + x1) * t + x0
                 y[i, j] = ((y3 * t + y2) * t + y1) * t + y0
             if step_x.size:
@@ -71,8 +72,8 @@ def locate(nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x
                 q0, q1, q2, q3 = _cubic(line[3], n)
                 x1, x2, x3 = x1 / step, 2 * x2 / step, 3 * x3 / step
                 y1, y2, y3 = y1 / step, 2 * y2 / step, 3 * y3 / step
-                for j in range(done, stop):
-                    t = ts[first + j]
+                for j in range(start, end):
+                    t = ts[first + (j - start)]
                     right = (x3 * t + x2) * t + x1
                     down = ((p3 * t + p2) * t + p1) * t + p0
                     step_x[i, j] = np.sqrt(right * right + down * down)
@@ -190,23 +191,19 @@ def find_holes(values, nodata, found):  # type: ignore[no-untyped-def]
 
 
 @jit
-def nearest(out, bands, wanted, x, y, values, row, column, c, a, f, e, nodata, shift):  # type: ignore[no-untyped-def]
-    """Fill what is wanted and still 0 in `out[bands]` with the pixels of `values` that lie there."""
+def nearest(out, bands, wanted, rows, columns, values, row, column, nodata, shift):  # type: ignore[no-untyped-def]
+    """Fill what is wanted and still 0 in `out[bands]` with the pixels at `rows` and `columns` of the whole raster."""
     height, width, _ = values.shape
-    us = np.empty(wanted.shape[1], np.int32)
-    vs = np.empty(wanted.shape[1], np.int32)
     for i in range(wanted.shape[0]):
-        for j in range(wanted.shape[1]):  # several at once, since nothing branches here
-            us[j] = np.int32(np.floor((x[i, j] - c) / a))
-            vs[j] = np.int32(np.floor((y[i, j] - f) / e))
-        for j in range(wanted.shape[1]):
-            u, v = us[j] - column, vs[j] - row
-            if not wanted[i, j] or u < 0 or v < 0 or u >= width or v >= height:
-                continue
-            for b in range(len(bands)):
+        for b in range(len(bands)):
+            line = out[bands[b], i]
+            for j in range(wanted.shape[1]):
+                v, u = np.int64(rows[i, j]) - row, np.int64(columns[i, j]) - column
+                if not wanted[i, j] or v < 0 or u < 0 or v >= height or u >= width:
+                    continue
                 number = values[v, u, b]
-                if out[bands[b], i, j] == 0 and number != 0 and number != nodata:
-                    out[bands[b], i, j] = _shifted(number, shift)
+                if line[j] == 0 and number != 0 and number != nodata:
+                    line[j] = _shifted(number, shift)
 
 
 @jit

@@ -113,8 +113,9 @@ class ChunkReader:
         clear: Sequence[NDArray[np.uint8]],
         resampling: str,
         offset: float,
-    ) -> NDArray[np.uint16]:
-        """Digital numbers of reflectance bands where it is clear: uint16 (band, day, y, x), 0 elsewhere.
+        stack: NDArray[np.uint16],
+    ) -> None:
+        """Fill a stack with digital numbers of reflectance bands where it is clear.
 
         Parameters
         ----------
@@ -128,11 +129,11 @@ class ChunkReader:
             `nearest`, `bilinear` or `cubic`.
         offset : float
             Offset of the cube's reflectance; scenes with another one are shifted.
+        stack : uint16 (band, day, y, x)
+            Zeros, which stay where nothing is clear.
         """
-        stack = np.zeros((len(bands), len(days), *self.window.shape), np.uint16)
         width = self.window.shape[1]
         self._fill(stack, days, bands, lambda day: unpacked(clear[day], width), resampling, offset)
-        return stack
 
     def _open(self, scene: Scene, bands: Sequence[str]) -> list[Future[Raster]]:
         """Read the headers that this process does not know yet, many at once."""
@@ -141,7 +142,7 @@ class ChunkReader:
     def _open_stated(self, scene: Scene, band: str) -> Raster:
         """Open a file and hold it to what its item says."""
         asset = scene.bands[band]
-        raster = open_raster(asset.href, scene.revision, self.access, self.reader)
+        raster = open_raster(asset.href, scene.revision, self.access, self.reader, resolution=self.grid.resolution)
         check_stated(scene.id, band, asset, raster.header)
         return raster
 
@@ -290,9 +291,11 @@ def _contains(
     bottoms, rights = (np.minimum(starts + _CELL, part[-1] + 1) for starts, part in ((tops, rows), (lefts, cols)))
     boxes = shapely.box(lon[lefts], lat[bottoms - 1][:, None], lon[rights - 1], lat[tops][:, None])
     inside, met = shapely.contains_properly(reach, boxes), shapely.intersects(reach, boxes)
-    for i, j in np.argwhere(met):
+    within = slice(tops[0], bottoms[-1]), slice(lefts[0], rights[-1])
+    mask[within] = inside.repeat(bottoms - tops, axis=0).repeat(rights - lefts, axis=1)
+    for i, j in np.argwhere(met & ~inside):
         cell = slice(tops[i], bottoms[i]), slice(lefts[j], rights[j])
-        mask[cell] = inside[i, j] or shapely.contains_xy(reach, *np.meshgrid(lon[cell[1]], lat[cell[0]]))
+        mask[cell] = shapely.contains_xy(reach, *np.meshgrid(lon[cell[1]], lat[cell[0]]))
     return mask
 
 

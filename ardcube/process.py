@@ -28,6 +28,7 @@ from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import Scene
+from ardcube.stack_memory import empty_stack
 from ardcube.store import open_for_writing
 
 logger = logging.getLogger(__name__)
@@ -198,11 +199,11 @@ def composite_chunk(
     every_day = solar_days(scenes)
     around = ChunkReader(spec.grid, job.window.grow(spec.mask.halo), spec.asset_access, spec.reader, spec.threads)
     days, clear = _clear_days(spec, around, every_day, watch)
-    reader = around.crop(job.window)
+    reader, bytes_read = around.crop(job.window), around.bytes_read
+    del around  # with what the mask alone needed to know
     height, width = job.window.shape
     values = np.zeros((height, width, len(spec.bands)), np.uint16)
     observed = np.zeros((len(days), height, -(-width // 8)), np.uint8)
-    bytes_read = around.bytes_read
     at_once, rows = portion(len(days), height, width, len(spec.bands), stack_bytes)
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
@@ -210,14 +211,14 @@ def composite_chunk(
         strip_clear = [bits[part] for bits in clear]
         for first in range(0, len(spec.bands), at_once):
             bands = spec.bands[first : first + at_once]
-            with watch.stage("bands"):
-                stack = strip.reflectance(days, bands, strip_clear, spec.resampling, spec.offset)
-            with watch.stage("composite"):
-                for position in range(len(bands)):
-                    values[part, :, first + position] = median_of_valid(stack[position])
-                for day in range(len(days)):
-                    observed[day, part] |= np.packbits(stack[:, day].any(axis=0), axis=1)
-            del stack  # before the next one is made
+            with empty_stack((len(bands), len(days), *strip.window.shape)) as stack:
+                with watch.stage("bands"):
+                    strip.reflectance(days, bands, strip_clear, spec.resampling, spec.offset, stack)
+                with watch.stage("composite"):
+                    for position in range(len(bands)):
+                        values[part, :, first + position] = median_of_valid(stack[position])
+                    for day in range(len(days)):
+                        observed[day, part] |= np.packbits(stack[:, day].any(axis=0), axis=1)
         bytes_read += strip.bytes_read
     count = np.zeros((height, width), np.uint16)
     for seen in observed:

@@ -41,12 +41,18 @@ class Header:
     """`uint8` or `uint16`."""
     nodata: int
     levels: tuple[Level, ...]
+    """The full raster first; overviews that no cube of the wanted resolution would read may be missing."""
 
     def level_for(self, resolution: float) -> Level:
-        """The coarsest level whose pixel is not larger than an output pixel of `resolution` degrees.
+        """The coarsest level whose pixel is not larger than an output pixel of `resolution` degrees."""
+        size = self.output_pixel(resolution)
+        fitting = [lvl for lvl in self.levels if pixel_size(lvl.transform) <= size * (1 + 1e-9)]
+        return max(fitting or [self.levels[0]], key=lambda lvl: pixel_size(lvl.transform))
 
-        Sizes are geometric means of the two sides, in the file's CRS; the output pixel is the one at the
-        raster's centre, so that the choice is the same for the whole cube.
+    def output_pixel(self, resolution: float) -> float:
+        """Size of an output pixel of `resolution` degrees: the geometric mean of its two sides, in units of the CRS.
+
+        The one at the raster's centre, so that the choice of a level is the same for the whole cube.
         """
         base = self.levels[0]
         x, y = base.transform @ (base.width / 2, base.height / 2)
@@ -54,9 +60,7 @@ class Header:
         lon, lat = backward.transform(x, y)
         half = resolution / 2
         xs, ys = forward.transform([lon - half, lon + half, lon, lon], [lat, lat, lat - half, lat + half])
-        size = math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
-        fitting = [lvl for lvl in self.levels if _pixel_size(lvl.transform) <= size * (1 + 1e-9)]
-        return max(fitting or [base], key=lambda lvl: _pixel_size(lvl.transform))
+        return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def usable_nodata(declared: float | None, dtype: str) -> int:
     return int(declared)
 
 
-def _pixel_size(transform: Affine) -> float:
+def pixel_size(transform: Affine) -> float:
+    """Geometric mean of a pixel's two sides."""
     return math.sqrt(abs(transform.determinant))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Protocol
 
@@ -32,8 +33,12 @@ def forget(href: str) -> None:
     _forgotten[href] = _forgotten.get(href, 0) + 1
 
 
-def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto") -> Raster:
+def open_raster(
+    href: str, revision: str, access: Access, reader: Reader = "auto", *, resolution: float = math.inf
+) -> Raster:
     """Open a file with the fast reader, or with GDAL where that does not know it.
+
+    Of a cube's `resolution`, in degrees, only the overviews are sure to be there that are not too coarse for it.
 
     Kept per process, since a chunk's neighbours and other periods want the same header; and per revision of its
     scene, since a worker outlives a reprocessing; until it is forgotten.
@@ -45,11 +50,11 @@ def open_raster(href: str, revision: str, access: Access, reader: Reader = "auto
     TransientError
         If it could not be reached this time.
     """
-    return _open(href, revision, access, reader, _forgotten.get(href, 0))
+    return _open(href, revision, access, reader, resolution, _forgotten.get(href, 0))
 
 
 @lru_cache(maxsize=4096)
-def _open(href: str, revision: str, access: Access, reader: Reader, forgotten: int) -> Raster:
+def _open(href: str, revision: str, access: Access, reader: Reader, resolution: float, forgotten: int) -> Raster:
     if reader == "auto":
         from ardcube.asset_store import NotThisKindError  # a platform without these wheels still has GDAL
         from ardcube.cog import Cog
@@ -60,4 +65,4 @@ def _open(href: str, revision: str, access: Access, reader: Reader, forgotten: i
             pass
     from ardcube.gdal import GdalRaster  # few archives need it
 
-    return GdalRaster.open(href, access, afresh=forgotten > 0)
+    return GdalRaster.open(href, access, resolution=resolution, afresh=forgotten > 0)

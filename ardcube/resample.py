@@ -69,6 +69,7 @@ class Projection:
     nodes_y: NDArray[np.float64]
     """Northing of the nodes, in CRS units."""
     _cells: list[NDArray[np.float64]] = field(default_factory=list)
+    _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
 
     def crop(self, window: Window) -> Projection:
         """The projection of a window within this one; shares the nodes."""
@@ -104,22 +105,28 @@ class Projection:
         )  # fmt: skip
         return found
 
+    def pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
+        """What `pixels_at` says of the whole window; worked out once, since all scenes of a granule share a grid."""
+        if level not in self._pixels:
+            found = np.empty((2, *self.window.shape), _index_type(level))
+            for top in range(0, self.window.shape[0], _ROWS):
+                rows = slice(top, top + _ROWS)
+                found[:, rows] = pixels_at(self.coordinates(rows, steps=False), level)
+            self._pixels[level] = found
+        return self._pixels[level]
+
     def cells(self) -> NDArray[np.float64]:
         """Bounds of cells of `_CELL` pixels: least and largest x, y, and the largest steps; (bound, row, column).
 
         The corners of a cell bound its coordinates to far less than the source pixel that users add for them to bend.
         """
         if not self._cells:
-            height, width = self.window.shape
-            tops, lefts = (np.arange(0, size, _CELL) for size in (height, width))
-            bottoms, rights = np.minimum(tops + _CELL, height) - 1, np.minimum(lefts + _CELL, width) - 1
-            corners = [
-                self._located(self.window.y0 + rows, self.window.x0 + cols)
-                for rows in (tops, bottoms)
-                for cols in (lefts, rights)
-            ]
-            x, y, step_x, step_y = (np.stack(four) for four in zip(*corners, strict=True))
-            bounds = x.min(axis=0), x.max(axis=0), y.min(axis=0), y.max(axis=0), step_x.max(axis=0), step_y.max(axis=0)
+            rows, cols = (np.append(np.arange(0, size, _CELL), size - 1) for size in self.window.shape)
+            corners = np.stack(self._located(self.window.y0 + rows, self.window.x0 + cols))
+            ends = slice(None, -1), slice(1, None)
+            four = np.stack([corners[:, row, column] for row in ends for column in ends])
+            (x0, y0, *_), (x1, y1, *steps) = four.min(axis=0), four.max(axis=0)
+            bounds = x0, x1, y0, y1, *steps
             self._cells.append(np.stack(bounds))
         return self._cells[0]
 
@@ -184,6 +191,21 @@ def _cubic(line: NDArray[np.float64], first: NDArray[np.int64]) -> tuple[NDArray
     """What `kernels._cubic` does, for arrays (row, column of nodes)."""
     a, b, c, d = (line[:, first + k] for k in range(4))
     return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
+
+
+def pixels_at(at: Coordinates, level: Level) -> NDArray[np.unsignedinteger[Any]]:
+    """Row and column of the pixel of a level that each place lies in, (2, y, x); beyond it, the type's largest number.
+
+    16 bits where they are enough.
+    """
+    transform, kind = level.transform, _index_type(level)
+    row, column = np.floor((at.y - transform.f) / transform.e), np.floor((at.x - transform.c) / transform.a)
+    inside = (row >= 0) & (column >= 0) & (row < level.height) & (column < level.width)
+    return np.where(inside, (row, column), np.iinfo(kind).max).astype(kind)
+
+
+def _index_type(level: Level) -> type[np.unsignedinteger[Any]]:
+    return np.uint16 if max(level.height, level.width) < np.iinfo(np.uint16).max else np.uint32
 
 
 def needed_blocks(projection: Projection, wanted: NDArray[np.bool_], level: Level, resampling: str) -> Blocks | None:
@@ -269,10 +291,13 @@ def resample_window(
     shift: int = 0,
 ) -> None:
     """Do what `resample_into` does for all rows of a window, a few at a time."""
+    if resampling == "nearest":
+        _take(out, np.array(bands, np.int64), wanted, projection.pixels(level), source, shift)
+        return
     for top in range(0, wanted.shape[0], _ROWS):
         rows = slice(top, top + _ROWS)
         if wanted[rows].any():
-            at = projection.coordinates(rows, wanted[rows], steps=resampling != "nearest")
+            at = projection.coordinates(rows, wanted[rows])
             resample_into(out[:, rows], bands, wanted[rows], at, source, level, resampling=resampling, shift=shift)
 
 
@@ -309,8 +334,42 @@ def resample_into(
     shift : int
         Added to every value, which stays within 1..65535.
     """
+    lanes = np.array(bands, np.int64)
+    if resampling == "nearest":
+        _take(out, lanes, wanted, pixels_at(at, level), source, shift)
+        return
     fill = _fill_compiled if COMPILED else _fill_plain
-    fill(out, np.array(bands, np.int64), wanted, at, source, level, resampling, shift)
+    fill(out, lanes, wanted, at, source, level, resampling, shift)
+
+
+def _take(
+    out: NDArray[Any],
+    bands: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    pixels: NDArray[np.unsignedinteger[Any]],
+    source: SourcePixels,
+    shift: int,
+) -> None:
+    """Take nearest pixels, whose rows and columns are `pixels`."""
+    if COMPILED:
+        from ardcube import kernels  # numba takes a second to import
+
+        rows, columns = pixels
+        place = source.row, source.column
+        kernels.nearest(out, bands, wanted, rows, columns, source.values, *place, source.nodata, shift)
+        return
+    height, width, _ = source.values.shape
+    rows, columns = (
+        index.astype(np.int64) - first for index, first in zip(pixels, (source.row, source.column), strict=True)
+    )
+    there = wanted & (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
+    for lane, band in enumerate(bands):
+        numbers, filled = source.values[rows[there], columns[there], lane], out[band]
+        take = (numbers != 0) & (numbers != source.nodata) & (filled[there] == 0)
+        found = numbers[take].astype(np.int64)
+        if shift:
+            found = np.clip(found + shift, 1, 65535)
+        filled[tuple(index[take] for index in np.nonzero(there))] = found.astype(out.dtype)
 
 
 def _fill_compiled(
@@ -328,9 +387,6 @@ def _fill_compiled(
 
     t, values = level.transform, source.values
     place = source.row, source.column, t.c, t.a, t.f, t.e
-    if resampling == "nearest":
-        kernels.nearest(out, bands, wanted, at.x, at.y, values, *place, source.nodata, shift)
-        return
     where, steps = (at.x, at.y), (at.step_x, at.step_y)
     if resampling == "bilinear":
         taps = [math.ceil(2 * max(1.0, step.max() / abs(size))) for step, size in zip(steps, (t.a, t.e), strict=True)]
@@ -392,16 +448,13 @@ def _fill_plain(
     inside = (near_u >= 0) & (near_v >= 0) & (near_u < width) & (near_v < height)
     pixels = tuple(index[inside] for index in np.nonzero(wanted))
     u, v, near_u, near_v = u[inside], v[inside], near_u[inside], near_v[inside]
-    if kernel:
-        across = _taps(u, np.maximum(1.0, at.step_x[pixels] / abs(t.a)), kernel, column, column + width - 1)
-        down = _taps(v, np.maximum(1.0, at.step_y[pixels] / abs(t.e)), kernel, row, row + height - 1)
+    across = _taps(u, np.maximum(1.0, at.step_x[pixels] / abs(t.a)), kernel, column, column + width - 1)
+    down = _taps(v, np.maximum(1.0, at.step_y[pixels] / abs(t.e)), kernel, row, row + height - 1)
     for b in range(len(bands)):
         plane, filled = values[..., b], out[bands[b]]
         nearest = plane[near_v, near_u]
         take = (nearest != 0) & (nearest != nodata) & (filled[pixels] == 0)
-        result = nearest[take].astype(float)
-        if kernel:
-            result = _weighted(plane, nodata, row, column, across, down, take, result)
+        result = _weighted(plane, nodata, row, column, across, down, take, nearest[take].astype(float))
         if shift:
             result = np.clip(result + shift, 1.0, 65535.0)
         filled[tuple(index[take] for index in pixels)] = result.astype(out.dtype)

@@ -1,4 +1,4 @@
-"""Threads that share heaps: looked at in a process of its own, where nothing else has one."""
+"""Heaps that threads share, and that keep what was freed: looked at in processes of their own."""
 
 from __future__ import annotations
 
@@ -34,11 +34,47 @@ HEAPS = """
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+FAULTS = """
+    import resource
+    import sys
+
+    import numpy as np
+
+    from ardcube.arenas import keep_freed
+
+    if sys.argv[1] != "0":
+        assert keep_freed(int(sys.argv[1]))
+
+    def blocks():
+        for block in [np.empty(2_000_000, np.uint8) for _ in range(20)]:
+            block[:] = 1
+
+    blocks()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        blocks()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+
+
+def test_blocks_that_come_and_go_are_not_cleared_each_time() -> None:
+    def faults(kept: int) -> int:
+        return _said(FAULTS, kept)
+
+    assert faults(256_000_000) < 1000
+    assert faults(0) > 10_000
+
+
 def test_eight_threads_share_one_heap_where_they_would_have_had_eight() -> None:
     def heaps(arenas: int) -> int:
-        command = [sys.executable, "-c", dedent(HEAPS), str(arenas)]
-        return int(subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout)
+        return _said(HEAPS, arenas)
 
     assert heaps(1) <= 2
     assert heaps(0) >= 4
+
+
+def _said(script: str, argument: int) -> int:
+    command = [sys.executable, "-c", dedent(script), str(argument)]
+    return int(subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout)

@@ -50,6 +50,14 @@ def test_needed_blocks_of_a_level_are_that_part_of_it_as_stored(raster: Path) ->
         np.testing.assert_array_equal(read(opened, level, needed), expected[top:, : level.block[1]])
 
 
+def test_overviews_that_are_too_coarse_for_a_cube_are_not_opened(raster: Path) -> None:
+    opened = GdalRaster.open(str(raster), "unsigned", resolution=1 / 3600)  # about 26 m
+    assert [level.index for level in opened.header.levels] == [0, 1]  # of 10 and 20 m; 40 and 80 m are left out
+    level = opened.header.levels[1]
+    with rasterio.open(raster, OVERVIEW_LEVEL=0) as source:
+        np.testing.assert_array_equal(read(opened, level), source.read(1))
+
+
 @pytest.mark.parametrize(
     ("profile", "dtype", "told"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,12 @@ def test_a_header_tells_the_true_ratio_of_every_overview(raster: Path) -> None:
 def test_the_level_is_the_coarsest_that_is_not_coarser_than_the_output(
     raster: Path, resolution: float, reader: str
 ) -> None:
-    chosen = open_raster(str(raster), "", "unsigned", reader).header.level_for(resolution)  # type: ignore[arg-type]
     expected = oracle.read_level(str(raster), resolution)
-    assert (chosen.height, chosen.width) == expected.pixels.shape
-    assert tuple(chosen.transform) == pytest.approx(tuple(expected.transform))
+    for known in (math.inf, resolution):  # all levels, or those alone that this cube may read
+        header = open_raster(str(raster), "", "unsigned", reader, resolution=known).header  # type: ignore[arg-type]
+        chosen = header.level_for(resolution)
+        assert (chosen.height, chosen.width) == expected.pixels.shape
+        assert tuple(chosen.transform) == pytest.approx(tuple(expected.transform))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ardcube import resample
 from ardcube.grid import Grid, Window
 from ardcube.pixels import SourcePixels
 from ardcube.raster import Blocks, Level
-from ardcube.resample import COMPILED, Coordinates, needed_blocks, project, resample_into, resample_window
+from ardcube.resample import COMPILED, Coordinates, needed_blocks, pixels_at, project, resample_into, resample_window
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW, RESOLUTIONS, digital_numbers, windows
 
@@ -321,6 +321,30 @@ def test_both_ways_find_the_same_coordinates_to_the_bit(
         plain = at.coordinates()
     for name in ("x", "y", "step_x", "step_y"):
         np.testing.assert_array_equal(getattr(compiled, name)[wanted], getattr(plain, name)[wanted])
+
+
+@pytest.mark.parametrize(("side", "kind"), [(65_534, np.uint16), (65_535, np.uint32)])
+def test_nearest_pixels_are_told_in_as_few_bits_as_they_need(side: int, kind: type) -> None:
+    level = Level(0, side, 10, Affine(10.0, 0, 0, 0, -10.0, 0), (512, 512))
+    # The centre of the first pixel, the last row, and what lies beyond on each side; where no place is known, too.
+    x = np.array([[5.0, 99.9, 5.0, -0.1, 100.0, 5.0, 5.0, np.nan, np.inf]])
+    y = np.array([[-5.0, -5.0, -10.0 * side + 0.1, -5.0, -5.0, 0.1, -10.0 * side, -5.0, -5.0]])
+    found = pixels_at(Coordinates(x, y, np.ones_like(x), np.ones_like(x)), level)
+    assert found.dtype == kind
+    none = np.iinfo(kind).max
+    assert found[0].tolist() == [[0, 0, side - 1, *[none] * 6]]
+    assert found[1].tolist() == [[0, 9, 0, *[none] * 6]]
+
+
+@FEW
+@given(data=st.data())
+def test_the_pixels_of_a_window_are_those_of_its_coordinates(data: st.DataObject) -> None:
+    grid = grid_at(14.3, 45.1, 1 / 3600, pixels=100)
+    at = project(grid, data.draw(windows(grid, beyond=30)), "EPSG:32633")
+    centre = at.coordinates()
+    level = Level(0, 60, 50, Affine(20.0, 0, centre.x.min() + 100, 0, -20.0, centre.y.max() - 100), (64, 64))
+    np.testing.assert_array_equal(at.pixels(level), pixels_at(centre, level))
+    assert at.pixels(level) is at.pixels(level)
 
 
 # ---- blocks --------------------------------------------------------------------------------------
