@@ -109,7 +109,7 @@ class Bench:
         place = self.folder / (name or str(chunks))
         wall, flow_cpu, flow_mb = self.run(chunks, place)
         told = ask(self.services, "flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
-        task_runs = submitted(self.services, told["id"])
+        task_runs = submitted(place / "log")
         recorded, events = settled(self.services, told["id"], task_runs)
         cpu = [_cpu(*group) - start for group, start in zip(groups, before, strict=True)]
         memory = [max(map(_peak_mb, group)) for group in groups]
