@@ -24,7 +24,13 @@ from ardcube.plan import ChunkJob, ChunkKey, CubePlan, within_memory
 from ardcube.storage import Place
 from flows.in_hand import InHand
 from flows.progress import current_progress
-from flows.runners import coiled_arguments, make_lone_runner, make_runner, workers_know_the_server
+from flows.runners import (
+    coiled_arguments,
+    make_lone_runner,
+    make_runner,
+    tell_workers_the_server,
+    workers_know_the_server,
+)
 from tasks.chunks import build_chunks
 
 GATHERED = 5_000
@@ -74,6 +80,7 @@ def build_all(plan: CubePlan, run: RunConfig, jobs: Sequence[ChunkJob], ledger: 
     rest = [job for job in jobs if job.key not in suspects] if lost else jobs
     if rest:
         with workers_know_the_server(run), make_runner(run) as runner, dispatch.on(runner, in_hand):
+            tell_workers_the_server(run, runner.client)
             # What waits in this process is in hand as much as what is built: no more than keeps its threads busy.
             most = math.ceil(1.25 * run.local_threads) + 1 if own_process else None
             missing = dispatch.build(rest, BatchSizes(len(rest), run.batch_size, most))

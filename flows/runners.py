@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from hooks.clusters import cluster_name
+from hooks.events import report_to
 
 if TYPE_CHECKING:  # it imports all of distributed, which a run that is refused or cancelled does not wait for
     from prefect_dask.task_runners import DaskTaskRunner
@@ -101,7 +103,7 @@ def check_workers_can_report(run: RunConfig) -> None:
         _check_answers(run.scheduler_address)
     api = get_current_settings().api.url
     elsewhere = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
-    if elsewhere and (api is None or _is_loopback(api)):
+    if elsewhere and (not api or _is_loopback(api)):
         raise InputError(
             f"serverless-backend {run.serverless_backend} runs on other machines, which cannot report to "
             f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
@@ -121,13 +123,31 @@ def workers_know_the_server(run: RunConfig, *, lone: bool = False) -> Iterator[N
     lone : bool
         Whether they are built by `make_lone_runner`.
     """
-    if (run.serverless_backend == "local" and not lone) or get_current_settings().api.url is not None:
+    if (run.serverless_backend == "local" and not lone) or get_current_settings().api.url:
         yield
         return
     with get_client(sync_client=True) as client:
         url = str(client.api_url)
     with temporary_settings({PREFECT_API_URL: url}):
         yield
+
+
+def tell_workers_the_server(run: RunConfig, client: Any) -> None:
+    """Let the workers of a cluster that stood before report to this run's Prefect server, whichever they served before.
+
+    Parameters
+    ----------
+    run : RunConfig
+        Other workers than those of an existing scheduler start with the run, and know no other server.
+    client : distributed.Client
+        Of the cluster.
+    """
+    server = get_current_settings().api.url
+    if run.serverless_backend != "dask" or not server:
+        return
+    told = client.run(report_to, server, on_error="return")
+    if failures := {worker: error for worker, error in told.items() if error is not None}:
+        get_run_logger().warning("workers may report to another Prefect server: %s", failures)
 
 
 def _check_answers(address: str) -> None:

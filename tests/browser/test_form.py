@@ -162,8 +162,7 @@ def test_a_person_fills_in_the_form_is_refused_corrects_it_and_reads_the_result(
     assert manual.runs() == []
 
     pick_date(page, "End date", "2023-05-31")
-    # The page shows what it was told until it has asked again, and starts nothing as long as it does.
-    submit.click()
+    # The page asks again by itself soon after a change, and starts nothing until it has.
     expect(refusal).to_have_count(0, timeout=SOON)
     picture("4-corrected")
     press_until_started(page, submit)

@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 from ardcube.config import CubeConfig
 from ardcube.plan import CubePlan
 from ardcube.prepare import check_request, make_plan, search_scenes
+from benchmarks.prefect_side import Services, ask, settled
 from flows.build_cube import build_cube
 from flows.cli import cli
 from hooks.cloud_masks import cloud_mask
@@ -26,7 +27,7 @@ from tests.flows.jobs import environment_of, options, pixels, records, run_confi
 from tests.flows.remote import Remote
 from tests.servers import processes
 from tests.servers.earth_search import EarthSearch, read_catalogue
-from tests.servers.processes import S3
+from tests.servers.processes import S3, DaskCluster, PrefectServer
 from tests.servers.range_server import RangeServer
 
 Serve = Callable[[Path], RangeServer]
@@ -211,3 +212,22 @@ def test_gdal_opens_the_store_at_the_right_place(sample_archive: Path, tmp_path:
     np.testing.assert_array_equal(composite.pixels, built.values[0].transpose(2, 0, 1))
     np.testing.assert_array_equal(count.pixels, built.count)
     assert composite.pixels.any()
+
+
+def test_a_worker_that_served_another_prefect_server_reports_to_that_of_the_run(
+    sample_archive: Path, tmp_path: Path, prefect_server: PrefectServer, dask_cluster: DaskCluster
+) -> None:
+    cube = sample_cube(sample_archive, **SIX_CHUNKS, end_date="2023-05-31", cloud_mask="none")
+    where = {"serverless_backend": "dask", "scheduler_address": dask_cluster.address, "threads": None, "batch_size": 1}
+    temporary = {
+        "PREFECT_API_URL": "",
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
+    for name, server in (("before", temporary), ("now", {})):
+        done = jobs.run(["build", *options(cube, run_config(tmp_path / name, **where))], server)
+        assert done.returncode == 0, done.stderr
+    services = Services("sqlite", prefect_server)
+    (flow_run,) = ask(services, "flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+    assert settled(services, flow_run["id"], 2) == ({"COMPLETED": 2}, 6)
