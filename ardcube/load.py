@@ -19,9 +19,10 @@ from ardcube.errors import SceneError, TransientError
 from ardcube.grid import Grid, Window
 from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.pixels import LANES, Part, SourcePixels
+from ardcube.projection import Projection, project
 from ardcube.raster import Blocks, Header, Level
 from ardcube.reader import Raster, forget, open_raster
-from ardcube.resample import Projection, needed_blocks, project, resample_window
+from ardcube.resample import needed_blocks, resample_window
 from ardcube.scenes import SCALE, Scene
 from ardcube.stated import check_stated
 from ardcube.threads import DEFAULT_THREADS, Threads, on_a_core

@@ -21,14 +21,15 @@ from obstore.store import LocalStore
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
-from ardcube import composite, pixels, resample
+from ardcube import composite, pixels, projection, resample
 from ardcube.cog import Cog
 from ardcube.composite import median_of_valid, sorting_network
 from ardcube.grid import Window
 from ardcube.masking import close_then_open
 from ardcube.pixels import SourcePixels
+from ardcube.projection import project
 from ardcube.raster import Blocks, Level
-from ardcube.resample import project, resample_window
+from ardcube.resample import resample_window
 from benchmarks.component_scene import CLEAR, EPSG, Scene, Size, days, scene, write_bands
 
 RADIUS = 5
@@ -62,7 +63,7 @@ class Step:
 @contextmanager
 def _uncompiled() -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (composite, pixels, resample):
+        for module in (composite, pixels, projection, resample):
             stack.enter_context(patch.object(module, "COMPILED", False))
         yield
 

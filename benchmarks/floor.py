@@ -27,8 +27,9 @@ from ardcube.composite import median_of_valid
 from ardcube.grid import Grid, Window
 from ardcube.observations import Observations
 from ardcube.pixels import Piece, SourcePixels
+from ardcube.projection import Projection, project
 from ardcube.raster import Blocks, Level
-from ardcube.resample import Projection, needed_blocks, project, resample_window
+from ardcube.resample import needed_blocks, resample_window
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
 from hooks.cloud_masks import SCLCloudMaskHook
 

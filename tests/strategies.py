@@ -25,6 +25,7 @@ MANY = settings(max_examples=80, deadline=None)
 
 RESOLUTIONS = (1 / 3600, 0.0011, 0.00025, 0.00009, 0.05)
 """Degrees: an arc second, 120 m, 28 m, native pixels, a coarse globe."""
+RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 EDGE_NUMBERS = (0, 0, 0, 1, 2, 3, 1000, 32767, 32768, 65534, 65535)
 """Digital numbers at which arithmetic in too few bits, or a nodata value that is forgotten, shows."""
 
@@ -42,6 +43,12 @@ def grids(draw: st.DrawFn, most: int = 700) -> Grid:
     west = draw(st.floats(-180, 179.9))
     south = draw(st.floats(-85, 85 - height)) if height < 170 else -85.0
     return Grid.from_bounds((west, south, west + width, south + height), resolution)
+
+
+def grid_at(lon: float, lat: float, resolution: float, pixels: int = 90) -> Grid:
+    """A square grid whose south-west corner is given."""
+    side = pixels * resolution
+    return Grid.from_bounds((lon, lat, lon + side, lat + side), resolution)
 
 
 @st.composite

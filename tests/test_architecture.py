@@ -24,7 +24,7 @@ ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "
 """What the domain knows nothing of."""
 EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
 """What touches the world, and pure modules do not."""
-PURE = ("grid", "periods", "plan", "masking", "memory", "composite", "resample", "scenes", "scene_index", "jobs")
+PURE = ("grid", "periods", "plan", "masking", "memory", "composite", "projection", "resample", "scenes", "scene_index", "jobs")
 LAZY = {"coiled", "rustac"}
 """Heavy or optional: imported where they are used."""
 

@@ -16,9 +16,8 @@ from ardcube import pixels
 from ardcube.compiled import COMPILED
 from ardcube.pixels import HOLE_CELL, LANES, Piece, SourcePixels
 from ardcube.raster import Blocks
-from tests.strategies import FEW
+from tests.strategies import FEW, RANDOM
 
-RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 WAYS = [pytest.param(True, id="compiled"), pytest.param(False, id="plain")]
 
 

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube import resample
+from ardcube.compiled import COMPILED
 from ardcube.grid import Grid, Window
 from ardcube.pixels import SourcePixels
+from ardcube.projection import Coordinates, project
 from ardcube.raster import Blocks, Level
-from ardcube.resample import COMPILED, Coordinates, needed_blocks, pixels_at, project, resample_into, resample_window
+from ardcube.resample import needed_blocks, resample_into, resample_window
 from tests.oracle import resampling as oracle
-from tests.strategies import FEW, RESOLUTIONS, digital_numbers, windows
+from tests.strategies import FEW, RANDOM, digital_numbers, grid_at, windows
 
 KERNELS = ("nearest", "bilinear", "cubic")
-RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
 # ---- two ways to the same bits -------------------------------------------------------------------
@@ -240,111 +241,6 @@ def test_where_the_lobes_of_a_cubic_kernel_cancel_the_nearest_pixel_counts() -> 
     for place in sums[-int(weights[4, 4])]:
         raster[place] = 2000
     assert one_row(raster, [4.0], "cubic", y=4.0, step=2.0) == [1000]
-
-
-# ---- coordinates ---------------------------------------------------------------------------------
-
-
-def grid_at(lon: float, lat: float, resolution: float, pixels: int = 90) -> Grid:
-    side = pixels * resolution
-    return Grid.from_bounds((lon, lat, lon + side, lat + side), resolution)
-
-
-@pytest.mark.parametrize("resolution", RESOLUTIONS)
-@pytest.mark.parametrize(
-    ("lon", "lat", "crs"),
-    [
-        (15.0, 0.0, "EPSG:32633"),
-        (12.0, 45.0, "EPSG:32633"),  # at the edge of the zone
-        (14.9, 70.0, "EPSG:32633"),
-        (17.9, 70.0, "EPSG:32634"),
-        (-76.0, -45.0, "EPSG:32718"),
-        (179.9, -17.0, "EPSG:32701"),  # across the antimeridian
-    ],
-)
-def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resolution: float) -> None:
-    grid = grid_at(lon, lat, resolution, pixels=90 if resolution < 0.01 else 30)
-    window = Window(0, grid.height, 0, grid.width).grow(5)
-    found = project(grid, window, crs).coordinates()
-    exact = oracle.project(
-        grid.longitude(np.arange(window.x0, window.x1)),
-        grid.latitude(np.arange(window.y0, window.y1)),
-        (resolution, -resolution),
-        crs,
-    )
-    np.testing.assert_allclose(found.x, exact.x, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found.y, exact.y, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found.step_x, np.hypot(*exact.dx), rtol=1e-6)
-    np.testing.assert_allclose(found.step_y, np.hypot(*exact.dy), rtol=1e-6)
-
-
-@pytest.mark.parametrize("resolution", RESOLUTIONS)
-@FEW
-@given(data=st.data())
-def test_a_pixel_has_the_same_coordinates_to_the_bit_in_every_window(resolution: float, data: st.DataObject) -> None:
-    grid = grid_at(14.3, 45.1, resolution, pixels=150)
-    halo = 30
-    whole = project(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633").coordinates()
-    window = data.draw(windows(grid, beyond=halo))
-    part = project(grid, window, "EPSG:32633").coordinates()
-    where = (
-        slice(window.y0 + halo + 1, window.y1 + halo + 1),
-        slice(window.x0 + halo + 1, window.x1 + halo + 1),
-    )
-    for name in ("x", "y", "step_x", "step_y"):
-        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[where])
-
-
-def test_a_cropped_projection_is_that_of_the_smaller_window() -> None:
-    grid = grid_at(14.3, 45.1, 0.00025)
-    window = Window(0, 40, 0, 50)
-    cropped = project(grid, window.grow(20), "EPSG:32633").crop(window).coordinates()
-    direct = project(grid, window, "EPSG:32633").coordinates()
-    for name in ("x", "y", "step_x", "step_y"):
-        np.testing.assert_array_equal(getattr(cropped, name), getattr(direct, name))
-
-
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
-@pytest.mark.parametrize("resolution", RESOLUTIONS)
-@FEW
-@given(data=st.data(), rng=RANDOM)
-def test_both_ways_find_the_same_coordinates_to_the_bit(
-    resolution: float, data: st.DataObject, rng: np.random.Generator
-) -> None:
-    grid = grid_at(14.3, 45.1, resolution, pixels=100)
-    window = data.draw(windows(grid, beyond=30))
-    wanted = rng.random(window.shape) < data.draw(st.sampled_from([0.001, 0.5]))
-    at = project(grid, window, "EPSG:32633")
-    compiled = at.coordinates(wanted=wanted)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resample, "COMPILED", False)
-        plain = at.coordinates()
-    for name in ("x", "y", "step_x", "step_y"):
-        np.testing.assert_array_equal(getattr(compiled, name)[wanted], getattr(plain, name)[wanted])
-
-
-@pytest.mark.parametrize(("side", "kind"), [(65_534, np.uint16), (65_535, np.uint32)])
-def test_nearest_pixels_are_told_in_as_few_bits_as_they_need(side: int, kind: type) -> None:
-    level = Level(0, side, 10, Affine(10.0, 0, 0, 0, -10.0, 0), (512, 512))
-    # The centre of the first pixel, the last row, and what lies beyond on each side; where no place is known, too.
-    x = np.array([[5.0, 99.9, 5.0, -0.1, 100.0, 5.0, 5.0, np.nan, np.inf]])
-    y = np.array([[-5.0, -5.0, -10.0 * side + 0.1, -5.0, -5.0, 0.1, -10.0 * side, -5.0, -5.0]])
-    found = pixels_at(Coordinates(x, y, np.ones_like(x), np.ones_like(x)), level)
-    assert found.dtype == kind
-    none = np.iinfo(kind).max
-    assert found[0].tolist() == [[0, 0, side - 1, *[none] * 6]]
-    assert found[1].tolist() == [[0, 9, 0, *[none] * 6]]
-
-
-@FEW
-@given(data=st.data())
-def test_the_pixels_of_a_window_are_those_of_its_coordinates(data: st.DataObject) -> None:
-    grid = grid_at(14.3, 45.1, 1 / 3600, pixels=100)
-    at = project(grid, data.draw(windows(grid, beyond=30)), "EPSG:32633")
-    centre = at.coordinates()
-    level = Level(0, 60, 50, Affine(20.0, 0, centre.x.min() + 100, 0, -20.0, centre.y.max() - 100), (64, 64))
-    np.testing.assert_array_equal(at.pixels(level), pixels_at(centre, level))
-    assert at.pixels(level) is at.pixels(level)
 
 
 # ---- blocks --------------------------------------------------------------------------------------

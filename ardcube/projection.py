@@ -1,0 +1,200 @@
+"""Where pixels of the grid lie in a source CRS, to the bit the same in every window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from ardcube.compiled import COMPILED
+from ardcube.grid import Grid, Window
+from ardcube.raster import Level
+
+NODE_STEP = 32
+"""Most output pixels between exactly projected nodes."""
+
+_NODE_SPAN_DEGREES = 0.02
+"""Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
+the cube's resolution (docs/decisions/0002-own-resampler.md)."""
+CELL = 8
+"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling."""
+ROWS = 32
+"""Rows whose coordinates are worked out at once: they stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where pixels lie in a source CRS; arrays float64 (y, x)."""
+
+    x: NDArray[np.float64]
+    """Easting of the pixel centre, in CRS units."""
+    y: NDArray[np.float64]
+    """Northing of the pixel centre, in CRS units."""
+    step_x: NDArray[np.float64]
+    """Change of easting over one output pixel: length of the Jacobian's row, in CRS units."""
+    step_y: NDArray[np.float64]
+    """Change of northing over one output pixel, in CRS units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A window of the grid in a source CRS.
+
+    Nodes on a lattice of global pixel indices are projected exactly; in between, coordinates are interpolated with
+    cubic Lagrange polynomials, first along the columns of nodes, then along the row. The lattice belongs to the grid,
+    so windows agree to the bit where they overlap.
+    """
+
+    window: Window
+    step: int
+    """Pixels from node to node."""
+    row: int
+    """Index of the first row of nodes, in steps from the grid's first pixel."""
+    column: int
+    nodes_x: NDArray[np.float64]
+    """Easting of the nodes, in CRS units (row, column)."""
+    nodes_y: NDArray[np.float64]
+    """Northing of the nodes, in CRS units."""
+    _cells: list[NDArray[np.float64]] = field(default_factory=list)
+    _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
+
+    def crop(self, window: Window) -> Projection:
+        """The projection of a window within this one; shares the nodes."""
+        return Projection(window, self.step, self.row, self.column, self.nodes_x, self.nodes_y)
+
+    def coordinates(
+        self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None, *, steps: bool = True
+    ) -> Coordinates:
+        """Interpolate the coordinates of some rows of the window.
+
+        Parameters
+        ----------
+        rows : slice
+            Of the window.
+        wanted : bool (y, x)
+            Of these rows; far from what is wanted anything may stand, but no step that is larger than others.
+        steps : bool
+            Whether to work out the steps; without, they are of shape (0, 0).
+        """
+        start, stop, _ = rows.indices(self.window.shape[0])
+        if not COMPILED:
+            i = np.arange(self.window.y0 + start, self.window.y0 + stop)
+            return Coordinates(*self._located(i, np.arange(self.window.x0, self.window.x1)))
+        from ardcube.kernels import locate  # numba takes a second to import
+
+        shape = max(0, stop - start), self.window.shape[1]
+        if wanted is None:
+            wanted = np.ones(shape, bool)
+        found = Coordinates(*np.empty((2, *shape)), *np.empty((2, *(shape if steps else (0, 0)))))
+        locate(
+            self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0 + start, self.window.x0,
+            wanted, found.x, found.y, found.step_x, found.step_y,
+        )  # fmt: skip
+        return found
+
+    def pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
+        """What `pixels_at` says of the whole window; worked out once, since all scenes of a granule share a grid."""
+        if level not in self._pixels:
+            found = np.empty((2, *self.window.shape), _index_type(level))
+            for top in range(0, self.window.shape[0], ROWS):
+                rows = slice(top, top + ROWS)
+                found[:, rows] = pixels_at(self.coordinates(rows, steps=False), level)
+            self._pixels[level] = found
+        return self._pixels[level]
+
+    def cells(self) -> NDArray[np.float64]:
+        """Bounds of cells of `CELL` pixels: least and largest x, y, and the largest steps; (bound, row, column).
+
+        The corners of a cell bound its coordinates to far less than the source pixel that users add for them to bend.
+        """
+        if not self._cells:
+            rows, cols = (np.append(np.arange(0, size, CELL), size - 1) for size in self.window.shape)
+            corners = np.stack(self._located(self.window.y0 + rows, self.window.x0 + cols))
+            ends = slice(None, -1), slice(1, None)
+            four = np.stack([corners[:, row, column] for row in ends for column in ends])
+            (x0, y0, *_), (x1, y1, *steps) = four.min(axis=0), four.max(axis=0)
+            bounds = x0, x1, y0, y1, *steps
+            self._cells.append(np.stack(bounds))
+        return self._cells[0]
+
+    def _located(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+        """What `kernels.locate` does, for global rows and columns of pixels: x, y and both steps, (i, j)."""
+        step = self.step
+        cell, cols = i // step, j // step
+        t = ((i - cell * step) / step)[:, None]
+        first = cell - 1 - self.row
+        weights = (
+            -t * (t - 1) * (t - 2) / 6,
+            (t + 1) * (t - 1) * (t - 2) / 2,
+            -(t + 1) * t * (t - 2) / 2,
+            (t + 1) * t * (t - 1) / 6,
+        )
+        slopes = (
+            -(3 * t * t - 6 * t + 2) / 6 / step,
+            (3 * t * t - 4 * t - 1) / 2 / step,
+            -(3 * t * t - 2 * t - 2) / 2 / step,
+            (3 * t * t - 1) / 6 / step,
+        )
+        t = (j - cols * step) / step
+        column = cols - 1 - self.column
+        places, steps = [], []
+        for nodes in (self.nodes_x, self.nodes_y):
+            along = [_sum(weights, nodes, first), _sum(slopes, nodes, first)]
+            (c0, c1, c2, c3), (d0, d1, d2, d3) = (_cubic(line, column) for line in along)
+            places.append(((c3 * t + c2) * t + c1) * t + c0)
+            right = (3 * c3 / step * t + 2 * c2 / step) * t + c1 / step
+            down = ((d3 * t + d2) * t + d1) * t + d0
+            steps.append(np.sqrt(right * right + down * down))
+        return places[0], places[1], steps[0], steps[1]
+
+
+def project(grid: Grid, window: Window, crs: str) -> Projection:
+    """Project the nodes around `window` to `crs`."""
+    step = max(1, min(NODE_STEP, int(_NODE_SPAN_DEGREES / grid.resolution)))
+    row, column = window.y0 // step - 1, window.x0 // step - 1
+    rows = np.arange(row, (window.y1 - 1) // step + 3) * step
+    cols = np.arange(column, (window.x1 - 1) // step + 3) * step
+    lon, lat = np.meshgrid(grid.longitude(cols), grid.latitude(rows))
+    x, y = _transformer(crs).transform(lon, lat)
+    return Projection(window, step, row, column, x, y)
+
+
+@lru_cache(maxsize=64)
+def _transformer(crs: str) -> Transformer:
+    return Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+
+
+def _sum(
+    weights: Sequence[NDArray[np.float64]], nodes: NDArray[np.float64], first: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Weighted sum of four rows of nodes for each row of pixels, term by term."""
+    total = weights[0] * nodes[first]
+    for k in range(1, 4):
+        total = total + weights[k] * nodes[first + k]
+    return total
+
+
+def _cubic(line: NDArray[np.float64], first: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    """What `kernels._cubic` does, for arrays (row, column of nodes)."""
+    a, b, c, d = (line[:, first + k] for k in range(4))
+    return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
+
+
+def pixels_at(at: Coordinates, level: Level) -> NDArray[np.unsignedinteger[Any]]:
+    """Row and column of the pixel of a level that each place lies in, (2, y, x); beyond it, the type's largest number.
+
+    16 bits where they are enough.
+    """
+    transform, kind = level.transform, _index_type(level)
+    row, column = np.floor((at.y - transform.f) / transform.e), np.floor((at.x - transform.c) / transform.a)
+    inside = (row >= 0) & (column >= 0) & (row < level.height) & (column < level.width)
+    return np.where(inside, (row, column), np.iinfo(kind).max).astype(kind)
+
+
+def _index_type(level: Level) -> type[np.unsignedinteger[Any]]:
+    return np.uint16 if max(level.height, level.width) < np.iinfo(np.uint16).max else np.uint32
