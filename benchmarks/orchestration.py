@@ -27,7 +27,7 @@ import psutil
 from ardcube.ledger import Ledger
 from ardcube.storage import Place
 from benchmarks.empty_cube import options, write_catalogue
-from benchmarks.prefect_side import STATES_OF_A_TASK_RUN, Services, ask, serving, settled, submitted
+from benchmarks.prefect_side import STATES_OF_A_TASK_RUN, Services, latest_flow_run, serving, settled, submitted
 from benchmarks.run import machine
 from flows.dispatch import GATHERED
 from tests.servers import processes
@@ -108,9 +108,8 @@ class Bench:
         load = os.getloadavg()[0]
         place = self.folder / (name or str(chunks))
         wall, flow_cpu, flow_mb = self.run(chunks, place)
-        told = ask(self.services, "flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
         task_runs = submitted(place / "log")
-        recorded, events = settled(self.services, told["id"], task_runs)
+        recorded, events = settled(self.services, latest_flow_run(self.services), task_runs)
         cpu = [_cpu(*group) - start for group, start in zip(groups, before, strict=True)]
         memory = [max(map(_peak_mb, group)) for group in groups]
         records = Ledger.beside(Place.at(str(place / "cube.zarr"))).records(brief=True)

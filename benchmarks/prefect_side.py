@@ -105,6 +105,13 @@ def _postgresql_programs() -> Path:
     return found[-1]
 
 
+def latest_flow_run(services: Services) -> str:
+    """Id of the flow run that was started last; deployments have later ones, which are scheduled."""
+    started = {"flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC", "limit": 1}
+    found: str = ask(services, "flow_runs/filter", started)[0]["id"]
+    return found
+
+
 def submitted(printed: Path) -> int:
     """Task runs that the flow says it submitted, from what it printed: Prefect drops lines that it cannot send."""
     found = re.search(r"\d+ chunks went to workers in (\d+) task runs", printed.read_text())

@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from ardcube.config import CubeConfig
 from ardcube.plan import CubePlan
 from ardcube.prepare import check_request, make_plan, search_scenes
-from benchmarks.prefect_side import Services, ask, settled
+from benchmarks.prefect_side import Services, latest_flow_run, settled
 from flows.build_cube import build_cube
 from flows.cli import cli
 from hooks.cloud_masks import cloud_mask
@@ -229,5 +229,4 @@ def test_a_worker_that_served_another_prefect_server_reports_to_that_of_the_run(
         done = jobs.run(["build", *options(cube, run_config(tmp_path / name, **where))], server)
         assert done.returncode == 0, done.stderr
     services = Services("sqlite", prefect_server)
-    (flow_run,) = ask(services, "flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
-    assert settled(services, flow_run["id"], 2) == ({"COMPLETED": 2}, 6)
+    assert settled(services, latest_flow_run(services), 2) == ({"COMPLETED": 2}, 6)
