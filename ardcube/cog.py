@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import deflate
 import numpy as np
@@ -64,6 +64,7 @@ class Cog:
     store: Any
     path: str
     layout: tuple[CogLevel, ...]
+    decodes: ClassVar[bool] = False
 
     @classmethod
     def open(cls, href: str) -> Cog:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import rasterio
 import rasterio.errors
@@ -67,6 +67,7 @@ class GdalRaster:
     href: str
     header: Header
     access: Access
+    decodes: ClassVar[bool] = True
 
     @classmethod
     def open(cls, href: str, access: Access, *, resolution: float = math.inf, afresh: bool = False) -> GdalRaster:
@@ -107,7 +108,7 @@ class GdalRaster:
             if (ratio - 1) * pixel_size(full.transform) > largest:
                 continue
             # The ratio of an overview is not an exact power of two for odd sizes: only the file knows its size.
-            with _open(href, access, OVERVIEW_LEVEL=index) as source:
+            with _open(href, access, _Unplaced, OVERVIEW_LEVEL=index) as source:
                 height, width, block = source.height, source.width, source.block_shapes[0]
             transform = full.transform @ Affine.scale(full.width / width, full.height / height)
             levels.append(Level(index + 1, height, width, transform, block))
@@ -135,7 +136,7 @@ class GdalRaster:
     def _read(self, level: Level, blocks: Blocks) -> GdalPart:
         options = {} if level.index == 0 else {"OVERVIEW_LEVEL": level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
-        with _open(self.href, self.access, **options) as source:
+        with _open(self.href, self.access, _Unplaced, **options) as source:
             return GdalPart(Piece(blocks.row, blocks.column, source.read(1, window=window)))
 
 
@@ -159,14 +160,25 @@ class _DamagedError(Exception):
     """A block came whole, and cannot be decoded."""
 
 
+class _Unplaced(DatasetReader):  # type: ignore[misc]
+    """A file whose CRS is known from before: finding it is half of what opening takes."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, GEOREF_SOURCES="NONE", **options)
+
+    def read_transform(self) -> list[float]:
+        """That of pixels, as without a georeference; else rasterio warns that there is none."""
+        return [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+
+
 @contextmanager
-def _open(href: str, access: Access, **options: Any) -> Iterator[Any]:
+def _open(href: str, access: Access, reader: type[DatasetReader] = DatasetReader, **options: Any) -> Iterator[Any]:
     """Open a file with options for this block alone; a failure is told as ours, and the next try starts afresh."""
     name = _gdal_name(href)
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
     afresh = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _suspect else nullcontext()
     try:
-        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), afresh, _dataset(name, **options) as source:
+        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), afresh, _dataset(name, reader, **options) as source:
             yield source
     except rasterio.errors.RasterioError as error:
         _suspect.add(href)
@@ -197,8 +209,8 @@ def _first_bytes(href: str) -> bytes | None:
 
 
 @ensure_env_with_credentials
-def _dataset(name: str, **options: Any) -> Any:
-    return DatasetReader(name, driver=_DRIVERS, sharing=False, **options)  # (`rasterio.open` takes one driver only)
+def _dataset(name: str, reader: type[DatasetReader], **options: Any) -> Any:
+    return reader(name, driver=_DRIVERS, sharing=False, **options)  # (`rasterio.open` takes one driver only)
 
 
 def _gdal_name(href: str) -> str:

@@ -214,7 +214,8 @@ class ChunkReader:
                 continue
             for positions in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
                 header = rasters[positions[0]].header
-                parts = [self.threads.fetch(rasters[position].fetch, level, blocks) for position in positions]
+                begin = self.threads.fetch_and_decode if rasters[positions[0]].decodes else self.threads.fetch
+                parts = [begin(rasters[position].fetch, level, blocks) for position in positions]
                 yield _Read(number, scene, positions, header, level, blocks, nodata, shift, wanted), parts
 
     def _decode(

@@ -19,6 +19,11 @@ class Raster(Protocol):
         """What it says of itself."""
         ...
 
+    @property
+    def decodes(self) -> bool:
+        """Whether `fetch` also decodes, and so keeps a core busy."""
+        ...
+
     def fetch(self, level: Level, blocks: Blocks) -> Part:
         """Fetch the needed blocks of a level."""
         ...

@@ -45,6 +45,13 @@ class Threads:
         """Wait for an answer beside the caller."""
         return _pool("ardcube-request", self.requests).submit(work, *args, **kwargs)
 
+    def fetch_and_decode(
+        self, work: Callable[_Given, _Answer], *args: _Given.args, **kwargs: _Given.kwargs
+    ) -> Future[_Answer]:
+        """Wait for an answer and compute beside the caller: two threads for each that decodes, as one of them waits."""
+        threads = min(self.requests, 2 * (self.decoders or core_count()))
+        return _pool("ardcube-read", threads).submit(work, *args, **kwargs)
+
     def decode(self, work: Callable[_Given, _Answer], *args: _Given.args, **kwargs: _Given.kwargs) -> Future[_Answer]:
         """Compute beside the caller."""
         return _pool("ardcube-decode", self.decoders or core_count()).submit(on_a_core(work), *args, **kwargs)

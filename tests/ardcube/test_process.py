@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,18 @@ from pyproj import Transformer
 
 from ardcube import store
 from ardcube.batch import process_batch
-from ardcube.config import CubeConfig, RunConfig
+from ardcube.cog import Cog
+from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
+from ardcube.gdal import GdalRaster
 from ardcube.ledger import Ledger
 from ardcube.observations import Observations
+from ardcube.pixels import Part
 from ardcube.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import composite_chunk, process_chunk
+from ardcube.raster import Blocks, Level
+from ardcube.reader import Raster
 from ardcube.sample import write_archive
 from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.oracle.cube import oracle_cube
@@ -373,3 +379,20 @@ def test_computing_a_chunk_writes_nothing(archive: Path, tmp_path: Path) -> None
     assert chunk.days == 3
     assert sorted(tmp_path.rglob("*")) == before
     assert store.is_there(Ledger.at(plan.spec.store_uri).place)
+
+
+@pytest.mark.parametrize(("reader", "pool"), [("auto", "ardcube-request"), ("gdal", "ardcube-read")])
+def test_what_decodes_as_it_reads_has_threads_of_its_own(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader, pool: str
+) -> None:
+    plan = prepare(archive, tmp_path / "cube.zarr")
+    kind = {"auto": Cog, "gdal": GdalRaster}[reader]
+    read, seen = kind.fetch, set()
+
+    def fetch(self: Raster, level: Level, blocks: Blocks) -> Part:
+        seen.add(threading.current_thread().name.rsplit("_", 1)[0])
+        return read(self, level, blocks)
+
+    monkeypatch.setattr(kind, "fetch", fetch)
+    composite_chunk(replace(plan.spec, reader=reader), plan.jobs[0], list(plan.scenes["2023-08"]))
+    assert seen == {pool}

@@ -25,6 +25,18 @@ def test_chunks_share_their_threads() -> None:
     assert few.decode(lambda: threading.current_thread().name).result().startswith("ardcube-decode")
 
 
+def test_two_threads_read_and_decode_for_each_that_decodes_and_never_more_than_requests() -> None:
+    for threads_of, expected in ((Threads(requests=16, decoders=2), 4), (Threads(requests=3, decoders=2), 3)):
+        barrier = threading.Barrier(expected)
+
+        def meet(barrier: threading.Barrier = barrier) -> str:
+            barrier.wait(30)
+            return threading.current_thread().name
+
+        twice = [threads_of.fetch_and_decode(meet) for _ in range(2 * expected)]
+        assert len({future.result() for future in twice}) == expected
+
+
 def test_never_more_threads_compute_than_there_are_cores() -> None:
     cores = threads.core_count()
     running, most = 0, 0
