@@ -34,6 +34,8 @@ from tests.servers import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
+LONGEST = 3_600.0
+"""Seconds that one command may take."""
 START_UP = 8
 """Chunks of the build that tells start-up: some for each worker."""
 
@@ -147,8 +149,16 @@ class Bench:
         return run_command(["build", *arguments], self.services.environment, place / "log")
 
 
-def run_command(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> tuple[float, float, float]:
-    """Run `ardcube` to its end; give wall and CPU seconds, and the peak of memory in MB."""
+def run_command(
+    arguments: Sequence[str], env: Mapping[str, str], log: Path, seconds: float = LONGEST
+) -> tuple[float, float, float]:
+    """Run `ardcube` to its end; give wall and CPU seconds, and the peak of memory in MB.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails, or has not ended after so many seconds.
+    """
     start = time.perf_counter()
     peak = 0.0
     with log.open("wb") as output:
@@ -159,6 +169,10 @@ def run_command(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> 
         # Asked while it lives: what the kernel tells afterwards begins with the memory of this process.
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
             peak = max(peak, _peak_mb(process.pid))
+            if time.perf_counter() - start > seconds:
+                process.kill()
+                process.wait()
+                raise RuntimeError(f"ardcube did not end within {seconds:.0f} s, see {log}")
             time.sleep(0.1)
         _, status, used = ended
         process.returncode = os.waitstatus_to_exitcode(status)

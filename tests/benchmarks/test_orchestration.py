@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.orchestration import Bench, per_chunk
+from benchmarks.orchestration import Bench, per_chunk, run_command
 from benchmarks.prefect_side import Services
 from tests.servers.processes import DaskCluster, PrefectServer
 
@@ -25,3 +25,8 @@ def test_every_task_run_and_event_is_counted_and_a_second_run_finds_all_done(
     assert [(one.records, one.chunks) for one in bench.resume(20)] == [
         ("files", 20), ("table", 20), ("killed", 20),
     ]  # fmt: skip
+
+
+def test_a_command_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="did not end within 0 s"):
+        run_command(["--help"], {}, tmp_path / "log", seconds=0)
