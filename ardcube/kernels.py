@@ -133,44 +133,47 @@ def add_up(block, predicted, skip, target):  # type: ignore[no-untyped-def]
 
     Where `predicted`, blocks hold differences along the rows (TIFF's predictor 2), modulo the data type.
     """
+    # Unsigned, or numba asks of each index whether it counts from the end, which takes as long as the adding.
+    one, first, width = np.uint64(1), np.uint64(skip), np.uint64(target.shape[1])
     for i in range(target.shape[0]):
         total = block[i, 0]
         if predicted:
-            for j in range(1, skip + 1):
+            for j in range(one, first + one):
                 total += block[i, j]
             target[i, 0] = total
-            for j in range(1, target.shape[1]):
-                total += block[i, skip + j]
+            for j in range(one, width):
+                total += block[i, first + j]
                 target[i, j] = total
         else:
-            for j in range(target.shape[1]):
-                target[i, j] = block[i, skip + j]
+            for j in range(width):
+                target[i, j] = block[i, first + j]
 
 
 @jit
 def weave(one, two, three, four, predicted, skip, target):  # type: ignore[no-untyped-def]
     """What `add_up` does, of four bands at once: (row, column, 4) of `target`."""
+    start, first, width = np.uint64(1), np.uint64(skip), np.uint64(target.shape[1])
     for i in range(target.shape[0]):
         if predicted:
             a, b, c, d = one[i, 0], two[i, 0], three[i, 0], four[i, 0]
-            for j in range(1, skip + 1):
+            for j in range(start, first + start):
                 a += one[i, j]
                 b += two[i, j]
                 c += three[i, j]
                 d += four[i, j]
             target[i, 0, 0], target[i, 0, 1], target[i, 0, 2], target[i, 0, 3] = a, b, c, d
-            for j in range(1, target.shape[1]):
-                a += one[i, skip + j]
-                b += two[i, skip + j]
-                c += three[i, skip + j]
-                d += four[i, skip + j]
+            for j in range(start, width):
+                a += one[i, first + j]
+                b += two[i, first + j]
+                c += three[i, first + j]
+                d += four[i, first + j]
                 target[i, j, 0], target[i, j, 1], target[i, j, 2], target[i, j, 3] = a, b, c, d
         else:
-            for j in range(target.shape[1]):
-                target[i, j, 0] = one[i, skip + j]
-                target[i, j, 1] = two[i, skip + j]
-                target[i, j, 2] = three[i, skip + j]
-                target[i, j, 3] = four[i, skip + j]
+            for j in range(width):
+                target[i, j, 0] = one[i, first + j]
+                target[i, j, 1] = two[i, first + j]
+                target[i, j, 2] = three[i, first + j]
+                target[i, j, 3] = four[i, first + j]
 
 
 @jit
@@ -185,7 +188,7 @@ def find_holes(values, nodata, found):  # type: ignore[no-untyped-def]
     for i in range(height):
         for q in range(found.shape[1]):
             count = 0
-            for j in range(q * HOLE_CELL * lanes, min(width, (q + 1) * HOLE_CELL) * lanes):
+            for j in range(np.uint64(q * HOLE_CELL * lanes), np.uint64(min(width, (q + 1) * HOLE_CELL) * lanes)):
                 count += (flat[i, j] == none) | (flat[i, j] == nodata)
             found[i >> _HOLE_BITS, q] |= count > 0
 
