@@ -21,7 +21,6 @@ import rasterio
 import zarr
 from numpy.typing import NDArray
 from rasterio.transform import Affine
-from zarr.codecs import BloscCodec, BloscShuffle
 
 from ardcube.composite import median_of_valid
 from ardcube.grid import Grid, Window
@@ -30,6 +29,7 @@ from ardcube.pixels import Piece, SourcePixels
 from ardcube.projection import Projection, project
 from ardcube.raster import Blocks, Level
 from ardcube.resample import needed_blocks, resample_window
+from ardcube.store import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
 from hooks.cloud_masks import SCLCloudMaskHook
 
@@ -153,11 +153,13 @@ def _add(
 def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally) -> None:
     with tempfile.TemporaryDirectory() as folder:
         group = zarr.open_group(folder, mode="w")
-        codec = BloscCodec(cname="zstd", clevel=1, shuffle=BloscShuffle.shuffle)
         arrays = [
-            group.create_array(name, shape=data.shape, chunks=data.shape, dtype=data.dtype, compressors=codec)
+            group.create_array(
+                name, shape=data.shape, chunks=data.shape, dtype=data.dtype, compressors=compressor(),
+                config={"write_empty_chunks": True},
+            )
             for name, data in (("values", values), ("count", count))
-        ]
+        ]  # fmt: skip
         with tally.step("write"):
             for array, data in zip(arrays, (values, count), strict=True):
                 array[:] = data

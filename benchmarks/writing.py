@@ -112,6 +112,10 @@ def codecs() -> dict[str, dict[str, Any]]:
                 if shuffle != "noshuffle" or (family, level) == ("zstd", 1):
                     codec = BloscCodec(cname=family, clevel=level, shuffle=shuffle)
                     found[f"blosc {family} {level}, {shuffle}"] = {"compressors": codec}
+    for level in (1, 3):
+        for kib in (128, 256, 512, 1024):
+            codec = BloscCodec(cname="zstd", clevel=level, shuffle="shuffle", blocksize=kib * 1024)
+            found[f"blosc zstd {level}, shuffle, blocks of {kib} KiB"] = {"compressors": codec}
     bands_first = {"filters": [TransposeCodec(order=(0, 3, 1, 2))]}
     return found | {
         f"bands first, {name}": bands_first | found[name]

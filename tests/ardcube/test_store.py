@@ -113,7 +113,7 @@ def test_arrays_are_zarr_v3_with_zstd_and_shuffle(raw: xr.Dataset, local: Place)
         settings = codec.to_dict()["configuration"]
         assert codec.to_dict()["name"] == "blosc"
         assert (settings["cname"], settings["clevel"], settings["shuffle"]) == ("zstd", 1, "shuffle")
-        assert settings["typesize"] == 2
+        assert (settings["typesize"], settings["blocksize"]) == (2, 512 * 1024)
         assert group[name].fill_value == 0
         assert group[name].shards is None
 
