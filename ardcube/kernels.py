@@ -195,18 +195,21 @@ def find_holes(values, nodata, found):  # type: ignore[no-untyped-def]
 
 @jit
 def nearest(out, bands, wanted, rows, columns, values, row, column, nodata, shift):  # type: ignore[no-untyped-def]
-    """Fill what is wanted and still 0 in `out[bands]` with the pixels at `rows` and `columns` of the whole raster."""
-    height, width, _ = values.shape
+    """Fill what is wanted and still 0 in `out[bands]` with the pixels at `rows` and `columns` of the whole raster.
+
+    Without branches, and unsigned: what lies before the first row or column so becomes very large.
+    """
+    height, width = np.uint64(values.shape[0]), np.uint64(values.shape[1])
+    none, first_row, first_column = np.uint64(0), np.uint64(row), np.uint64(column)
     for i in range(wanted.shape[0]):
         for b in range(len(bands)):
-            line = out[bands[b], i]
+            line, lane = out[bands[b], i], np.uint64(b)
             for j in range(wanted.shape[1]):
-                v, u = np.int64(rows[i, j]) - row, np.int64(columns[i, j]) - column
-                if not wanted[i, j] or v < 0 or u < 0 or v >= height or u >= width:
-                    continue
-                number = values[v, u, b]
-                if line[j] == 0 and number != 0 and number != nodata:
-                    line[j] = _shifted(number, shift)
+                v, u = np.uint64(rows[i, j]) - first_row, np.uint64(columns[i, j]) - first_column
+                there = wanted[i, j] & (v < height) & (u < width)
+                number = values[v if there else none, u if there else none, lane]
+                there &= (line[j] == 0) & (number != 0) & (number != nodata)
+                line[j] = _shifted(number, shift) if there else line[j]
 
 
 @jit

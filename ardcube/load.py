@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import date
+from functools import reduce
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -103,7 +104,7 @@ class ChunkReader:
         opened = [(scene, future) for day in days for scene in day.scenes for future in self._open(scene, [band])]
         dtypes = {_of(scene, future).header.dtype for scene, future in opened}
         stack = np.zeros((1, len(days), *self.window.shape), np.uint8 if dtypes <= {"uint8"} else np.uint16)
-        self._fill(stack, days, (band,), lambda _: None, "nearest", None)
+        self._fill(stack, days, (band,), None, "nearest", None)
         observed: NDArray[Any] = stack[0]
         return observed
 
@@ -133,8 +134,7 @@ class ChunkReader:
         stack : uint16 (band, day, y, x)
             Zeros, which stay where nothing is clear.
         """
-        width = self.window.shape[1]
-        self._fill(stack, days, bands, lambda day: unpacked(clear[day], width), resampling, offset)
+        self._fill(stack, days, bands, clear, resampling, offset)
 
     def _open(self, scene: Scene, bands: Sequence[str]) -> list[Future[Raster]]:
         """Read the headers that this process does not know yet, many at once."""
@@ -152,7 +152,7 @@ class ChunkReader:
         stack: NDArray[Any],
         days: Sequence[SolarDay],
         bands: Sequence[str],
-        clear: Callable[[int], NDArray[np.bool_] | None],
+        clear: Sequence[NDArray[np.uint8]] | None,
         resampling: str,
         offset: float | None,
     ) -> None:
@@ -161,16 +161,16 @@ class ChunkReader:
         While one scene is resampled, the next ones are decoded, and those after them fetched.
         """
 
-        def lacking(number: int, scene: Scene) -> NDArray[np.bool_]:
-            """Pixels that a scene might give to its day; to start with, nothing is there."""
-            first = scene is days[number].scenes[0]
-            wanted: NDArray[np.bool_] = np.ones(stack.shape[2:], bool) if first else (stack[:, number] == 0).any(axis=0)
-            for limit in (clear(number), self._footprint(scene)):
-                if limit is not None:
-                    wanted &= limit
-            return wanted
+        def lacking(number: int, scene: Scene) -> NDArray[np.uint8]:
+            """Pixels that a scene might give to its day, as bits; to start with, nothing is there."""
+            limits = [self._footprint(scene)]
+            if clear is not None:
+                limits.append(clear[number])
+            if scene is not days[number].scenes[0]:
+                limits.append(np.packbits((stack[:, number] == 0).any(axis=0), axis=1))
+            return reduce(np.bitwise_and, limits)
 
-        resample = on_a_core(resample_window)
+        resample, width = on_a_core(resample_window), self.window.shape[1]
         scenes_ahead = max(1, FILES_AHEAD // len(bands))
         for place in range(max((len(day.scenes) for day in days), default=0)):
             turn = [(number, day.scenes[place]) for number, day in enumerate(days) if place < len(day.scenes)]
@@ -179,7 +179,9 @@ class ChunkReader:
             started = (
                 fetch
                 for number, scene, rasters in opened
-                for fetch in self._fetch(number, scene, bands, rasters, lacking(number, scene), resampling, offset)
+                for fetch in self._fetch(
+                    number, scene, bands, rasters, unpacked(lacking(number, scene), width), resampling, offset
+                )
             )
             decoding = (self._decode(*fetch, stack.dtype, resampling) for fetch in _ahead(started, scenes_ahead))
             for read, pixels in _ahead(decoding, DECODED_AHEAD):
@@ -238,8 +240,8 @@ class ChunkReader:
             self._projections[crs] = project(self.grid, self.window, crs)
         return self._projections[crs]
 
-    def _footprint(self, scene: Scene) -> NDArray[np.bool_] | None:
-        """Pixels within the scene's grown footprint, bool (y, x); None where all are."""
+    def _footprint(self, scene: Scene) -> NDArray[np.uint8]:
+        """Pixels within the scene's grown footprint, as bits (y, x / 8)."""
         if scene.id not in self._footprints:
             reach = scene.reach()
             bits = None
@@ -249,7 +251,8 @@ class ChunkReader:
                 bits = np.packbits(_contains(reach, lon, lat), axis=1)
             self._footprints[scene.id] = bits
         kept = self._footprints[scene.id]
-        return None if kept is None else unpacked(kept, self.window.shape[1])
+        height, width = self.window.shape
+        return np.full((height, -(-width // 8)), 255, np.uint8) if kept is None else kept
 
 
 _Item = TypeVar("_Item")
