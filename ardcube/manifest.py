@@ -65,10 +65,8 @@ def read_manifest(ledger_uri: str, name: str, options: Options | None = None) ->
 
     Raises
     ------
-    FileNotFoundError
-        If it was removed while chunks were in flight.
     StoreError
-        If it was damaged; also later, when a scene of it is looked at.
+        If it was removed, or damaged; the latter also later, when a scene of it is looked at.
     """
     known = ledger_uri, name, json.dumps(dict(options or {}), sort_keys=True)
     with _lock:
@@ -90,7 +88,9 @@ _lock = Lock()
 def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
     content = Place.at(ledger_uri, options).read(name)
     if content is None:
-        raise FileNotFoundError(f"{ledger_uri}/{name}")
+        raise StoreError(
+            f"the scenes that were planned, {ledger_uri}/{name}, are gone; run the build again, which searches them"
+        )
     with _told(f"{ledger_uri}/{name}"):
         # Not through a Python file: arrow's threads hold it longer than the reading takes, and abort a process that
         # ends meanwhile (https://github.com/apache/arrow/issues/33975).

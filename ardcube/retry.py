@@ -17,7 +17,6 @@ from ardcube.manifest import read_manifest
 from ardcube.plan import ChunkKey, CubePlan, CubeSpec
 from ardcube.planned import Planned, read_planned
 from ardcube.scene_index import AreaIndex
-from ardcube.scenes import Scene
 from ardcube.storage import Place
 from ardcube.stored_cube import StoredCube
 from ardcube.threads import Threads
@@ -117,7 +116,8 @@ def plan_retry(
     for period in cube.periods:
         if period.label in labels and period.label in retry.planned.manifests:
             manifest = retry.planned.manifests[period.label]
-            by_period.append(jobs_of_period(period, areas, _scenes(retry, manifest), manifest))
+            scenes = read_manifest(retry.ledger.place.uri, manifest, retry.run.storage_options).scenes
+            by_period.append(jobs_of_period(period, areas, scenes, manifest))
     if not by_period:
         return None
     jobs = ChunkJobs(tiles, by_period)
@@ -126,15 +126,6 @@ def plan_retry(
         pending = jobs.without(finished(records, most))
         return (plan, pending) if pending else None
     return plan, [job for job in jobs if job.key in failed]
-
-
-def _scenes(retry: Retry, manifest: str) -> Sequence[Scene]:
-    try:
-        return read_manifest(retry.ledger.place.uri, manifest, retry.run.storage_options).scenes
-    except FileNotFoundError as error:
-        raise InputError(
-            f"the scenes that were planned, {error}, are gone; run the build again, which searches them"
-        ) from error
 
 
 def _check_mask(cube: StoredCube, mask: CloudMaskHook) -> None:

@@ -23,6 +23,11 @@ _LARGEST = 2**33
 """Numbers in one object: a shard of 16384 pixels a side has 2**28 for each band."""
 _AXES = ("time", "latitude", "longitude", "band")
 
+_OF_DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
+    SystemError,  # of numcodecs, where the length of a chunk is negative
+)  # fmt: skip
+
 Metadata = Mapping[str, Any]
 """Of an array: its `zarr.json`."""
 
@@ -97,7 +102,7 @@ def readable(uri: str) -> Iterator[None]:
         yield
     except ArdcubeError:
         raise
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+    except _OF_DAMAGE as error:
         told = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
         raise StoreError(
             f"{uri} is damaged, or was edited ({told}); restore it, or build the cube anew with --overwrite"

@@ -12,6 +12,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ardcube.errors import StoreError
 from ardcube.manifest import read_manifest, write_manifest
 from ardcube.periods import Period
 from ardcube.scenes import Scene, parse_scene
@@ -87,5 +88,5 @@ def test_a_file_never_changes_and_other_scenes_get_another_file(ledger: Place) -
 
 
 def test_a_manifest_that_is_gone_is_told_by_its_name(ledger: Place) -> None:
-    with pytest.raises(FileNotFoundError, match=r"items/nothing\.parquet"):
+    with pytest.raises(StoreError, match=r"items/nothing\.parquet, are gone; run the build again"):
         read_manifest(ledger.uri, "items/nothing.parquet")

@@ -134,7 +134,7 @@ def test_a_retry_of_something_else_than_was_planned_is_refused(
     (items / "planned.json").write_text(planned)
     for scenes in items.glob("*.parquet"):
         scenes.rename(tmp_path / scenes.name)
-    with pytest.raises(InputError, match="are gone; run the build again"):
+    with pytest.raises(StoreError, match="are gone; run the build again"):
         plan_retry(check_retry(run), SCLCloudMaskHook(), known, missing=False)
     (items / "planned.json").unlink()
     with pytest.raises(InputError, match="says what was planned; run the build again"):

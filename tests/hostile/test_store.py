@@ -101,6 +101,16 @@ def test_spoiled_pixels_are_shown_or_refused(random: Random) -> None:
             answer(lambda use=use: use(spoiled))
 
 
+def test_pixels_that_say_to_be_of_a_negative_length_are_refused() -> None:
+    with spoiled_cube() as spoiled:
+        for file in (spoiled.store / "rgb_median" / "c").rglob("*"):
+            if file.is_file():
+                file.write_bytes((content := file.read_bytes())[:4] + b"\xff\xff\xff\xff" + content[8:])
+        for use in (look, preview):
+            with pytest.raises(StoreError, match="is damaged, or was edited"):
+                use(spoiled)
+
+
 def test_too_many_names_are_not_made_room_for() -> None:
     with spoiled_cube() as spoiled:
         names = spoiled.store / "band" / "c" / "0"
