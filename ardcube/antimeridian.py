@@ -15,10 +15,10 @@ _HALF_TURN = 180.0
 
 def unwrapped(geometry: BaseGeometry) -> BaseGeometry:
     """Let each part that crosses the antimeridian without being cut there count on from 180 degrees."""
-    parts = [
-        shapely.transform(part, _eastward) if part.bounds[2] - part.bounds[0] > _HALF_TURN else part
-        for part in _parts(geometry)
-    ]
+    parts = []
+    for part in _parts(geometry):
+        west, _, east, _ = part.bounds
+        parts.append(shapely.transform(part, _eastward) if east - west > _HALF_TURN else part)
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from ardcube.aoi import Area, load_area
 from ardcube.catalog import Catalog, find_scenes, local_path, open_catalog
 from ardcube.cloud_mask import CloudMaskHook
+from ardcube.collecting import seldom_collecting
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.grid import Grid
@@ -128,6 +129,7 @@ Found = Mapping[str, Sequence[Scene]]
 """Scenes by the label of their period."""
 
 
+@seldom_collecting()
 def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
     """Search the catalogue, once per period, or with a look-back those that it asks for; write nothing.
 
@@ -148,6 +150,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
     return found
 
 
+@seldom_collecting()
 def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePlan:
     """Join scenes with tiles, and write the manifests that the workers read.
 

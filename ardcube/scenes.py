@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,7 +43,7 @@ _PRODUCT = re.compile(r"S2\w_MSIL2A_(\d{8}T\d{6})_N(\d{4})_")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
 _LARGEST_DN = 65535
 _LARGEST_NUMBER = 1e15
-_FARTHEST = np.array([-540.0, -90.0, 540.0, 90.0])
+_FARTHEST = (-540.0, -90.0, 540.0, 90.0)
 """Edges that a footprint stays within, however its longitudes are counted."""
 
 
@@ -149,9 +150,10 @@ def _told_id(item: Item) -> str:
 
 def _check(scene: Scene) -> None:
     """Refuse what makes nonsense of everything after."""
-    bounds = np.array(scene.footprint.bounds)
-    if not ((bounds[:2] >= _FARTHEST[:2]).all() and (bounds[2:] <= _FARTHEST[2:]).all()):  # also what is no number
-        raise ValueError(f"its geometry lies outside the world: {scene.footprint.bounds}")
+    bounds = west, south, east, north = scene.footprint.bounds
+    least_x, least_y, most_x, most_y = _FARTHEST
+    if not (west >= least_x and south >= least_y and east <= most_x and north <= most_y):  # also what is no number
+        raise ValueError(f"its geometry lies outside the world: {bounds}")
     for band, asset in scene.bands.items():
         if not isinstance(asset.href, str) or not asset.href:
             raise TypeError(f"the href of {band} is no text")
@@ -306,7 +308,13 @@ def _crs_code(described: Mapping[str, Any]) -> str:
     """Authority code in the projection extension's version 2, or 1; empty where there is none."""
     epsg = described.get("proj:epsg")
     code = described.get("proj:code") or (f"EPSG:{epsg}" if epsg else "")
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+    return _checked_code(code) if isinstance(code, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _checked_code(code: str) -> str:
+    """The same text for the same code, or empty: a continent has a million bands, and some sixty CRS."""
+    return code if _CODE.fullmatch(code) else ""
 
 
 def _sensible(number: Any) -> float:

@@ -1,0 +1,31 @@
+"""Python looks for garbage seldom while a plan is made, and as before afterwards."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from ardcube.collecting import seldom_collecting
+
+
+def test_it_is_as_before_afterwards_also_after_an_error() -> None:
+    before = gc.get_threshold()
+
+    @seldom_collecting()
+    def fail() -> None:
+        assert gc.get_threshold()[0] > 100 * before[0]
+        raise ValueError("on purpose")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="on purpose"):
+            fail()
+        assert gc.get_threshold() == before
+
+
+def test_garbage_is_still_found_meanwhile() -> None:
+    with seldom_collecting():
+        before = gc.get_stats()[0]["collections"]
+        kept = [[number] for number in range(1_200_000)]
+        assert gc.get_stats()[0]["collections"] > before
+    assert len(kept) == 1_200_000
