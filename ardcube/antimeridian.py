@@ -24,8 +24,13 @@ def unwrapped(geometry: BaseGeometry) -> BaseGeometry:
 
 def around(geometry: BaseGeometry, central_longitude: float) -> BaseGeometry:
     """Move a geometry by whole turns so that each part lies within 180 degrees of a longitude."""
+    first, last = central_longitude - _HALF_TURN, central_longitude + _HALF_TURN
     moved = []
     for part in _parts(geometry):
+        west, _, east, _ = part.bounds
+        if first < west <= east < min(last, west + _HALF_TURN):  # as nearly all do, and it is the cheaper question
+            moved.append(part)
+            continue
         whole = unwrapped(part)
         turns = round((central_longitude - whole.centroid.x) / 360)
         moved.append(affinity.translate(whole, 360.0 * turns) if turns else whole)

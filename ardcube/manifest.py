@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, overload
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import shapely
 from pyarrow import parquet
@@ -151,20 +152,15 @@ class StoredScenes(Sequence[Scene]):
                 acquisition=row["acquisition"],
                 baseline=tuple(row["baseline"]),
                 revision=row["revision"],
-                bands={band: BandAsset(**asset) for band, asset in json.loads(row["bands"]).items()},
+                bands={band: BandAsset(**asset) for band, asset in orjson.loads(row["bands"]).items()},
             )
 
 
 def _to_table(scenes: Sequence[Scene]) -> pa.Table:
     columns: dict[str, Any] = {name: [getattr(scene, name) for scene in scenes] for name in _SCHEMA.names[:-2]}
-    columns["bands"] = [json.dumps({band: _values(asset) for band, asset in scene.bands.items()}) for scene in scenes]
+    columns["bands"] = [orjson.dumps(scene.bands).decode() for scene in scenes]
     columns["geometry"] = shapely.to_wkb(np.array([scene.footprint for scene in scenes], object))
     return pa.table(columns, _SCHEMA.with_metadata({"geo": json.dumps(_geo())}))
-
-
-def _values(asset: BandAsset) -> dict[str, Any]:
-    """Not `asdict`, which copies all of it: there is one asset per scene and band."""
-    return {name: getattr(asset, name) for name in asset.__slots__}
 
 
 def _geo() -> dict[str, Any]:

@@ -220,6 +220,22 @@ def test_a_footprint_across_the_antimeridian_is_one_whole(footprint: shapely.Geo
     assert found.equals(shapely.box(west, -17, west + 2, -16))
 
 
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "Polygon", "coordinates": [[[14, 46], [15.5, 46], [15.5, 47], [14, 46]]]},
+        {"type": "Polygon", "coordinates": [[[14, 46], [15.5, 46], [15.5, 47]]]},  # not closed
+        {"type": "Polygon", "coordinates": [[[14, 46, 9], [15.5, 46, 9], [15.5, 47, 9], [14, 46, 9]]]},
+        shapely.geometry.mapping(shapely.box(14, 46, 15, 47) - shapely.box(14.3, 46.3, 14.6, 46.6)),
+        shapely.geometry.mapping(shapely.box(14, 46, 15, 47) | shapely.box(15.3, 46, 15.6, 47)),
+    ],
+    ids=["ring", "open ring", "heights", "hole", "parts"],
+)
+def test_a_footprint_is_the_geometry_of_the_item(geometry: dict[str, Any]) -> None:
+    footprint = parse(stac_item(geometry=geometry)).footprint
+    assert footprint.equals(shapely.geometry.shape(geometry))
+
+
 def test_footprints_grow_by_the_same_distance_east_as_north() -> None:
     box = shapely.box(15.0, 59.9, 15.4, 60.1)
     west, south, _, north = grown(box).bounds

@@ -97,6 +97,32 @@ def test_an_item_is_a_scene_or_refused(random: Random) -> None:
     check_scene(scene)
 
 
+@pytest.mark.parametrize("where", ["id", "platform", "href", "data type"])
+def test_text_that_no_file_can_hold_is_refused(where: str) -> None:
+    item, half = real_item(), "a\ud800"  # half of a surrogate pair, as JSON can write it
+    match where:
+        case "id":
+            item["id"] = half
+        case "platform":
+            item["properties"]["platform"] = half
+        case "href":
+            item["assets"]["red"]["href"] = f"https://127.0.0.1:1/{half}"
+        case "data type":
+            item["assets"]["red"]["raster:bands"][0]["data_type"] = half
+    with pytest.raises(SceneError, match="surrogates not allowed") as refused:
+        parse_scene(item, stac_collection(), ("red",), 15.0)
+    clear_line(refused.value).encode()
+
+
+def test_a_raster_of_nonsensical_size_is_planned(tmp_path: Path) -> None:
+    item = real_item()
+    item["assets"]["red"] |= {"proj:shape": [10**14, 10**14], "file:size": 10**14}
+    scene = parse_scene(item, stac_collection(), ("red",), 15.0)
+    check_scene(scene)
+    (written,) = read_manifest(str(tmp_path), write_manifest(Place.at(str(tmp_path)), MAY, [scene])).scenes
+    assert written == scene
+
+
 @hostile(60)
 def test_a_folder_of_items_is_searched_or_refused(random: Random) -> None:
     with tempfile.TemporaryDirectory() as name:
