@@ -23,6 +23,8 @@ _REFUSED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 """Codes by which S3 says that the condition of a PUT did not hold, or could not be decided."""
 _ROUNDS = 1000
 """Far more than rivals ever cause: a folder that is a broken link shall not be an endless loop."""
+_LOCK_SECONDS = 20.0
+"""Longest wait for a lock, which is otherwise held for milliseconds: a process that was paused keeps it."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 _in_this_process = threading.Lock()
@@ -164,7 +166,7 @@ def _locked(lock: Path) -> int:
             continue
         try:
             with _if_there_are_locks():
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _lock(descriptor, lock)
             if _is_there(descriptor, lock):
                 return descriptor
         except BaseException:
@@ -172,6 +174,20 @@ def _locked(lock: Path) -> int:
             raise
         _unlock(descriptor)
     raise OSError(errno.EBUSY, "cannot be locked", str(lock))
+
+
+def _lock(descriptor: int, lock: Path) -> None:
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > end:
+                told = "another process has locked it, and may be paused: let it go on, or end it"
+                raise OSError(errno.EBUSY, told, str(lock)) from error
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _unlock(descriptor: int) -> None:

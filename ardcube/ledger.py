@@ -133,13 +133,18 @@ class Ledger:
         ----------
         brief : bool
             Without statistics, seconds and bytes, which take most of the memory: 100,000 records are then about 50 MB.
+
+        Raises
+        ------
+        TransientError
+            If other processes move records all the time.
         """
         for _ in range(_ROUNDS):
             before, names = self._moved(), self._names()
             found = newest_of_each(self._newest_first(names), brief=brief)
             if self._moved() == before:
-                break  # else another process took records from where they were not read yet to where it was over
-        return found
+                return found  # else another process took records from where they were not read yet to where it was over
+        raise TransientError(f"{self.place.uri} is changed all the time; run again")
 
     def gather(self, records: Collection[ChunkRecord]) -> None:
         """Put records that a run holds already into one file, and drop their own ones, while the run goes on.

@@ -28,7 +28,7 @@ def wheel(tmp_path_factory):
     shutil.copy(ROOT / "pyproject.toml", source)
     shutil.copy(ROOT / ".gitignore", source)
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, source / package)
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist"],
         cwd=source,

@@ -35,6 +35,7 @@ HEAPS = """
 
 
 FAULTS = """
+    import ctypes
     import resource
     import sys
 
@@ -42,6 +43,8 @@ FAULTS = """
 
     from ardcube.arenas import keep_freed
 
+    PR_SET_THP_DISABLE = 41
+    assert ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0  # a huge page is one fault for 512 pages
     if sys.argv[1] != "0":
         assert keep_freed(int(sys.argv[1]))
 

@@ -97,6 +97,21 @@ def test_no_update_is_lost_among_many_writers(of_kind: Callable[[str], Place], k
     assert int(content.split()[0]) == writers * rounds
 
 
+def test_a_process_that_keeps_the_lock_is_waited_for_and_then_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.at(str(tmp_path))
+    with ThreadPoolExecutor(1) as pool, module._alone(tmp_path / NAME):
+        waits = pool.submit(exchange, place, NAME, None, b"mine")
+        with pytest.raises(TimeoutError):
+            waits.result(0.5)
+    assert waits.result(20)
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.1)
+    with module._alone(tmp_path / NAME), pytest.raises(OSError, match=r"may be paused: let it go on.*lease\.json"):
+        exchange(place, NAME, b"mine", b"mine, renewed")
+    assert exchange(place, NAME, b"mine", b"mine, renewed")
+
+
 def test_making_and_removing_at_once_leaves_one_owner_at_a_time_and_no_litter(tmp_path: Path) -> None:
     place, inside, most = Place.at(str(tmp_path / "ledger")), [], []
 
@@ -162,9 +177,10 @@ def test_a_put_that_is_never_answered_is_given_up(
     behind: Place, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert exchange(behind, NAME, None, b"mine")
-    monkeypatch.setattr(module, "_PUT_SECONDS", 1.0)
     proxy.fail("hang", times=None)
-    with pytest.raises(TimeoutError):
-        exchange(behind, NAME, b"mine", b"mine, renewed")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(module, "_PUT_SECONDS", 1.0)
+        with pytest.raises(TimeoutError):
+            exchange(behind, NAME, b"mine", b"mine, renewed")
     proxy.heal()
     assert exchange(behind, NAME, b"mine", b"mine, renewed")

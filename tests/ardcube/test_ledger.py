@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 import pandas
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardcube import ledger as module
-from ardcube.errors import StoreError
+from ardcube.errors import StoreError, TransientError
 from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status, finished
 from ardcube.plan import ChunkJob, ChunkKey
@@ -380,6 +381,15 @@ def test_a_reader_sees_a_record_that_is_moved_while_it_reads(ledger: Ledger, mon
 
     monkeypatch.setattr(Place, "list", then_moved)
     assert set(ledger.records()) == {record(0).key, record(1).key}
+
+
+def test_a_reader_of_records_that_never_stand_still_gives_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.write(record(0))
+    assert len(ledger.records()) == 1
+    seen = count()
+    monkeypatch.setattr(Ledger, "_moved", lambda _: next(seen))
+    with pytest.raises(TransientError, match="is changed all the time; run again"):
+        ledger.records()
 
 
 def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None:

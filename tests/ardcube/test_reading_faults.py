@@ -141,7 +141,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
     monkeypatch.setattr(asset_store, "_RETRY", retry)
-    monkeypatch.setitem(asset_store._CLIENT, "read_timeout", "400ms")
+    monkeypatch.setitem(asset_store._CLIENT, "read_timeout", "1s")
     asset_store._host.cache_clear()
     for name, value in {"MAX_RETRY": 2, "RETRY_DELAY": 0.01, "LOW_SPEED_TIME": 1}.items():
         monkeypatch.setitem(gdal._HTTP_OPTIONS, f"GDAL_HTTP_{name}", value)

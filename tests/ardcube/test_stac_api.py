@@ -145,9 +145,9 @@ def test_retry_after_is_obeyed(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(1))
     api = StacApi.open(server.url, COLLECTION_ID)
     server.fail("v1/search", status=429, retry_after=1)
-    before = datetime.now(UTC)
+    before = time.monotonic()
     assert len(list(api.search(HERE, *AUGUST))) == 1
-    assert (datetime.now(UTC) - before).total_seconds() >= 1
+    assert time.monotonic() - before >= 1
 
 
 class NeverEnding(EarthSearch):

@@ -139,20 +139,34 @@ class Stage:
 
 
 @contextmanager
-def stage_on(s3: S3, archive: Path) -> Iterator[Stage]:
+def stage_on(s3: S3, archive: Path, silence: float = SILENCE) -> Iterator[Stage]:
     with FaultyProxy(s3.endpoint_url) as proxy:
         options = {
             **s3.storage_options,
             "endpoint_url": proxy.endpoint_url,
-            "config_kwargs": {"read_timeout": SILENCE, "retries": {"max_attempts": TRIES - 1}},
+            "config_kwargs": {"read_timeout": silence, "retries": {"max_attempts": TRIES - 1}},
         }
         yield Stage(proxy, prepare(sample_cube(archive, **CUBE), s3.uri("cube.zarr"), options), s3)
 
 
 @pytest.fixture(params=["moto", pytest.param("radosgw", marks=pytest.mark.deep)])
-def stage(request: pytest.FixtureRequest, sample_archive: Path) -> Iterator[Stage]:
-    s3 = request.getfixturevalue("moto_s3") if request.param == "moto" else request.getfixturevalue("ceph").bucket()
+def s3(request: pytest.FixtureRequest) -> S3:
+    store: S3 = (
+        request.getfixturevalue("moto_s3") if request.param == "moto" else request.getfixturevalue("ceph").bucket()
+    )
+    return store
+
+
+@pytest.fixture
+def stage(s3: S3, sample_archive: Path) -> Iterator[Stage]:
     with stage_on(s3, sample_archive) as stage:
+        yield stage
+
+
+@pytest.fixture
+def patient(s3: S3, sample_archive: Path) -> Iterator[Stage]:
+    """A stage for tests that count requests: however slow the store, nothing is asked again for its silence."""
+    with stage_on(s3, sample_archive, silence=60.0) as stage:
         yield stage
 
 
@@ -201,26 +215,26 @@ def test_a_store_that_has_bad_moments_gets_the_cube_of_an_undisturbed_build(stag
 
 
 def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_the_others_go_on(
-    stage: Stage, undisturbed: Pixels
+    patient: Stage, undisturbed: Pixels
 ) -> None:
     broken = "*/observation_count/c/0/0/1"
-    strike = stage.proxy.fail("status", path=broken, times=None, status=500, code="InternalError")
+    strike = patient.proxy.fail("status", path=broken, times=None, status=500, code="InternalError")
     with (
-        stage.watched(undisturbed),
+        patient.watched(undisturbed),
         pytest.raises(
             TransientError, match=r"y0000_x0001: .* had a bad moment \(OSError: .*InternalError, says the proxy\)"
         ),
     ):
-        build(stage.plan)
+        build(patient.plan)
     assert strike.fired == ATTEMPTS * TRIES
-    records = records_of(stage.plan)
+    records = records_of(patient.plan)
     assert [len(record.attempts) for record in records.values() if record.status not in DONE] == [ATTEMPTS]
     assert [record.status for record in records.values()].count("written") == CHUNKS - 1
-    stage.proxy.heal()
-    before = len(stage.proxy.requests("PUT", PIXELS))
-    build(stage.plan)
-    assert len(stage.proxy.requests("PUT", PIXELS)) == before + 1, "just what was missing"
-    assert stage.pixels() == undisturbed
+    patient.proxy.heal()
+    before = len(patient.proxy.requests("PUT", PIXELS))
+    build(patient.plan)
+    assert len(patient.proxy.requests("PUT", PIXELS)) == before + 1, "just what was missing"
+    assert patient.pixels() == undisturbed
 
 
 # ---- what does not pass --------------------------------------------------------------------------
@@ -250,18 +264,18 @@ def test_what_a_store_says_for_good_is_one_line_that_says_what_to_do(
 
 
 def test_a_store_that_takes_nothing_more_stops_the_run_at_once_and_a_further_run_goes_on(
-    stage: Stage, undisturbed: Pixels
+    patient: Stage, undisturbed: Pixels
 ) -> None:
-    stage.proxy.fail("status", path=PIXELS, skip=3, times=None, status=403, code="QuotaExceeded")
-    stage.proxy.fail("status", path=RECORDS, skip=3, times=None, status=403, code="QuotaExceeded")
+    patient.proxy.fail("status", path=PIXELS, skip=3, times=None, status=403, code="QuotaExceeded")
+    patient.proxy.fail("status", path=RECORDS, skip=3, times=None, status=403, code="QuotaExceeded")
     with pytest.raises(UnwritableError, match=r"has no room left .QuotaExceeded;"):
-        build(stage.plan)
-    assert len(stage.proxy.requests("PUT", PIXELS)) == 4, "no further chunk is built in vain"
-    stage.proxy.heal()
-    assert [record.status for record in records_of(stage.plan).values()] == ["written"] * 3
-    build(stage.plan)
-    assert len(stage.proxy.requests("PUT", PIXELS)) == 4 + CHUNKS - 3
-    assert stage.pixels() == undisturbed
+        build(patient.plan)
+    assert len(patient.proxy.requests("PUT", PIXELS)) == 4, "no further chunk is built in vain"
+    patient.proxy.heal()
+    assert [record.status for record in records_of(patient.plan).values()] == ["written"] * 3
+    build(patient.plan)
+    assert len(patient.proxy.requests("PUT", PIXELS)) == 4 + CHUNKS - 3
+    assert patient.pixels() == undisturbed
 
 
 # ---- a disk --------------------------------------------------------------------------------------

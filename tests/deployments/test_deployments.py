@@ -25,7 +25,7 @@ def as_json(cube: CubeConfig, run: RunConfig) -> dict[str, Any]:
 
 def test_deploy_all_makes_every_deployment_as_it_is_written(deployed: Deployed) -> None:
     there = deployed.all()
-    assert set(there) == set(DEPLOYMENTS)
+    assert set(DEPLOYMENTS) <= set(there)  # tests of other files deploy theirs on the same server
     for name, wanted in DEPLOYMENTS.items():
         for field in ("description", "entrypoint", "parameters", "tags", "enforce_parameter_schema"):
             assert there[name][field] == wanted[field]

@@ -44,7 +44,7 @@ def test_of_two_commands_at_once_one_is_refused_and_the_other_lets_go_when_it_is
     uri = tmp_path / "cube.zarr"
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     run = run_config(uri, threads=1, batch_size=1)
-    slow = remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.2)  # neither ends before the other began
+    slow = remote.files.fail("*_202306*", times=None, kind="delay", seconds=5)  # neither ends before the other began
     with ExitStack() as stack:
         logs = [tmp_path / "log-0", tmp_path / "log-1"]
         both = [jobs.start(["build", *options(cube, run)], log, EACH_READ_IS_A_REQUEST) for log in logs]

@@ -62,7 +62,7 @@ def test_what_was_stopped_in_the_middle_is_finished_by_the_next_run_without_read
     uri, log = tmp_path / "cube.zarr", tmp_path / "log"
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     run = run_config(uri, threads=1, batch_size=1)
-    remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.25)  # June takes long
+    remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.5)  # June takes long
     process = jobs.start(["build", *options(cube, run)], log, EACH_READ_IS_A_REQUEST)
     try:
         wait_for(uri, 4, process, log)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.servers.processes import has_ended
 from tests.until import until
 
 CODE = """
@@ -40,7 +41,7 @@ def test_the_server_answers_when_the_work_beside_its_start_is_done_and_outlives_
 ) -> None:
     said = run(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120")
     assert said[:2] == ["imported", "true"]
-    until(lambda: not Path(f"/proc/{said[2]}").exists(), "the server is gone")
+    until(lambda: has_ended(int(said[2])), "the server is gone")
 
 
 def test_none_is_started_where_an_address_is_configured(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ardcube.storage import Place
 from flows.build_cube import build_cube
 from tests.flows.jobs import options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
-from tests.servers.processes import S3, dask_cluster, environment
+from tests.servers.processes import S3, dask_cluster, environment, process_state
 from tests.servers.range_server import RangeServer
 from tests.until import until
 
@@ -44,6 +44,20 @@ def started(arguments: Sequence[str], log: Path, env: Mapping[str, str]) -> Iter
     finally:
         process.kill()
         process.wait(60)
+
+
+def pause_between_renewals(pid: int, ledger: Ledger) -> None:
+    """Stop a run, but not in the middle of a renewal: it would keep the lock of the lease, and nobody could take it."""
+
+    def paused() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: process_state(pid) == "T", "it is stopped")
+        if not Path(ledger.place.file("lease.json.lock.part")).exists():
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    until(paused, "it is stopped between two renewals")
 
 
 def wait_past_the_lease_of(ledger: Ledger) -> None:
@@ -90,7 +104,7 @@ def test_a_run_that_was_paused_past_its_lease_wakes_and_writes_nothing_more(
     slow = remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.2)
     with started(["build", *options(cube, run)], tmp_path / "log-0", env) as first:
         until(lambda: slow.fired or first.poll() is not None, "it is at work on June")
-        os.kill(first.pid, signal.SIGSTOP)
+        pause_between_renewals(first.pid, ledger)
         before = {key for key, record in ledger.records().items() if record.status in DONE}
         remote.files.heal()
         wait_past_the_lease_of(ledger)
@@ -128,8 +142,8 @@ def test_workers_that_outlive_their_run_write_nothing_once_another_has_the_cube(
         )
         with started(["build", *options(cube, on_dask)], tmp_path / "log-0", {}) as first:
             until(lambda: slow.fired or first.poll() is not None, "workers are at work on June")
-            paused = (first.pid, *cluster.worker_pids)
-            for pid in paused:
+            pause_between_renewals(first.pid, ledger)
+            for pid in cluster.worker_pids:
                 os.kill(pid, signal.SIGSTOP)
             remote.files.heal()
             wait_past_the_lease_of(ledger)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ from ardcube.plan import ChunkKey
 from ardcube.renewal import LeaseLostError
 from flows.progress import Silence
 from flows.watching import Watch
-from tests.servers.processes import PrefectServer, answers
+from tests.servers.processes import PrefectServer
 
 
 def job(col: int) -> ChunkJob:
@@ -65,10 +64,7 @@ def test_ten_thousand_chunks_in_a_minute_are_some_updates(
     assert 10 <= len(told) <= 13
     assert told[0].endswith("; 7 were done before")
     assert told[1].endswith("; 7 were done before; less than a minute left")
-    found = answers(
-        f"{prefect_server.api_url}/artifacts/filter", body={"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
-    )
-    (artifact,) = json.loads(found or b"")
+    (artifact,) = prefect_server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}})
     assert (artifact["key"], artifact["type"], artifact["data"]) == ("alps-1-progress", "progress", 100.0)
     assert artifact["description"] == "10000 of 10000 chunks: 10000 written; 7 were done before"
 

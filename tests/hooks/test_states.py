@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube
 from hooks.clusters import cluster_name
 from hooks.states import on_cancellation, on_crashed, on_failure
-from tests.servers.processes import PrefectServer, answers
+from tests.servers.processes import PrefectServer
 
 CUBE = {"bbox": [11, 46, 12, 47], "start_date": "2023-01-01", "end_date": "2023-03-31"}
 HANDLERS = [(on_failure, Failed()), (on_crashed, Crashed()), (on_cancellation, Cancelling())]
@@ -69,10 +68,7 @@ def test_a_place_that_does_not_answer_keeps_no_other_step_from_being_taken(
     run = flow_run(fsspec_uri=str(tmp_path / "cube.zarr"), serverless_backend="coiled", coiled_name="alps")
     on_crashed(build_cube, run, Crashed())
     assert closed == [cluster_name(RunConfig(**run.parameters["run"]), run.id)]
-    found = answers(
-        f"{prefect_server.api_url}/artifacts/filter", body={"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}}
-    )
-    assert json.loads(found or b"") == []
+    assert prefect_server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}}) == []
 
 
 def test_a_cluster_is_named_after_its_run_and_coiled_knows_how_to_delete_it() -> None:

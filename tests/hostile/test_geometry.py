@@ -51,7 +51,7 @@ def good(suffix: str) -> dict[str, bytes]:
     frame = geopandas.GeoDataFrame({"name": ["a", "b"]}, geometry=[ISLAND, shapely.box(10, 46, 10.5, 46.5)], crs=4326)
     with tempfile.TemporaryDirectory() as name:
         frame.to_file(Path(name) / f"area{suffix}")
-        return {file.suffix: file.read_bytes() for file in Path(name).iterdir()}
+        return {file.suffix: file.read_bytes() for file in sorted(Path(name).iterdir())}
 
 
 @hostile(60)

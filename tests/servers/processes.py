@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.until import until
+
 ROOT = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent
 """Console scripts of this environment; the symbolic link that is the interpreter is not followed."""
@@ -109,6 +111,23 @@ class PrefectServer:
     def environment(self) -> dict[str, str]:
         """What a process needs to talk to it."""
         return {"PREFECT_API_URL": self.api_url, "PREFECT_HOME": str(self.home), **NO_OUTBOUND}
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What it says (POST where there is a body); it is asked again while its SQLite file is locked (503)."""
+        return json.loads(until(lambda: answers(f"{self.api_url}/{path}", body=body), f"an answer to {path}"))
+
+
+def process_state(pid: int) -> str:
+    """The kernel's letter for it (man 5 proc), such as T for one that is stopped; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only waits for its parent to ask how it ended."""
+    return process_state(pid) in {"", "Z"}
 
 
 def free_port() -> int:
@@ -197,7 +216,7 @@ def rustac_api(*documents: Path, log: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     command = [_BIN / "rustac", "serve", "--addr", f"127.0.0.1:{port}", *documents]
     with running(command, log) as process:
-        wait_until(lambda: answers(url) is not None, "rustac serve", seconds=20, process=process, log=log)
+        wait_until(lambda: answers(url) is not None, "rustac serve", seconds=60, process=process, log=log)
         yield url
 
 

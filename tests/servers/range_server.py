@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tests.servers import processes
 from tests.servers.faults import Fault, LoopbackServer, Reply, Request
@@ -31,11 +31,28 @@ class RangeServer:
     is sent, as RFC 9110 allows.
     """
 
+    _served: ClassVar[set[str]] = set()
+    """By this process so far. GDAL remembers files by URL, and the kernel gives a port again."""
+
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
+        self.url: str = self._start()
+        while self.url in self._served:
+            self._stop()
+            self.url = self._start()
+        self._served.add(self.url)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _start(self) -> str:
+        """Start the child; return its address."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(self.folder)],
             stdin=subprocess.PIPE,
@@ -44,12 +61,10 @@ class RangeServer:
             cwd=processes.ROOT,
             text=True,
         )
-        self.url: str = self._call("url")
-        return self
+        url: str = self._call("url")
+        return url
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _stop(self) -> None:
         # The child ends when its input does, so it also ends should this process be killed.
         processes.close_and_wait(self._process)
 

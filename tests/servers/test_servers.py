@@ -25,8 +25,9 @@ from rasterio.transform import from_origin
 from tests.conftest import ReachedOutError
 from tests.servers import processes
 from tests.servers.earth_search import EarthSearch, read_catalogue
-from tests.servers.processes import S3, DaskCluster, PrefectServer
+from tests.servers.processes import S3, DaskCluster, PrefectServer, has_ended
 from tests.servers.range_server import RangeServer
+from tests.until import until
 
 Serve = Callable[[Path], RangeServer]
 Publish = Callable[[Iterable[Any], Iterable[Any]], EarthSearch]
@@ -233,7 +234,7 @@ def test_a_slow_answer_does_not_hold_up_the_end_of_a_server(tmp_path: Path) -> N
         server.fail(kind="delay", seconds=60)
         with pytest.raises(TimeoutError):
             urllib.request.urlopen(f"{server.url}/file.bin", timeout=0.2)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 # Earth Search
@@ -415,14 +416,6 @@ def test_real_scenes_are_found_by_the_catalogue_and_read_over_http(
 # Processes
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_a_process_that_dies_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "-c", "import sys; sys.exit('no such thing')"]
@@ -443,11 +436,9 @@ def test_a_process_and_its_children_end_with_the_block(tmp_path: Path) -> None:
     with processes.running([sys.executable, "-c", parent], log) as process:
         processes.wait_until(lambda: "up" in log.read_text(), "child", seconds=30, process=process, log=log)
         pid = int(log.read_text().split()[0])
-        assert _alive(pid)
+        assert not has_ended(pid)
     assert process.poll() is not None
-    end = time.monotonic() + 10
-    while _alive(pid) and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < end
+    until(lambda: has_ended(pid), "the child ends")
 
 
 def test_rustac_serves_items_as_an_api(tmp_path: Path, rustac_api: Callable[..., str]) -> None:
@@ -506,17 +497,17 @@ def test_flows_in_this_process_and_in_another_reach_the_one_prefect_server(
     # Other tests share the server, so only the runs of these two flows are asked for.
     names = ["in-this-process", "in-another"]
     body = {"flows": {"name": {"any_": names}}}
-    runs = json.loads(processes.answers(f"{prefect_server.api_url}/flow_runs/filter", body=body) or b"[]")
+    runs = prefect_server.ask("flow_runs/filter", body)
     assert [run["state"]["type"] for run in runs] == ["COMPLETED"] * len(names)
 
 
 @pytest.mark.slow
 def test_a_prefect_worker_is_online_and_then_gone(prefect_server: PrefectServer, tmp_path: Path) -> None:
     with processes.prefect_worker(prefect_server, tmp_path, pool="servers") as worker:
-        assert _alive(worker.pid)
-        pool = json.loads(processes.answers(f"{prefect_server.api_url}/work_pools/servers") or b"{}")
+        assert not has_ended(worker.pid)
+        pool = prefect_server.ask("work_pools/servers")
         assert (pool["type"], pool["status"]) == ("process", "READY")
-    assert not _alive(worker.pid)
+    assert has_ended(worker.pid)
 
 
 # No way out
