@@ -29,7 +29,7 @@ from ardcube.redaction import without_secrets
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import Scene
 from ardcube.stack_memory import empty_stack
-from ardcube.store import open_for_writing
+from ardcube.writing import open_for_writing
 
 logger = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
 from ardcube.storage import Place
 from ardcube.store import COUNT
+from ardcube.writing import open_for_writing
 from benchmarks.archive import BANDS, CROP, FULL, TINY, Archive, Layout, ensure_archive
 from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook
 
@@ -192,7 +193,7 @@ def measure_layouts(
         place = Place.at(str(scratch / f"{composite.name.replace('/', '-')}-{number}.zarr"))
         spec = _spec(place, values)
         store.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, PERIODS, 1), 1), chunk, shard)
-        opened = store.open_for_writing(spec)
+        opened = open_for_writing(spec)
         seconds = []
         tiles = list(spec.grid.tiles(chunk * shard))
         for month in range(PERIODS):

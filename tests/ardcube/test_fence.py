@@ -20,6 +20,7 @@ from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey, CubeSpec
 from ardcube.renewal import NAME, LeaseLostError
 from ardcube.storage import Place
+from ardcube.writing import open_for_writing
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 from tests.strategies import cube_spec
@@ -55,7 +56,7 @@ def create(place: Place, holder: str) -> CubeSpec:
 
 def write(spec: CubeSpec, value: int) -> None:
     values = np.full((*ALL.shape, 1), value, np.uint16)
-    store.open_for_writing(spec).write_chunk(0, ALL, values, values[..., 0])
+    open_for_writing(spec).write_chunk(0, ALL, values, values[..., 0])
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage import Place
+from ardcube.writing import open_for_writing
 from hooks.cloud_masks import DefaultCloudMaskHook
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
@@ -42,7 +43,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
     )
     periods = calendar_periods(date(2023, 11, 1), date(2024, 12, 1), 1)[:times]
     store.create(Place.at(str(path)), spec, periods, chunk_size=16)
-    store.open_for_writing(spec).composite[...] = numbers
+    open_for_writing(spec).composite[...] = numbers
     return str(path)
 
 

@@ -1,0 +1,36 @@
+"""Coordinates as any reader of CF sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ardcube import store
+from ardcube.storage import Place
+from tests.ardcube.small_cube import CHUNK, GRID, periods_until, spec_at
+
+
+def test_the_grid_mapping_says_where_the_pixels_lie(raw: xr.Dataset) -> None:
+    mapping = raw["spatial_ref"].attrs
+    assert int(raw["spatial_ref"]) == 4326
+    assert mapping["grid_mapping_name"] == "latitude_longitude"
+    assert "WGS 84" in mapping["crs_wkt"]
+    west, dx, _, north, _, dy = map(float, mapping["GeoTransform"].split())
+    assert (west, dx, north, dy) == (GRID.west, GRID.resolution, GRID.north, -GRID.resolution)
+
+
+def test_coordinates_are_those_of_the_grid(raw: xr.Dataset) -> None:
+    np.testing.assert_array_equal(raw["latitude"], GRID.latitude(np.arange(30)))
+    np.testing.assert_array_equal(raw["longitude"], GRID.longitude(np.arange(50)))
+    assert (np.diff(raw["latitude"]) < 0).all()
+    assert raw["band"].values.tolist() == ["red", "nir"]
+
+
+def test_a_period_that_was_clipped_gets_its_new_end(local: Place) -> None:
+    spec = spec_at(local, 2)
+    store.create(local, spec, periods_until(3, 2), CHUNK)
+    store.extend(local, "rgb_median", periods_until(4, 2))
+    with xr.open_zarr(local.uri) as cube:
+        assert cube.sizes["time"] == 2
+        bounds = cube["time_bnds"].values.astype("datetime64[M]").astype(str).tolist()
+        assert bounds == [["2023-01", "2023-03"], ["2023-03", "2023-05"]]
