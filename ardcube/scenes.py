@@ -37,7 +37,7 @@ MALFORMED = (
 )  # fmt: skip
 """What reading a document raises that is not of the shape it should be: whoever wrote it, it is not ours."""
 
-_JSON = json.JSONEncoder(sort_keys=True, default=str)
+_JSON = json.JSONEncoder(sort_keys=True, check_circular=False, default=str)
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
 _PRODUCT = re.compile(r"S2\w_MSIL2A_(\d{8}T\d{6})_N(\d{4})_")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
@@ -297,8 +297,10 @@ def collection_offset(collection: Item | None, band: str) -> float | None:
 
 def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, band: str) -> BandAsset:
     properties = item.get("properties") or {}
-    own = asset.get("proj:shape") or (0, 0)
-    height, width = asset.get("proj:shape") or properties.get("proj:shape") or (0, 0)
+    # An item's own shape is that of its default grid, which bands of another resolution need not repeat.
+    own = asset.get("proj:shape")
+    height, width = own or properties.get("proj:shape") or (0, 0)
+    height, width = int(_sensible(height)), int(_sensible(width))
     transform = asset.get("proj:transform") or properties.get("proj:transform") or (0.0,)
     nodata = _raster_value(asset, "nodata")
     return BandAsset(
@@ -306,11 +308,10 @@ def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, b
         offset=_offset(item, asset, collection, band),
         nodata=int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else 0,
         size=int(_sensible(asset.get("file:size"))),
-        pixels=int(_sensible(_sensible(height) * _sensible(width))),
+        pixels=int(_sensible(height * width)),
         pixel_size=_sensible(transform[0]) or _sensible(asset.get("gsd")) or 10.0,
-        # An item's own shape is that of its default grid, which bands of another resolution need not repeat.
-        height=int(_sensible(own[0])),
-        width=int(_sensible(own[1])),
+        height=height if own else 0,
+        width=width if own else 0,
         crs=_crs_code(asset) or _crs_code(properties),
         dtype=str(_raster_value(asset, "data_type") or "")[:20],
     )
