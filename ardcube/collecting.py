@@ -12,7 +12,7 @@ _NEW_OBJECTS = 500_000
 
 @contextmanager
 def seldom_collecting() -> Iterator[None]:
-    """Let Python look only after half a million new objects, in place of 700; also as a decorator.
+    """Let Python look only after half a million new objects, in place of 700 to 2,000; also as a decorator.
 
     A plan of a continent is millions of objects, of which none is garbage: to look through all of them again and again
     takes a third of the time of reading its items.
