@@ -67,9 +67,7 @@ class Projection:
         """The projection of a window within this one; shares the nodes."""
         return Projection(window, self.step, self.row, self.column, self.nodes_x, self.nodes_y)
 
-    def coordinates(
-        self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None, *, steps: bool = True
-    ) -> Coordinates:
+    def coordinates(self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None) -> Coordinates:
         """Interpolate the coordinates of some rows of the window.
 
         Parameters
@@ -78,19 +76,17 @@ class Projection:
             Of the window.
         wanted : bool (y, x)
             Of these rows; far from what is wanted anything may stand, but no step that is larger than others.
-        steps : bool
-            Whether to work out the steps; without, they are of shape (0, 0).
         """
         start, stop, _ = rows.indices(self.window.shape[0])
         if not COMPILED:
             i = np.arange(self.window.y0 + start, self.window.y0 + stop)
             return Coordinates(*self._located(i, np.arange(self.window.x0, self.window.x1)))
-        from ardcube.kernels import locate  # numba takes a second to import
+        from ardcube.locating import locate  # numba takes a second to import
 
         shape = max(0, stop - start), self.window.shape[1]
         if wanted is None:
             wanted = np.ones(shape, bool)
-        found = Coordinates(*np.empty((2, *shape)), *np.empty((2, *(shape if steps else (0, 0)))))
+        found = Coordinates(*np.empty((4, *shape)))
         locate(
             self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0 + start, self.window.x0,
             wanted, found.x, found.y, found.step_x, found.step_y,
@@ -100,12 +96,20 @@ class Projection:
     def pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
         """What `pixels_at` says of the whole window; worked out once, since all scenes of a granule share a grid."""
         if level not in self._pixels:
-            found = np.empty((2, *self.window.shape), _index_type(level))
-            for top in range(0, self.window.shape[0], ROWS):
-                rows = slice(top, top + ROWS)
-                found[:, rows] = pixels_at(self.coordinates(rows, steps=False), level)
-            self._pixels[level] = found
+            self._pixels[level] = self._find_pixels(level) if COMPILED else pixels_at(self.coordinates(), level)
         return self._pixels[level]
+
+    def _find_pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
+        """What `pixels_at` says of the whole window, compiled, without its coordinates."""
+        from ardcube.locating import find_pixels  # numba takes a second to import
+
+        t, kind = level.transform, _index_type(level)
+        found = np.empty((2, *self.window.shape), kind)
+        find_pixels(
+            self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0, self.window.x0,
+            t.c, t.a, t.f, t.e, level.height, level.width, np.iinfo(kind).max, found,
+        )  # fmt: skip
+        return found
 
     def cells(self) -> NDArray[np.float64]:
         """Bounds of cells of `CELL` pixels: least and largest x, y, and the largest steps; (bound, row, column).
@@ -123,7 +127,7 @@ class Projection:
         return self._cells[0]
 
     def _located(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """What `kernels.locate` does, for global rows and columns of pixels: x, y and both steps, (i, j)."""
+        """What `locating.locate` does, for global rows and columns of pixels: x, y and both steps, (i, j)."""
         step = self.step
         cell, cols = i // step, j // step
         t = ((i - cell * step) / step)[:, None]
@@ -180,7 +184,7 @@ def _sum(
 
 
 def _cubic(line: NDArray[np.float64], first: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-    """What `kernels._cubic` does, for arrays (row, column of nodes)."""
+    """What `locating._cubic` does, for arrays (row, column of nodes)."""
     a, b, c, d = (line[:, first + k] for k in range(4))
     return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
 

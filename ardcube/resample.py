@@ -7,7 +7,6 @@ way give the same bits, since both add the same products in the same order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.compiled import COMPILED
-from ardcube.pixels import HOLE_CELL, LANES, SourcePixels
+from ardcube.pixels import LANES, SourcePixels
 from ardcube.projection import CELL, ROWS, Coordinates, Projection, pixels_at
 from ardcube.raster import Blocks, Level
 
@@ -108,11 +107,37 @@ def resample_window(
     if resampling == "nearest":
         _take(out, np.array(bands, np.int64), wanted, projection.pixels(level), source, shift)
         return
+    if COMPILED and resampling == "bilinear":
+        wanted = _fill_where_all_is_valid(out, bands, wanted, projection, source, level, shift)
     for top in range(0, wanted.shape[0], ROWS):
         rows = slice(top, top + ROWS)
         if wanted[rows].any():
             at = projection.coordinates(rows, wanted[rows])
             resample_into(out[:, rows], bands, wanted[rows], at, source, level, resampling=resampling, shift=shift)
+
+
+def _fill_where_all_is_valid(
+    out: NDArray[Any],
+    bands: Sequence[int],
+    wanted: NDArray[np.bool_],
+    projection: Projection,
+    source: SourcePixels,
+    level: Level,
+    shift: int,
+) -> NDArray[np.bool_]:
+    """Resample the pixels whose taps are all valid; which of the others are wanted, (y, x)."""
+    from ardcube import bilinear  # numba takes a second to import
+
+    fill: Callable[..., None] = bilinear.fill
+    t, p = level.transform, projection
+    # Lanes beyond the bands repeat the first one, which is filled by then.
+    planes = [out[band] for band in [*bands, *[bands[0]] * (LANES - len(bands))]]
+    left = np.zeros_like(wanted)
+    fill(
+        *planes, wanted, left, p.nodes_x, p.nodes_y, p.row, p.column, p.step, p.window.y0, p.window.x0,
+        source.values, source.holes, source.row, source.column, t.c, t.a, t.f, t.e, shift,
+    )  # fmt: skip
+    return left
 
 
 def resample_into(
@@ -196,35 +221,21 @@ def _fill_compiled(
     resampling: str,
     shift: int,
 ) -> None:
-    """The fast way where all taps are valid, then the one that looks at each of them."""
+    """What `_fill_plain` does, compiled: it looks at each tap."""
     from ardcube import kernels  # numba takes a second to import
 
-    t, values = level.transform, source.values
-    place = source.row, source.column, t.c, t.a, t.f, t.e
-    where, steps = (at.x, at.y), (at.step_x, at.step_y)
-    if resampling == "bilinear":
-        taps = [math.ceil(2 * max(1.0, step.max() / abs(size))) for step, size in zip(steps, (t.a, t.e), strict=True)]
-        # Kernels of more than a cell would reach holes that the cells beside theirs do not know of.
-        if max(taps) <= HOLE_CELL:
-            left = np.zeros_like(wanted)
-            if values.shape[2] == 1:
-                fast: Callable[..., None] = kernels.bilinear_one
-                planes = [out[bands[0]]]
-            else:
-                fast = kernels.bilinear_four
-                # Lanes beyond the bands repeat the first one, which is filled by then.
-                planes = [out[band] for band in [*bands, *[bands[0]] * (LANES - len(bands))]]
-            fast(*planes, wanted, left, *where, *steps, *taps, values, source.holes, *place, shift)
-            wanted = left
-    if wanted.any():
-        kernel = _KERNELS[resampling]
-        kernels.weighted(out, bands, wanted, *where, *steps, values, *place, kernel, source.nodata, shift)
+    t, place = level.transform, (source.row, source.column)
+    kernels.weighted(
+        out, bands, wanted, at.x, at.y, at.step_x, at.step_y, source.values, *place, t.c, t.a, t.f, t.e,
+        _KERNELS[resampling], source.nodata, shift,
+    )  # fmt: skip
 
 
-def _weigh(distance: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
+def _weigh(distance: NDArray[np.float64], width: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
     """What `kernels.weigh` does, for arrays."""
     if kernel == 1:
-        return 1.0 - distance
+        return width - distance
+    distance = distance * (1.0 / width)
     near = (1.5 * distance - 2.5) * distance * distance + 1.0
     far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
     return np.where(distance <= 1.0, near, far)
@@ -239,7 +250,7 @@ def _taps(centre: NDArray[np.float64], width: NDArray[np.float64], kernel: int, 
     start = np.maximum(first, np.floor(centre - 0.5 - width * kernel).astype(np.int64) + 1)
     stop = np.minimum(last, np.floor(centre - 0.5 + width * kernel).astype(np.int64)) + 1
     taps = start[:, None] + np.arange(max(0, int((stop - start).max(initial=0))))
-    weights = _weigh(np.abs(taps + 0.5 - centre[:, None]) * (1.0 / width)[:, None], kernel)
+    weights = _weigh(np.abs(taps + 0.5 - centre[:, None]), width[:, None], kernel)
     return start, np.where(taps < stop[:, None], weights, 0.0)
 
 
@@ -262,8 +273,8 @@ def _fill_plain(
     inside = (near_u >= 0) & (near_v >= 0) & (near_u < width) & (near_v < height)
     pixels = tuple(index[inside] for index in np.nonzero(wanted))
     u, v, near_u, near_v = u[inside], v[inside], near_u[inside], near_v[inside]
-    across = _taps(u, np.maximum(1.0, at.step_x[pixels] / abs(t.a)), kernel, column, column + width - 1)
-    down = _taps(v, np.maximum(1.0, at.step_y[pixels] / abs(t.e)), kernel, row, row + height - 1)
+    across = _taps(u, np.maximum(1.0, at.step_x[pixels] * (1.0 / abs(t.a))), kernel, column, column + width - 1)
+    down = _taps(v, np.maximum(1.0, at.step_y[pixels] * (1.0 / abs(t.e))), kernel, row, row + height - 1)
     for b in range(len(bands)):
         plane, filled = values[..., b], out[bands[b]]
         nearest = plane[near_v, near_u]
@@ -287,16 +298,16 @@ def _weighted(
     """Weighted mean of the valid taps of the pixels in `take`, rounded half to even; sums in the compiled order."""
     (u0, weights_u), (v0, weights_v) = ((start[take], weights[take]) for start, weights in (across, down))
     total, weights = np.zeros(len(u0)), np.zeros(len(u0))
-    for k in range(weights_v.shape[1]):
-        rows = np.minimum(v0 - row + k, plane.shape[0] - 1)
-        line, line_weights = np.zeros(len(u0)), np.zeros(len(u0))
-        for m in range(weights_u.shape[1]):
-            value = plane[rows, np.minimum(u0 - column + m, plane.shape[1] - 1)]
-            weight = np.where((value != 0) & (value != nodata), weights_u[:, m], 0.0)
-            line += weight * value
-            line_weights += weight
-        total += weights_v[:, k] * line
-        weights += weights_v[:, k] * line_weights
+    for m in range(weights_u.shape[1]):
+        columns = np.minimum(u0 - column + m, plane.shape[1] - 1)
+        part, part_weights = np.zeros(len(u0)), np.zeros(len(u0))
+        for k in range(weights_v.shape[1]):
+            value = plane[np.minimum(v0 - row + k, plane.shape[0] - 1), columns]
+            weight = np.where((value != 0) & (value != nodata), weights_v[:, k], 0.0)
+            part += weight * value
+            part_weights += weight
+        total += weights_u[:, m] * part
+        weights += weights_u[:, m] * part_weights
     # The lobes of a cubic kernel may cancel beside a hole.
     known = weights != 0.0
     mean = np.divide(total, weights, out=nearest.copy(), where=known)

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube import resample
+from ardcube import projection, resample
 from ardcube.compiled import COMPILED
 from ardcube.grid import Grid, Window
 from ardcube.pixels import SourcePixels
-from ardcube.projection import Coordinates, project
+from ardcube.projection import Coordinates, Projection, project
 from ardcube.raster import Blocks, Level
 from ardcube.resample import needed_blocks, resample_into, resample_window
 from tests.oracle import resampling as oracle
-from tests.strategies import FEW, RANDOM, digital_numbers, grid_at, windows
+from tests.strategies import FEW, MANY, RANDOM, digital_numbers, grid_at, windows
 
 KERNELS = ("nearest", "bilinear", "cubic")
 
@@ -353,3 +353,102 @@ def test_a_raster_is_resampled_as_the_oracle_does(kernel: str, resolution: float
     different = found != expected
     assert different.sum() <= 2
     assert np.abs(found.astype(int) - expected)[different].max(initial=0) <= 1
+
+
+# ---- windows -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WindowCase:
+    """Everything that a window of the grid is resampled with but the kernel."""
+
+    out: NDArray[Any]
+    bands: tuple[int, ...]
+    wanted: NDArray[np.bool_]
+    at: Projection
+    source: SourcePixels
+    level: Level
+    shift: int
+
+    def run(self, kernel: str) -> NDArray[Any]:
+        """Resample into a copy."""
+        out = self.out.copy()
+        resample_window(
+            out, self.bands, self.wanted, self.at, self.source, self.level, resampling=kernel, shift=self.shift
+        )
+        return out
+
+
+@st.composite
+def window_cases(draw: st.DrawFn) -> WindowCase:
+    """Windows in a raster, across its edge and beside it, from magnification to kernels of more than a cell."""
+    grid = grid_at(14.3, 45.1, draw(st.sampled_from([1 / 3600, 0.0011, 0.00009, 0.05])), pixels=70)
+    rng = draw(RANDOM)
+    dtype = draw(st.sampled_from([np.uint16, np.uint16, np.uint8]))
+    count = draw(st.integers(1, 4))
+    middle = project(grid, Window(35, 36, 35, 36), UTM33).coordinates()
+    pixel = float(middle.step_x[0, 0]) / draw(st.sampled_from([0.3, 0.95, 1.0, 1.6, 2.4, 5.0, 20.0]))
+    height, width = draw(st.integers(1, 150)), draw(st.integers(1, 150))
+    x, y = float(middle.x[0, 0]), float(middle.y[0, 0])
+    transform = Affine(pixel, 0, x - draw(st.floats(0, 1)) * width * pixel, 0, -pixel, y + height / 2 * pixel)
+    values = rng.integers(0, draw(st.sampled_from([3, int(np.iinfo(dtype).max)])), (height, width, count)).astype(dtype)
+    # Without any hole, with few, or as they come.
+    values[rng.random(values.shape) < draw(st.sampled_from([0.0, 0.001]))] = 0
+    values[values == 0] = draw(st.sampled_from([0, 1]))
+    window = draw(windows(grid, beyond=5))
+    places = count + draw(st.integers(0, 2))
+    source = SourcePixels.of(
+        woven(values), draw(st.integers(0, 9)), draw(st.integers(0, 9)), draw(st.sampled_from([0, 0, 2]))
+    )
+    corner = transform @ Affine.translation(-source.column, -source.row)
+    return WindowCase(
+        out=np.where(rng.random((places, *window.shape)) < draw(st.sampled_from([0.0, 0.2])), 7, 0).astype(dtype),
+        bands=tuple(int(place) for place in rng.permutation(places)[:count]),
+        wanted=rng.random(window.shape) < draw(st.sampled_from([1.0, 0.5, 0.01])),
+        at=project(grid, window, UTM33),
+        source=source,
+        level=Level(0, 200, 200, corner, (200, 200)),
+        shift=draw(st.sampled_from([0, 1000, -1000])) if dtype is np.uint16 else 0,
+    )
+
+
+@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
+@pytest.mark.parametrize("kernel", KERNELS)
+@MANY
+@given(case=window_cases())
+def test_a_window_is_filled_with_the_same_bits_in_both_ways(kernel: str, case: WindowCase) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (projection, resample):
+            patch.setattr(module, "COMPILED", False)
+        plain = replace(case, at=replace(case.at, _cells=[], _pixels={})).run(kernel)
+    np.testing.assert_array_equal(case.run(kernel), plain)
+
+
+@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_taps_are_looked_at_one_by_one_only_where_some_may_be_missing(
+    lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = grid_at(14.3, 45.1, 1 / 3600, pixels=70)
+    at = project(grid, Window(0, 70, 0, 70), UTM33)
+    places = at.coordinates()
+    transform = Affine(20, 0, float(places.x.min()) - 200, 0, -20, float(places.y.max()) + 200)
+    rng = np.random.default_rng(1)
+    values = rng.integers(1, 10_000, (150, 150, lanes)).astype(np.uint16)
+    level = Level(0, 150, 150, transform, (150, 150))
+
+    def filled() -> NDArray[np.uint16]:
+        out = np.zeros((lanes, 70, 70), np.uint16)
+        source = SourcePixels.of(values, 0, 0, 0)
+        resample_window(out, range(lanes), np.ones((70, 70), bool), at, source, level, resampling="bilinear")
+        return out
+
+    from ardcube import kernels
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels, "weighted", None)
+        assert filled().all()
+        values[75, 75] = 0
+        with pytest.raises(TypeError):
+            filled()
+    assert (filled() == 0).any()
