@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ardcube.kernels import jit
+from ardcube.kernels import any_of, jit
 from ardcube.lanes import (
     floor,
     larger,
@@ -27,7 +27,7 @@ from ardcube.lanes import (
     store_whole,
     where_at_most,
 )
-from ardcube.locating import any_of, between_nodes, line_of_nodes, shares_between
+from ardcube.locating import between_nodes, line_of_nodes, shares_between
 from ardcube.pixels import HOLE_CELL, LANES
 
 _HOLE_BITS = HOLE_CELL.bit_length() - 1

@@ -19,19 +19,27 @@ _HOLE_BITS = HOLE_CELL.bit_length() - 1
 
 
 @jit
+def any_of(wanted, start, stop):  # type: ignore[no-untyped-def]
+    """Whether a part of a row has a pixel that is wanted."""
+    found = False
+    # Unsigned, or numba asks of each index whether it counts from the end, and takes pixels one by one.
+    for j in range(np.uint64(start), np.uint64(stop)):
+        found |= wanted[j]
+    return found
+
+
+@jit
 def reach(wanted, cells, cell, c, a, width, f, e, height, kernel, block_rows, block_cols, touched, bounds):  # type: ignore[no-untyped-def]
     """Mark the blocks that cells with a wanted pixel reach, and bound their pixels; see `resample.needed_blocks`."""
     filled = np.empty(wanted.shape[1], np.bool_)
     for p in range(cells.shape[1]):
         filled[:] = False
         for i in range(p * cell, min(wanted.shape[0], (p + 1) * cell)):
-            for j in range(wanted.shape[1]):
-                filled[j] |= wanted[i, j]
+            line = wanted[i]
+            for j in range(np.uint64(line.shape[0])):
+                filled[j] |= line[j]
         for q in range(cells.shape[2]):
-            found = False
-            for j in range(q * cell, min(wanted.shape[1], (q + 1) * cell)):
-                found |= filled[j]
-            if not found:
+            if not any_of(filled, q * cell, min(wanted.shape[1], (q + 1) * cell)):
                 continue
             left, right = _reached(cells[0, p, q], cells[1, p, q], c, a, kernel, cells[4, p, q], width)
             top, bottom = _reached(cells[2, p, q], cells[3, p, q], f, e, kernel, cells[5, p, q], height)
@@ -125,19 +133,24 @@ def find_holes(values, nodata, found):  # type: ignore[no-untyped-def]
 def nearest(out, bands, wanted, rows, columns, values, row, column, nodata, shift):  # type: ignore[no-untyped-def]
     """Fill what is wanted and still 0 in `out[bands]` with the pixels at `rows` and `columns` of the whole raster.
 
-    Without branches, and unsigned: what lies before the first row or column so becomes very large.
+    Without branches: first where each pixel stands in memory, several at once, then one by one what stands there.
     """
-    height, width = np.uint64(values.shape[0]), np.uint64(values.shape[1])
-    none, first_row, first_column = np.uint64(0), np.uint64(row), np.uint64(column)
+    height, width, lanes = values.shape
+    numbers, places = values.reshape(values.size), np.empty(wanted.shape[1], np.int64)
+    # Unsigned, so that what lies before the first row or column is very large.
+    high, wide, first_row, first_column = np.uint32(height), np.uint32(width), np.uint32(row), np.uint32(column)
     for i in range(wanted.shape[0]):
+        down, along, here = rows[i], columns[i], wanted[i]
+        for j in range(np.uint64(len(places))):
+            v, u = np.uint32(down[j]) - first_row, np.uint32(along[j]) - first_column
+            there = here[j] & (v < high) & (u < wide)
+            places[j] = (np.int64(v) * width + np.int64(u)) * lanes if there else -1
         for b in range(len(bands)):
-            line, lane = out[bands[b], i], np.uint64(b)
-            for j in range(wanted.shape[1]):
-                v, u = np.uint64(rows[i, j]) - first_row, np.uint64(columns[i, j]) - first_column
-                there = wanted[i, j] & (v < height) & (u < width)
-                number = values[v if there else none, u if there else none, lane]
-                there &= (line[j] == 0) & (number != 0) & (number != nodata)
-                line[j] = _shifted(number, shift) if there else line[j]
+            line = out[bands[b], i]
+            for j in range(np.uint64(len(places))):
+                number = numbers[np.uint64(max(places[j], 0) + b)]
+                take = (places[j] >= 0) & (line[j] == 0) & (number != 0) & (number != nodata)
+                line[j] = _shifted(number, shift) if take else line[j]
 
 
 @jit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ardcube.kernels import jit
+from ardcube.kernels import any_of, jit
 from ardcube.lanes import load_doubles, root, spread, store
 from ardcube.pixels import LANES
 
@@ -13,16 +13,6 @@ from ardcube.pixels import LANES
 def shares_between(step):  # type: ignore[no-untyped-def]
     """Places of pixels between two nodes, as a share of the distance; some more, since four are taken at once."""
     return np.arange(step + LANES) / step
-
-
-@jit
-def any_of(wanted, start, stop):  # type: ignore[no-untyped-def]
-    """Whether a part of a row has a pixel that is wanted."""
-    found = False
-    # Unsigned, or numba asks of each index whether it counts from the end, and takes pixels one by one.
-    for j in range(np.uint64(start), np.uint64(stop)):
-        found |= wanted[j]
-    return found
 
 
 @jit

@@ -126,7 +126,8 @@ def press_until_started(page: Page, submit: Locator, seconds: float = 120) -> No
     """Press the button until a run is started.
 
     At each press the page asks anew whether all is right, and starts nothing while it still shows a refusal from
-    before; and the server's SQLite file may be locked (503).
+    before; and the server's SQLite file may be locked (503). Which page comes next is Prefect's affair: on a busy machine
+    the form was still shown half a minute after its run had been made.
     """
     asked: list[Request] = []
     page.on("request", lambda request: asked.append(request) if request.url.endswith("/create_flow_run") else None)
@@ -135,7 +136,7 @@ def press_until_started(page: Page, submit: Locator, seconds: float = 120) -> No
         known = len(asked)
         with page.expect_response("**/ui/schemas/validate", timeout=SOON):
             submit.click()
-        soon = time.monotonic() + 15
+        soon = time.monotonic() + SOON / 1000
         while len(asked) == known and not page.get_by_text("was expected").count() and time.monotonic() < soon:
             page.wait_for_timeout(200)
         if len(asked) > known:
@@ -145,7 +146,6 @@ def press_until_started(page: Page, submit: Locator, seconds: float = 120) -> No
                 break
             assert answer.status == 503, answer.text()
         assert time.monotonic() < end, f"no run was started in {seconds} s"
-    page.wait_for_url(lambda url: not url.endswith("/run"), timeout=SOON)
 
 
 def test_a_person_fills_in_the_form_is_refused_corrects_it_and_reads_the_result(
