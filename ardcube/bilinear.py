@@ -1,7 +1,7 @@
 """Compiled: bilinear resampling of pixels all of whose taps are valid, which nearly all of them are.
 
 What `kernels.weighted` would give here, to the bit, in a fraction of its time: nothing branches within a pixel, and
-four bands, or four columns of one band, share a vector register.
+four bands, or four pixels of one band, share a vector register.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from ardcube.kernels import any_of, jit
 from ardcube.lanes import (
     floor,
+    gather,
     larger,
     load,
     load_doubles,
     magnitude,
-    numbered,
     prefetch,
     rounded,
     smaller,
@@ -62,10 +62,33 @@ def _triangles(centres, steps, count, origin, size, start, halves, firsts, spans
 
 
 @jit
-def _weights(half, away, span, skipped):  # type: ignore[no-untyped-def]
-    """Weights of four taps of a triangle, not yet normalised, after those that are skipped."""
-    tap = numbered() + spread(float(skipped))
-    return where_at_most(spread(half) - magnitude(tap + spread(away)), tap, spread(span))
+def _weigh(halves, spans, aways, count, taps, weights, sums):  # type: ignore[no-untyped-def]
+    """Weights (tap, pixel) of triangles, not normalised, 0 beyond a triangle; and their sums."""
+    for j in range(0, count, LANES):
+        half, span, away = load_doubles(halves, j), load_doubles(spans, j), load_doubles(aways, j)
+        total = spread(0.0)
+        for k in range(taps):
+            tap = spread(float(k))
+            weight = where_at_most(half - magnitude(tap + away), tap, span)
+            store(weights[k], j, weight)
+            total += weight
+        store(sums, j, total)
+
+
+@jit
+def _add_up(weights, taps, sums, count, wholes):  # type: ignore[no-untyped-def]
+    """Sum of the weights of all taps of each pixel: those of one axis, times the sums of the other."""
+    for j in range(0, count, LANES):
+        whole, other = spread(0.0), load_doubles(sums, j)
+        for m in range(taps):
+            whole += load_doubles(weights[m], j) * other
+        store(wholes, j, whole)
+
+
+@jit
+def _as_numbers(mean, shift):  # type: ignore[no-untyped-def]
+    """Four means as digital numbers that stay valid when `shift` is added."""
+    return split(smaller(larger(rounded(mean) + spread(float(shift)), spread(1.0)), spread(65535.0)))
 
 
 @jit
@@ -79,22 +102,88 @@ def _is_hole(holes, low_row, high_row, low_column, high_column):  # type: ignore
 
 
 @jit
-def fill(  # type: ignore[no-untyped-def]  # noqa: C901
+def _is_whole(u, v, away_u, away_v, across, taps_v, height, width, holes):  # type: ignore[no-untyped-def]
+    """What there is of the taps of a pixel: 0, not even the nearest source pixel; 1, perhaps not all; 2, all."""
+    near_u, near_v = math.floor(u + 0.5 - away_u), math.floor(v + 0.5 - away_v)
+    if near_u < 0 or near_v < 0 or near_u >= width or near_v >= height:
+        return 0
+    if u < 0 or v < 0 or u + across > width or v + taps_v > height:
+        return 1
+    return 1 if holes[near_v >> _HOLE_BITS, near_u >> _HOLE_BITS] else 2
+
+
+@jit
+def _fill_four(  # type: ignore[no-untyped-def]
+    one, two, three, four, start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes, numbers, shift
+):  # fmt: skip
+    """Fill pixels of four bands that are `here` and still 0: the four bands of one after the other."""
+    for j in range(count):
+        if not here[j]:
+            continue
+        # The next row of pixels begins about two source pixels further down.
+        prefetch(numbers, places[j] + (taps_v + 1) * stride)
+        total = spread(0.0)
+        for m in range(0, taps_u, LANES):
+            c0 = c1 = c2 = c3 = spread(0.0)
+            place = places[j] + m * LANES
+            for k in range(taps_v):
+                weight = spread(weights_v[k, j])
+                c0 += weight * load(numbers, place)
+                c1 += weight * load(numbers, place + LANES)
+                c2 += weight * load(numbers, place + 2 * LANES)
+                if m + 3 < taps_u:  # three are most frequent
+                    c3 += weight * load(numbers, place + 3 * LANES)
+                place += stride
+            total = total + spread(weights_u[m, j]) * c0 + spread(weights_u[m + 1, j]) * c1
+            total = total + spread(weights_u[m + 2, j]) * c2 + spread(weights_u[m + 3, j]) * c3
+        mean_0, mean_1, mean_2, mean_3 = _as_numbers(total / spread(wholes[j]), shift)
+        at = start + j
+        one[at] = int(mean_0) if one[at] == 0 else one[at]
+        two[at] = int(mean_1) if two[at] == 0 else two[at]
+        three[at] = int(mean_2) if three[at] == 0 else three[at]
+        four[at] = int(mean_3) if four[at] == 0 else four[at]
+
+
+@jit
+def _fill_one(  # type: ignore[no-untyped-def]
+    band, start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes, numbers, shift
+):
+    """Fill pixels of one band that are `here` and still 0, four at once."""
+    for j in range(0, count, LANES):
+        if not any_of(here, j, j + LANES):
+            continue
+        prefetch(numbers, places[j] + (taps_v + 1) * stride)
+        total = spread(0.0)
+        for m in range(taps_u):
+            column = spread(0.0)
+            for k in range(taps_v):
+                column += load_doubles(weights_v[k], j) * gather(numbers, places, j, k * stride + m)
+            total += load_doubles(weights_u[m], j) * column
+        means = _as_numbers(total / load_doubles(wholes, j), shift)
+        for lane in range(LANES):
+            if here[j + lane] and band[start + j + lane] == 0:
+                band[start + j + lane] = int(means[lane])
+
+
+@jit
+def fill(  # type: ignore[no-untyped-def]
     one, two, three, four, wanted, left, nodes_x, nodes_y, node_row, node_column, step, rows, cols,
     values, holes, row, column, c, a, f, e, shift,
 ):  # fmt: skip
     """Fill what is wanted and still 0 in four bands (y, x), where all taps are valid; mark the pixels that are `left`.
 
-    A band alone is given four times over. Taps beyond a triangle have weight 0, so that pixels of a cell have as many.
+    A band alone is given four times over. Pixels between two nodes are done together, all with as many taps.
     """
     height, width, lanes = values.shape
+    numbers, stride = values.reshape(values.size), width * lanes
     line, ts = np.empty((4, nodes_x.shape[1])), shares_between(step)
-    x, y, step_x, step_y = np.empty((4, step + LANES))
-    half_u, half_v, away_u, away_v = np.empty((4, step + LANES))
-    span_u, span_v = np.empty((2, step + LANES))
-    first_u, first_v = np.empty((2, step + LANES), np.int32)
-    weights_v = np.empty(HOLE_CELL + LANES)
-    least, largest = spread(1.0), spread(65535.0)
+    size = step + LANES
+    x, y, step_x, step_y = np.empty((4, size))
+    half_u, half_v, span_u, span_v, away_u, away_v = np.empty((6, size))
+    first_u, first_v = np.empty((2, size), np.int32)
+    here, places = np.empty(size, np.bool_), np.empty(size, np.int64)
+    weights_u, weights_v = np.empty((2, HOLE_CELL + LANES, size))
+    sums, wholes = np.empty((2, size))
     for i in range(wanted.shape[0]):
         cell = (rows + i) // step
         line_of_nodes(nodes_x, nodes_y, cell - 1 - node_row, ts[rows + i - cell * step], step, line)
@@ -104,66 +193,39 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
             stop = min(wanted.shape[1], (cell + 1) * step - cols)
             if not any_of(wanted[i], start, stop):
                 continue
-            between_nodes(
-                line, cell - 1 - node_column, ts, cols + start - cell * step, stop - start, step, x, y, step_x, step_y
-            )
-            low_u, high_u, taps_u = _triangles(x, step_x, stop - start, c, a, column, half_u, first_u, span_u, away_u)
-            low_v, high_v, taps_v = _triangles(y, step_y, stop - start, f, e, row, half_v, first_v, span_v, away_v)
+            count, first = stop - start, cols + start - cell * step
+            between_nodes(line, cell - 1 - node_column, ts, first, count, step, x, y, step_x, step_y)
+            low_u, high_u, taps_u = _triangles(x, step_x, count, c, a, column, half_u, first_u, span_u, away_u)
+            low_v, high_v, taps_v = _triangles(y, step_y, count, f, e, row, half_v, first_v, span_v, away_v)
             across = -(-taps_u // LANES) * LANES
             # Kernels of more than a cell would reach holes that the cells beside theirs do not know of.
-            fits = 0 < taps_u <= HOLE_CELL and 0 < taps_v <= HOLE_CELL
-            inside = fits and low_u >= 0 and low_v >= 0 and high_u + across <= width and high_v + taps_v <= height
-            plain = inside and not _is_hole(holes, low_v, high_v + taps_v - 1, low_u, high_u + taps_u - 1)
-            for j in range(stop - start):
+            if not (0 < taps_u <= HOLE_CELL and 0 < taps_v <= HOLE_CELL):
+                left[i, start:stop] = wanted[i, start:stop]
+                continue
+            plain = low_u >= 0 and low_v >= 0 and high_u + across <= width and high_v + taps_v <= height
+            plain = plain and not _is_hole(holes, low_v, high_v + taps_v - 1, low_u, high_u + taps_u - 1)
+            here[:], places[:] = False, 0
+            for j in range(count):
                 if not wanted[i, start + j]:
                     continue
-                u, v = np.int64(first_u[j]), np.int64(first_v[j])
+                u, v, there = np.int64(first_u[j]), np.int64(first_v[j]), 2
                 if not plain:
-                    near_u, near_v = math.floor(u + 0.5 - away_u[j]), math.floor(v + 0.5 - away_v[j])
-                    if fits and (near_u < 0 or near_v < 0 or near_u >= width or near_v >= height):
-                        continue
-                    here = fits and u >= 0 and v >= 0 and u + across <= width and v + taps_v <= height
-                    if not here or holes[near_v >> _HOLE_BITS, near_u >> _HOLE_BITS]:
-                        left[i, start + j] = True
-                        continue
-                # The next row of pixels begins about two source pixels further down.
-                prefetch(values, v + taps_v + 1, u)
-                whole_v = 0.0
-                for k in range(0, taps_v, LANES):
-                    weights = _weights(half_v[j], away_v[j], span_v[j], k)
-                    store(weights_v, k, weights)
-                    w0, w1, w2, w3 = split(weights)
-                    whole_v = whole_v + w0 + w1 + w2 + w3
-                whole = 0.0
-                total = spread(0.0)
-                for m in range(0, taps_u, LANES):
-                    weights = _weights(half_u[j], away_u[j], span_u[j], m)
-                    w0, w1, w2, w3 = split(weights)
-                    whole = whole + w0 * whole_v + w1 * whole_v + w2 * whole_v + w3 * whole_v
-                    if lanes == 1:
-                        sums = spread(0.0)
-                        for k in range(taps_v):
-                            sums += spread(weights_v[k]) * load(values, v + k, u + m)
-                        s0, s1, s2, s3 = split(weights * sums)
-                        total = total + spread(s0) + spread(s1) + spread(s2) + spread(s3)
-                        continue
-                    c0 = c1 = c2 = c3 = spread(0.0)
-                    for k in range(taps_v):
-                        weight = spread(weights_v[k])
-                        c0 += weight * load(values, v + k, u + m)
-                        c1 += weight * load(values, v + k, u + m + 1)
-                        c2 += weight * load(values, v + k, u + m + 2)
-                        c3 += weight * load(values, v + k, u + m + 3)
-                    total = total + spread(w0) * c0 + spread(w1) * c1 + spread(w2) * c2 + spread(w3) * c3
-                mean = rounded(total / spread(whole)) + spread(float(shift))
-                mean_0, mean_1, mean_2, mean_3 = split(smaller(larger(mean, least), largest))
-                if one[i, start + j] == 0:
-                    one[i, start + j] = int(mean_0)
-                if lanes == 1:
-                    continue
-                if two[i, start + j] == 0:
-                    two[i, start + j] = int(mean_1)
-                if three[i, start + j] == 0:
-                    three[i, start + j] = int(mean_2)
-                if four[i, start + j] == 0:
-                    four[i, start + j] = int(mean_3)
+                    there = _is_whole(u, v, away_u[j], away_v[j], across, taps_v, height, width, holes)
+                    left[i, start + j] = there == 1
+                if there == 2:
+                    here[j], places[j] = True, (v * width + u) * lanes
+            if not any_of(here, 0, count):
+                continue
+            _weigh(half_v, span_v, away_v, count, taps_v, weights_v, sums)
+            _weigh(half_u, span_u, away_u, count, across, weights_u, wholes)
+            _add_up(weights_u, across, sums, count, wholes)
+            if lanes == 1:
+                _fill_one(
+                    one[i], start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes,
+                    numbers, shift,
+                )  # fmt: skip
+            else:
+                _fill_four(
+                    one[i], two[i], three[i], four[i], start, count, here, places, stride, taps_u, taps_v,
+                    weights_u, weights_v, wholes, numbers, shift,
+                )  # fmt: skip

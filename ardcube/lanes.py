@@ -45,28 +45,45 @@ def _constant(*numbers: float) -> ir.Constant:
     return ir.Constant(_DOUBLES, list(numbers))
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, indices: Any, vector: Any) -> Any:
-    """To a vector that begins at an index, which must not be negative."""
-    first = [context.get_constant(types.intp, 0)] * (kind.ndim - len(indices))
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, item: Any) -> Any:
+    """To an item at an index of an array (n,), which must not be negative."""
     made = context.make_array(kind)(context, builder, array)
-    item = cgutils.get_item_pointer(context, builder, kind, made, [*indices, *first], wraparound=False)
-    return builder.bitcast(item, vector.as_pointer())
+    place = cgutils.get_item_pointer(context, builder, kind, made, [index], wraparound=False)
+    return builder.bitcast(place, item.as_pointer())
 
 
 # ---- from and to memory, where nothing is checked ------------------------------------------------
 
 
 @intrinsic
-def load(typing, array, row, column):  # type: ignore[no-untyped-def]
-    """Four unsigned integers of a C-contiguous array (row, column, lane), one after the other in memory."""
+def load(typing, array, index):  # type: ignore[no-untyped-def]
+    """Four of an array of unsigned integers (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         bits = signature.args[0].dtype.bitwidth
         vector = ir.VectorType(ir.IntType(bits), LANES)
-        place = _pointer(context, builder, signature.args[0], args[0], args[1:], vector)
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
         return builder.uitofp(builder.load(place, align=bits // 8), _DOUBLES)
 
-    return doubles(array, types.intp, types.intp), generate
+    return doubles(array, types.intp), generate
+
+
+@intrinsic
+def gather(typing, array, places, first, offset):  # type: ignore[no-untyped-def]
+    """Four of an array of unsigned integers (n,), at `offset` from the places (int64) from the first one on."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = ir.IntType(signature.args[0].dtype.bitwidth)
+        where = _pointer(context, builder, signature.args[1], args[1], args[2], ir.VectorType(ir.IntType(64), LANES))
+        where = builder.load(where, align=8)
+        found = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
+        for lane in (ir.Constant(_INTEGER, number) for number in range(LANES)):
+            index = builder.add(builder.extract_element(where, lane), args[3])
+            place = _pointer(context, builder, signature.args[0], args[0], index, kind)
+            found = builder.insert_element(found, builder.load(place), lane)
+        return builder.uitofp(found, _DOUBLES)
+
+    return doubles(array, places, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -74,7 +91,7 @@ def load_doubles(typing, array, index):  # type: ignore[no-untyped-def]
     """Four of an array float64 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1:], _DOUBLES)
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
         return builder.load(place, align=8)
 
     return doubles(array, types.intp), generate
@@ -85,7 +102,7 @@ def store(typing, array, index, numbers):  # type: ignore[no-untyped-def]
     """Put them into an array float64 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1:2], _DOUBLES)
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
         builder.store(args[2], place, align=8)
         return context.get_dummy_value()
 
@@ -97,7 +114,7 @@ def store_whole(typing, array, index, numbers):  # type: ignore[no-untyped-def]
     """Put them, which must be whole, into an array int32 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1:2], _INTEGERS)
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], _INTEGERS)
         builder.store(builder.fptosi(args[2], _INTEGERS), place, align=4)
         return context.get_dummy_value()
 
@@ -105,18 +122,18 @@ def store_whole(typing, array, index, numbers):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def prefetch(typing, array, row, column):  # type: ignore[no-untyped-def]
-    """Ask for what will soon be read at `row` and `column`, or beyond the array: then for nothing."""
+def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
+    """Ask for what will soon be read at `index`, or beyond the array: then for nothing."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1:], ir.IntType(8))
+        place = _pointer(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
         kind = ir.FunctionType(ir.VoidType(), [place.type, _INTEGER, _INTEGER, _INTEGER])
         read, in_all_caches, data = (ir.Constant(_INTEGER, number) for number in (0, 3, 1))
         ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         builder.call(ask, [place, read, in_all_caches, data])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp), generate
+    return types.void(array, types.intp), generate
 
 
 # ---- from and to single numbers ------------------------------------------------------------------
@@ -132,12 +149,6 @@ def spread(typing, number):  # type: ignore[no-untyped-def]
         return builder.shuffle_vector(first, undefined, ir.Constant(_INTEGERS, [0] * LANES))
 
     return doubles(types.float64), generate
-
-
-@intrinsic
-def numbered(typing):  # type: ignore[no-untyped-def]
-    """0, 1, 2 and 3."""
-    return doubles(), lambda context, builder, signature, args: _constant(*map(float, range(LANES)))
 
 
 @intrinsic

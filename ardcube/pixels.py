@@ -91,8 +91,9 @@ class SourcePixels:
         lanes = 1 if len(parts) == 1 else LANES
         top, bottom = blocks.row, blocks.row + blocks.height
         left, right = blocks.column, blocks.column + blocks.width
-        # Zeros: nothing is asked of a block that is not needed, but what is there must not change from run to run.
-        values = np.zeros((blocks.height, blocks.width, lanes), dtype)
+        values = np.empty((blocks.height, blocks.width, lanes), dtype)
+        if not blocks.filled:
+            values[:] = 0  # nothing is asked of a block that is not needed, but holes are looked for in all of them
         for pieces in zip(*(part.pieces() for part in parts), strict=True):
             first = pieces[0]
             height, width = first.values.shape

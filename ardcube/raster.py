@@ -80,6 +80,12 @@ class Blocks:
         """Row and column of each needed block, in order."""
         return [(int(row), int(column)) for row, column in np.argwhere(self.needed)]
 
+    @property
+    def filled(self) -> bool:
+        """Whether all blocks that the window meets are needed."""
+        rows, columns = np.flatnonzero(self.needed.any(axis=1)), np.flatnonzero(self.needed.any(axis=0))
+        return bool(self.needed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()) if len(rows) else False
+
 
 def usable_nodata(declared: float | None, dtype: str) -> int:
     """The nodata value that a file declares, or 0 where its pixels cannot hold that: NaN, -9999, none at all."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ardcube.raster import usable_nodata
+from ardcube.raster import Blocks, usable_nodata
 from ardcube.reader import open_raster
 from tests.oracle import resampling as oracle
 from tests.rasters import pixels, write
@@ -58,3 +59,22 @@ def test_the_level_is_the_coarsest_that_is_not_coarser_than_the_output(
 )
 def test_a_nodata_value_that_pixels_cannot_hold_is_none(declared: float | None, dtype: str, usable: int) -> None:
     assert usable_nodata(declared, dtype) == usable
+
+
+@pytest.mark.parametrize(
+    ("needed", "filled"),
+    [
+        ([(1, 1)], True),
+        ([(1, 1), (1, 2), (2, 1), (2, 2)], True),
+        ([(1, 1), (2, 2)], False),
+        ([(0, 0), (0, 2)], False),
+        ([], False),
+    ],
+)
+def test_a_window_is_filled_where_every_block_that_it_meets_is_needed(
+    needed: list[tuple[int, int]], filled: bool
+) -> None:
+    blocks = np.zeros((4, 4), bool)
+    for place in needed:
+        blocks[place] = True
+    assert Blocks(blocks, 0, 0, 40, 40).filled is filled
