@@ -114,7 +114,8 @@ def _is_whole(u, v, away_u, away_v, across, taps_v, height, width, holes):  # ty
 
 @jit
 def _fill_four(  # type: ignore[no-untyped-def]
-    one, two, three, four, start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes, numbers, shift
+    one, two, three, four, start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes,
+    numbers, shift,
 ):  # fmt: skip
     """Fill pixels of four bands that are `here` and still 0: the four bands of one after the other."""
     for j in range(count):
@@ -166,7 +167,7 @@ def _fill_one(  # type: ignore[no-untyped-def]
 
 
 @jit
-def fill(  # type: ignore[no-untyped-def]
+def fill(  # type: ignore[no-untyped-def]  # noqa: C901
     one, two, three, four, wanted, left, nodes_x, nodes_y, node_row, node_column, step, rows, cols,
     values, holes, row, column, c, a, f, e, shift,
 ):  # fmt: skip

@@ -126,8 +126,8 @@ def press_until_started(page: Page, submit: Locator, seconds: float = 120) -> No
     """Press the button until a run is started.
 
     At each press the page asks anew whether all is right, and starts nothing while it still shows a refusal from
-    before; and the server's SQLite file may be locked (503). Which page comes next is Prefect's affair: on a busy machine
-    the form was still shown half a minute after its run had been made.
+    before; and the server's SQLite file may be locked (503). Which page comes next is Prefect's affair: on a busy
+    machine the form was still shown half a minute after its run had been made.
     """
     asked: list[Request] = []
     page.on("request", lambda request: asked.append(request) if request.url.endswith("/create_flow_run") else None)
