@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ardcube.kernels import any_of, jit
+from ardcube.jit import jit
+from ardcube.kernels import any_of
 from ardcube.lanes import (
     floor,
     gather,
@@ -31,6 +32,8 @@ from ardcube.locating import between_nodes, line_of_nodes, shares_between
 from ardcube.pixels import HOLE_CELL, LANES
 
 _HOLE_BITS = HOLE_CELL.bit_length() - 1
+_MOST_TAPS = 32
+"""Of one axis: a raster without overviews may want more, and is then looked at tap by tap."""
 
 
 @jit
@@ -102,14 +105,16 @@ def _is_hole(holes, low_row, high_row, low_column, high_column):  # type: ignore
 
 
 @jit
-def _is_whole(u, v, away_u, away_v, across, taps_v, height, width, holes):  # type: ignore[no-untyped-def]
-    """What there is of the taps of a pixel: 0, not even the nearest source pixel; 1, perhaps not all; 2, all."""
-    near_u, near_v = math.floor(u + 0.5 - away_u), math.floor(v + 0.5 - away_v)
-    if near_u < 0 or near_v < 0 or near_u >= width or near_v >= height:
-        return 0
-    if u < 0 or v < 0 or u + across > width or v + taps_v > height:
-        return 1
-    return 1 if holes[near_v >> _HOLE_BITS, near_u >> _HOLE_BITS] else 2
+def _is_missing(values, row, column, nodata):  # type: ignore[no-untyped-def]
+    """Whether no band has data in a source pixel, which may lie beyond the part that was read."""
+    height, width, lanes = values.shape
+    if row < 0 or column < 0 or row >= height or column >= width:
+        return True
+    found = False
+    for lane in range(lanes):
+        number = values[row, column, lane]
+        found |= (number != 0) & (number != nodata)
+    return not found
 
 
 @jit
@@ -169,7 +174,7 @@ def _fill_one(  # type: ignore[no-untyped-def]
 @jit
 def fill(  # type: ignore[no-untyped-def]  # noqa: C901
     one, two, three, four, wanted, left, nodes_x, nodes_y, node_row, node_column, step, rows, cols,
-    values, holes, row, column, c, a, f, e, shift,
+    values, holes, row, column, c, a, f, e, nodata, shift,
 ):  # fmt: skip
     """Fill what is wanted and still 0 in four bands (y, x), where all taps are valid; mark the pixels that are `left`.
 
@@ -183,7 +188,7 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
     half_u, half_v, span_u, span_v, away_u, away_v = np.empty((6, size))
     first_u, first_v = np.empty((2, size), np.int32)
     here, places = np.empty(size, np.bool_), np.empty(size, np.int64)
-    weights_u, weights_v = np.empty((2, HOLE_CELL + LANES, size))
+    weights_u, weights_v = np.empty((2, _MOST_TAPS, size))
     sums, wholes = np.empty((2, size))
     for i in range(wanted.shape[0]):
         cell = (rows + i) // step
@@ -199,8 +204,7 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
             low_u, high_u, taps_u = _triangles(x, step_x, count, c, a, column, half_u, first_u, span_u, away_u)
             low_v, high_v, taps_v = _triangles(y, step_y, count, f, e, row, half_v, first_v, span_v, away_v)
             across = -(-taps_u // LANES) * LANES
-            # Kernels of more than a cell would reach holes that the cells beside theirs do not know of.
-            if not (0 < taps_u <= HOLE_CELL and 0 < taps_v <= HOLE_CELL):
+            if not (0 < taps_u <= _MOST_TAPS and 0 < taps_v <= _MOST_TAPS):
                 left[i, start:stop] = wanted[i, start:stop]
                 continue
             plain = low_u >= 0 and low_v >= 0 and high_u + across <= width and high_v + taps_v <= height
@@ -209,12 +213,16 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
             for j in range(count):
                 if not wanted[i, start + j]:
                     continue
-                u, v, there = np.int64(first_u[j]), np.int64(first_v[j]), 2
+                u, v = np.int64(first_u[j]), np.int64(first_v[j])
                 if not plain:
-                    there = _is_whole(u, v, away_u[j], away_v[j], across, taps_v, height, width, holes)
-                    left[i, start + j] = there == 1
-                if there == 2:
-                    here[j], places[j] = True, (v * width + u) * lanes
+                    near_u, near_v = math.floor(u + 0.5 - away_u[j]), math.floor(v + 0.5 - away_v[j])
+                    if _is_missing(values, near_v, near_u, nodata):
+                        continue
+                    inside = u >= 0 and v >= 0 and u + across <= width and v + taps_v <= height
+                    if not inside or _is_hole(holes, v, v + taps_v - 1, u, u + taps_u - 1):
+                        left[i, start + j] = True
+                        continue
+                here[j], places[j] = True, (v * width + u) * lanes
             if not any_of(here, 0, count):
                 continue
             _weigh(half_v, span_v, away_v, count, taps_v, weights_v, sums)

@@ -1,18 +1,13 @@
-"""Compiled kernels. Each has a plain NumPy twin beside its user, which gives the same bits where numba is missing.
-
-Compiled without fastmath: additions keep their order, so that a pixel is the same wherever it is computed.
-"""
+"""Compiled kernels. Each has a plain NumPy twin beside its user, which gives the same bits where numba is missing."""
 
 # ruff: noqa: PLR1714 - `x in (0, nodata)` makes a tuple per tap
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ardcube.jit import jit
 from ardcube.pixels import HOLE_CELL
-
-jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _HOLE_BITS = HOLE_CELL.bit_length() - 1
 """Of the place of a pixel within its cell: shifting is several times faster than dividing."""

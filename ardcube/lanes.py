@@ -3,9 +3,6 @@
 Left to itself, numba's vectorizer makes of four bands of a pixel what it likes, from version to version. These are
 LLVM's own instructions on vectors of four, which every processor has in some form. Each lane is computed as a number
 alone would be, so they change no bit of a result.
-
-Numba caches a compiled function until its own file changes: whoever changes this one while developing removes
-`__pycache__`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ardcube.kernels import any_of, jit
+from ardcube.jit import jit
+from ardcube.kernels import any_of
 from ardcube.lanes import load_doubles, root, spread, store
 from ardcube.pixels import LANES
 

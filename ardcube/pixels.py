@@ -68,13 +68,13 @@ class SourcePixels:
     nodata: int
     """A digital number that is no data, besides 0."""
     holes: NDArray[np.bool_]
-    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in a cell or in one beside it. Of no
-    size where nobody asks, as for nearest pixels."""
+    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in a cell. Of no size where nobody asks, as
+    for nearest pixels."""
 
     @classmethod
     def of(cls, values: NDArray[Any], row: int, column: int, nodata: int, *, find_holes: bool = True) -> SourcePixels:
         """Take values as they are."""
-        holes = _grown(_holes(values, nodata)) if find_holes else np.zeros((0, 0), bool)
+        holes = _holes(values, nodata) if find_holes else np.zeros((0, 0), bool)
         return cls(values, row, column, nodata, holes)
 
     @classmethod
@@ -139,14 +139,3 @@ def _holes(values: NDArray[Any], nodata: int) -> NDArray[np.bool_]:
     rows, cols = (np.arange(0, size, HOLE_CELL) for size in (height, width))
     grown: NDArray[np.bool_] = np.logical_or.reduceat(np.logical_or.reduceat(hole, rows, axis=0), cols, axis=1)
     return grown
-
-
-def _grown(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells that are set, and the eight around each."""
-    padded = np.pad(cells, 1)
-    rows, cols = cells.shape
-    result = np.zeros_like(cells)
-    for dy in range(3):
-        for dx in range(3):
-            result |= padded[dy : dy + rows, dx : dx + cols]
-    return result

@@ -135,7 +135,7 @@ def _fill_where_all_is_valid(
     left = np.zeros_like(wanted)
     fill(
         *planes, wanted, left, p.nodes_x, p.nodes_y, p.row, p.column, p.step, p.window.y0, p.window.x0,
-        source.values, source.holes, source.row, source.column, t.c, t.a, t.f, t.e, shift,
+        source.values, source.holes, source.row, source.column, t.c, t.a, t.f, t.e, source.nodata, shift,
     )  # fmt: skip
     return left
 

@@ -1,0 +1,57 @@
+"""Machine code that is kept is never that of other sources."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ardcube.compiled import COMPILED
+from tests.servers.processes import ROOT
+
+pytestmark = pytest.mark.skipif(not COMPILED, reason="numba is not installed: nothing is compiled")
+
+
+def imported(module: Path) -> set[str]:
+    """Modules of the package that a module imports from."""
+    nodes = ast.walk(ast.parse(module.read_text()))
+    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.removeprefix("ardcube.") for name in names if name.startswith("ardcube.")}
+
+
+def test_all_that_compiled_functions_are_made_of_is_among_the_sources() -> None:
+    from ardcube.jit import SOURCES
+
+    compiled = {path.stem: imported(path) for path in (ROOT / "ardcube").glob("*.py") if "jit" in imported(path)}
+    assert compiled
+    for module, needed in compiled.items():
+        assert {module, *needed} <= set(SOURCES), module
+
+
+def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "ardcube", tmp_path / "ardcube", ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "import numpy as np; from ardcube.kernels import find_holes; from ardcube.pixels import HOLE_CELL\n"
+        "values = np.ones((1, 64, 1), np.uint16); values[0, 40] = 0; found = np.zeros((1, 64 // HOLE_CELL), bool)\n"
+        "find_holes(values, np.uint16(0), found); print(*np.flatnonzero(found) * HOLE_CELL)"
+    )
+
+    def hole() -> int:
+        env = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+        # Not PYTHONPATH: the checkout's own package must not be found first.
+        ran = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
+        return int(ran.stdout)
+
+    assert hole() == 32
+    pixels = tmp_path / "ardcube" / "pixels.py"
+    pixels.write_text(pixels.read_text().replace("HOLE_CELL = 32", "HOLE_CELL = 8"))
+    assert hole() == 40
+    kept = sorted(path.name for path in (tmp_path / "ardcube" / "__pycache__").glob("kernels-*"))
+    assert len(kept) == 2
