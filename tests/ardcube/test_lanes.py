@@ -1,0 +1,74 @@
+"""Vectors of four: each lane is what a number alone would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ardcube.compiled import COMPILED
+from tests.strategies import FEW
+
+if not COMPILED:
+    pytest.skip("numba is not installed: nothing is compiled", allow_module_level=True)
+
+import numba  # (after it is known to be there)
+
+from ardcube import lanes
+
+NUMBERS = st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4).map(lambda found: np.array(found, np.float64))
+
+
+@numba.njit
+def computed(one, other):  # type: ignore[no-untyped-def]
+    a, b, found = lanes.load_doubles(one, 0), lanes.load_doubles(other, 0), np.empty((12, 4))
+    total = a + b
+    total += b
+    lanes.store(found[0], 0, total)
+    lanes.store(found[1], 0, a - b)
+    lanes.store(found[2], 0, a * b)
+    lanes.store(found[3], 0, a / b)
+    lanes.store(found[4], 0, lanes.larger(a, b))
+    lanes.store(found[5], 0, lanes.smaller(a, b))
+    lanes.store(found[6], 0, lanes.magnitude(a))
+    lanes.store(found[7], 0, lanes.floor(a))
+    lanes.store(found[8], 0, lanes.rounded(a))
+    lanes.store(found[9], 0, lanes.root(lanes.magnitude(a)))
+    lanes.store(found[10], 0, lanes.where_at_most(a, a, b))
+    lanes.store(found[11], 0, lanes.spread(one[2]))
+    return found, lanes.split(a)
+
+
+@FEW
+@given(one=NUMBERS, other=NUMBERS.filter(lambda numbers: bool((np.abs(numbers) > 1e-3).all())))
+def test_every_operation_is_that_of_each_number(one: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+    found, parts = computed(one, other)
+    expected = [
+        one + other + other, one - other, one * other, one / other, np.where(one > other, one, other),
+        np.where(one < other, one, other), np.abs(one), np.floor(one), np.rint(one), np.sqrt(np.abs(one)),
+        np.where(one <= other, one, 0.0), np.full(4, one[2]),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found, expected)
+    assert list(parts) == one.tolist()
+
+
+@numba.njit
+def moved(numbers, places):  # type: ignore[no-untyped-def]
+    found, whole = np.empty((2, 4)), np.empty(4, np.int32)
+    lanes.prefetch(numbers, len(numbers) + 10_000)
+    lanes.store(found[0], 0, lanes.load(numbers, 3))
+    lanes.store(found[1], 0, lanes.gather(numbers, places, 1, 2))
+    lanes.store_whole(whole, 0, lanes.load(numbers, 1) - lanes.spread(7.0))
+    return found, whole
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integers_come_from_memory_in_a_row_and_from_places(dtype: type) -> None:
+    numbers = (np.arange(12) * 21 + 2).astype(dtype)
+    numbers[4] = np.iinfo(dtype).max
+    places = np.array([99, 0, 7, 2, 4], np.int64)
+    found, whole = moved(numbers, places)
+    np.testing.assert_array_equal(found, [numbers[3:7], numbers[places[1:] + 2]])
+    np.testing.assert_array_equal(whole, numbers[1:5].astype(np.int32) - 7)
