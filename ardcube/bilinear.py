@@ -14,7 +14,6 @@ from ardcube.jit import jit
 from ardcube.kernels import any_of
 from ardcube.lanes import (
     floor,
-    gather,
     larger,
     load,
     load_doubles,
@@ -26,12 +25,12 @@ from ardcube.lanes import (
     spread,
     store,
     store_whole,
+    transposed,
     where_at_most,
 )
 from ardcube.locating import between_nodes, line_of_nodes, shares_between
-from ardcube.pixels import HOLE_CELL, LANES
+from ardcube.pixels import HOLE_BITS, LANES
 
-_HOLE_BITS = HOLE_CELL.bit_length() - 1
 _MOST_TAPS = 32
 """Of one axis: a raster without overviews may want more, and is then looked at tap by tap."""
 
@@ -98,8 +97,8 @@ def _as_numbers(mean, shift):  # type: ignore[no-untyped-def]
 def _is_hole(holes, low_row, high_row, low_column, high_column):  # type: ignore[no-untyped-def]
     """Whether data may be missing in a rectangle of pixels."""
     found = False
-    for p in range(low_row >> _HOLE_BITS, (high_row >> _HOLE_BITS) + 1):
-        for q in range(low_column >> _HOLE_BITS, (high_column >> _HOLE_BITS) + 1):
+    for p in range(low_row >> HOLE_BITS, (high_row >> HOLE_BITS) + 1):
+        for q in range(low_column >> HOLE_BITS, (high_column >> HOLE_BITS) + 1):
             found |= holes[p, q]
     return found
 
@@ -151,20 +150,34 @@ def _fill_four(  # type: ignore[no-untyped-def]
 
 
 @jit
+def _down(numbers, place, stride, taps, weights, j):  # type: ignore[no-untyped-def]
+    """Sums of four columns from `place` on, by the weights (tap, pixel) of pixel `j`."""
+    column = spread(0.0)
+    for k in range(taps):
+        column += spread(weights[k, j]) * load(numbers, place)
+        place += stride
+    return column
+
+
+@jit
 def _fill_one(  # type: ignore[no-untyped-def]
     band, start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes, numbers, shift
 ):
-    """Fill pixels of one band that are `here` and still 0, four at once."""
+    """Fill pixels of one band that are `here` and still 0, four at once: four columns of each at a time."""
     for j in range(0, count, LANES):
         if not any_of(here, j, j + LANES):
             continue
         prefetch(numbers, places[j] + (taps_v + 1) * stride)
         total = spread(0.0)
-        for m in range(taps_u):
-            column = spread(0.0)
-            for k in range(taps_v):
-                column += load_doubles(weights_v[k], j) * gather(numbers, places, j, k * stride + m)
-            total += load_doubles(weights_u[m], j) * column
+        for m in range(0, taps_u, LANES):
+            c0, c1, c2, c3 = transposed(
+                _down(numbers, places[j] + m, stride, taps_v, weights_v, j),
+                _down(numbers, places[j + 1] + m, stride, taps_v, weights_v, j + 1),
+                _down(numbers, places[j + 2] + m, stride, taps_v, weights_v, j + 2),
+                _down(numbers, places[j + 3] + m, stride, taps_v, weights_v, j + 3),
+            )
+            total = total + load_doubles(weights_u[m], j) * c0 + load_doubles(weights_u[m + 1], j) * c1
+            total = total + load_doubles(weights_u[m + 2], j) * c2 + load_doubles(weights_u[m + 3], j) * c3
         means = _as_numbers(total / load_doubles(wholes, j), shift)
         for lane in range(LANES):
             if here[j + lane] and band[start + j + lane] == 0:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numba
 
-SOURCES = ("bilinear", "jit", "kernels", "lanes", "locating", "pixels")
+SOURCES = ("bilinear", "jit", "kernels", "lanes", "locating", "pixels", "weaving")
 """Modules of this package whose functions and constants end up in machine code."""
 _HERE = Path(__file__).parent
 _settings: Any = numba.config  # whose attributes numba makes at run time

@@ -7,10 +7,6 @@ from __future__ import annotations
 import numpy as np
 
 from ardcube.jit import jit
-from ardcube.pixels import HOLE_CELL
-
-_HOLE_BITS = HOLE_CELL.bit_length() - 1
-"""Of the place of a pixel within its cell: shifting is several times faster than dividing."""
 
 
 @jit
@@ -56,72 +52,6 @@ def _reached(low, high, origin, size, kernel, step, pixels):  # type: ignore[no-
     if np.isfinite(first) and np.isfinite(last) and last >= 0 and first < pixels:
         return int(max(first, 0.0)), int(min(last, pixels - 1.0))
     return 0, -1
-
-
-@jit
-def add_up(block, predicted, skip, target):  # type: ignore[no-untyped-def]
-    """Copy rows of `block`, from column `skip` on, to (row, column) of `target`.
-
-    Where `predicted`, blocks hold differences along the rows (TIFF's predictor 2), modulo the data type.
-    """
-    # Unsigned, or numba asks of each index whether it counts from the end, which takes as long as the adding.
-    one, first, width = np.uint64(1), np.uint64(skip), np.uint64(target.shape[1])
-    for i in range(target.shape[0]):
-        total = block[i, 0]
-        if predicted:
-            for j in range(one, first + one):
-                total += block[i, j]
-            target[i, 0] = total
-            for j in range(one, width):
-                total += block[i, first + j]
-                target[i, j] = total
-        else:
-            for j in range(width):
-                target[i, j] = block[i, first + j]
-
-
-@jit
-def weave(one, two, three, four, predicted, skip, target):  # type: ignore[no-untyped-def]
-    """What `add_up` does, of four bands at once: (row, column, 4) of `target`."""
-    start, first, width = np.uint64(1), np.uint64(skip), np.uint64(target.shape[1])
-    for i in range(target.shape[0]):
-        if predicted:
-            a, b, c, d = one[i, 0], two[i, 0], three[i, 0], four[i, 0]
-            for j in range(start, first + start):
-                a += one[i, j]
-                b += two[i, j]
-                c += three[i, j]
-                d += four[i, j]
-            target[i, 0, 0], target[i, 0, 1], target[i, 0, 2], target[i, 0, 3] = a, b, c, d
-            for j in range(start, width):
-                a += one[i, first + j]
-                b += two[i, first + j]
-                c += three[i, first + j]
-                d += four[i, first + j]
-                target[i, j, 0], target[i, j, 1], target[i, j, 2], target[i, j, 3] = a, b, c, d
-        else:
-            for j in range(width):
-                target[i, j, 0] = one[i, first + j]
-                target[i, j, 1] = two[i, first + j]
-                target[i, j, 2] = three[i, first + j]
-                target[i, j, 3] = four[i, first + j]
-
-
-@jit
-def find_holes(values, nodata, found):  # type: ignore[no-untyped-def]
-    """Set the cells of `found` in which a value (row, column, lane) is 0 or `nodata`.
-
-    Values and `nodata` must have one data type, or they would be compared one by one.
-    """
-    height, width, lanes = values.shape
-    flat = values.reshape(height, width * lanes)
-    none = nodata - nodata
-    for i in range(height):
-        for q in range(found.shape[1]):
-            count = 0
-            for j in range(np.uint64(q * HOLE_CELL * lanes), np.uint64(min(width, (q + 1) * HOLE_CELL) * lanes)):
-                count += (flat[i, j] == none) | (flat[i, j] == nodata)
-            found[i >> _HOLE_BITS, q] |= count > 0
 
 
 @jit

@@ -42,7 +42,7 @@ def _constant(*numbers: float) -> ir.Constant:
     return ir.Constant(_DOUBLES, list(numbers))
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, item: Any) -> Any:
+def pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, item: Any) -> Any:
     """To an item at an index of an array (n,), which must not be negative."""
     made = context.make_array(kind)(context, builder, array)
     place = cgutils.get_item_pointer(context, builder, kind, made, [index], wraparound=False)
@@ -59,28 +59,10 @@ def load(typing, array, index):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         bits = signature.args[0].dtype.bitwidth
         vector = ir.VectorType(ir.IntType(bits), LANES)
-        place = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
+        place = pointer(context, builder, signature.args[0], args[0], args[1], vector)
         return builder.uitofp(builder.load(place, align=bits // 8), _DOUBLES)
 
     return doubles(array, types.intp), generate
-
-
-@intrinsic
-def gather(typing, array, places, first, offset):  # type: ignore[no-untyped-def]
-    """Four of an array of unsigned integers (n,), at `offset` from the places (int64) from the first one on."""
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        kind = ir.IntType(signature.args[0].dtype.bitwidth)
-        where = _pointer(context, builder, signature.args[1], args[1], args[2], ir.VectorType(ir.IntType(64), LANES))
-        where = builder.load(where, align=8)
-        found = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
-        for lane in (ir.Constant(_INTEGER, number) for number in range(LANES)):
-            index = builder.add(builder.extract_element(where, lane), args[3])
-            place = _pointer(context, builder, signature.args[0], args[0], index, kind)
-            found = builder.insert_element(found, builder.load(place), lane)
-        return builder.uitofp(found, _DOUBLES)
-
-    return doubles(array, places, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -88,7 +70,7 @@ def load_doubles(typing, array, index):  # type: ignore[no-untyped-def]
     """Four of an array float64 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
+        place = pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
         return builder.load(place, align=8)
 
     return doubles(array, types.intp), generate
@@ -99,7 +81,7 @@ def store(typing, array, index, numbers):  # type: ignore[no-untyped-def]
     """Put them into an array float64 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
+        place = pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
         builder.store(args[2], place, align=8)
         return context.get_dummy_value()
 
@@ -111,7 +93,7 @@ def store_whole(typing, array, index, numbers):  # type: ignore[no-untyped-def]
     """Put them, which must be whole, into an array int32 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1], _INTEGERS)
+        place = pointer(context, builder, signature.args[0], args[0], args[1], _INTEGERS)
         builder.store(builder.fptosi(args[2], _INTEGERS), place, align=4)
         return context.get_dummy_value()
 
@@ -123,7 +105,7 @@ def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
     """Ask for what will soon be read at `index`, or beyond the array: then for nothing."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = _pointer(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
+        place = pointer(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
         kind = ir.FunctionType(ir.VoidType(), [place.type, _INTEGER, _INTEGER, _INTEGER])
         read, in_all_caches, data = (ir.Constant(_INTEGER, number) for number in (0, 3, 1))
         ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -157,6 +139,26 @@ def split(typing, numbers):  # type: ignore[no-untyped-def]
         return cgutils.pack_array(builder, lanes)
 
     return types.UniTuple(types.float64, LANES)(doubles), generate
+
+
+@intrinsic
+def transposed(typing, one, two, three, four):  # type: ignore[no-untyped-def]
+    """A tuple of the first lanes of all, their second ones, third and fourth."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def pick(one: Any, other: Any, *lanes: int) -> Any:
+            return builder.shuffle_vector(one, other, ir.Constant(_INTEGERS, list(lanes)))
+
+        one, two, three, four = args
+        even, odd = pick(one, two, 0, 4, 2, 6), pick(one, two, 1, 5, 3, 7)
+        even_after, odd_after = pick(three, four, 0, 4, 2, 6), pick(three, four, 1, 5, 3, 7)
+        lanes = [
+            pick(even, even_after, 0, 1, 4, 5), pick(odd, odd_after, 0, 1, 4, 5),
+            pick(even, even_after, 2, 3, 6, 7), pick(odd, odd_after, 2, 3, 6, 7),
+        ]  # fmt: skip
+        return cgutils.pack_array(builder, lanes)
+
+    return types.UniTuple(doubles, LANES)(doubles, doubles, doubles, doubles), generate
 
 
 # ---- lane by lane --------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ from ardcube.scene_index import SceneIndex
 from ardcube.scenes import MALFORMED, BandAsset, Scene, digest, what_is_wrong
 from ardcube.storage import Options, Place
 
+# Arrow's own keeps 25 to 30 MB of every worker after the first manifest.
+pa.set_memory_pool(pa.system_memory_pool())
+
 _SCENES_KEPT = 20_000
 """Scenes of several periods that a process keeps, some 50 MB: batches go through all periods, tile by tile."""
 _SCHEMA = pa.schema(

@@ -16,6 +16,8 @@ LANES = 4
 """Bands that are resampled together: as many as share one vector register."""
 HOLE_CELL = 32
 """Side, in pixels, of the cells of which it is known whether data is missing in them; a power of two."""
+HOLE_BITS = HOLE_CELL.bit_length() - 1
+"""Of the place of a pixel within its cell: shifting is several times faster than dividing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,15 @@ class SourcePixels:
     nodata: int
     """A digital number that is no data, besides 0."""
     holes: NDArray[np.bool_]
-    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in a cell. Of no size where nobody asks, as
-    for nearest pixels."""
+    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in what was decoded of a cell. Of no size
+    where nobody asks, as for nearest pixels."""
 
     @classmethod
-    def of(cls, values: NDArray[Any], row: int, column: int, nodata: int, *, find_holes: bool = True) -> SourcePixels:
+    def of(cls, values: NDArray[Any], row: int, column: int, nodata: int) -> SourcePixels:
         """Take values as they are."""
-        holes = _holes(values, nodata) if find_holes else np.zeros((0, 0), bool)
+        missing = ((values == 0) | (values == nodata)).any(axis=2)
+        rows, cols = (np.arange(0, size, HOLE_CELL) for size in missing.shape)
+        holes = np.logical_or.reduceat(np.logical_or.reduceat(missing, rows, axis=0), cols, axis=1)
         return cls(values, row, column, nodata, holes)
 
     @classmethod
@@ -93,7 +97,9 @@ class SourcePixels:
         left, right = blocks.column, blocks.column + blocks.width
         values = np.empty((blocks.height, blocks.width, lanes), dtype)
         if not blocks.filled:
-            values[:] = 0  # nothing is asked of a block that is not needed, but holes are looked for in all of them
+            values[:] = 0  # nothing is asked of a block that is not needed
+        cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes else (0, 0)
+        window = cls(values, top, left, nodata, np.zeros(cells, bool))
         for pieces in zip(*(part.pieces() for part in parts), strict=True):
             first = pieces[0]
             height, width = first.values.shape
@@ -105,37 +111,21 @@ class SourcePixels:
             predicted = all(piece.predicted for piece in pieces)
             bands = [piece.values[within] if predicted else piece.summed()[within] for piece in pieces]
             bands += bands[:1] * (lanes - len(bands))
-            target = values[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
-            _weave(bands, predicted, cols.start - first.column, target)
-        return cls.of(values, top, left, nodata, find_holes=find_holes)
+            window._place(bands, predicted, rows, cols, cols.start - first.column)
+        return window if COMPILED or not find_holes else cls.of(values, top, left, nodata)
 
+    def _place(self, bands: Sequence[NDArray[Any]], predicted: bool, rows: slice, cols: slice, skip: int) -> None:
+        """Copy bands (row, column), from column `skip` on, to a place of the window; undo the predictor."""
+        top, left, width = rows.start - self.row, cols.start - self.column, cols.stop - cols.start
+        if COMPILED:
+            from ardcube import weaving  # numba takes a second to import
 
-def _weave(bands: Sequence[NDArray[Any]], predicted: bool, skip: int, target: NDArray[Any]) -> None:
-    """Copy bands (row, column), from column `skip` on, into (row, column, lane); undo the predictor."""
-    if COMPILED:
-        from ardcube import kernels  # numba takes a second to import
-
-        if len(bands) == 1:
-            kernels.add_up(bands[0], predicted, skip, target[..., 0])
-        else:
-            one, two, three, four = bands
-            kernels.weave(one, two, three, four, predicted, skip, target)
-        return
-    for lane, band in enumerate(bands):
-        summed = np.add.accumulate(band, axis=1, dtype=band.dtype) if predicted else band
-        target[..., lane] = summed[:, skip : skip + target.shape[1]]
-
-
-def _holes(values: NDArray[Any], nodata: int) -> NDArray[np.bool_]:
-    height, width, _ = values.shape
-    found = np.zeros((-(-height // HOLE_CELL), -(-width // HOLE_CELL)), bool)
-    if COMPILED:
-        from ardcube import kernels  # numba takes a second to import
-
-        held = nodata if nodata <= np.iinfo(values.dtype).max else 0  # an item may declare what its file cannot hold
-        kernels.find_holes(values, values.dtype.type(held), found)
-        return found
-    hole = ((values == 0) | (values == nodata)).any(axis=2)
-    rows, cols = (np.arange(0, size, HOLE_CELL) for size in (height, width))
-    grown: NDArray[np.bool_] = np.logical_or.reduceat(np.logical_or.reduceat(hole, rows, axis=0), cols, axis=1)
-    return grown
+            # An item may declare what its file cannot hold.
+            held = self.values.dtype.type(self.nodata if self.nodata <= np.iinfo(self.values.dtype).max else 0)
+            place = weaving.place_one if len(bands) == 1 else weaving.place_four
+            place(*bands, predicted, skip, width, self.values, top, left, held, self.holes)
+            return
+        target = self.values[top : top + rows.stop - rows.start, left : left + width]
+        for lane, band in enumerate(bands):
+            summed = np.add.accumulate(band, axis=1, dtype=band.dtype) if predicted else band
+            target[..., lane] = summed[:, skip : skip + width]

@@ -157,23 +157,26 @@ def undo_predictor(given: Scene, size: Size) -> Step:
             values[..., lane] = summed(band)
         return values
 
-    def weave() -> Callable[[], Any]:
-        kernels = import_module("ardcube.kernels")
+    none, no_holes = np.uint16(0), np.zeros((0, 0), bool)
+
+    def side_by_side() -> Callable[[], Any]:
+        weaving = import_module("ardcube.weaving")
 
         def run() -> NDArray[Any]:
             values = np.empty(shape, np.uint16)
-            kernels.weave(*coded, True, 0, values)
+            weaving.place_four(*coded, True, 0, shape[1], values, 0, 0, none, no_holes)
             return values
 
         return run
 
     def one_by_one() -> Callable[[], Any]:
-        kernels = import_module("ardcube.kernels")
+        weaving = import_module("ardcube.weaving")
 
         def run() -> NDArray[Any]:
-            values = np.empty(shape, np.uint16)
+            values, alone = np.empty(shape, np.uint16), np.empty((*shape[:2], 1), np.uint16)
             for lane, band in enumerate(coded):
-                kernels.add_up(band, True, 0, values[..., lane])
+                weaving.place_one(band, True, 0, shape[1], alone, 0, 0, none, no_holes)
+                values[..., lane] = alone[..., 0]
             return values
 
         return run
@@ -184,8 +187,8 @@ def undo_predictor(given: Scene, size: Size) -> Step:
     return Step(
         "undo predictor 2, interleave 4 bands", sum(band.nbytes for band in bands) / 1e6, "MB",
         (
-            Way("ardcube.kernels.weave", "numba", weave),
-            Way("ardcube.kernels.add_up, band by band", "numba", one_by_one),
+            Way("ardcube.weaving.place_four", "numba", side_by_side),
+            Way("ardcube.weaving.place_one, band by band", "numba", one_by_one),
             Way("numpy.add.accumulate", "numpy",
                 lambda: partial(lanes, partial(np.add.accumulate, axis=1, dtype=np.uint16))),
             Way("imagecodecs.delta_decode", "imagecodecs", delta),

@@ -36,9 +36,9 @@ def test_all_that_compiled_functions_are_made_of_is_among_the_sources() -> None:
 def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ardcube", tmp_path / "ardcube", ignore=shutil.ignore_patterns("__pycache__"))
     program = (
-        "import numpy as np; from ardcube.kernels import find_holes; from ardcube.pixels import HOLE_CELL\n"
-        "values = np.ones((1, 64, 1), np.uint16); values[0, 40] = 0; found = np.zeros((1, 64 // HOLE_CELL), bool)\n"
-        "find_holes(values, np.uint16(0), found); print(*np.flatnonzero(found) * HOLE_CELL)"
+        "import numpy as np; from ardcube.weaving import find_holes; from ardcube.pixels import HOLE_CELL\n"
+        "values = np.ones(64, np.uint16); values[40] = 0; found = np.zeros(64 // HOLE_CELL, bool)\n"
+        "find_holes(values, 0, 0, 64, 1, np.uint16(0), found); print(*np.flatnonzero(found) * HOLE_CELL)"
     )
 
     def hole() -> int:

@@ -88,7 +88,11 @@ def test_a_cell_without_a_hole_is_valid_throughout(rng: np.random.Generator, dat
     where = rng.integers(0, shape, (data.draw(st.integers(0, 2)), 3))
     for row, column, lane in where:
         values[row, column, lane] = data.draw(st.sampled_from([0, min(nodata, 65535)]))
-    found = SourcePixels.of(values, 0, 0, nodata).holes
+    block = data.draw(st.tuples(st.integers(1, 70), st.integers(1, 150)))
+    parts = [Ready(cut(values[..., lane], block, data.draw(st.booleans()))) for lane in range(shape[2])]
+    window = Blocks(np.ones((1, 1), bool), 0, 0, *shape[:2])
+    found = SourcePixels.decode(parts, window, "uint16", nodata).holes
+    np.testing.assert_array_equal(found, SourcePixels.of(values, 0, 0, nodata).holes)
     missing = ((values == 0) | (values == nodata)).any(axis=2)
     for row, column in np.ndindex(found.shape):
         cell = missing[row * HOLE_CELL : (row + 1) * HOLE_CELL, column * HOLE_CELL : (column + 1) * HOLE_CELL]
