@@ -1,4 +1,4 @@
-"""Morphological clean-up of masks with a disk (pure NumPy), 64 pixels to a word."""
+"""Morphological clean-up of masks with a disk, 64 pixels to a word."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ardcube.compiled import COMPILED
 
 Mask = NDArray[np.bool_]
 _Words = NDArray[np.uint64]
@@ -48,6 +50,13 @@ def _dilated(words: _Words, radius: int) -> _Words:
     if radius == 0:
         return words
     half_widths = [isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
+    if COMPILED:
+        from ardcube import kernels  # numba takes a second to import
+
+        found = np.zeros_like(words)
+        several = (-1, *words.shape[-2:])
+        kernels.dilate(words.reshape(several), np.array(half_widths), found.reshape(several))
+        return found
     rows: dict[int, _Words] = {}
     row = words.copy()
     for width in range(radius + 1):

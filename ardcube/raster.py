@@ -54,13 +54,7 @@ class Header:
 
         The one at the raster's centre, so that the choice of a level is the same for the whole cube.
         """
-        base = self.levels[0]
-        x, y = base.transform @ (base.width / 2, base.height / 2)
-        backward, forward = _transformers(self.crs)
-        lon, lat = backward.transform(x, y)
-        half = resolution / 2
-        xs, ys = forward.transform([lon - half, lon + half, lon, lon], [lat, lat, lat - half, lat + half])
-        return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
+        return _output_pixel(self.crs, self.levels[0], resolution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +91,17 @@ def usable_nodata(declared: float | None, dtype: str) -> int:
 def pixel_size(transform: Affine) -> float:
     """Geometric mean of a pixel's two sides."""
     return math.sqrt(abs(transform.determinant))
+
+
+@lru_cache(maxsize=256)
+def _output_pixel(crs: str, base: Level, resolution: float) -> float:
+    """See `Header.output_pixel`; files of one granule ask the same."""
+    x, y = base.transform @ (base.width / 2, base.height / 2)
+    backward, forward = _transformers(crs)
+    lon, lat = backward.transform(x, y)
+    half = resolution / 2
+    xs, ys = forward.transform([lon - half, lon + half, lon, lon], [lat, lat, lat - half, lat + half])
+    return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
 
 
 @lru_cache(maxsize=64)
