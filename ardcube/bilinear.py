@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ardcube.jit import jit
+from ardcube.jit import jit, jit_inline
 from ardcube.kernels import any_of
 from ardcube.lanes import (
     floor,
@@ -116,37 +116,59 @@ def _is_missing(values, row, column, nodata):  # type: ignore[no-untyped-def]
     return not found
 
 
+@jit_inline
+def _fill_pixel(  # type: ignore[no-untyped-def]
+    one, two, three, four, at, j, place, stride, taps_u, taps_v, weights_u, weights_v, wholes, numbers, shift
+):
+    """Fill pixel `j`, which is the one `at` that place of four bands, where it is still 0."""
+    total = spread(0.0)
+    for m in range(0, taps_u, LANES):
+        c0 = c1 = c2 = c3 = spread(0.0)
+        for k in range(taps_v):
+            weight, tap = spread(weights_v[k, j]), place + k * stride + m * LANES
+            c0 += weight * load(numbers, tap)
+            c1 += weight * load(numbers, tap + LANES)
+            c2 += weight * load(numbers, tap + 2 * LANES)
+            if m + 3 < taps_u:  # three are most frequent
+                c3 += weight * load(numbers, tap + 3 * LANES)
+        total = total + spread(weights_u[m, j]) * c0 + spread(weights_u[m + 1, j]) * c1
+        total = total + spread(weights_u[m + 2, j]) * c2 + spread(weights_u[m + 3, j]) * c3
+    mean_0, mean_1, mean_2, mean_3 = _as_numbers(total / spread(wholes[j]), shift)
+    one[at] = int(mean_0) if one[at] == 0 else one[at]
+    two[at] = int(mean_1) if two[at] == 0 else two[at]
+    three[at] = int(mean_2) if three[at] == 0 else three[at]
+    four[at] = int(mean_3) if four[at] == 0 else four[at]
+
+
 @jit
 def _fill_four(  # type: ignore[no-untyped-def]
     one, two, three, four, start, count, here, places, stride, taps_u, taps_v, weights_u, weights_v, wholes,
     numbers, shift,
 ):  # fmt: skip
-    """Fill pixels of four bands that are `here` and still 0: the four bands of one after the other."""
+    """Fill pixels of four bands that are `here` and still 0: the four bands of one after the other.
+
+    Overviews leave three or four taps, for which there is code without loops.
+    """
+    few = 3 if taps_u <= 3 else 4 if taps_u == 4 else 0
     for j in range(count):
         if not here[j]:
             continue
+        place, at = places[j], start + j
         # The next row of pixels begins about two source pixels further down.
-        prefetch(numbers, places[j] + (taps_v + 1) * stride)
-        total = spread(0.0)
-        for m in range(0, taps_u, LANES):
-            c0 = c1 = c2 = c3 = spread(0.0)
-            place = places[j] + m * LANES
-            for k in range(taps_v):
-                weight = spread(weights_v[k, j])
-                c0 += weight * load(numbers, place)
-                c1 += weight * load(numbers, place + LANES)
-                c2 += weight * load(numbers, place + 2 * LANES)
-                if m + 3 < taps_u:  # three are most frequent
-                    c3 += weight * load(numbers, place + 3 * LANES)
-                place += stride
-            total = total + spread(weights_u[m, j]) * c0 + spread(weights_u[m + 1, j]) * c1
-            total = total + spread(weights_u[m + 2, j]) * c2 + spread(weights_u[m + 3, j]) * c3
-        mean_0, mean_1, mean_2, mean_3 = _as_numbers(total / spread(wholes[j]), shift)
-        at = start + j
-        one[at] = int(mean_0) if one[at] == 0 else one[at]
-        two[at] = int(mean_1) if two[at] == 0 else two[at]
-        three[at] = int(mean_2) if three[at] == 0 else three[at]
-        four[at] = int(mean_3) if four[at] == 0 else four[at]
+        prefetch(numbers, place + (taps_v + 1) * stride)
+        if few == 3 and taps_v == 3:
+            _fill_pixel(one, two, three, four, at, j, place, stride, 3, 3, weights_u, weights_v, wholes, numbers, shift)
+        elif few == 3 and taps_v == 4:
+            _fill_pixel(one, two, three, four, at, j, place, stride, 3, 4, weights_u, weights_v, wholes, numbers, shift)
+        elif few == 4 and taps_v == 3:
+            _fill_pixel(one, two, three, four, at, j, place, stride, 4, 3, weights_u, weights_v, wholes, numbers, shift)
+        elif few == 4 and taps_v == 4:
+            _fill_pixel(one, two, three, four, at, j, place, stride, 4, 4, weights_u, weights_v, wholes, numbers, shift)
+        else:
+            _fill_pixel(
+                one, two, three, four, at, j, place, stride, taps_u, taps_v, weights_u, weights_v, wholes, numbers,
+                shift,
+            )  # fmt: skip
 
 
 @jit

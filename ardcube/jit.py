@@ -26,7 +26,7 @@ def _digest() -> str:
 _FOLDER = f"kernels-{_digest()}"
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
     """Compile a function at its first call, or take the machine code of an earlier process.
 
     Numba takes kept code for new as long as the function's own file is the same, and would go on computing with what
@@ -35,6 +35,11 @@ def jit(function: Callable[..., Any]) -> Any:
     before = _settings.CACHE_DIR
     _settings.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / _FOLDER)
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(function)
     finally:
         _settings.CACHE_DIR = before
+
+
+def jit_inline(function: Callable[..., Any]) -> Any:
+    """Compile a function into each that calls it, so that a count which is a constant there leaves no loop."""
+    return jit(function, inline=True)
