@@ -1,4 +1,4 @@
-"""The median composite of one band."""
+"""The median composite, and the count of its observations."""
 
 from __future__ import annotations
 
@@ -7,31 +7,68 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.bits import packed, unpacked
 from ardcube.compiled import COMPILED
 
 
-def median_of_valid(stack: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
     """Median over days of the values that are not 0, per pixel.
 
     Parameters
     ----------
     stack : uint16 (day, y, x)
         0 is no observation.
+    out : uint16 (y, x), optional
+        Where to put it.
 
     Returns
     -------
     uint16 (y, x)
         An even count gives the mean of the middle two, rounded half to even; no observation gives 0.
     """
+    result = np.empty(stack.shape[1:], np.uint16) if out is None else out
     if not len(stack):
-        return np.zeros(stack.shape[1:], np.uint16)
-    if not COMPILED:
-        return _median_plain(stack)
-    from ardcube.kernels import median_rows  # (numba takes a second to import)
+        result[:] = 0
+    elif COMPILED:
+        from ardcube.kernels import median_rows  # (numba takes a second to import)
 
-    result = np.empty(stack.shape[1:], np.uint16)
-    median_rows(stack, sorting_network(len(stack)), result)
+        median_rows(stack, sorting_network(len(stack)), result)
+    else:
+        result[:] = _median_plain(stack)
     return result
+
+
+def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
+    """Note which pixels have an observation in some band.
+
+    Parameters
+    ----------
+    stack : uint16 (band, day, y, x)
+        0 is no observation.
+    observed : uint8 (day, y, x / 8)
+        Bits as in `ardcube.bits`, which are set there, and stay where they are set.
+    """
+    if COMPILED:
+        from ardcube import kernels  # (numba takes a second to import)
+
+        kernels.observe(stack, observed)
+        return
+    seen = np.bitwise_or.reduce(stack, axis=0) != 0
+    for day in range(len(seen)):
+        observed[day] |= packed(seen[day])
+
+
+def count_days(observed: NDArray[np.uint8], width: int) -> NDArray[np.uint16]:
+    """Days with an observation, uint16 (y, x), of what `observe` noted."""
+    count = np.zeros((observed.shape[1], width), np.uint16)
+    if COMPILED:
+        from ardcube import kernels  # (numba takes a second to import)
+
+        kernels.count_days(observed, count)
+        return count
+    for bits in observed:
+        count += unpacked(bits, width)
+    return count
 
 
 @lru_cache(maxsize=256)

@@ -62,41 +62,6 @@ def dilate(words, half_widths, result):  # type: ignore[no-untyped-def]
 
 
 @jit
-def reach(wanted, cells, cell, c, a, width, f, e, height, kernel, block_rows, block_cols, touched, bounds):  # type: ignore[no-untyped-def]
-    """Mark the blocks that cells with a wanted pixel reach, and bound their pixels; see `resample.needed_blocks`."""
-    filled = np.empty(wanted.shape[1], np.bool_)
-    for p in range(cells.shape[1]):
-        filled[:] = False
-        for i in range(p * cell, min(wanted.shape[0], (p + 1) * cell)):
-            line = wanted[i]
-            for j in range(np.uint64(line.shape[0])):
-                filled[j] |= line[j]
-        for q in range(cells.shape[2]):
-            if not any_of(filled, q * cell, min(wanted.shape[1], (q + 1) * cell)):
-                continue
-            left, right = _reached(cells[0, p, q], cells[1, p, q], c, a, kernel, cells[4, p, q], width)
-            top, bottom = _reached(cells[2, p, q], cells[3, p, q], f, e, kernel, cells[5, p, q], height)
-            if left > right or top > bottom:
-                continue
-            bounds[0], bounds[1] = min(bounds[0], top), max(bounds[1], bottom)
-            bounds[2], bounds[3] = min(bounds[2], left), max(bounds[3], right)
-            for y in range(top // block_rows, bottom // block_rows + 1):
-                for x in range(left // block_cols, right // block_cols + 1):
-                    touched[y, x] = True
-
-
-@jit
-def _reached(low, high, origin, size, kernel, step, pixels):  # type: ignore[no-untyped-def]
-    """First and last pixel along one axis that a cell's kernels reach; last before first where there is none."""
-    margin = kernel * max(1.0, step / abs(size)) + 1.5
-    one, other = (low - origin) / size, (high - origin) / size
-    first, last = np.floor(min(one, other) - margin), np.floor(max(one, other) + margin)
-    if np.isfinite(first) and np.isfinite(last) and last >= 0 and first < pixels:
-        return int(max(first, 0.0)), int(min(last, pixels - 1.0))
-    return 0, -1
-
-
-@jit
 def nearest(out, bands, wanted, rows, columns, values, row, column, nodata, shift):  # type: ignore[no-untyped-def]
     """Fill what is wanted and still 0 in `out[bands]` with the pixels at `rows` and `columns` of the whole raster.
 
@@ -187,6 +152,33 @@ def weighted(  # type: ignore[no-untyped-def]
 def _shifted(number, shift):  # type: ignore[no-untyped-def]
     """A digital number that stays valid when `shift` is added."""
     return int(number) if shift == 0 else int(min(max(number + shift, 1.0), 65535.0))
+
+
+@jit
+def observe(stack, observed):  # type: ignore[no-untyped-def]
+    """Set bits of `observed` (day, y, byte) where a band of `stack` (band, day, y, x) is not 0."""
+    bands, days, height, width = stack.shape
+    line = np.zeros(8 * observed.shape[2], np.uint16)
+    for day, i in np.ndindex(days, height):
+        line[:width] = stack[0, day, i]
+        for band in range(1, bands):
+            numbers = stack[band, day, i]
+            for j in range(np.uint64(width)):
+                line[j] |= numbers[j]
+        for byte in range(np.uint64(observed.shape[2])):
+            bits = np.uint8(0)
+            for j in range(np.uint64(8)):
+                bits = (bits << np.uint8(1)) | np.uint8(line[np.uint64(8) * byte + j] != 0)
+            observed[day, i, byte] |= bits
+
+
+@jit
+def count_days(observed, count):  # type: ignore[no-untyped-def]
+    """Add to `count` (y, x) the bits of `observed` (day, y, byte)."""
+    for day, i in np.ndindex(observed.shape[0], observed.shape[1]):
+        bits, line = observed[day, i], count[i]
+        for j in range(np.uint64(len(line))):
+            line[j] += (bits[j >> np.uint64(3)] >> (np.uint64(7) - (j & np.uint64(7)))) & 1
 
 
 @jit

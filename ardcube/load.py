@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from ardcube.bits import Bits, packed, unpacked
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.grid import Grid, Window
@@ -60,7 +61,7 @@ class _Read:
     blocks: Blocks
     nodata: int
     shift: int
-    wanted: NDArray[np.bool_]
+    wanted: Bits
 
 
 @dataclass(slots=True)
@@ -76,8 +77,8 @@ class ChunkReader:
     bytes_read: int = 0
     """Bytes fetched so far."""
     _projections: dict[str, Projection] = field(default_factory=dict)
-    _footprints: dict[str, NDArray[np.uint8] | None] = field(default_factory=dict)
-    """By scene: bits (y, x / 8), since of a hundred scenes there may be many; None where all pixels are within."""
+    _footprints: dict[str, Bits | None] = field(default_factory=dict)
+    """By scene; None where all pixels are within."""
 
     def crop(self, window: Window) -> ChunkReader:
         """The reader of a window within this one; shares what was worked out."""
@@ -98,8 +99,8 @@ class ChunkReader:
             {key: None if bits is None else self._cropped(bits, core) for key, bits in self._footprints.items()},
         )
 
-    def _cropped(self, bits: NDArray[np.uint8], core: tuple[slice, slice]) -> NDArray[np.uint8]:
-        return np.packbits(unpacked(bits, self.window.shape[1])[core], axis=1)
+    def _cropped(self, bits: Bits, core: tuple[slice, slice]) -> Bits:
+        return packed(unpacked(bits, self.window.shape[1])[core])
 
     def categories(self, days: Sequence[SolarDay], band: str) -> NDArray[Any]:
         """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
@@ -114,7 +115,7 @@ class ChunkReader:
         self,
         days: Sequence[SolarDay],
         bands: Sequence[str],
-        clear: Sequence[NDArray[np.uint8]],
+        clear: Sequence[Bits],
         resampling: str,
         offset: float,
         stack: NDArray[np.uint16],
@@ -127,8 +128,8 @@ class ChunkReader:
             Observations.
         bands : sequence of str
             As in the scenes; bands of one grid are resampled together.
-        clear : sequence of uint8 (y, x / 8)
-            Pixels to read of each day, as bits.
+        clear : sequence of Bits
+            Pixels to read of each day.
         resampling : str
             `nearest`, `bilinear` or `cubic`.
         offset : float
@@ -154,7 +155,7 @@ class ChunkReader:
         stack: NDArray[Any],
         days: Sequence[SolarDay],
         bands: Sequence[str],
-        clear: Sequence[NDArray[np.uint8]] | None,
+        clear: Sequence[Bits] | None,
         resampling: str,
         offset: float | None,
     ) -> None:
@@ -163,13 +164,13 @@ class ChunkReader:
         While one scene is resampled, the next ones are decoded, and those after them fetched.
         """
 
-        def lacking(number: int, scene: Scene) -> NDArray[np.uint8]:
-            """Pixels that a scene might give to its day, as bits; to start with, nothing is there."""
+        def lacking(number: int, scene: Scene) -> Bits:
+            """Pixels that a scene might give to its day; to start with, nothing is there."""
             limits = [self._footprint(scene)]
             if clear is not None:
                 limits.append(clear[number])
             if scene is not days[number].scenes[0]:
-                limits.append(np.packbits((stack[:, number] == 0).any(axis=0), axis=1))
+                limits.append(packed((stack[:, number] == 0).any(axis=0)))
             return reduce(np.bitwise_and, limits)
 
         resample, width = on_a_core(resample_window), self.window.shape[1]
@@ -181,16 +182,14 @@ class ChunkReader:
             started = (
                 fetch
                 for number, scene, rasters in opened
-                for fetch in self._fetch(
-                    number, scene, bands, rasters, unpacked(lacking(number, scene), width), resampling, offset
-                )
+                for fetch in self._fetch(number, scene, bands, rasters, lacking(number, scene), resampling, offset)
             )
             decoding = (self._decode(*fetch, stack.dtype, resampling) for fetch in _ahead(started, scenes_ahead))
             for read, pixels in _ahead(decoding, DECODED_AHEAD):
-                projection, shift = self._projection(read.header.crs), read.shift
+                source, wanted = _of(read.scene, pixels), unpacked(read.wanted, width)
                 resample(
-                    stack[:, read.day], read.bands, read.wanted, projection, _of(read.scene, pixels), read.level,
-                    resampling=resampling, shift=shift,
+                    stack[:, read.day], read.bands, wanted, self._projection(read.header.crs), source, read.level,
+                    resampling=resampling, shift=read.shift,
                 )  # fmt: skip
 
     def _fetch(
@@ -199,7 +198,7 @@ class ChunkReader:
         scene: Scene,
         bands: Sequence[str],
         opened: Sequence[Future[Raster]],
-        wanted: NDArray[np.bool_],
+        wanted: Bits,
         resampling: str,
         offset: float | None,
     ) -> Iterator[tuple[_Read, list[Future[Part]]]]:
@@ -242,19 +241,18 @@ class ChunkReader:
             self._projections[crs] = project(self.grid, self.window, crs)
         return self._projections[crs]
 
-    def _footprint(self, scene: Scene) -> NDArray[np.uint8]:
-        """Pixels within the scene's grown footprint, as bits (y, x / 8)."""
+    def _footprint(self, scene: Scene) -> Bits:
+        """Pixels within the scene's grown footprint."""
         if scene.id not in self._footprints:
             reach = scene.reach()
             bits = None
             if not reach.covers(self.grid.window_box(self.window)):
                 lon = self.grid.longitude(np.arange(self.window.x0, self.window.x1))
                 lat = self.grid.latitude(np.arange(self.window.y0, self.window.y1))
-                bits = np.packbits(_contains(reach, lon, lat), axis=1)
+                bits = packed(_contains(reach, lon, lat))
             self._footprints[scene.id] = bits
         kept = self._footprints[scene.id]
-        height, width = self.window.shape
-        return np.full((height, -(-width // 8)), 255, np.uint8) if kept is None else kept
+        return packed(np.ones(self.window.shape, bool)) if kept is None else kept
 
 
 _Item = TypeVar("_Item")
@@ -303,12 +301,6 @@ def _contains(
     for i, j in np.argwhere(met & ~inside):
         cell = slice(tops[i], bottoms[i]), slice(lefts[j], rights[j])
         mask[cell] = shapely.contains_xy(reach, *np.meshgrid(lon[cell[1]], lat[cell[0]]))
-    return mask
-
-
-def unpacked(bits: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
-    """Bits (y, width / 8) as bool (y, width)."""
-    mask: NDArray[np.bool_] = np.unpackbits(bits, axis=1, count=width).view(bool)
     return mask
 
 

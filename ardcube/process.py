@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.bad_scenes import without_bad_scenes
-from ardcube.composite import median_of_valid
+from ardcube.bits import Bits, packed
+from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.failures import NETWORK_LIBRARIES
 from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days, unpacked
+from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
 from ardcube.manifest import read_manifest
 from ardcube.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
 from ardcube.observations import Observations
@@ -216,22 +217,18 @@ def composite_chunk(
                     strip.reflectance(days, bands, strip_clear, spec.resampling, spec.offset, stack)
                 with watch.stage("composite"):
                     for position in range(len(bands)):
-                        values[part, :, first + position] = median_of_valid(stack[position])
-                    for day in range(len(days)):
-                        observed[day, part] |= np.packbits(stack[:, day].any(axis=0), axis=1)
+                        median_of_valid(stack[position], values[part, :, first + position])
+                    observe(stack, observed[:, part])
         bytes_read += strip.bytes_read
-    count = np.zeros((height, width), np.uint16)
-    for seen in observed:
-        count += unpacked(seen, width)
-    return Chunk(values, count, len(every_day), bytes_read)
+    return Chunk(values, count_days(observed, width), len(every_day), bytes_read)
 
 
 def _clear_days(
     spec: CubeSpec, reader: ChunkReader, days: list[SolarDay], watch: Stopwatch
-) -> tuple[list[SolarDay], list[NDArray[np.uint8]]]:
-    """Days with a clear pixel in the chunk, and where: bits (y, x / 8) without the halo."""
+) -> tuple[list[SolarDay], list[Bits]]:
+    """Days with a clear pixel in the chunk, and where, without the halo."""
     kept: list[SolarDay] = []
-    clear: list[NDArray[np.uint8]] = []
+    clear: list[Bits] = []
     group = DAYS_AT_ONCE if getattr(spec.mask, "independent_days", False) else max(1, len(days))
     for first in range(0, len(days), group):
         some = days[first : first + group]
@@ -241,7 +238,7 @@ def _clear_days(
             for day, observation in zip(some, _clear(spec, reader, some, extra), strict=True):
                 if observation.any():
                     kept.append(day)
-                    clear.append(np.packbits(observation, axis=1))
+                    clear.append(packed(observation))
     return kept, clear
 
 

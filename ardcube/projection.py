@@ -22,7 +22,8 @@ _NODE_SPAN_DEGREES = 0.02
 """Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
 the cube's resolution (docs/decisions/0002-own-resampler.md)."""
 CELL = 8
-"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling."""
+"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling. A
+byte of `ardcube.bits` is a row of a cell."""
 ROWS = 32
 """Rows whose coordinates are worked out at once: they stay in the processor's cache."""
 
@@ -39,6 +40,20 @@ class Coordinates:
     """Change of easting over one output pixel: length of the Jacobian's row, in CRS units."""
     step_y: NDArray[np.float64]
     """Change of northing over one output pixel, in CRS units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the kernels of a cell's pixels reach of a level, for all cells of `CELL` pixels of a window."""
+
+    there: NDArray[np.bool_]
+    """Whether they reach anything (row, column)."""
+    pixels: NDArray[np.int32]
+    """First and last row, first and last column of pixels (bound, cell)."""
+    blocks: NDArray[np.int64]
+    """First and last row, first and last column of blocks, each such part once (part, bound)."""
+    part: NDArray[np.int64]
+    """Which part of `blocks` each cell reaches (cell,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,7 @@ class Projection:
     """Easting of the nodes, in CRS units (row, column)."""
     nodes_y: NDArray[np.float64]
     """Northing of the nodes, in CRS units."""
-    _cells: list[NDArray[np.float64]] = field(default_factory=list)
+    _reaches: dict[tuple[Level, int], Reach] = field(default_factory=dict)
     _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
 
     def crop(self, window: Window) -> Projection:
@@ -111,20 +126,32 @@ class Projection:
         )  # fmt: skip
         return found
 
-    def cells(self) -> NDArray[np.float64]:
-        """Bounds of cells of `CELL` pixels: least and largest x, y, and the largest steps; (bound, row, column).
+    def reach(self, level: Level, kernel: int) -> Reach:
+        """What kernels of a half width of `kernel` source pixels reach; worked out once, as `pixels`."""
+        if (level, kernel) not in self._reaches:
+            x, y, step_x, step_y = self._cells()
+            t = level.transform
+            left, right = _reached(x[0], x[1], t.c, t.a, kernel, step_x, level.width)
+            top, bottom = _reached(y[0], y[1], t.f, t.e, kernel, step_y, level.height)
+            there, pixels = (left <= right) & (top <= bottom), np.stack([top, bottom, left, right])
+            (height, width), (rows, columns) = level.block, level.blocks
+            ends, sizes = pixels // [[[height]], [[height]], [[width]], [[width]]], (rows, rows, columns, columns)
+            found, part = np.unique(np.ravel_multi_index(tuple(np.maximum(ends, 0)), sizes), return_inverse=True)
+            blocks = np.stack(np.unravel_index(found, sizes), axis=1)
+            self._reaches[level, kernel] = Reach(there, pixels.astype(np.int32).reshape(4, -1), blocks, part.ravel())
+        return self._reaches[level, kernel]
 
-        The corners of a cell bound its coordinates to far less than the source pixel that users add for them to bend.
+    def _cells(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Least and largest x and y of cells, (bound, row, column), and their largest steps, (row, column).
+
+        The corners of a cell bound its coordinates to far less than the source pixel that is added for them to bend.
         """
-        if not self._cells:
-            rows, cols = (np.append(np.arange(0, size, CELL), size - 1) for size in self.window.shape)
-            corners = np.stack(self._located(self.window.y0 + rows, self.window.x0 + cols))
-            ends = slice(None, -1), slice(1, None)
-            four = np.stack([corners[:, row, column] for row in ends for column in ends])
-            (x0, y0, *_), (x1, y1, *steps) = four.min(axis=0), four.max(axis=0)
-            bounds = x0, x1, y0, y1, *steps
-            self._cells.append(np.stack(bounds))
-        return self._cells[0]
+        rows, cols = (np.append(np.arange(0, size, CELL), size - 1) for size in self.window.shape)
+        corners = np.stack(self._located(self.window.y0 + rows, self.window.x0 + cols))
+        ends = slice(None, -1), slice(1, None)
+        four = np.stack([corners[:, row, column] for row in ends for column in ends])
+        low, high = four.min(axis=0), four.max(axis=0)
+        return np.stack([low[0], high[0]]), np.stack([low[1], high[1]]), high[2], high[3]
 
     def _located(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
         """What `locating.locate` does, for global rows and columns of pixels: x, y and both steps, (i, j)."""
@@ -202,3 +229,23 @@ def pixels_at(at: Coordinates, level: Level) -> NDArray[np.unsignedinteger[Any]]
 
 def _index_type(level: Level) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if max(level.height, level.width) < np.iinfo(np.uint16).max else np.uint32
+
+
+def _reached(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    origin: float,
+    size: float,
+    kernel: int,
+    step: NDArray[np.float64],
+    pixels: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last pixel along one axis that a cell's kernels reach; last before first where there is none."""
+    margin = kernel * np.maximum(1.0, step / abs(size)) + 1.5
+    ends = (low - origin) / size, (high - origin) / size
+    first, last = np.floor(np.minimum(*ends) - margin), np.floor(np.maximum(*ends) + margin)
+    there = np.isfinite(first) & np.isfinite(last) & (last >= 0) & (first < pixels)
+    return (
+        np.where(there, np.clip(first, 0, None), 0).astype(np.int64),
+        np.where(there, np.clip(last, None, pixels - 1), -1).astype(np.int64),
+    )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.bits import Bits
 from ardcube.compiled import COMPILED
 from ardcube.pixels import LANES, SourcePixels
 from ardcube.projection import CELL, ROWS, Coordinates, Projection, pixels_at
@@ -21,75 +22,35 @@ from ardcube.raster import Blocks, Level
 _KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 
 
-def needed_blocks(projection: Projection, wanted: NDArray[np.bool_], level: Level, resampling: str) -> Blocks | None:
+def needed_blocks(projection: Projection, wanted: Bits, level: Level, resampling: str) -> Blocks | None:
     """The part of a level that the kernels of the wanted pixels reach; None where they reach nothing of it.
 
     Parameters
     ----------
     projection : Projection
         Of the output window.
-    wanted : bool (y, x)
+    wanted : Bits
         Output pixels that are to be computed.
     level : Level
         Of the source.
     resampling : str
         `nearest`, `bilinear` or `cubic`.
     """
-    transform, kernel = level.transform, _KERNELS[resampling]
-    touched = np.zeros(level.blocks, bool)
-    bounds = np.array([level.height, -1, level.width, -1])
-    way: Callable[..., None] = _reach_plain
-    if COMPILED:
-        from ardcube import kernels  # numba takes a second to import
-
-        way = kernels.reach
-    way(
-        wanted, projection.cells(), CELL,
-        transform.c, transform.a, level.width, transform.f, transform.e, level.height,
-        kernel, *level.block, touched, bounds,
-    )  # fmt: skip
-    first_row, last_row, first_col, last_col = (int(bound) for bound in bounds)
-    if last_row < 0:
+    reach = projection.reach(level, _KERNELS[resampling])
+    filled = wanted[::CELL].copy()
+    for first in range(1, CELL):  # ten times faster than `reduceat`
+        rows = wanted[first::CELL]
+        filled[: len(rows)] |= rows
+    cells = np.flatnonzero((filled != 0) & reach.there)
+    if not len(cells):
         return None
-    return Blocks(touched, first_row, first_col, last_row + 1 - first_row, last_col + 1 - first_col)
-
-
-def _reach_plain(  # type: ignore[no-untyped-def]
-    wanted, cells, cell, c, a, width, f, e, height, kernel, block_rows, block_cols, touched, bounds
-) -> None:
-    """What `kernels.reach` does, in NumPy alone."""
-    rows, cols = (np.arange(0, size, cell) for size in wanted.shape)
-    filled = np.logical_or.reduceat(np.logical_or.reduceat(wanted, rows, axis=0), cols, axis=1)
-    left, right = _reached(cells[0], cells[1], c, a, kernel, cells[4], width)
-    top, bottom = _reached(cells[2], cells[3], f, e, kernel, cells[5], height)
-    filled &= (left <= right) & (top <= bottom)
-    if not filled.any():
-        return
-    top, bottom, left, right = (side[filled] for side in (top, bottom, left, right))
-    bounds[:] = top.min(), bottom.max(), left.min(), right.max()
-    spans = np.stack([top // block_rows, bottom // block_rows, left // block_cols, right // block_cols], axis=1)
-    for first_row, last_row, first_col, last_col in np.unique(spans, axis=0):
-        touched[first_row : last_row + 1, first_col : last_col + 1] = True
-
-
-def _reached(
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    origin: float,
-    size: float,
-    kernel: int,
-    step: NDArray[np.float64],
-    pixels: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What `kernels._reached` does, for arrays."""
-    margin = kernel * np.maximum(1.0, step / abs(size)) + 1.5
-    ends = (low - origin) / size, (high - origin) / size
-    first, last = np.floor(np.minimum(*ends) - margin), np.floor(np.maximum(*ends) + margin)
-    there = np.isfinite(first) & np.isfinite(last) & (last >= 0) & (first < pixels)
-    return (
-        np.where(there, np.clip(first, 0, None), 0).astype(np.int64),
-        np.where(there, np.clip(last, None, pixels - 1), -1).astype(np.int64),
-    )
+    parts, needed = np.zeros(len(reach.blocks), bool), np.zeros(level.blocks, bool)
+    parts[reach.part[cells]] = True
+    for first_row, last_row, first_col, last_col in reach.blocks[parts]:
+        needed[first_row : last_row + 1, first_col : last_col + 1] = True
+    top, bottom, left, right = reach.pixels.take(cells, axis=1)
+    row, column = int(top.min()), int(left.min())
+    return Blocks(needed, row, column, int(bottom.max()) + 1 - row, int(right.max()) + 1 - column)
 
 
 def resample_window(

@@ -22,6 +22,7 @@ import zarr
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
+from ardcube.bits import packed
 from ardcube.composite import median_of_valid
 from ardcube.grid import Grid, Window
 from ardcube.observations import Observations
@@ -109,7 +110,7 @@ def _chunk(archive: Archive, tally: _Tally) -> None:
     bands = [np.ascontiguousarray(stack[:, band]) for band in range(len(_REFLECTANCE))]
     with tally.step("median"):
         for position, band in enumerate(bands):
-            values[..., position] = median_of_valid(band)
+            median_of_valid(band, values[..., position])
     _write(values, (stack != 0).any(axis=1).sum(axis=0, dtype=np.uint16), tally)
 
 
@@ -140,7 +141,8 @@ def _add(
     if not wanted.any():
         return
     with work.tally.step("blocks"):
-        blocks = needed_blocks(at, wanted, (level := _level(work.archive, scene)), kind := _RESAMPLING[out.dtype.name])
+        level, kind = _level(work.archive, scene), _RESAMPLING[out.dtype.name]
+        blocks = needed_blocks(at, packed(wanted), level, kind)
     if blocks is None:
         return
     parts = [_Part([*_pieces(work.archive, scene, band, level, blocks, work.tally)]) for band in bands]

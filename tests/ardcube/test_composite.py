@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube import composite
-from ardcube.composite import COMPILED, median_of_valid, sorting_network
+from ardcube.composite import COMPILED, count_days, median_of_valid, observe, sorting_network
 from tests.oracle import cube as oracle
-from tests.strategies import FEW, digital_numbers
+from tests.strategies import FEW, RANDOM, digital_numbers
 
 Stack = NDArray[np.uint16]
 
@@ -91,10 +91,35 @@ def test_values_by_hand(values: list[int], expected: int) -> None:
     result = median_of_valid(stack)
     assert result.dtype == np.uint16
     assert result.tolist() == [[expected]]
+    into = np.full((1, 3), 9, np.uint16)
+    assert median_of_valid(stack, into[:, 1:2]).tolist() == [[expected]]
+    assert into.tolist() == [[9, expected, 9]]
 
 
 def test_no_day_at_all_gives_nodata() -> None:
     assert median_of_valid(np.zeros((0, 2, 3), np.uint16)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@FEW
+@given(rng=RANDOM, days=st.integers(0, 4), bands=st.integers(1, 4), width=st.integers(1, 40))
+def test_days_with_a_value_in_some_band_are_counted(
+    compiled: bool, rng: np.random.Generator, days: int, bands: int, width: int
+) -> None:
+    if compiled and not COMPILED:
+        pytest.skip("numba is not installed: there is only the plain way")
+    stack = rng.integers(1, 65536, (bands, days, 5, width)).astype(np.uint16) * (
+        rng.random((bands, days, 5, width)) < 0.3
+    )
+    before, seen = rng.random((days, 5, width)) < 0.2, (stack != 0).any(axis=0)
+    observed = np.packbits(before, axis=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composite, "COMPILED", compiled)
+        observe(stack, observed)
+        count = count_days(observed, width)
+    np.testing.assert_array_equal(observed, np.packbits(before | seen, axis=2))
+    assert count.dtype == np.uint16
+    np.testing.assert_array_equal(count, (before | seen).sum(axis=0))
 
 
 @pytest.mark.parametrize("lanes", range(13))
