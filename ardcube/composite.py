@@ -61,11 +61,6 @@ def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
 def count_days(observed: NDArray[np.uint8], width: int) -> NDArray[np.uint16]:
     """Days with an observation, uint16 (y, x), of what `observe` noted."""
     count = np.zeros((observed.shape[1], width), np.uint16)
-    if COMPILED:
-        from ardcube import kernels  # (numba takes a second to import)
-
-        kernels.count_days(observed, count)
-        return count
     for bits in observed:
         count += unpacked(bits, width)
     return count

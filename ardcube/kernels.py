@@ -8,6 +8,9 @@ import numpy as np
 
 from ardcube.jit import jit
 
+_FLAGS_TO_BITS = np.uint64(0x8040201008040201)
+"""Times eight bytes of 0 or 1, little-endian: the highest byte has their bits, the first byte's highest."""
+
 
 @jit
 def any_of(wanted, start, stop):  # type: ignore[no-untyped-def]
@@ -158,27 +161,17 @@ def _shifted(number, shift):  # type: ignore[no-untyped-def]
 def observe(stack, observed):  # type: ignore[no-untyped-def]
     """Set bits of `observed` (day, y, byte) where a band of `stack` (band, day, y, x) is not 0."""
     bands, days, height, width = stack.shape
-    line = np.zeros(8 * observed.shape[2], np.uint16)
+    flags = np.zeros(8 * observed.shape[2], np.uint8)
+    eights = flags.view(np.uint64)
     for day, i in np.ndindex(days, height):
-        line[:width] = stack[0, day, i]
-        for band in range(1, bands):
+        flags[:] = 0
+        for band in range(bands):
             numbers = stack[band, day, i]
             for j in range(np.uint64(width)):
-                line[j] |= numbers[j]
+                flags[j] |= numbers[j] != 0
         for byte in range(np.uint64(observed.shape[2])):
-            bits = np.uint8(0)
-            for j in range(np.uint64(8)):
-                bits = (bits << np.uint8(1)) | np.uint8(line[np.uint64(8) * byte + j] != 0)
-            observed[day, i, byte] |= bits
-
-
-@jit
-def count_days(observed, count):  # type: ignore[no-untyped-def]
-    """Add to `count` (y, x) the bits of `observed` (day, y, byte)."""
-    for day, i in np.ndindex(observed.shape[0], observed.shape[1]):
-        bits, line = observed[day, i], count[i]
-        for j in range(np.uint64(len(line))):
-            line[j] += (bits[j >> np.uint64(3)] >> (np.uint64(7) - (j & np.uint64(7)))) & 1
+            # The first flag ends up highest.
+            observed[day, i, byte] |= (eights[byte] * _FLAGS_TO_BITS) >> np.uint64(56)
 
 
 @jit

@@ -110,6 +110,7 @@ class SourcePixels:
             within = slice(rows.start - first.row, rows.stop - first.row)
             predicted = all(piece.predicted for piece in pieces)
             bands = [piece.values[within] if predicted else piece.summed()[within] for piece in pieces]
+            bands = [np.ascontiguousarray(band) for band in bands]  # as they are, unless a reader gives something else
             bands += bands[:1] * (lanes - len(bands))
             window._place(bands, predicted, rows, cols, cols.start - first.column)
         return window if COMPILED or not find_holes else cls.of(values, top, left, nodata)
