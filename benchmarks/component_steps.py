@@ -21,7 +21,7 @@ from obstore.store import LocalStore
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
-from ardcube import composite, pixels, projection, resample
+from ardcube import composite, masking, pixels, projection, resample
 from ardcube.cog import Cog
 from ardcube.composite import median_of_valid, sorting_network
 from ardcube.grid import Window
@@ -63,7 +63,7 @@ class Step:
 @contextmanager
 def _uncompiled() -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (composite, pixels, projection, resample):
+        for module in (composite, masking, pixels, projection, resample):
             stack.enter_context(patch.object(module, "COMPILED", False))
         yield
 
@@ -209,11 +209,10 @@ def warp(given: Scene, size: Size) -> Step:
     numbers = np.where(column < size.chunk - row / 10, given.numbers, np.uint16(0))
     values = np.ascontiguousarray(np.moveaxis(numbers, 0, -1))
     level = Level(0, *values.shape[:2], given.transform, (size.block, size.block))
-    shape = (4, *window.shape)
+    shape, source = (4, *window.shape), SourcePixels.of(values, 0, 0, 0)
 
     def ours() -> NDArray[Any]:
         out = np.zeros(shape, np.uint16)
-        source = SourcePixels.of(values, 0, 0, 0)
         wanted = np.ones(window.shape, bool)
         resample_window(out, range(4), wanted, project(grid, window, crs), source, level, resampling="bilinear")
         return out
@@ -337,6 +336,8 @@ def clean(given: Scene, size: Size) -> Step:
         filters = [("closing", RADIUS), ("opening", RADIUS)]
         return partial(import_module("odc.algo").mask_cleanup, mask, filters)
 
+    ours = partial(close_then_open, bad, RADIUS, RADIUS)
+
     def scipy() -> Callable[[], Any]:
         ndimage = import_module("scipy.ndimage")
         return lambda: ndimage.binary_opening(ndimage.binary_closing(bad, disk), disk)
@@ -359,7 +360,8 @@ def clean(given: Scene, size: Size) -> Step:
     return Step(
         "closing 5, opening 5", bad.size / 1e6, "Mpx",
         (
-            way("ardcube.masking (bits, NumPy)", "numpy", lambda: partial(close_then_open, bad, RADIUS, RADIUS)),
+            way("ardcube.masking (bits, numba)", "numba", lambda: ours),
+            way("ardcube.masking (bits, NumPy)", "numpy", lambda: partial(_plainly, ours)),
             way("OpenCV morphologyEx", "cv2", opencv),
             way("scipy.ndimage", "scipy", scipy),
             way("scikit-image closing, opening", "skimage", skimage),
