@@ -45,10 +45,10 @@ def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
     ----------
     stack : uint16 (band, day, y, x)
         0 is no observation.
-    observed : uint8 (day, y, x / 8)
+    observed : uint8 (day, y, x / 8, rounded up)
         Bits as in `ardcube.bits`, which are set there, and stay where they are set.
     """
-    if COMPILED:
+    if COMPILED and len(observed):
         from ardcube import kernels  # (numba takes a second to import)
 
         kernels.observe(stack, observed)

@@ -110,6 +110,9 @@ class GdalRaster:
             # The ratio of an overview is not an exact power of two for odd sizes: only the file knows its size.
             with _open(href, access, _Unplaced, OVERVIEW_LEVEL=index) as source:
                 height, width, block = source.height, source.width, source.block_shapes[0]
+                kind = source.dtypes[0]
+            if kind != dtype:
+                raise SceneError(f"{href} holds {dtype}, and {kind} in an overview; its scene cannot be used")
             transform = full.transform @ Affine.scale(full.width / width, full.height / height)
             levels.append(Level(index + 1, height, width, transform, block))
         return cls(href, replace(header, levels=tuple(levels)), access)
@@ -137,7 +140,10 @@ class GdalRaster:
         options = {} if level.index == 0 else {"OVERVIEW_LEVEL": level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
         with _open(self.href, self.access, _Unplaced, **options) as source:
-            return GdalPart(Piece(blocks.row, blocks.column, source.read(1, window=window)))
+            values = source.read(1, window=window)
+        if values.shape != (blocks.height, blocks.width) or values.dtype != self.header.dtype:
+            raise TransientError(f"{self.href} is another file than when its header was read")
+        return GdalPart(Piece(blocks.row, blocks.column, values))
 
 
 @dataclass(frozen=True, slots=True)

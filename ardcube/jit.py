@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba
@@ -16,6 +17,8 @@ SOURCES = ("bilinear", "jit", "kernels", "lanes", "locating", "pixels", "weaving
 """Modules of this package whose functions and constants end up in machine code."""
 _HERE = Path(__file__).parent
 _settings: Any = numba.config  # whose attributes numba makes at run time
+_setting = Lock()
+"""Threads import these modules when they first need them."""
 
 
 def _digest() -> str:
@@ -32,12 +35,13 @@ def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
     Numba takes kept code for new as long as the function's own file is the same, and would go on computing with what
     other files said before they changed. So each state of all of them has a folder of its own.
     """
-    before = _settings.CACHE_DIR
-    _settings.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / _FOLDER)
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(function)
-    finally:
-        _settings.CACHE_DIR = before
+    with _setting:
+        before = _settings.CACHE_DIR
+        _settings.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / _FOLDER)
+        try:
+            return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(function)
+        finally:
+            _settings.CACHE_DIR = before
 
 
 def jit_inline(function: Callable[..., Any]) -> Any:

@@ -1,8 +1,13 @@
-"""The scenes of one period as a GeoParquet file beside the store, so that workers need no catalogue."""
+"""The scenes of one period as a GeoParquet file beside the store, so that workers need no catalogue.
+
+Imported, Arrow takes its memory from the C library, unless `ARROW_DEFAULT_MEMORY_POOL` says otherwise: its own heap
+keeps 25 to 30 MB of every worker after the first manifest.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
@@ -21,8 +26,8 @@ from ardcube.scene_index import SceneIndex
 from ardcube.scenes import MALFORMED, BandAsset, Scene, digest, what_is_wrong
 from ardcube.storage import Options, Place
 
-# Arrow's own keeps 25 to 30 MB of every worker after the first manifest.
-pa.set_memory_pool(pa.system_memory_pool())
+if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+    pa.set_memory_pool(pa.system_memory_pool())
 
 _SCENES_KEPT = 20_000
 """Scenes of several periods that a process keeps, some 50 MB: batches go through all periods, tile by tile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import isqrt
 
 import numpy as np
@@ -25,7 +26,7 @@ def dilate(mask: Mask, radius: int) -> Mask:
     radius : int
         Radius of the disk x^2 + y^2 <= radius^2, in pixels; 0 changes nothing.
     """
-    return _unpacked(_dilated(_packed(mask), radius), mask.shape[-1])
+    return _from_words(_dilated(_as_words(mask), radius), mask.shape[-1])
 
 
 def erode(mask: Mask, radius: int) -> Mask:
@@ -39,10 +40,10 @@ def close_then_open(mask: Mask, closing: int, opening: int) -> Mask:
     As `odc.algo.mask_cleanup(mask, [("closing", closing), ("opening", opening)])`. A pixel is right if the mask reaches
     `2 * (closing + opening)` pixels beyond it.
     """
-    within = _packed(np.ones(mask.shape[-1], bool))
-    gaps = ~_dilated(_packed(mask), closing) & within
+    within = _as_words(np.ones(mask.shape[-1], bool))
+    gaps = ~_dilated(_as_words(mask), closing) & within
     gaps = _dilated(_dilated(gaps, closing) & within, opening)
-    return _unpacked(_dilated(~gaps & within, opening), mask.shape[-1])
+    return _from_words(_dilated(~gaps & within, opening), mask.shape[-1])
 
 
 def _dilated(words: _Words, radius: int) -> _Words:
@@ -53,8 +54,8 @@ def _dilated(words: _Words, radius: int) -> _Words:
     if COMPILED:
         from ardcube import kernels  # numba takes a second to import
 
-        found = np.zeros_like(words)
-        several = (-1, *words.shape[-2:])
+        found = np.zeros(words.shape, np.uint64)
+        several = (math.prod(words.shape[:-2]), *words.shape[-2:])
         kernels.dilate(words.reshape(several), np.array(half_widths), found.reshape(several))
         return found
     rows: dict[int, _Words] = {}
@@ -86,7 +87,7 @@ def _add_shifted(row: _Words, words: _Words, pixels: int) -> None:
         target |= source >> np.uint64(shift) if shift >= 0 else source << np.uint64(-shift)
 
 
-def _packed(mask: Mask) -> _Words:
+def _as_words(mask: Mask) -> _Words:
     """Bool (..., x) as words."""
     packed = np.packbits(mask, axis=-1, bitorder="little")
     missing = -packed.shape[-1] % 8
@@ -94,6 +95,6 @@ def _packed(mask: Mask) -> _Words:
     return padded.view("<u8").astype(np.uint64, copy=False)
 
 
-def _unpacked(words: _Words, width: int) -> Mask:
+def _from_words(words: _Words, width: int) -> Mask:
     little = words.astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(little, axis=-1, count=width, bitorder="little").view(bool)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.compiled import COMPILED
+from ardcube.errors import TransientError
 from ardcube.raster import Blocks
 
 LANES = 4
@@ -71,11 +72,11 @@ class SourcePixels:
     """A digital number that is no data, besides 0."""
     holes: NDArray[np.bool_]
     """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in what was decoded of a cell. Of no size
-    where nobody asks, as for nearest pixels."""
+    where nobody asks: for nearest pixels, and without numba."""
 
     @classmethod
     def of(cls, values: NDArray[Any], row: int, column: int, nodata: int) -> SourcePixels:
-        """Take values as they are."""
+        """Take values as they are; `decode` is what a build does."""
         missing = ((values == 0) | (values == nodata)).any(axis=2)
         rows, cols = (np.arange(0, size, HOLE_CELL) for size in missing.shape)
         holes = np.logical_or.reduceat(np.logical_or.reduceat(missing, rows, axis=0), cols, axis=1)
@@ -90,19 +91,24 @@ class SourcePixels:
         Raises
         ------
         TransientError
-            If a block is damaged.
+            If a block is damaged, or pieces are of another shape or data type than the file was said to have.
         """
         lanes = 1 if len(parts) == 1 else LANES
         top, bottom = blocks.row, blocks.row + blocks.height
         left, right = blocks.column, blocks.column + blocks.width
         values = np.empty((blocks.height, blocks.width, lanes), dtype)
         if not blocks.filled:
-            values[:] = 0  # nothing is asked of a block that is not needed
-        cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes else (0, 0)
+            values[:] = 0  # nothing is asked of a block that is not needed; should it be, that is no data
+        cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes and COMPILED else (0, 0)
         window = cls(values, top, left, nodata, np.zeros(cells, bool))
         for pieces in zip(*(part.pieces() for part in parts), strict=True):
             first = pieces[0]
             height, width = first.values.shape
+            # What is compiled looks at no bound.
+            if any((p.row, p.column, *p.values.shape) != (first.row, first.column, height, width) for p in pieces):
+                raise TransientError("its bands are cut differently: a file was replaced while it was read")
+            if any(piece.values.dtype != values.dtype for piece in pieces):
+                raise TransientError(f"it holds {[str(piece.values.dtype) for piece in pieces]}, not {values.dtype}")
             rows = slice(max(top, first.row), min(bottom, first.row + height))
             cols = slice(max(left, first.column), min(right, first.column + width))
             if rows.start >= rows.stop or cols.start >= cols.stop:
@@ -113,7 +119,7 @@ class SourcePixels:
             bands = [np.ascontiguousarray(band) for band in bands]  # as they are, unless a reader gives something else
             bands += bands[:1] * (lanes - len(bands))
             window._place(bands, predicted, rows, cols, cols.start - first.column)
-        return window if COMPILED or not find_holes else cls.of(values, top, left, nodata)
+        return window
 
     def _place(self, bands: Sequence[NDArray[Any]], predicted: bool, rows: slice, cols: slice, skip: int) -> None:
         """Copy bands (row, column), from column `skip` on, to a place of the window; undo the predictor."""

@@ -208,7 +208,8 @@ def composite_chunk(
     at_once, rows = portion(len(days), height, width, len(spec.bands), stack_bytes)
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
-        strip = reader.crop(Window(job.window.y0 + part.start, job.window.y0 + part.stop, job.window.x0, job.window.x1))
+        window = Window(job.window.y0 + part.start, job.window.y0 + part.stop, job.window.x0, job.window.x1)
+        strip = reader if window == reader.window else reader.crop(window)
         strip_clear = [bits[part] for bits in clear]
         for first in range(0, len(spec.bands), at_once):
             bands = spec.bands[first : first + at_once]

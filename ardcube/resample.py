@@ -39,15 +39,24 @@ def needed_blocks(projection: Projection, wanted: Bits, level: Level, resampling
     reach = projection.reach(level, _KERNELS[resampling])
     filled = wanted[::CELL].copy()
     for first in range(1, CELL):  # ten times faster than `reduceat`
-        rows = wanted[first::CELL]
-        filled[: len(rows)] |= rows
+        row_of_cells = wanted[first::CELL]
+        filled[: len(row_of_cells)] |= row_of_cells
     cells = np.flatnonzero((filled != 0) & reach.there)
     if not len(cells):
         return None
-    parts, needed = np.zeros(len(reach.blocks), bool), np.zeros(level.blocks, bool)
+    parts = np.zeros(len(reach.blocks), bool)
     parts[reach.part[cells]] = True
-    for first_row, last_row, first_col, last_col in reach.blocks[parts]:
-        needed[first_row : last_row + 1, first_col : last_col + 1] = True
+    first_row, last_row, first_col, last_col = reach.blocks[parts].T
+    # One more from the first corner on and one less beyond the others; added up, how many parts lie over each block.
+    over = np.zeros([count + 1 for count in level.blocks], np.int64)
+    for rows, cols, change in (
+        (first_row, first_col, 1),
+        (first_row, last_col + 1, -1),
+        (last_row + 1, first_col, -1),
+        (last_row + 1, last_col + 1, 1),
+    ):
+        np.add.at(over, (rows, cols), change)
+    needed = over.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
     top, bottom, left, right = reach.pixels.take(cells, axis=1)
     row, column = int(top.min()), int(left.min())
     return Blocks(needed, row, column, int(bottom.max()) + 1 - row, int(right.max()) + 1 - column)
@@ -116,8 +125,8 @@ def resample_into(
 
     Parameters
     ----------
-    out : uint16 or uint8 (band, y, x)
-        Changed in place; 0 where no source gave a value.
+    out : uint16 (band, y, x)
+        Changed in place; 0 where no source gave a value. For nearest pixels also uint8.
     bands : sequence of int
         Positions in `out` of the lanes of `source`, of which there may be more.
     wanted : bool (y, x)

@@ -123,6 +123,7 @@ _add_up_one, _add_up_four = _summation(1), _summation(LANES)
 def place_one(band, predicted, skip, width, values, row, column, nodata, holes):  # type: ignore[no-untyped-def]
     """Copy a band (row, column), from column `skip` on, to a place of `values` (row, column, 1).
 
+    Both must have one data type, and rows without gaps: nothing is checked.
     Where `predicted`, it holds differences along the rows (TIFF's predictor 2), modulo the data type. Cells of `holes`
     (row, column) in which a value is 0 or `nodata`, of the same data type, are set, unless it has no size.
     """

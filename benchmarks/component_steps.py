@@ -188,7 +188,7 @@ def undo_predictor(given: Scene, size: Size) -> Step:
         "undo predictor 2, interleave 4 bands", sum(band.nbytes for band in bands) / 1e6, "MB",
         (
             Way("ardcube.weaving.place_four", "numba", side_by_side),
-            Way("ardcube.weaving.place_one, band by band", "numba", one_by_one),
+            Way("ardcube.weaving.place_one, then interleaved", "numba", one_by_one),
             Way("numpy.add.accumulate", "numpy",
                 lambda: partial(lanes, partial(np.add.accumulate, axis=1, dtype=np.uint16))),
             Way("imagecodecs.delta_decode", "imagecodecs", delta),

@@ -16,6 +16,7 @@ from affine import Affine
 from ardcube import gdal
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
+from ardcube.raster import Blocks
 from tests.rasters import ORIGIN, pixels, read, write
 from tests.servers.range_server import RangeServer
 
@@ -94,6 +95,20 @@ def test_a_truncated_answer_is_transient_and_not_remembered(tmp_path: Path, rang
     assert cut.fired > 0
     server.heal()
     np.testing.assert_array_equal(read(opened, level, needed), noise[512:, 512:])
+
+
+@pytest.mark.parametrize(("side", "dtype"), [(32, np.uint16), (64, np.uint8)], ids=["smaller", "of another type"])
+@pytest.mark.usefixtures("one_try")
+def test_a_file_that_was_replaced_since_its_header_was_read_is_transient(
+    tmp_path: Path, side: int, dtype: type
+) -> None:
+    file = write(tmp_path / NAME, np.ones((64, 64), np.uint16), overviews=False)
+    raster = GdalRaster.open(str(file), "unsigned")
+    level = raster.header.levels[0]
+    file.unlink()
+    write(file, np.ones((side, side), dtype), overviews=False)
+    with pytest.raises(TransientError, match="another file"):
+        raster.fetch(level, Blocks(np.ones(level.blocks, bool), 0, 0, 64, 64))
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 404}, {"kind": "reset"}, {"kind": "truncate"}], ids=str)

@@ -120,3 +120,8 @@ def test_the_given_mask_is_not_changed(operation: object) -> None:
     result = operation(mask, 0)  # type: ignore[operator]
     result[:] = True
     np.testing.assert_array_equal(mask, np.eye(9, dtype=bool))
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 5), (3, 0, 5), (0, 5)])
+def test_nothing_grows_to_nothing(shape: tuple[int, ...]) -> None:
+    assert dilate(np.zeros(shape, bool), 3).shape == shape

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,13 @@ from numpy.typing import NDArray
 
 from ardcube import pixels
 from ardcube.compiled import COMPILED
+from ardcube.errors import TransientError
 from ardcube.pixels import HOLE_CELL, LANES, Piece, SourcePixels
 from ardcube.raster import Blocks
+from tests.pieces import Ready, cut
 from tests.strategies import FEW, RANDOM
 
 WAYS = [pytest.param(True, id="compiled"), pytest.param(False, id="plain")]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A part in pieces that are given."""
-
-    ready: Sequence[Piece]
-    size: int = 0
-
-    def pieces(self) -> Iterator[Piece]:
-        yield from self.ready
 
 
 @pytest.fixture(params=WAYS)
@@ -39,21 +29,6 @@ def _way(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixels, "COMPILED", request.param)
         yield
-
-
-def cut(raster: NDArray[Any], block: tuple[int, int], predicted: bool) -> list[Piece]:
-    """A raster (row, column) as its blocks; those at the edges reach beyond it."""
-    height, width = raster.shape
-    rows, cols = -(-height // block[0]), -(-width // block[1])
-    padded = np.pad(raster, [(0, rows * block[0] - height), (0, cols * block[1] - width)])
-    pieces = []
-    for y in range(0, rows * block[0], block[0]):
-        for x in range(0, cols * block[1], block[1]):
-            values = padded[y : y + block[0], x : x + block[1]]
-            if predicted:
-                values = np.diff(values, axis=1, prepend=values.dtype.type(0))
-            pieces.append(Piece(y, x, values, predicted))
-    return pieces
 
 
 @pytest.mark.usefixtures("_way")
@@ -79,21 +54,45 @@ def test_a_window_is_that_part_of_the_raster_whatever_the_pieces(
         np.testing.assert_array_equal(found.values[..., lane], expected[..., 0])
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.skipif(not COMPILED, reason="numba is not installed: nobody asks for holes")
 @FEW
-@given(rng=RANDOM, data=st.data(), nodata=st.sampled_from([0, 7, 65535, 70000]))
-def test_a_cell_without_a_hole_is_valid_throughout(rng: np.random.Generator, data: st.DataObject, nodata: int) -> None:
+@given(
+    rng=RANDOM,
+    data=st.data(),
+    nodata=st.sampled_from([0, 7, 65535, 70000]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+)
+def test_a_cell_without_a_hole_is_valid_throughout(
+    rng: np.random.Generator, data: st.DataObject, nodata: int, dtype: type
+) -> None:
     shape = data.draw(st.tuples(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, LANES])))
-    values = rng.integers(8, 5000, shape).astype(np.uint16)
+    values = rng.integers(8, 250, shape).astype(dtype)
     where = rng.integers(0, shape, (data.draw(st.integers(0, 2)), 3))
     for row, column, lane in where:
-        values[row, column, lane] = data.draw(st.sampled_from([0, min(nodata, 65535)]))
+        values[row, column, lane] = data.draw(st.sampled_from([0, min(nodata, np.iinfo(dtype).max)]))
     block = data.draw(st.tuples(st.integers(1, 70), st.integers(1, 150)))
     parts = [Ready(cut(values[..., lane], block, data.draw(st.booleans()))) for lane in range(shape[2])]
-    window = Blocks(np.ones((1, 1), bool), 0, 0, *shape[:2])
-    found = SourcePixels.decode(parts, window, "uint16", nodata).holes
-    np.testing.assert_array_equal(found, SourcePixels.of(values, 0, 0, nodata).holes)
-    missing = ((values == 0) | (values == nodata)).any(axis=2)
+    top, left = data.draw(st.integers(0, shape[0] - 1)), data.draw(st.integers(0, shape[1] - 1))
+    window = Blocks(np.ones((1, 1), bool), top, left, shape[0] - top, shape[1] - left)
+    found = SourcePixels.decode(parts, window, np.dtype(dtype).name, nodata).holes
+    part = values[top:, left:]
+    np.testing.assert_array_equal(found, SourcePixels.of(part, top, left, nodata).holes)
+    missing = ((part == 0) | (part == nodata)).any(axis=2)
     for row, column in np.ndindex(found.shape):
         cell = missing[row * HOLE_CELL : (row + 1) * HOLE_CELL, column * HOLE_CELL : (column + 1) * HOLE_CELL]
         assert found[row, column] == cell.any()
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize(
+    "odd",
+    [np.ones((9, 9), np.uint16), np.ones((8, 9), np.uint8), np.ones((9, 8), np.uint8)],
+    ids=["type", "rows", "columns"],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_pieces_that_are_not_what_the_header_said_are_refused(odd: NDArray[Any], place: int) -> None:
+    bands = [np.ones((9, 9), np.uint8)] * 2
+    bands[place] = odd
+    window = Blocks(np.ones((1, 1), bool), 0, 0, 9, 9)
+    with pytest.raises(TransientError):
+        SourcePixels.decode([Ready([Piece(0, 0, band)]) for band in bands], window, "uint8", 0)
