@@ -11,6 +11,8 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGEST_ON_HEAP = 32 * 2**20
 """In bytes: as far as glibc raises the limit by itself, which it no longer does once the other one is set."""
+_LEAST_KEPT, _MOST_KEPT = 32_000_000, 128_000_000
+"""Bytes of a heap: with more than these, chunks are no faster."""
 
 
 def share_arenas(count: int) -> bool:
@@ -22,13 +24,14 @@ def share_arenas(count: int) -> bool:
     return _set(_M_ARENA_MAX, count)
 
 
-def keep_freed(count: int) -> bool:
-    """Let heaps keep up to `count` freed bytes at their end; tell whether the C library has that setting.
+def keep_freed(spare: int) -> bool:
+    """Let heaps keep freed bytes at their end: 32 to 128 MB, as far as memory is spare; tell whether that was set.
 
     By default glibc returns them from 128 KB on, and the kernel clears each page anew when it is touched again: decoded
     blocks come and go hundreds of times in a chunk.
     """
-    return _set(_M_MMAP_THRESHOLD, _LARGEST_ON_HEAP) and _set(_M_TRIM_THRESHOLD, count)
+    kept = min(max(spare, _LEAST_KEPT), _MOST_KEPT)
+    return _set(_M_MMAP_THRESHOLD, _LARGEST_ON_HEAP) and _set(_M_TRIM_THRESHOLD, kept)
 
 
 def _set(option: int, value: int) -> bool:

@@ -1,4 +1,4 @@
-"""Reading tiled, deflated GeoTIFFs block by block: ranges from obstore, headers by async-tiff, libdeflate.
+"""Reading tiled, deflated GeoTIFFs block by block: ranges from obstore, inflated by libdeflate.
 
 What it does not read (other compressions, layouts, data types, filesystems) is left to GDAL; see `ardcube.reader`.
 Nothing here is cached but headers: a block is wanted once per chunk.
@@ -6,40 +6,39 @@ Nothing here is cached but headers: a block is wanted once per chunk.
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from threading import Lock
 from typing import Any, ClassVar
 
 import deflate
 import numpy as np
 import obstore
 from affine import Affine
-from async_tiff import TIFF
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import MemoryStore
 
 from ardcube.asset_store import NotThisKindError, is_empty, locate
 from ardcube.errors import SceneError, TransientError
 from ardcube.pixels import Piece
 from ardcube.raster import Blocks, Header, Level, usable_nodata
-from ardcube.tiff import holds_directories, is_little_endian
+from ardcube.tiff import Directory, Tag, is_little_endian, read_directories
 
 _DEFLATE, _NONE = (8, 32946), 1
-_PIXEL_IS_AREA = 1
+_DIFFERENCES = 2
+"""Of a predictor: each number is told as its difference to the one before."""
+_UNSIGNED = 1
 _REDUCED = 1
-"""Of `NewSubfileType`: an overview; masks have other bits."""
+"""Of `SUBFILE_TYPE`: an overview; masks have other bits."""
+_RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
+"""Keys of GeoTIFF 1.1."""
+_PIXEL_IS_AREA = 1
+_OWN_CRS = 32767
+"""A CRS without a code."""
 _HEADER_BYTES = (32_768, 1_048_576)
 """First request of a file, which holds the whole header of a granule of 10,980 pixels; a second one, if it does not."""
 _GAP_BYTES = 1_150_000
 """Bytes between blocks that are read rather than asked for anew: about a block, and what comes within a latency."""
-_parsing = Lock()
-"""Sixteen event loops at once hand on the interpreter so often that a header takes three times as long."""
 _LASTING = re.compile(r"status code: 410\b|\(os error 20\)")
 """What is said where another try would say the same, of errors without a type: gone; a folder that is a file."""
 
@@ -80,13 +79,13 @@ class Cog:
             If the file is missing or forbidden; if it could not be reached this time.
         """
         store, path = locate(href)
-        tiff = _header_of(href, store, path)
-        full, *others = tiff.ifds
-        ifds = [full, *(ifd for ifd in others if _number(ifd.new_subfile_type) == _REDUCED)]
+        full, *others = _directories_of(href, store, path)
         try:
-            return cls(href, _header(ifds), store, path, tuple(_layout(ifd) for ifd in ifds))
+            images = [full, *(each for each in others if _number(each, Tag.SUBFILE_TYPE, 0) == _REDUCED)]
+            layout = tuple(_layout(image) for image in images)
+            return cls(href, _header(images), store, path, layout)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise NotThisKindError(f"tags that do not fit together: {error}") from error
+            raise NotThisKindError(f"tags that do not fit together: {error!r}") from error
 
     def fetch(self, level: Level, blocks: Blocks) -> Fetched:
         """Fetch the compressed bytes of the needed blocks.
@@ -170,8 +169,8 @@ def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Seque
     return obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
 
 
-def _header_of(href: str, store: Any, path: str) -> TIFF:
-    """Parse a header out of the file's first bytes, and of more of them where that is too few."""
+def _directories_of(href: str, store: Any, path: str) -> list[Directory]:
+    """Read a header out of the file's first bytes, and of more of them where that is too few."""
     for length in _HEADER_BYTES:
         try:
             start = obstore.get_range(store, path, start=0, length=length)
@@ -184,33 +183,12 @@ def _header_of(href: str, store: Any, path: str) -> TIFF:
         content = bytes(start)
         if not is_little_endian(content):
             raise NotThisKindError("no little-endian TIFF")
-        if holds_directories(content):
-            return _parse(content)
+        directories = read_directories(content)
+        if directories is not None:
+            return directories
         if len(content) < length:
             raise NotThisKindError("directories that lead out of the file")
     raise NotThisKindError(f"a header of more than {_HEADER_BYTES[-1]} bytes")
-
-
-def _parse(content: bytes) -> TIFF:
-    memory = MemoryStore()
-    obstore.put(memory, "header", content)
-    try:
-        with _parsing:
-            return _loop().run_until_complete(_open(memory, len(content)))
-    except Exception as error:
-        raise NotThisKindError(str(error)) from error
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for all headers of a process: to make and close one takes a third of the time of a header."""
-    loop = asyncio.new_event_loop()
-    atexit.register(loop.close)
-    return loop
-
-
-async def _open(store: MemoryStore, length: int) -> TIFF:
-    return await TIFF.open("header", store=store, prefetch=length)
 
 
 def _explain(href: str, error: BaseException) -> SceneError | TransientError:
@@ -221,56 +199,63 @@ def _explain(href: str, error: BaseException) -> SceneError | TransientError:
     return (SceneError if lasting else TransientError)(f"{href} cannot be read: {reason}")
 
 
-def _layout(ifd: Any) -> CogLevel:
+def _layout(image: Directory) -> CogLevel:
     """Check that an image is one that this reader knows, and say where its blocks lie."""
-    compression, predictor = _number(ifd.compression), _number(ifd.predictor) or 1
-    bits, kinds = ifd.bits_per_sample, [_number(kind) or 1 for kind in ifd.sample_format or [1]]
-    if compression not in (*_DEFLATE, _NONE) or predictor not in (1, 2):
+    compression, predictor = _number(image, Tag.COMPRESSION, _NONE), _number(image, Tag.PREDICTOR, 1)
+    if compression not in (*_DEFLATE, _NONE) or predictor not in (1, _DIFFERENCES):
         raise NotThisKindError(f"compression {compression}, predictor {predictor}")
-    if list(bits) not in ([8], [16]) or kinds != [1] or not ifd.tile_width or not ifd.tile_height:
-        raise NotThisKindError(f"{bits} bits, sample formats {kinds}, or no tiles")
-    rows, columns = -(-ifd.image_height // ifd.tile_height), -(-ifd.image_width // ifd.tile_width)
-    shape = (rows, columns)
-    return CogLevel(
-        np.array(ifd.tile_offsets, np.int64).reshape(shape),
-        np.array(ifd.tile_byte_counts, np.int64).reshape(shape),
-        compression in _DEFLATE,
-        predictor == 2,
-    )
+    samples, bits, kind = (_number(image, tag, 1) for tag in (Tag.SAMPLES, Tag.BITS, Tag.SAMPLE_FORMAT))
+    (height, width), block = _shape(image)
+    if samples != 1 or bits not in (8, 16) or kind != _UNSIGNED or not all(block):
+        raise NotThisKindError(f"{samples} samples of {bits} bits, format {kind}, or no tiles")
+    shape = -(-height // block[0]), -(-width // block[1])
+    offsets, sizes = (image[tag].astype(np.int64).reshape(shape) for tag in (Tag.TILE_OFFSETS, Tag.TILE_SIZES))
+    if min(offsets.min(), sizes.min()) < 0:
+        raise NotThisKindError("blocks further out than any file is long")
+    return CogLevel(offsets, sizes, compression in _DEFLATE, predictor == _DIFFERENCES)
 
 
-def _header(ifds: Sequence[Any]) -> Header:
-    full = ifds[0]
-    keys, scale, tie = full.geo_key_directory, full.model_pixel_scale, full.model_tiepoint
-    code = getattr(keys, "projected_type", None) or getattr(keys, "geographic_type", None)
-    if not code or code == 32767 or not scale or min(scale[:2]) <= 0 or not tie or [*tie[:3]] != [0.0] * 3 or tie[6:]:
+def _header(images: Sequence[Directory]) -> Header:
+    full = images[0]
+    keys, scale, tie = _geo_keys(full), _numbers(full, Tag.PIXEL_SCALE), _numbers(full, Tag.TIE_POINT)
+    code = keys.get(_PROJECTED) or keys.get(_GEOGRAPHIC)
+    if not code or code == _OWN_CRS or not scale or min(scale[:2]) <= 0 or tie[:3] != [0.0] * 3 or tie[6:]:
         raise NotThisKindError("no plain georeference")
-    if _number(getattr(keys, "raster_type", None)) != _PIXEL_IS_AREA:
+    if keys.get(_RASTER_TYPE) != _PIXEL_IS_AREA:
         raise NotThisKindError("pixel is point")
     base = Affine(scale[0], 0.0, tie[3], 0.0, -scale[1], tie[4])
-    levels = tuple(
-        Level(
-            index,
-            ifd.image_height,
-            ifd.image_width,
-            base @ Affine.scale(full.image_width / ifd.image_width, full.image_height / ifd.image_height),
-            (ifd.tile_height, ifd.tile_width),
-        )
-        for index, ifd in enumerate(ifds)
-    )
-    dtype = f"uint{full.bits_per_sample[0]}"
-    return Header(f"EPSG:{code}", dtype, usable_nodata(_parsed(full.gdal_nodata), dtype), levels)
+    (full_height, full_width), _ = _shape(full)
+    levels = []
+    for index, image in enumerate(images):
+        (height, width), block = _shape(image)
+        shrunk = Affine.scale(full_width / width, full_height / height)
+        levels.append(Level(index, height, width, base @ shrunk, block))
+    dtype = f"uint{_number(full, Tag.BITS, 1)}"
+    return Header(f"EPSG:{code}", dtype, usable_nodata(_nodata(full), dtype), tuple(levels))
 
 
-def _parsed(nodata: str | None) -> float | None:
+def _shape(image: Directory) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Height and width of an image, and of its blocks: 0 where it has none."""
+    size = _number(image, Tag.HEIGHT, 0), _number(image, Tag.WIDTH, 0)
+    return size, (_number(image, Tag.TILE_HEIGHT, 0), _number(image, Tag.TILE_WIDTH, 0))
+
+
+def _geo_keys(image: Directory) -> dict[int, int]:
+    """What GeoTIFF's keys say, as far as that is one number: four of each, after four of the whole."""
+    keys = np.reshape(_numbers(image, Tag.GEO_KEYS), (-1, 4))[1:]
+    return {key: value for key, place, _, value in keys.tolist() if place == 0}
+
+
+def _nodata(image: Directory) -> float | None:
     try:
-        return float(nodata or "nan")
-    except ValueError:
+        return float(image[Tag.NODATA].tobytes().partition(b"\0")[0])
+    except (LookupError, ValueError):
         return None
 
 
-def _number(value: Any) -> int | None:
-    """A TIFF value that may be an enum or a list of one."""
-    if isinstance(value, (list, tuple)):
-        value = value[0]
-    return None if value is None else int(getattr(value, "value", value))
+def _number(image: Directory, tag: Tag, default: int) -> int:
+    return int(image[tag][0]) if tag in image else default
+
+
+def _numbers(image: Directory, tag: Tag) -> list[Any]:
+    return image[tag].tolist() if tag in image else []

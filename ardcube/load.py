@@ -164,12 +164,11 @@ class ChunkReader:
 
         def lacking(number: int, scene: Scene) -> Bits:
             """Pixels that a scene might give to its day; to start with, nothing is there."""
-            limits = [self._footprint(scene)]
-            if clear is not None:
-                limits.append(clear[number])
+            footprint = self._footprint(scene)
+            limits = [bits for bits in (footprint, None if clear is None else clear[number]) if bits is not None]
             if scene is not days[number].scenes[0]:
                 limits.append(packed((stack[:, number] == 0).any(axis=0)))
-            return reduce(np.bitwise_and, limits)
+            return reduce(np.bitwise_and, limits or [packed(np.ones(self.window.shape, bool))])
 
         resample, width = on_a_core(resample_window), self.window.shape[1]
         scenes_ahead = max(1, FILES_AHEAD // len(bands))
@@ -239,8 +238,8 @@ class ChunkReader:
             self._projections[crs] = project(self.grid, self.window, crs)
         return self._projections[crs]
 
-    def _footprint(self, scene: Scene) -> Bits:
-        """Pixels within the scene's grown footprint."""
+    def _footprint(self, scene: Scene) -> Bits | None:
+        """Pixels within the scene's grown footprint; None where all are."""
         if scene.id not in self._footprints:
             reach = scene.reach()
             bits = None
@@ -249,8 +248,7 @@ class ChunkReader:
                 lat = self.grid.latitude(np.arange(self.window.y0, self.window.y1))
                 bits = packed(_contains(reach, lon, lat))
             self._footprints[scene.id] = bits
-        kept = self._footprints[scene.id]
-        return packed(np.ones(self.window.shape, bool)) if kept is None else kept
+        return self._footprints[scene.id]
 
 
 _Item = TypeVar("_Item")
@@ -298,7 +296,7 @@ def _contains(
     mask[within] = inside.repeat(bottoms - tops, axis=0).repeat(rights - lefts, axis=1)
     for i, j in np.argwhere(met & ~inside):
         cell = slice(tops[i], bottoms[i]), slice(lefts[j], rights[j])
-        mask[cell] = shapely.contains_xy(reach, *np.meshgrid(lon[cell[1]], lat[cell[0]]))
+        mask[cell] = shapely.contains_xy(reach, lon[None, cell[1]], lat[cell[0], None])
     return mask
 
 

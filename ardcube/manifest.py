@@ -152,7 +152,7 @@ class StoredScenes(Sequence[Scene]):
             return [self[index] for index in range(*which.indices(len(self)))]
         position = range(len(self))[which]
         with _told(self._file):
-            (row,) = self._table.slice(position, 1).cast(_SCHEMA.remove(len(_SCHEMA) - 1)).to_pylist()
+            (row,) = self._table.slice(position, 1).to_pylist()
             return Scene(
                 id=row["id"],
                 datetime=row["datetime"].replace(tzinfo=UTC),

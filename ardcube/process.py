@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.arenas import keep_freed
 from ardcube.bad_scenes import without_bad_scenes
 from ardcube.bits import Bits, packed
 from ardcube.composite import count_days, median_of_valid, observe
@@ -206,6 +207,7 @@ def composite_chunk(
     values = np.zeros((height, width, len(spec.bands)), np.uint16)
     observed = np.zeros((len(days), height, -(-width // 8)), np.uint8)
     at_once, rows = portion(len(days), height, width, len(spec.bands), stack_bytes)
+    keep_freed(stack_bytes - 2 * len(days) * at_once * rows * width)
     for top in range(0, height, rows):
         part = slice(top, min(height, top + rows))
         window = Window(job.window.y0 + part.start, job.window.y0 + part.stop, job.window.x0, job.window.x1)

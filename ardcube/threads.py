@@ -23,12 +23,10 @@ def core_count() -> int:
 
 _CORES_PER_ARENA = 4
 """Few enough that threads do not wait for each other's heap."""
-_KEPT_BYTES = 32_000_000
-"""Freed memory that is kept for the next blocks; with more, a chunk of 120 dates peaks higher."""
 
 # Now, since a thread keeps the heap that it once has.
 share_arenas(max(1, core_count() // _CORES_PER_ARENA))
-keep_freed(_KEPT_BYTES)
+keep_freed(0)
 _cores = BoundedSemaphore(core_count())
 
 

@@ -1,16 +1,53 @@
-"""Whether the first bytes of a TIFF hold all of its directories (pure).
+"""The directories of a little-endian TIFF or BigTIFF, out of the file's first bytes (pure).
 
-A parser that believes a damaged count asks for as much memory as that says; async-tiff then ends the whole process.
+Every place and count is held to the bytes that are there: a damaged one costs neither memory nor the process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+
+class Tag(IntEnum):
+    """What is read of a directory, by its number (TIFF 6.0, GeoTIFF 1.1, GDAL)."""
+
+    SUBFILE_TYPE = 254
+    WIDTH = 256
+    HEIGHT = 257
+    BITS = 258
+    COMPRESSION = 259
+    SAMPLES = 277
+    PREDICTOR = 317
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
+    TILE_OFFSETS = 324
+    TILE_SIZES = 325
+    SAMPLE_FORMAT = 339
+    PIXEL_SCALE = 33550
+    TIE_POINT = 33922
+    GEO_KEYS = 34735
+    NODATA = 42113
+
+
+Directory = Mapping[int, NDArray[Any]]
+"""Values by tag, one-dimensional; text as bytes, uint8."""
 
 _MOST_DIRECTORIES = 64
 """Levels and masks; a chain that is longer leads back to itself."""
-_SIZES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8])
-"""Bytes of a value by its type (TIFF 6.0, page 15, and BigTIFF); 0 is no type."""
+_TYPES = {
+    number: np.dtype(code)
+    for number, code in {
+        1: "u1", 2: "u1", 3: "<u2", 4: "<u4", 6: "i1", 7: "u1", 8: "<i2", 9: "<i4", 11: "<f4", 12: "<f8",
+        13: "<u4", 16: "<u8", 17: "<i8", 18: "<u8",
+    }.items()
+}  # fmt: skip
+"""Of values, by their number (TIFF 6.0, page 15, and BigTIFF); no tag above has rational ones."""
+_WANTED = frozenset(Tag)
 _CLASSIC = np.dtype([("tag", "<u2"), ("type", "<u2"), ("count", "<u4"), ("value", "<u4")])
 _BIG = np.dtype([("tag", "<u2"), ("type", "<u2"), ("count", "<u8"), ("value", "<u8")])
 
@@ -20,27 +57,36 @@ def is_little_endian(start: bytes) -> bool:
     return start[:4] in (b"II*\0", b"II+\0")
 
 
-def holds_directories(start: bytes) -> bool:
-    """Whether a little-endian TIFF's directories, and all values they point to, lie within its first bytes."""
+def read_directories(start: bytes) -> list[Directory] | None:
+    """Read all directories of a file; None if it has none, or if they, or values of theirs, lie beyond its first bytes.
+
+    Parameters
+    ----------
+    start : bytes
+        Of a file that `is_little_endian`.
+    """
     big = start[2:3] == b"+"
     entry, pointer, number = (_BIG, 8, 8) if big else (_CLASSIC, 4, 2)
+    directories: list[Directory] = []
     place = _integer(start, pointer, pointer)
-    for _ in range(_MOST_DIRECTORIES):
+    while place and len(directories) < _MOST_DIRECTORIES:
         count = _integer(start, place, number)
         first, after = place + number, place + number + count * entry.itemsize
-        if not place or not count or after + pointer > len(start):
-            return False
-        entries = np.frombuffer(start, entry, count, first)
-        sizes = _SIZES[np.minimum(entries["type"], len(_SIZES) - 1)]
-        # As floats, since a damaged count times a size may leave 64 bits.
-        lengths = entries["count"].astype(float) * sizes
-        ends = np.where(lengths > pointer, entries["value"].astype(float) + lengths, 0.0)
-        if (sizes == 0).any() or (entries["type"] >= len(_SIZES)).any() or ends.max() > len(start):
-            return False
+        if not count or after + pointer > len(start):
+            return None
+        values: dict[int, NDArray[Any]] = {}
+        for index, (tag, kind, length, target) in enumerate(np.frombuffer(start, entry, count, first).tolist()):
+            dtype = _TYPES.get(kind)
+            if tag not in _WANTED or dtype is None or not length:
+                continue
+            size = length * dtype.itemsize
+            at = target if size > pointer else first + (index + 1) * entry.itemsize - pointer
+            if at + size > len(start):
+                return None
+            values[tag] = np.frombuffer(start, dtype, length, at)
+        directories.append(values)
         place = _integer(start, after, pointer)
-        if not place:
-            return True
-    return False
+    return None if place or not directories else directories
 
 
 def _integer(start: bytes, at: int, size: int) -> int:

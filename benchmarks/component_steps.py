@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 import numpy as np
 import rasterio
-from async_tiff import TIFF
 from numpy.typing import NDArray
 from obstore.store import LocalStore
 from odc.geo.geobox import GeoBox
@@ -117,7 +116,7 @@ def read(path: Path) -> Step:
     store = LocalStore(path.parent)
 
     async def async_tiff() -> NDArray[Any]:
-        tiff = await TIFF.open(path.name, store=store)
+        tiff = await import_module("async_tiff").TIFF.open(path.name, store=store)
         ifd = tiff.ifds[0]
         values = np.empty((ifd.image_height, ifd.image_width), np.uint16)
         height, width = ifd.tile_height, ifd.tile_width

@@ -20,7 +20,7 @@ from ardcube.asset_store import NotThisKindError
 from ardcube.cog import Cog
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
-from ardcube.tiff import holds_directories
+from ardcube.tiff import Tag, read_directories
 from tests.rasters import ORIGIN, STRIPED, around, damage, pixels, read, write, write_cog, write_sparse
 from tests.servers.range_server import RangeServer
 
@@ -275,24 +275,25 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_cog(tmp_path_factory.mktemp("raster") / "red.tif", pixels(40, 40)).read_bytes()
 
 
-def test_a_count_that_no_memory_could_hold_does_not_end_the_process(tmp_path: Path, content: bytes) -> None:
-    """The parser would ask for as much memory as the tag says, and abort."""
-    directory = struct.unpack_from("<I", content, 4)[0]
+def test_a_header_that_leads_out_of_the_file_is_told(tmp_path: Path, content: bytes) -> None:
     damaged = bytearray(content)
-    struct.pack_into("<I", damaged, directory + 2 + 4, 0xFFFFFFFF)  # the count of the first entry
-    assert holds_directories(content)
-    assert not holds_directories(bytes(damaged))
+    struct.pack_into("<I", damaged, struct.unpack_from("<I", content, 4)[0] + 2 + 4, 0xFFFFFFFF)
     (tmp_path / "red.tif").write_bytes(damaged)
     with pytest.raises(NotThisKindError, match="lead out of the file"):
         Cog.open(str(tmp_path / "red.tif"))
 
 
-def test_directories_that_lead_back_to_themselves_end(content: bytes) -> None:
-    directory = struct.unpack_from("<I", content, 4)[0]
-    entries = struct.unpack_from("<H", content, directory)[0]
-    damaged = bytearray(content)
-    struct.pack_into("<I", damaged, directory + 2 + 12 * entries, directory)
-    assert not holds_directories(bytes(damaged))
+def test_blocks_beyond_the_longest_file_are_told(tmp_path: Path) -> None:
+    """Not read from a place that wrapped round."""
+    file = write_cog(tmp_path / "red.tif", pixels(601, 399), bigtiff="yes")
+    content = bytearray(file.read_bytes())
+    directories = read_directories(bytes(content))
+    assert directories is not None
+    offsets = directories[0][Tag.TILE_OFFSETS].tobytes()
+    content[content.index(offsets) : content.index(offsets) + 8] = b"\xff" * 8
+    file.write_bytes(content)
+    with pytest.raises(NotThisKindError, match="further out"):
+        Cog.open(str(file))
 
 
 @settings(max_examples=60, deadline=None)
