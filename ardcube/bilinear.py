@@ -245,18 +245,21 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
             plain = low_u >= 0 and low_v >= 0 and high_u + across <= width and high_v + taps_v <= height
             plain = plain and not _is_hole(holes, low_v, high_v + taps_v - 1, low_u, high_u + taps_u - 1)
             here[:], places[:] = False, 0
-            for j in range(count):
+            if plain:
+                for j in range(np.uint64(count)):
+                    here[j] = wanted[i, np.uint64(start) + j]
+                    places[j] = (np.int64(first_v[j]) * width + np.int64(first_u[j])) * lanes
+            for j in range(0 if plain else count):
                 if not wanted[i, start + j]:
                     continue
                 u, v = np.int64(first_u[j]), np.int64(first_v[j])
-                if not plain:
-                    near_u, near_v = math.floor(u + 0.5 - away_u[j]), math.floor(v + 0.5 - away_v[j])
-                    if _is_missing(values, near_v, near_u, nodata):
-                        continue
-                    inside = u >= 0 and v >= 0 and u + across <= width and v + taps_v <= height
-                    if not inside or _is_hole(holes, v, v + taps_v - 1, u, u + taps_u - 1):
-                        left[i, start + j] = True
-                        continue
+                near_u, near_v = math.floor(u + 0.5 - away_u[j]), math.floor(v + 0.5 - away_v[j])
+                if _is_missing(values, near_v, near_u, nodata):
+                    continue
+                inside = u >= 0 and v >= 0 and u + across <= width and v + taps_v <= height
+                if not inside or _is_hole(holes, v, v + taps_v - 1, u, u + taps_u - 1):
+                    left[i, start + j] = True
+                    continue
                 here[j], places[j] = True, (v * width + u) * lanes
             if not any_of(here, 0, count):
                 continue

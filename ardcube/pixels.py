@@ -98,7 +98,7 @@ class SourcePixels:
         left, right = blocks.column, blocks.column + blocks.width
         values = np.empty((blocks.height, blocks.width, lanes), dtype)
         if not blocks.filled:
-            values[:] = 0  # nothing is asked of a block that is not needed; should it be, that is no data
+            values.fill(0)  # nothing is asked of a block that is not needed; should it be, that is no data
         cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes and COMPILED else (0, 0)
         window = cls(values, top, left, nodata, np.zeros(cells, bool))
         for pieces in zip(*(part.pieces() for part in parts), strict=True):

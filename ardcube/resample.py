@@ -79,6 +79,8 @@ def resample_window(
         return
     if COMPILED and resampling == "bilinear":
         wanted = _fill_where_all_is_valid(out, bands, wanted, projection, source, level, shift)
+        if not wanted.any():
+            return
     for top in range(0, wanted.shape[0], ROWS):
         rows = slice(top, top + ROWS)
         if wanted[rows].any():
