@@ -9,6 +9,11 @@ Bits = NDArray[np.uint8]
 """(y, x / 8), the first pixel highest; bits beyond the last pixel are 0."""
 
 
+def none_set(days: int, height: int, width: int) -> Bits:
+    """Bits of several days that are all 0, (day, y, x / 8)."""
+    return np.zeros((days, height, -(-width // 8)), np.uint8)
+
+
 def packed(mask: NDArray[np.bool_]) -> Bits:
     """Bool (y, x) as bits."""
     return np.packbits(mask, axis=1)

@@ -83,6 +83,8 @@ class Cog:
         try:
             images = [full, *(each for each in others if _number(each, Tag.SUBFILE_TYPE, 0) == _REDUCED)]
             layout = tuple(_layout(image) for image in images)
+            if len({_number(image, Tag.BITS, 1) for image in images}) != 1:
+                raise NotThisKindError("overviews of another data type")
             return cls(href, _header(images), store, path, layout)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise NotThisKindError(f"tags that do not fit together: {error!r}") from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ardcube.arenas import keep_freed
 from ardcube.bad_scenes import without_bad_scenes
-from ardcube.bits import Bits, packed
+from ardcube.bits import Bits, none_set, packed
 from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.failures import NETWORK_LIBRARIES
@@ -205,7 +205,7 @@ def composite_chunk(
     del around  # with what the mask alone needed to know
     height, width = job.window.shape
     values = np.zeros((height, width, len(spec.bands)), np.uint16)
-    observed = np.zeros((len(days), height, -(-width // 8)), np.uint8)
+    observed = none_set(len(days), height, width)
     at_once, rows = portion(len(days), height, width, len(spec.bands), stack_bytes)
     keep_freed(stack_bytes - 2 * len(days) * at_once * rows * width)
     for top in range(0, height, rows):

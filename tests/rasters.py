@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -90,4 +91,19 @@ def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:
     with file.open("r+b") as stream:
         stream.seek(int(layout.offsets[block]))
         stream.write(bytes(int(layout.sizes[block])))
+    return file
+
+
+def retag(file: Path, directory: int, tag: int, value: int) -> Path:
+    """Change a tag of one 16-bit number, of a directory of a little-endian, classic TIFF."""
+    content = bytearray(file.read_bytes())
+    (place,) = struct.unpack_from("<I", content, 4)
+    for _ in range(directory):
+        (count,) = struct.unpack_from("<H", content, place)
+        (place,) = struct.unpack_from("<I", content, place + 2 + 12 * count)
+    (count,) = struct.unpack_from("<H", content, place)
+    entries = range(place + 2, place + 2 + 12 * count, 12)
+    (found,) = (entry for entry in entries if struct.unpack_from("<HHI", content, entry) == (tag, 3, 1))
+    struct.pack_into("<H", content, found + 8, value)
+    file.write_bytes(content)
     return file

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
+from ardcube import masking, pixels, resample
+from ardcube.compiled import COMPILED
 from ardcube.storage import Place
 from tests.ardcube.small_cube import create
 
@@ -33,3 +35,14 @@ def raw(local: Place) -> Iterator[xr.Dataset]:
     create(local)
     with xr.open_zarr(local.uri, mask_and_scale=False, decode_times=False) as cube:
         yield cube
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "compiled"])
+def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Without numba and with it."""
+    if request.param and not COMPILED:
+        pytest.skip("numba is not installed: there is only the plain way")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (masking, pixels, resample):
+            patch.setattr(module, "COMPILED", request.param)
+        yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,22 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ardcube import masking
-from ardcube.compiled import COMPILED
 from ardcube.masking import close_then_open, dilate, erode
 from tests.oracle.cube import clean_mask
 from tests.strategies import FEW, masks
 
+pytestmark = pytest.mark.usefixtures("each_way")
 Mask = NDArray[np.bool_]
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "compiled"], autouse=True)
-def _way(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.param and not COMPILED:
-        pytest.skip("numba is not installed: there is only the plain way")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masking, "COMPILED", request.param)
-        yield
 
 
 def disk(radius: int) -> Mask:

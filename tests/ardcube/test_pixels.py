@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube import pixels
 from ardcube.compiled import COMPILED
 from ardcube.errors import TransientError
 from ardcube.pixels import HOLE_CELL, LANES, Piece, SourcePixels
@@ -19,19 +17,8 @@ from ardcube.raster import Blocks
 from tests.pieces import Ready, cut
 from tests.strategies import FEW, RANDOM
 
-WAYS = [pytest.param(True, id="compiled"), pytest.param(False, id="plain")]
 
-
-@pytest.fixture(params=WAYS)
-def _way(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.param and not COMPILED:
-        pytest.skip("numba is not installed: there is only the plain way")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pixels, "COMPILED", request.param)
-        yield
-
-
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 @FEW
 @given(data=st.data(), rng=RANDOM, count=st.integers(1, LANES), dtype=st.sampled_from([np.uint8, np.uint16]))
 def test_a_window_is_that_part_of_the_raster_whatever_the_pieces(
@@ -83,7 +70,7 @@ def test_a_cell_without_a_hole_is_valid_throughout(
         assert found[row, column] == cell.any()
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize(
     "odd",
     [np.ones((9, 9), np.uint16), np.ones((8, 9), np.uint8), np.ones((9, 8), np.uint8)],

@@ -18,7 +18,8 @@ from ardcube.config import Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.gdal import GdalRaster
 from ardcube.reader import _open, open_raster
-from tests.rasters import ORIGIN, STRIPED, pixels, read, write, write_cog
+from ardcube.tiff import Tag
+from tests.rasters import ORIGIN, STRIPED, pixels, read, retag, write, write_cog
 from tests.servers import processes
 from tests.servers.range_server import RangeServer
 
@@ -103,6 +104,13 @@ def test_a_raster_that_no_cube_can_use_is_told(tmp_path: Path, profile: dict[str
     file = write(tmp_path / "odd.tif", np.ones((64, 64), dtype), overviews=False, **profile)
     with pytest.raises(SceneError, match=told):
         open_raster(str(file), "", "unsigned")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_overviews_of_another_data_type_than_their_raster_are_told(tmp_path: Path, reader: Reader) -> None:
+    file = retag(write(tmp_path / "odd.tif", pixels()), directory=1, tag=Tag.BITS, value=8)
+    with pytest.raises(SceneError, match="holds uint16, and uint8 in an overview"):
+        open_raster(str(file), "", "unsigned", reader)
 
 
 # ---- once per process ----------------------------------------------------------------------------

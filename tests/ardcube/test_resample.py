@@ -167,13 +167,6 @@ def test_bilinear_stays_within_its_neighbours(case: Case) -> None:
 # ---- numbers -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[pytest.param(True, id="compiled"), pytest.param(False, id="plain")])
-def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param and not COMPILED:
-        pytest.skip("numba is not installed: there is only the plain way")
-    monkeypatch.setattr(resample, "COMPILED", request.param)
-
-
 def one_row(
     source: list[int] | NDArray[Any],
     x: list[float],
@@ -196,19 +189,19 @@ def one_row(
     return numbers
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 def test_a_tie_is_rounded_to_the_even_number() -> None:
     assert one_row([1, 2, 3, 4], [1.0, 2.0, 3.0], "bilinear") == [2, 2, 4]  # 1.5, 2.5, 3.5
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize(("shift", "expected"), [(-1000, [1, 1, 64535]), (1000, [1001, 2000, 65535])])
 def test_a_shift_keeps_valid_pixels_valid(shift: int, expected: list[int]) -> None:
     for kernel in KERNELS:
         assert one_row([1, 1000, 65535], [0.5, 1.5, 2.5], kernel, step=0.1, shift=shift) == expected, kernel
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
     """Its lobes leave the range of the data: 1.125 b - 0.125 a between two pairs."""
     high, low = [1, 65535, 65535, 1], [65535, 1, 1, 65535]
@@ -220,13 +213,13 @@ def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
     assert one_row(low, [2.0], "cubic", shift=-1000) == [1]
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_weights_are_renormalised_over_what_is_valid(kernel: str) -> None:
     assert one_row([500, 0, 500, 65535, 500], [0.9, 2.5, 4.2], kernel, step=2.0, nodata=65535) == [500, 500, 500]
 
 
-@pytest.mark.usefixtures("_way")
+@pytest.mark.usefixtures("each_way")
 def test_where_the_lobes_of_a_cubic_kernel_cancel_the_nearest_pixel_counts() -> None:
     """Valid pixels whose weights add up to exactly 0, at the edge of a hole."""
     axis = [-0.0234375, -0.0703125, 0.2265625, 0.8671875, 0.8671875, 0.2265625, -0.0703125, -0.0234375]
