@@ -28,7 +28,7 @@ from ardcube.lanes import (
     transposed,
     where_at_most,
 )
-from ardcube.locating import between_nodes, line_of_nodes, shares_between
+from ardcube.locating import between_nodes, line_of_nodes, runs_between_nodes, shares_between
 from ardcube.pixels import HOLE_BITS, LANES
 
 _MOST_TAPS = 32
@@ -207,7 +207,28 @@ def _fill_one(  # type: ignore[no-untyped-def]
 
 
 @jit
-def fill(  # type: ignore[no-untyped-def]  # noqa: C901
+def _find_places(  # type: ignore[no-untyped-def]
+    wanted, left, start, count, first_u, first_v, away_u, away_v, across, taps_u, taps_v, values, holes, nodata,
+    here, places,
+):  # fmt: skip
+    """Which pixels of a run beside holes or edges have all their taps, and where; mark those that are `left`."""
+    height, width, lanes = values.shape
+    for j in range(count):
+        if not wanted[start + j]:
+            continue
+        u, v = np.int64(first_u[j]), np.int64(first_v[j])
+        near_u, near_v = math.floor(u + 0.5 - away_u[j]), math.floor(v + 0.5 - away_v[j])
+        if _is_missing(values, near_v, near_u, nodata):
+            continue
+        inside = u >= 0 and v >= 0 and u + across <= width and v + taps_v <= height
+        if not inside or _is_hole(holes, v, v + taps_v - 1, u, u + taps_u - 1):
+            left[start + j] = True
+            continue
+        here[j], places[j] = True, (v * width + u) * lanes
+
+
+@jit
+def fill(  # type: ignore[no-untyped-def]
     one, two, three, four, wanted, left, nodes_x, nodes_y, node_row, node_column, step, rows, cols,
     values, holes, row, column, c, a, f, e, nodata, shift,
 ):  # fmt: skip
@@ -225,42 +246,34 @@ def fill(  # type: ignore[no-untyped-def]  # noqa: C901
     here, places = np.empty(size, np.bool_), np.empty(size, np.int64)
     weights_u, weights_v = np.empty((2, _MOST_TAPS, size))
     sums, wholes = np.empty((2, size))
+    runs = runs_between_nodes(cols, wanted.shape[1], step)
     for i in range(wanted.shape[0]):
         cell = (rows + i) // step
         line_of_nodes(nodes_x, nodes_y, cell - 1 - node_row, ts[rows + i - cell * step], step, line)
-        stop = 0
-        while stop < wanted.shape[1]:
-            start, cell = stop, (cols + stop) // step
-            stop = min(wanted.shape[1], (cell + 1) * step - cols)
+        for n in range(len(runs)):
+            start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
             if not any_of(wanted[i], start, stop):
                 continue
-            count, first = stop - start, cols + start - cell * step
-            between_nodes(line, cell - 1 - node_column, ts, first, count, step, x, y, step_x, step_y)
+            count = stop - start
+            between_nodes(line, node - 1 - node_column, ts, first, count, step, x, y, step_x, step_y)
             low_u, high_u, taps_u = _triangles(x, step_x, count, c, a, column, half_u, first_u, span_u, away_u)
             low_v, high_v, taps_v = _triangles(y, step_y, count, f, e, row, half_v, first_v, span_v, away_v)
             across = -(-taps_u // LANES) * LANES
             if not (0 < taps_u <= _MOST_TAPS and 0 < taps_v <= _MOST_TAPS):
                 left[i, start:stop] = wanted[i, start:stop]
                 continue
-            plain = low_u >= 0 and low_v >= 0 and high_u + across <= width and high_v + taps_v <= height
-            plain = plain and not _is_hole(holes, low_v, high_v + taps_v - 1, low_u, high_u + taps_u - 1)
+            sure = low_u >= 0 and low_v >= 0 and high_u + across <= width and high_v + taps_v <= height
+            sure = sure and not _is_hole(holes, low_v, high_v + taps_v - 1, low_u, high_u + taps_u - 1)
             here[:], places[:] = False, 0
-            if plain:
+            if sure:
                 for j in range(np.uint64(count)):
                     here[j] = wanted[i, np.uint64(start) + j]
                     places[j] = (np.int64(first_v[j]) * width + np.int64(first_u[j])) * lanes
-            for j in range(0 if plain else count):
-                if not wanted[i, start + j]:
-                    continue
-                u, v = np.int64(first_u[j]), np.int64(first_v[j])
-                near_u, near_v = math.floor(u + 0.5 - away_u[j]), math.floor(v + 0.5 - away_v[j])
-                if _is_missing(values, near_v, near_u, nodata):
-                    continue
-                inside = u >= 0 and v >= 0 and u + across <= width and v + taps_v <= height
-                if not inside or _is_hole(holes, v, v + taps_v - 1, u, u + taps_u - 1):
-                    left[i, start + j] = True
-                    continue
-                here[j], places[j] = True, (v * width + u) * lanes
+            else:
+                _find_places(
+                    wanted[i], left[i], start, count, first_u, first_v, away_u, away_v, across, taps_u, taps_v,
+                    values, holes, nodata, here, places,
+                )  # fmt: skip
             if not any_of(here, 0, count):
                 continue
             _weigh(half_v, span_v, away_v, count, taps_v, weights_v, sums)

@@ -17,6 +17,22 @@ def shares_between(step):  # type: ignore[no-untyped-def]
 
 
 @jit
+def runs_between_nodes(cols, width, step):  # type: ignore[no-untyped-def]
+    """Runs of the pixels of a row, from the grid's column `cols` on, that lie between the same two nodes: (run, 4).
+
+    First pixel and the one after the last, the first one's place after the node, and that node's index on the grid.
+    """
+    first = cols // step
+    runs = np.empty(((cols + width - 1) // step - first + 1, 4), np.int64)
+    for n in range(len(runs)):
+        node = first + n
+        start = max(0, node * step - cols)
+        runs[n, 0], runs[n, 1] = start, min(width, (node + 1) * step - cols)
+        runs[n, 2], runs[n, 3] = cols + start - node * step, node
+    return runs
+
+
+@jit
 def line_of_nodes(nodes_x, nodes_y, k, t, step, line):  # type: ignore[no-untyped-def]
     """Interpolate down the columns of nodes, between rows `k + 1` and `k + 2`: x, y, and how these change, (4, n)."""
     w0, w1 = -t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) / 2
@@ -76,16 +92,15 @@ def locate(nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x
     """
     line, ts = np.empty((4, nodes_x.shape[1])), shares_between(step)
     a, b, c, d = np.empty((4, step + LANES))
+    runs = runs_between_nodes(cols, x.shape[1], step)
     for i in range(x.shape[0]):
         cell = (rows + i) // step
         line_of_nodes(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
-        stop = 0
-        while stop < x.shape[1]:
-            start, cell = stop, (cols + stop) // step
-            stop = min(x.shape[1], (cell + 1) * step - cols)
+        for n in range(len(runs)):
+            start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
             if any_of(wanted[i], start, stop):
-                first, count = cols + start - cell * step, stop - start
-                between_nodes(line, cell - 1 - column, ts, first, count, step, a, b, c, d)
+                count = stop - start
+                between_nodes(line, node - 1 - column, ts, first, count, step, a, b, c, d)
                 x[i, start:stop], y[i, start:stop] = a[:count], b[:count]
                 step_x[i, start:stop], step_y[i, start:stop] = c[:count], d[:count]
             else:
@@ -101,16 +116,14 @@ def find_pixels(  # type: ignore[no-untyped-def]
     line, ts = np.empty((4, nodes_x.shape[1])), shares_between(step)
     x, y = np.empty((2, step + LANES))
     no_steps = np.empty(0)
+    runs = runs_between_nodes(cols, found.shape[2], step)
     for i in range(found.shape[1]):
         cell = (rows + i) // step
         line_of_nodes(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
-        stop = 0
-        while stop < found.shape[2]:
-            start, cell = stop, (cols + stop) // step
-            stop = min(found.shape[2], (cell + 1) * step - cols)
-            first, count = cols + start - cell * step, stop - start
-            between_nodes(line, cell - 1 - column, ts, first, count, step, x, y, no_steps, no_steps)
-            for j in range(np.uint64(count)):
+        for n in range(len(runs)):
+            start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
+            between_nodes(line, node - 1 - column, ts, first, stop - start, step, x, y, no_steps, no_steps)
+            for j in range(np.uint64(stop - start)):
                 v, u = np.floor((y[j] - f) / e), np.floor((x[j] - c) / a)
                 inside = (v >= 0) & (u >= 0) & (v < height) & (u < width)
                 found[0, i, np.uint64(start) + j] = int(v) if inside else beyond
