@@ -12,10 +12,10 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from ardcube.bits import Bits, packed, unpacked
+from ardcube.centres import Centres
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.grid import Grid, Window
@@ -28,9 +28,6 @@ from ardcube.resample import needed_blocks, resample_window
 from ardcube.scenes import SCALE, Scene
 from ardcube.stated import check_stated
 from ardcube.threads import DEFAULT_THREADS, Threads, on_a_core
-
-_CELL = 32
-"""Side, in pixels, of the cells by which a footprint is laid on the grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +76,7 @@ class ChunkReader:
     _projections: dict[str, Projection] = field(default_factory=dict)
     _footprints: dict[str, Bits | None] = field(default_factory=dict)
     """By scene; None where all pixels are within."""
+    _centres: Centres | None = None
 
     def crop(self, window: Window) -> ChunkReader:
         """The reader of a window within this one; shares what was worked out."""
@@ -244,9 +242,8 @@ class ChunkReader:
             reach = scene.reach()
             bits = None
             if not reach.covers(self.grid.window_box(self.window)):
-                lon = self.grid.longitude(np.arange(self.window.x0, self.window.x1))
-                lat = self.grid.latitude(np.arange(self.window.y0, self.window.y1))
-                bits = packed(_contains(reach, lon, lat))
+                self._centres = self._centres or Centres.of(self.grid, self.window)
+                bits = packed(self._centres.within(reach))
             self._footprints[scene.id] = bits
         return self._footprints[scene.id]
 
@@ -274,30 +271,6 @@ def _ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:
             yield begun.popleft()
     while begun:
         yield begun.popleft()
-
-
-def _contains(
-    reach: shapely.geometry.base.BaseGeometry, lon: NDArray[np.float64], lat: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Pixel centres within a polygon, bool (y, x), asked for only inside its bounds."""
-    west, south, east, north = reach.bounds
-    cols = np.flatnonzero((lon >= west) & (lon <= east))
-    rows = np.flatnonzero((lat >= south) & (lat <= north))
-    mask = np.zeros((len(lat), len(lon)), bool)
-    if not len(rows) or not len(cols):
-        return mask
-    shapely.prepare(reach)
-    # Cell by cell, since only a few lie across the outline, and asking of a pixel costs as much as of a cell.
-    tops, lefts = (np.arange(part[0], part[-1] + 1, _CELL) for part in (rows, cols))
-    bottoms, rights = (np.minimum(starts + _CELL, part[-1] + 1) for starts, part in ((tops, rows), (lefts, cols)))
-    boxes = shapely.box(lon[lefts], lat[bottoms - 1][:, None], lon[rights - 1], lat[tops][:, None])
-    inside, met = shapely.contains_properly(reach, boxes), shapely.intersects(reach, boxes)
-    within = slice(tops[0], bottoms[-1]), slice(lefts[0], rights[-1])
-    mask[within] = inside.repeat(bottoms - tops, axis=0).repeat(rights - lefts, axis=1)
-    for i, j in np.argwhere(met & ~inside):
-        cell = slice(tops[i], bottoms[i]), slice(lefts[j], rights[j])
-        mask[cell] = shapely.contains_xy(reach, lon[None, cell[1]], lat[cell[0], None])
-    return mask
 
 
 def days_to_numpy(days: Sequence[SolarDay]) -> NDArray[np.datetime64]:
