@@ -11,7 +11,7 @@ from ardcube.errors import InputError
 from ardcube.pixels import LANES
 
 STACK_BYTES = 350_000_000
-"""Memory for the stack of observations of one chunk, in bytes: of 1200 x 1200 pixels, 30 days of four bands, or 120
+"""Memory for the stack of observations of one chunk, in bytes: of 1200 x 1200 pixels, 24 days of four bands, or 121
 days of one."""
 DAYS_AT_ONCE = 4
 """Days whose mask is worked out together, where the mask judges each day by itself."""
@@ -35,6 +35,8 @@ request."""
 _BLOCK_BYTES = 100_000_000
 """What is fetched and decoded takes so much however small a part is, since blocks are taken whole: of 1024 x 1024
 pixels, four of each of four files compressed, those of two scenes decoded, and what the heap keeps of them."""
+_SHARE_OF_SEVERAL = 0.8
+"""Of the stack's memory, for several bands at once: the windows of their scenes are larger than those of one."""
 _WRITTEN = 3.7
 """Bytes held per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
 
@@ -75,7 +77,7 @@ class Portions:
 def portion(days: int, height: int, width: int, bands: int, stack_bytes: int = STACK_BYTES) -> tuple[int, int]:
     """Bands and rows to stack at once: all bands of all rows if they fit, then fewer bands, then fewer rows."""
     per_band = max(1, days * height * width * 2)
-    at_once = min(bands, max(1, stack_bytes // per_band))
+    at_once = min(bands, max(1, int(_SHARE_OF_SEVERAL * stack_bytes) // per_band))
     strips = min(height, math.ceil(per_band / stack_bytes)) or 1
     return at_once, math.ceil(height / strips)
 
