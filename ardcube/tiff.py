@@ -42,11 +42,10 @@ _MOST_DIRECTORIES = 64
 _TYPES = {
     number: np.dtype(code)
     for number, code in {
-        1: "u1", 2: "u1", 3: "<u2", 4: "<u4", 6: "i1", 7: "u1", 8: "<i2", 9: "<i4", 11: "<f4", 12: "<f8",
-        13: "<u4", 16: "<u8", 17: "<i8", 18: "<u8",
+        1: "u1", 2: "u1", 3: "<u2", 4: "<u4", 7: "u1", 11: "<f4", 12: "<f8", 13: "<u4", 16: "<u8", 18: "<u8",
     }.items()
 }  # fmt: skip
-"""Of values, by their number (TIFF 6.0, page 15, and BigTIFF); no tag above has rational ones."""
+"""Of values, by their number (TIFF 6.0, page 15, and BigTIFF); no tag above has signed or rational ones."""
 _WANTED = frozenset(Tag)
 _CLASSIC = np.dtype([("tag", "<u2"), ("type", "<u2"), ("count", "<u4"), ("value", "<u4")])
 _BIG = np.dtype([("tag", "<u2"), ("type", "<u2"), ("count", "<u8"), ("value", "<u8")])

@@ -45,11 +45,11 @@ FAULTS = """
 
     PR_SET_THP_DISABLE = 41
     assert ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0  # a huge page is one fault for 512 pages
-    if sys.argv[1] != "0":
+    if sys.argv[1] != "None":
         assert keep_freed(int(sys.argv[1]))
 
     def blocks():
-        for block in [np.empty(2_000_000, np.uint8) for _ in range(20)]:
+        for block in [np.empty(2_000_000, np.uint8) for _ in range(int(sys.argv[2]))]:
             block[:] = 1
 
     blocks()
@@ -63,11 +63,13 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only 
 
 
 def test_blocks_that_come_and_go_are_not_cleared_each_time() -> None:
-    def faults(kept: int) -> int:
-        return _said(FAULTS, kept)
+    def faults(spare: int | None, blocks: int) -> int:
+        return _said(FAULTS, spare, blocks)
 
-    assert faults(256_000_000) < 1000
-    assert faults(0) > 10_000
+    assert faults(None, blocks=12) > 10_000
+    assert faults(0, blocks=12) < 1000
+    assert faults(0, blocks=20) > 10_000
+    assert faults(256_000_000, blocks=20) < 1000
 
 
 def test_eight_threads_share_one_heap_where_they_would_have_had_eight() -> None:
@@ -78,6 +80,6 @@ def test_eight_threads_share_one_heap_where_they_would_have_had_eight() -> None:
     assert heaps(0) >= 4
 
 
-def _said(script: str, argument: int) -> int:
-    command = [sys.executable, "-c", dedent(script), str(argument)]
+def _said(script: str, *arguments: int | None) -> int:
+    command = [sys.executable, "-c", dedent(script), *map(str, arguments)]
     return int(subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout)
