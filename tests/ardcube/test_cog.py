@@ -71,6 +71,14 @@ def test_both_readers_give_the_same_pixels_and_headers(kind: str, tmp_path: Path
     agree(str(KINDS[kind](tmp_path / "red.tif")))
 
 
+@pytest.mark.real
+def test_both_readers_tell_the_same_of_real_files(shared_real: Path) -> None:
+    files = sorted((shared_real / "scenes").rglob("*.tif"))
+    assert files
+    for file in files:
+        assert Cog.open(str(file)).header == GdalRaster.open(str(file), "unsigned").header
+
+
 def test_over_http_too(tmp_path: Path, range_server: Serve) -> None:
     for number, make in enumerate(KINDS.values()):
         make(tmp_path / f"{number}.tif")
