@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.blosc import checked
 from ardcube.chunk_states import RETRIED, WRITTEN
 from ardcube.grid import Window
 from ardcube.png import encode_png
@@ -60,6 +61,7 @@ def draw_preview(
     read_metadata(place)
     with (
         readable(place.uri),
+        checked(),
         xr.open_zarr(
             place.uri, storage_options=options or None, mask_and_scale=False, chunks=None, zarr_format=3
         ) as opened,

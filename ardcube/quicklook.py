@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.blosc import checked
 from ardcube.errors import InputError
 from ardcube.png import encode_png
 from ardcube.storage import Place
@@ -58,6 +59,7 @@ def write_quicklooks(
     # An empty mapping would be refused for a local path.
     with (
         readable(uri),
+        checked(),
         xr.open_zarr(
             uri, storage_options=storage_options or None, mask_and_scale=False, chunks=None, zarr_format=3
         ) as cube,

@@ -188,3 +188,25 @@ def test_metadata_nested_without_end_are_refused() -> None:
         (spoiled.store / "rgb_median" / "zarr.json").write_text("[" * DEEP)
         with pytest.raises(StoreError, match="is damaged, or was edited"):
             plan_of(spoiled)
+
+
+@pytest.mark.parametrize("length", [b"\0\0\0\x10", b"\x11\0\0\0", b"\0\0\0\0"], ids=["far more", "less", "none"])
+def test_pixels_that_say_to_be_of_another_length_are_refused(length: bytes) -> None:
+    """The C library would read beyond their end."""
+    with spoiled_cube() as spoiled:
+        for file in (spoiled.store / "rgb_median" / "c").rglob("*"):
+            if file.is_file():
+                file.write_bytes((content := file.read_bytes())[:12] + length + content[16:])
+        for use in (look, preview):
+            with pytest.raises(StoreError, match="is damaged, or was edited"):
+                use(spoiled)
+
+
+def test_pixels_that_were_cut_short_are_refused() -> None:
+    with spoiled_cube() as spoiled:
+        for file in (spoiled.store / "rgb_median" / "c").rglob("*"):
+            if file.is_file():
+                file.write_bytes(file.read_bytes()[:10])
+        for use in (look, preview):
+            with pytest.raises(StoreError, match="is damaged, or was edited"):
+                use(spoiled)
