@@ -1,5 +1,6 @@
 """Which `DaskTaskRunner` a run's chunks go to."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,8 @@ def make_lone_runner() -> "DaskTaskRunner":
             "dashboard_address": "127.0.0.1:0",
             "worker_dashboard_address": "127.0.0.1:0",
             "memory_limit": 0,
+            # Its process may not yet know that the cluster is closed, and would say so on the flow's own stderr.
+            "silence_logs": logging.CRITICAL,
             "scheduler_kwargs": {"allowed_failures": 1},
         },
     )
