@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import subprocess
 import sys
 
 import pytest
+from distributed import Client, LocalCluster
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from ardcube.config import RunConfig
-from flows.runners import coiled_arguments, make_runner, prefect_environment
+from flows.runners import coiled_arguments, make_lone_runner, make_runner, prefect_environment
 from tests.servers.processes import DaskCluster, environment
 
 
@@ -30,6 +32,20 @@ def test_local_is_one_worker_with_threads_in_this_process() -> None:
         "threads_per_worker": 3,
         "processes": False,
     }
+
+
+def complain() -> None:
+    """As a worker does whose scheduler is gone."""
+    logging.getLogger("distributed.worker").error("Failed to communicate")
+
+
+@pytest.mark.parametrize("changes", [{}, {"silence_logs": logging.WARNING}], ids=["lone", "as Dask has it"])
+def test_the_process_of_a_lone_worker_says_nothing_on_the_stderr_of_the_flow(
+    changes: dict[str, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with LocalCluster(**(make_lone_runner().cluster_kwargs | changes)) as cluster, Client(cluster) as client:
+        client.submit(complain).result(timeout=60)
+    assert ("Failed to communicate" in capfd.readouterr().err) == bool(changes)
 
 
 def test_local_threads_are_the_cpus_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
