@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.bits import packed, unpacked
-from ardcube.compiled import COMPILED
+from ardcube.kernels.available import COMPILED
 
 
 def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
@@ -30,7 +30,7 @@ def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = 
     if not len(stack):
         result[:] = 0
     elif COMPILED:
-        from ardcube.kernels import median_rows  # (numba takes a second to import)
+        from ardcube.kernels.statistics import median_rows  # (numba takes a second to import)
 
         median_rows(stack, sorting_network(len(stack)), result)
     else:
@@ -49,9 +49,9 @@ def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
         Bits as in `ardcube.bits`, which are set there, and stay where they are set.
     """
     if COMPILED and len(observed):
-        from ardcube import kernels  # (numba takes a second to import)
+        from ardcube.kernels import statistics  # (numba takes a second to import)
 
-        kernels.observe(stack, observed)
+        statistics.observe(stack, observed)
         return
     seen = np.bitwise_or.reduce(stack, axis=0) != 0
     for day in range(len(seen)):

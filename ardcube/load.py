@@ -19,8 +19,9 @@ from ardcube.centres import Centres
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.grid import Grid, Window
+from ardcube.kernels.layout import LANES
 from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
-from ardcube.pixels import LANES, Part, SourcePixels
+from ardcube.pixels import Part, SourcePixels
 from ardcube.projection import Projection, project
 from ardcube.raster import Blocks, Header, Level
 from ardcube.reader import Raster, forget, open_raster

@@ -8,7 +8,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.compiled import COMPILED
+from ardcube.kernels.available import COMPILED
 
 Mask = NDArray[np.bool_]
 _Words = NDArray[np.uint64]
@@ -52,11 +52,11 @@ def _dilated(words: _Words, radius: int) -> _Words:
         return words
     half_widths = [isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
     if COMPILED:
-        from ardcube import kernels  # numba takes a second to import
+        from ardcube.kernels import morphology  # numba takes a second to import
 
         found = np.zeros(words.shape, np.uint64)
         several = (math.prod(words.shape[:-2]), *words.shape[-2:])
-        kernels.dilate(words.reshape(several), np.array(half_widths), found.reshape(several))
+        morphology.dilate(words.reshape(several), np.array(half_widths), found.reshape(several))
         return found
     rows: dict[int, _Words] = {}
     row = words.copy()

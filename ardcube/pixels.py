@@ -9,16 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.compiled import COMPILED
 from ardcube.errors import TransientError
+from ardcube.kernels.available import COMPILED
+from ardcube.kernels.layout import HOLE_CELL, LANES
 from ardcube.raster import Blocks
-
-LANES = 4
-"""Bands that are resampled together: as many as share one vector register."""
-HOLE_CELL = 32
-"""Side, in pixels, of the cells of which it is known whether data is missing in them; a power of two."""
-HOLE_BITS = HOLE_CELL.bit_length() - 1
-"""Of the place of a pixel within its cell: shifting is several times faster than dividing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +119,11 @@ class SourcePixels:
         """Copy bands (row, column), from column `skip` on, to a place of the window; undo the predictor."""
         top, left, width = rows.start - self.row, cols.start - self.column, cols.stop - cols.start
         if COMPILED:
-            from ardcube import weaving  # numba takes a second to import
+            from ardcube.kernels import interleave  # numba takes a second to import
 
             # An item may declare what its file cannot hold.
             held = self.values.dtype.type(self.nodata if self.nodata <= np.iinfo(self.values.dtype).max else 0)
-            place = weaving.place_one if len(bands) == 1 else weaving.place_four
+            place = interleave.place_one if len(bands) == 1 else interleave.place_four
             place(*bands, predicted, skip, width, self.values, top, left, held, self.holes)
             return
         target = self.values[top : top + rows.stop - rows.start, left : left + width]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from ardcube.compiled import COMPILED
 from ardcube.grid import Grid, Window
+from ardcube.kernels.available import COMPILED
 from ardcube.raster import Level
 
 NODE_STEP = 32
@@ -96,7 +96,7 @@ class Projection:
         if not COMPILED:
             i = np.arange(self.window.y0 + start, self.window.y0 + stop)
             return Coordinates(*self._located(i, np.arange(self.window.x0, self.window.x1)))
-        from ardcube.locating import locate  # numba takes a second to import
+        from ardcube.kernels.interpolate import locate  # numba takes a second to import
 
         shape = max(0, stop - start), self.window.shape[1]
         if wanted is None:
@@ -116,7 +116,7 @@ class Projection:
 
     def _find_pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
         """What `pixels_at` says of the whole window, compiled, without its coordinates."""
-        from ardcube.locating import find_pixels  # numba takes a second to import
+        from ardcube.kernels.interpolate import find_pixels  # numba takes a second to import
 
         t, kind = level.transform, _index_type(level)
         found = np.empty((2, *self.window.shape), kind)

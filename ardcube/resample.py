@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.bits import Bits
-from ardcube.compiled import COMPILED
-from ardcube.pixels import LANES, SourcePixels
+from ardcube.kernels.available import COMPILED
+from ardcube.kernels.layout import LANES
+from ardcube.pixels import SourcePixels
 from ardcube.projection import CELL, ROWS, Coordinates, Projection, pixels_at
 from ardcube.raster import Blocks, Level
 
@@ -98,7 +99,7 @@ def _fill_where_all_is_valid(
     shift: int,
 ) -> NDArray[np.bool_]:
     """Resample the pixels whose taps are all valid; which of the others are wanted, (y, x)."""
-    from ardcube import bilinear  # numba takes a second to import
+    from ardcube.kernels import bilinear  # numba takes a second to import
 
     fill: Callable[..., None] = bilinear.fill
     t, p = level.transform, projection
@@ -163,11 +164,11 @@ def _take(
 ) -> None:
     """Take nearest pixels, whose rows and columns are `pixels`."""
     if COMPILED:
-        from ardcube import kernels  # numba takes a second to import
+        from ardcube.kernels import sampling  # numba takes a second to import
 
         rows, columns = pixels
         place = source.row, source.column
-        kernels.nearest(out, bands, wanted, rows, columns, source.values, *place, source.nodata, shift)
+        sampling.nearest(out, bands, wanted, rows, columns, source.values, *place, source.nodata, shift)
         return
     height, width, _ = source.values.shape
     rows, columns = (
@@ -194,10 +195,10 @@ def _fill_compiled(
     shift: int,
 ) -> None:
     """What `_fill_plain` does, compiled: it looks at each tap."""
-    from ardcube import kernels  # numba takes a second to import
+    from ardcube.kernels import sampling  # numba takes a second to import
 
     t, place = level.transform, (source.row, source.column)
-    kernels.weighted(
+    sampling.weighted(
         out, bands, wanted, at.x, at.y, at.step_x, at.step_y, source.values, *place, t.c, t.a, t.f, t.e,
         _KERNELS[resampling], source.nodata, shift,
     )  # fmt: skip

@@ -159,7 +159,7 @@ def undo_predictor(given: Scene, size: Size) -> Step:
     none, no_holes = np.uint16(0), np.zeros((0, 0), bool)
 
     def side_by_side() -> Callable[[], Any]:
-        weaving = import_module("ardcube.weaving")
+        weaving = import_module("ardcube.kernels.interleave")
 
         def run() -> NDArray[Any]:
             values = np.empty(shape, np.uint16)
@@ -169,7 +169,7 @@ def undo_predictor(given: Scene, size: Size) -> Step:
         return run
 
     def one_by_one() -> Callable[[], Any]:
-        weaving = import_module("ardcube.weaving")
+        weaving = import_module("ardcube.kernels.interleave")
 
         def run() -> NDArray[Any]:
             values, alone = np.empty(shape, np.uint16), np.empty((*shape[:2], 1), np.uint16)
@@ -186,8 +186,8 @@ def undo_predictor(given: Scene, size: Size) -> Step:
     return Step(
         "undo predictor 2, interleave 4 bands", sum(band.nbytes for band in bands) / 1e6, "MB",
         (
-            Way("ardcube.weaving.place_four", "numba", side_by_side),
-            Way("ardcube.weaving.place_one, then interleaved", "numba", one_by_one),
+            Way("ardcube.kernels.interleave.place_four", "numba", side_by_side),
+            Way("ardcube.kernels.interleave.place_one, then interleaved", "numba", one_by_one),
             Way("numpy.add.accumulate", "numpy",
                 lambda: partial(lanes, partial(np.add.accumulate, axis=1, dtype=np.uint16))),
             Way("imagecodecs.delta_decode", "imagecodecs", delta),

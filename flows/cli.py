@@ -200,8 +200,8 @@ def _import_what_builds() -> None:
     with suppress(ImportError):
         for name in ("ardcube.store", "ardcube.manifest", "ardcube.process", "distributed"):
             import_module(name)
-        if import_module("ardcube.compiled").COMPILED:
-            import_module("ardcube.kernels")
+        if import_module("ardcube.kernels.available").COMPILED:
+            import_module("ardcube.kernels.sampling")
 
 
 def _leave(message: str, code: int) -> None:

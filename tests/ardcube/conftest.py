@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from ardcube import masking, pixels, resample
-from ardcube.compiled import COMPILED
+from ardcube.kernels.available import COMPILED
 from ardcube.storage import Place
 from tests.ardcube.small_cube import create
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube.compiled import COMPILED
 from ardcube.errors import TransientError
-from ardcube.pixels import HOLE_CELL, LANES, Piece, SourcePixels
+from ardcube.kernels.available import COMPILED
+from ardcube.kernels.layout import HOLE_CELL, LANES
+from ardcube.pixels import Piece, SourcePixels
 from ardcube.raster import Blocks
 from tests.pieces import Ready, cut
 from tests.strategies import FEW, RANDOM

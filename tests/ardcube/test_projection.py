@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardcube import projection
-from ardcube.compiled import COMPILED
 from ardcube.grid import Window
+from ardcube.kernels.available import COMPILED
 from ardcube.projection import Coordinates, pixels_at, project
 from ardcube.raster import Level
 from tests.oracle import resampling as oracle

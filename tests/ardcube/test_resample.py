@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ardcube import projection, resample
 from ardcube.bits import packed
-from ardcube.compiled import COMPILED
 from ardcube.grid import Grid, Window
+from ardcube.kernels.available import COMPILED
 from ardcube.pixels import SourcePixels
 from ardcube.projection import Coordinates, Projection, project
 from ardcube.raster import Blocks, Level
@@ -430,10 +430,10 @@ def test_taps_are_looked_at_one_by_one_only_where_some_may_be_missing(
         resample_window(out, range(lanes), np.ones((70, 70), bool), at, source, level, resampling="bilinear")
         return out
 
-    from ardcube import kernels
+    from ardcube.kernels import sampling
 
     with monkeypatch.context() as patch:
-        patch.setattr(kernels, "weighted", None)
+        patch.setattr(sampling, "weighted", None)
         assert filled().all()
         values[75, 75] = 0
         with pytest.raises(TypeError):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube.compiled import COMPILED
+from ardcube.kernels.available import COMPILED
 from tests.strategies import FEW
 
 if not COMPILED:
@@ -16,29 +16,29 @@ if not COMPILED:
 
 import numba  # (after it is known to be there)
 
-from ardcube import lanes
+from ardcube.kernels import simd
 
 NUMBERS = st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4).map(lambda found: np.array(found, np.float64))
 
 
 @numba.njit
 def computed(one, other):  # type: ignore[no-untyped-def]
-    a, b, found = lanes.load_doubles(one, 0), lanes.load_doubles(other, 0), np.empty((12, 4))
+    a, b, found = simd.load_doubles(one, 0), simd.load_doubles(other, 0), np.empty((12, 4))
     total = a + b
     total += b
-    lanes.store(found[0], 0, total)
-    lanes.store(found[1], 0, a - b)
-    lanes.store(found[2], 0, a * b)
-    lanes.store(found[3], 0, a / b)
-    lanes.store(found[4], 0, lanes.larger(a, b))
-    lanes.store(found[5], 0, lanes.smaller(a, b))
-    lanes.store(found[6], 0, lanes.magnitude(a))
-    lanes.store(found[7], 0, lanes.floor(a))
-    lanes.store(found[8], 0, lanes.rounded(a))
-    lanes.store(found[9], 0, lanes.root(lanes.magnitude(a)))
-    lanes.store(found[10], 0, lanes.where_at_most(a, a, b))
-    lanes.store(found[11], 0, lanes.spread(one[2]))
-    return found, lanes.split(a)
+    simd.store(found[0], 0, total)
+    simd.store(found[1], 0, a - b)
+    simd.store(found[2], 0, a * b)
+    simd.store(found[3], 0, a / b)
+    simd.store(found[4], 0, simd.larger(a, b))
+    simd.store(found[5], 0, simd.smaller(a, b))
+    simd.store(found[6], 0, simd.magnitude(a))
+    simd.store(found[7], 0, simd.floor(a))
+    simd.store(found[8], 0, simd.rounded(a))
+    simd.store(found[9], 0, simd.root(simd.magnitude(a)))
+    simd.store(found[10], 0, simd.where_at_most(a, a, b))
+    simd.store(found[11], 0, simd.spread(one[2]))
+    return found, simd.split(a)
 
 
 @FEW
@@ -57,9 +57,9 @@ def test_every_operation_is_that_of_each_number(one: NDArray[np.float64], other:
 @numba.njit
 def moved(numbers):  # type: ignore[no-untyped-def]
     found, whole = np.empty((1, 4)), np.empty(4, np.int32)
-    lanes.prefetch(numbers, len(numbers) + 10_000)
-    lanes.store(found[0], 0, lanes.load(numbers, 3))
-    lanes.store_whole(whole, 0, lanes.load(numbers, 1) - lanes.spread(7.0))
+    simd.prefetch(numbers, len(numbers) + 10_000)
+    simd.store(found[0], 0, simd.load(numbers, 3))
+    simd.store_whole(whole, 0, simd.load(numbers, 1) - simd.spread(7.0))
     return found, whole
 
 
@@ -75,14 +75,14 @@ def test_integers_come_from_memory_in_a_row(dtype: type) -> None:
 @numba.njit
 def turned(numbers):  # type: ignore[no-untyped-def]
     found = np.empty((4, 4))
-    one, two, three, four = lanes.transposed(
-        lanes.load_doubles(numbers[0], 0), lanes.load_doubles(numbers[1], 0),
-        lanes.load_doubles(numbers[2], 0), lanes.load_doubles(numbers[3], 0),
+    one, two, three, four = simd.transposed(
+        simd.load_doubles(numbers[0], 0), simd.load_doubles(numbers[1], 0),
+        simd.load_doubles(numbers[2], 0), simd.load_doubles(numbers[3], 0),
     )  # fmt: skip
-    lanes.store(found[0], 0, one)
-    lanes.store(found[1], 0, two)
-    lanes.store(found[2], 0, three)
-    lanes.store(found[3], 0, four)
+    simd.store(found[0], 0, one)
+    simd.store(found[1], 0, two)
+    simd.store(found[2], 0, three)
+    simd.store(found[3], 0, four)
     return found
 
 

@@ -6,62 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ardcube.jit import jit
-
-_FLAGS_TO_BITS = np.uint64(0x8040201008040201)
-"""Times eight bytes of 0 or 1, little-endian: the highest byte has their bits, the first byte's highest."""
-
-
-@jit
-def any_of(wanted, start, stop):  # type: ignore[no-untyped-def]
-    """Whether a part of a row has a pixel that is wanted."""
-    found = False
-    # Unsigned, or numba asks of each index whether it counts from the end, and takes pixels one by one.
-    for j in range(np.uint64(start), np.uint64(stop)):
-        found |= wanted[j]
-    return found
-
-
-@jit
-def _add_shifted(run, line, pad, width):  # type: ignore[no-untyped-def]
-    """Set in `run` (word,) the pixels `width` to the left and to the right of those of a line, padded on both sides."""
-    # Unsigned, or numba asks of each index whether it counts from the end, and takes words one by one.
-    bits, left = np.uint64(width % 64), pad - np.uint64(width // 64)
-    right, rest, one = pad + pad - left, np.uint64(64) - bits, np.uint64(1)
-    for j in range(np.uint64(len(run))):
-        run[j] |= (line[left + j] << bits) | (line[right + j] >> bits)
-    if bits != 0:
-        left, right = left - one, right + one
-        for j in range(np.uint64(len(run))):
-            run[j] |= (line[left + j] >> rest) | (line[right + j] << rest)
-
-
-@jit
-def dilate(words, half_widths, result):  # type: ignore[no-untyped-def]
-    """Set in `result` (image, y, word) all pixels within a disk around those of `words`; see `masking`.
-
-    `half_widths` (dy,) are those of the disk's rows, from its middle on, none wider than the one before.
-    """
-    images, height, count = words.shape
-    pad = np.uint64(half_widths[0] // 64 + 1)
-    line, run = np.zeros(count + 2 * np.int64(pad), np.uint64), np.empty(count, np.uint64)
-    for n, i in np.ndindex(images, height):
-        found = np.uint64(0)
-        for j in range(np.uint64(count)):
-            line[pad + j] = words[n, i, j]
-            found |= words[n, i, j]
-        if found == 0:
-            continue
-        run[:] = 0
-        dy = len(half_widths) - 1
-        for width in range(half_widths[0] + 1):
-            _add_shifted(run, line, pad, width)
-            while dy >= 0 and half_widths[dy] == width:
-                for row in (i - dy, i + dy):
-                    if 0 <= row < height:
-                        for j in range(np.uint64(count)):
-                            result[n, row, j] |= run[j]
-                dy -= 1
+from ardcube.kernels.jit import jit
 
 
 @jit
@@ -155,51 +100,3 @@ def weighted(  # type: ignore[no-untyped-def]
 def _shifted(number, shift):  # type: ignore[no-untyped-def]
     """A digital number that stays valid when `shift` is added."""
     return int(number) if shift == 0 else int(min(max(number + shift, 1.0), 65535.0))
-
-
-@jit
-def observe(stack, observed):  # type: ignore[no-untyped-def]
-    """Set bits of `observed` (day, y, byte) where a band of `stack` (band, day, y, x) is not 0."""
-    bands, days, height, width = stack.shape
-    flags = np.zeros(8 * observed.shape[2], np.uint8)
-    eights = flags.view(np.uint64)
-    for day, i in np.ndindex(days, height):
-        flags[:] = 0
-        for band in range(bands):
-            numbers = stack[band, day, i]
-            for j in range(np.uint64(width)):
-                flags[j] |= numbers[j] != 0
-        for byte in range(np.uint64(observed.shape[2])):
-            # The first flag ends up highest.
-            observed[day, i, byte] |= (eights[byte] * _FLAGS_TO_BITS) >> np.uint64(56)
-
-
-@jit
-def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
-    """Median over axis 0 of the values that are not 0, row by row through a sorting network.
-
-    Values are sorted less one, so that 0, no observation, wraps round to the largest and ends up last.
-    """
-    days, height, width = stack.shape
-    lanes = np.empty((days, width), np.uint16)
-    count = np.empty(width, np.int64)
-    for i in range(height):
-        count[:] = 0
-        for day in range(days):
-            for j in range(width):
-                value = stack[day, i, j]
-                count[j] += value != 0
-                lanes[day, j] = value - np.uint16(1)
-        for pair in range(pairs.shape[0]):
-            low, high = lanes[pairs[pair, 0]], lanes[pairs[pair, 1]]
-            for j in range(width):
-                one, other = low[j], high[j]
-                low[j] = min(one, other)
-                high[j] = max(one, other)
-        for j in range(width):
-            if count[j] == 0:
-                result[i, j] = 0
-                continue
-            total = np.int64(lanes[(count[j] - 1) // 2, j]) + np.int64(lanes[count[j] // 2, j]) + 2
-            half = total >> 1
-            result[i, j] = half + (total & half & 1)

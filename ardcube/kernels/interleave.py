@@ -1,7 +1,7 @@
 """Compiled: bands of a block are put into a window side by side, and TIFF's predictor undone; eight numbers at once.
 
-As in `ardcube.lanes`, what numba has no type for is said in LLVM's own vectors. Integers wrap around, so their order
-changes nothing.
+As in `ardcube.kernels.simd`, what numba has no type for is said in LLVM's own vectors. Integers wrap around, so their
+order changes nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
-from ardcube.jit import jit
-from ardcube.lanes import intrinsic, pointer
-from ardcube.pixels import HOLE_BITS, LANES
+from ardcube.kernels.jit import jit
+from ardcube.kernels.layout import HOLE_BITS, LANES
+from ardcube.kernels.simd import intrinsic, pointer
 
 _EIGHT = 2 * LANES
 
@@ -26,7 +26,7 @@ class Eight(types.Type):
 
     def __init__(self, bits: int) -> None:
         self.vector = ir.VectorType(ir.IntType(bits), _EIGHT)
-        super().__init__(f"ardcube.weaving.Eight({bits})")
+        super().__init__(f"ardcube.kernels.interleave.Eight({bits})")
 
 
 @register_model(Eight)

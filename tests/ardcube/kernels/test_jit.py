@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
 import subprocess
@@ -11,32 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ardcube.compiled import COMPILED
+from ardcube.kernels.available import COMPILED
 from tests.servers.processes import ROOT
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="numba is not installed: nothing is compiled")
 
 
-def imported(module: Path) -> set[str]:
-    """Modules of the package that a module imports from."""
-    nodes = ast.walk(ast.parse(module.read_text()))
-    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return {name.removeprefix("ardcube.") for name in names if name.startswith("ardcube.")}
-
-
-def test_all_that_compiled_functions_are_made_of_is_among_the_sources() -> None:
-    from ardcube.jit import SOURCES
-
-    compiled = {path.stem: imported(path) for path in (ROOT / "ardcube").glob("*.py") if "jit" in imported(path)}
-    assert compiled
-    for module, needed in compiled.items():
-        assert {module, *needed} <= set(SOURCES), module
-
-
 def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ardcube", tmp_path / "ardcube", ignore=shutil.ignore_patterns("__pycache__"))
     program = (
-        "import numpy as np; from ardcube.weaving import find_holes; from ardcube.pixels import HOLE_CELL\n"
+        "import numpy as np; from ardcube.kernels.layout import HOLE_CELL\n"
+        "from ardcube.kernels.interleave import find_holes\n"
         "values = np.ones(64, np.uint16); values[40] = 0; found = np.zeros(64 // HOLE_CELL, bool)\n"
         "find_holes(values, 0, 0, 64, 1, np.uint16(0), found); print(*np.flatnonzero(found) * HOLE_CELL)"
     )
@@ -50,8 +34,8 @@ def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path
         return int(ran.stdout)
 
     assert hole() == 32
-    pixels = tmp_path / "ardcube" / "pixels.py"
-    pixels.write_text(pixels.read_text().replace("HOLE_CELL = 32", "HOLE_CELL = 8"))
+    layout = tmp_path / "ardcube" / "kernels" / "layout.py"
+    layout.write_text(layout.read_text().replace("HOLE_CELL = 32", "HOLE_CELL = 8"))
     assert hole() == 40
-    kept = sorted(path.name for path in (tmp_path / "ardcube" / "__pycache__").glob("kernels-*"))
+    kept = sorted(path.name for path in (tmp_path / "ardcube" / "kernels" / "__pycache__").glob("kernels-*"))
     assert len(kept) == 2

@@ -10,9 +10,11 @@ import math
 
 import numpy as np
 
-from ardcube.jit import jit, jit_inline
-from ardcube.kernels import any_of
-from ardcube.lanes import (
+from ardcube.kernels.interpolate import between_nodes, line_of_nodes
+from ardcube.kernels.jit import jit, jit_inline
+from ardcube.kernels.layout import HOLE_BITS, LANES
+from ardcube.kernels.runs import any_of, runs_between_nodes, shares_between
+from ardcube.kernels.simd import (
     floor,
     larger,
     load,
@@ -28,8 +30,6 @@ from ardcube.lanes import (
     transposed,
     where_at_most,
 )
-from ardcube.locating import between_nodes, line_of_nodes, runs_between_nodes, shares_between
-from ardcube.pixels import HOLE_BITS, LANES
 
 _MOST_TAPS = 32
 """Of one axis: a raster without overviews may want more, and is then looked at tap by tap."""

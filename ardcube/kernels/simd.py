@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from ardcube.pixels import LANES
+from ardcube.kernels.layout import LANES
 
 intrinsic: Any = extending.intrinsic  # whose own type is that of its first argument, which callers do not give
 _INTEGER = ir.IntType(32)
@@ -29,7 +29,7 @@ class Doubles(types.Type):
     """Numba's type of four float64."""
 
 
-doubles = Doubles("ardcube.lanes.Doubles")
+doubles = Doubles("ardcube.kernels.simd.Doubles")
 
 
 @register_model(Doubles)

@@ -13,8 +13,6 @@ from typing import Any
 
 import numba
 
-SOURCES = ("bilinear", "jit", "kernels", "lanes", "locating", "pixels", "weaving")
-"""Modules of this package whose functions and constants end up in machine code."""
 _HERE = Path(__file__).parent
 _settings: Any = numba.config  # whose attributes numba makes at run time
 _setting = Lock()
@@ -22,7 +20,7 @@ _setting = Lock()
 
 
 def _digest() -> str:
-    texts = [(_HERE / f"{name}.py").read_bytes() for name in SOURCES]
+    texts = [path.read_bytes() for path in sorted(_HERE.glob("*.py"))]
     return hashlib.sha256(b"".join(texts)).hexdigest()[:16]
 
 
