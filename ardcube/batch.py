@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from ardcube.current_chunk import at_work_on
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.process import process_chunk
+from ardcube.runtime.log_context import at_work_on
 
 _SHOWN = 10
 """Chunks that an error names."""

@@ -26,9 +26,9 @@ from ardcube.projection import Projection, project
 from ardcube.raster import Blocks, Header, Level
 from ardcube.reader import Raster, forget, open_raster
 from ardcube.resample import needed_blocks, resample_window
+from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 from ardcube.scenes import SCALE, Scene
 from ardcube.stated import check_stated
-from ardcube.threads import DEFAULT_THREADS, Threads, on_a_core
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from ardcube.config import Access, Reader
 from ardcube.grid import Grid, Tiles
 from ardcube.jobs import ChunkJob, ChunkJobs, ChunkKey
 from ardcube.periods import Period
+from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 from ardcube.scenes import BandAsset, Scene
-from ardcube.threads import DEFAULT_THREADS, Threads
 
 if TYPE_CHECKING:
     from ardcube.memory import Work

@@ -15,7 +15,6 @@ from typing import Any
 from ardcube.aoi import Area, load_area
 from ardcube.catalog import Catalog, find_scenes, local_path, open_catalog
 from ardcube.cloud_mask import CloudMaskHook
-from ardcube.collecting import seldom_collecting
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.grid import Grid
@@ -24,10 +23,11 @@ from ardcube.ledger import SUFFIX, Ledger
 from ardcube.periods import Period, calendar_periods
 from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
 from ardcube.relative_dates import to_look_at
+from ardcube.runtime.gc_pause import seldom_collecting
+from ardcube.runtime.threads import Threads
 from ardcube.scene_index import AreaIndex
 from ardcube.scenes import Scene, check_bands, collection_offset, digest, is_remote
 from ardcube.storage import Place
-from ardcube.threads import Threads
 
 _LEDGER_VERSION = 1
 

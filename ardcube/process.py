@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.arenas import keep_freed
 from ardcube.bad_scenes import without_bad_scenes
 from ardcube.bits import Bits, none_set, packed
 from ardcube.composite import count_days, median_of_valid, observe
@@ -28,9 +27,10 @@ from ardcube.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
 from ardcube.observations import Observations
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
+from ardcube.runtime.buffers import empty_stack
+from ardcube.runtime.malloc import keep_freed
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import Scene
-from ardcube.stack_memory import empty_stack
 from ardcube.writing import open_for_writing
 
 logger = logging.getLogger(__name__)

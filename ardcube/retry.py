@@ -16,10 +16,10 @@ from ardcube.ledger import ChunkRecord, Ledger, finished
 from ardcube.manifest import read_manifest
 from ardcube.plan import ChunkKey, CubePlan, CubeSpec
 from ardcube.planned import Planned, read_planned
+from ardcube.runtime.threads import Threads
 from ardcube.scene_index import AreaIndex
 from ardcube.storage import Place
 from ardcube.stored_cube import StoredCube
-from ardcube.threads import Threads
 
 
 @dataclass(frozen=True, slots=True)

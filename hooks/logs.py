@@ -11,9 +11,9 @@ from threading import Lock
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
-from ardcube.current_chunk import current_chunk
 from ardcube.ledger import ChunkRecord
 from ardcube.redaction import hide_secrets, without_secrets
+from ardcube.runtime.log_context import current_chunk
 
 _OURS = "ardcube"
 _lock = Lock()

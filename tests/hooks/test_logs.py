@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prefect import flow, task
 
-from ardcube.current_chunk import at_work_on
+from ardcube.runtime.log_context import at_work_on
 from hooks.logs import ToTheRun, forward_logs, line_of
 
 LOGGER = logging.getLogger("ardcube.somewhere")

@@ -17,7 +17,7 @@ HEAPS = """
     from concurrent.futures import ThreadPoolExecutor
     from threading import Barrier
 
-    from ardcube.arenas import share_arenas
+    from ardcube.runtime.malloc import share_arenas
 
     if sys.argv[1] != "0":
         assert share_arenas(int(sys.argv[1]))
@@ -41,7 +41,7 @@ FAULTS = """
 
     import numpy as np
 
-    from ardcube.arenas import keep_freed
+    from ardcube.runtime.malloc import keep_freed
 
     PR_SET_THP_DISABLE = 41
     assert ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0  # a huge page is one fault for 512 pages

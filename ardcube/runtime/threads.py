@@ -10,7 +10,7 @@ from functools import lru_cache, wraps
 from threading import BoundedSemaphore
 from typing import ParamSpec, TypeVar
 
-from ardcube.arenas import keep_freed, share_arenas
+from ardcube.runtime.malloc import keep_freed, share_arenas
 
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")

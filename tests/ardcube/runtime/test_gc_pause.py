@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from ardcube.collecting import seldom_collecting
+from ardcube.runtime.gc_pause import seldom_collecting
 
 
 def test_it_is_as_before_afterwards_also_after_an_error() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from ardcube import threads
-from ardcube.threads import Threads, on_a_core
+from ardcube.runtime import threads
+from ardcube.runtime.threads import Threads, on_a_core
 
 
 def test_chunks_share_their_threads() -> None:

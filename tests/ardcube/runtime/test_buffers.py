@@ -8,13 +8,13 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from ardcube import stack_memory
-from ardcube.stack_memory import empty_stack
+from ardcube.runtime import buffers
+from ardcube.runtime.buffers import empty_stack
 
 
 @pytest.fixture(autouse=True)
 def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack_memory, "_kept", [])
+    monkeypatch.setattr(buffers, "_kept", [])
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (4, 2, 8, 8)])
@@ -49,7 +49,7 @@ def test_chunks_at_once_share_nothing_and_no_more_is_kept_than_there_were() -> N
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(build, range(1, 5)))
-    assert len(stack_memory._kept) == 4
+    assert len(buffers._kept) == 4
 
 
 def test_memory_comes_back_from_a_chunk_that_failed() -> None:
@@ -62,4 +62,4 @@ def test_memory_comes_back_from_a_chunk_that_failed() -> None:
         fail()
     with empty_stack((1, 1, 4, 4)) as stack:
         assert not stack.any()
-    assert len(stack_memory._kept) == 1
+    assert len(buffers._kept) == 1
