@@ -6,10 +6,10 @@ import json
 import threading
 from functools import lru_cache
 
-from ardcube.exchange import read_fresh
-from ardcube.failures import explained
 from ardcube.renewal import NAME, LeaseLostError, clock, read_claim
-from ardcube.storage import Options, Place
+from ardcube.storage.compare_and_swap import read_fresh
+from ardcube.storage.failures import explained
+from ardcube.storage.place import Options, Place
 
 FRESH_SECONDS = 2.0
 """So long one look at the lease counts: much shorter than a lease lasts, so that nobody can have taken it over from a

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from ardcube.claim import Claim
 from ardcube.errors import InputError, UnwritableError
-from ardcube.exchange import exchange, read_fresh
-from ardcube.failures import explained
 from ardcube.fence import FRESH_SECONDS
 from ardcube.renewal import NAME, TRIES, Lease, Tell, Timing, clock, let_go, read_claim
-from ardcube.storage import Place
+from ardcube.storage.compare_and_swap import exchange, read_fresh
+from ardcube.storage.failures import explained
+from ardcube.storage.place import Place
 
 DEFAULT_TIMING = Timing()
 

@@ -11,8 +11,6 @@ from typing import Any, Self
 
 from ardcube.chunk_record import DONE, Attempt, ChunkRecord, Status
 from ardcube.errors import StoreError, TransientError
-from ardcube.exchange import exchange
-from ardcube.failures import explained
 from ardcube.fence import Fence, fence_of
 from ardcube.ledger_table import (
     Entry,
@@ -27,7 +25,9 @@ from ardcube.ledger_table import (
 )
 from ardcube.plan import ChunkKey
 from ardcube.scenes import digest
-from ardcube.storage import Options, Place
+from ardcube.storage.compare_and_swap import exchange
+from ardcube.storage.failures import explained
+from ardcube.storage.place import Options, Place
 
 __all__ = ["DONE", "SUFFIX", "Attempt", "ChunkRecord", "Ledger", "Status", "finished"]
 

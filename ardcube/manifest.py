@@ -24,7 +24,7 @@ from ardcube.errors import StoreError
 from ardcube.periods import Period
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import MALFORMED, BandAsset, Scene, digest, what_is_wrong
-from ardcube.storage import Options, Place
+from ardcube.storage.place import Options, Place
 
 if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
     pa.set_memory_pool(pa.system_memory_pool())

@@ -27,7 +27,7 @@ from ardcube.runtime.gc_pause import seldom_collecting
 from ardcube.runtime.threads import Threads
 from ardcube.scene_index import AreaIndex
 from ardcube.scenes import Scene, check_bands, collection_offset, digest, is_remote
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 
 _LEDGER_VERSION = 1
 

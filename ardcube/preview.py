@@ -15,7 +15,7 @@ from ardcube.grid import Window
 from ardcube.png import encode_png
 from ardcube.quicklook import shown_bands, stretch_of, stretched
 from ardcube.sheet import Panel, draw_sheet
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.store import FILL
 from ardcube.stored_cube import StoredCube
 from ardcube.zarr_metadata import read_metadata, readable

@@ -18,7 +18,6 @@ from ardcube.bad_scenes import without_bad_scenes
 from ardcube.bits import Bits, none_set, packed
 from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
-from ardcube.failures import NETWORK_LIBRARIES
 from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
@@ -31,6 +30,7 @@ from ardcube.runtime.buffers import empty_stack
 from ardcube.runtime.malloc import keep_freed
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import Scene
+from ardcube.storage.failures import NETWORK_LIBRARIES
 from ardcube.writing import open_for_writing
 
 logger = logging.getLogger(__name__)

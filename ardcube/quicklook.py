@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ardcube.blosc import checked
 from ardcube.errors import InputError
 from ardcube.png import encode_png
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.store import is_there
 from ardcube.zarr_metadata import read_metadata, readable
 

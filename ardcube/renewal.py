@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ardcube.claim import Claim
 from ardcube.errors import RunStopsError, StoreError, TransientError
-from ardcube.exchange import exchange, read_fresh, retire
-from ardcube.storage import Place
+from ardcube.storage.compare_and_swap import exchange, read_fresh, retire
+from ardcube.storage.place import Place
 
 NAME = "lease.json"
 TRIES = 20

@@ -18,7 +18,7 @@ from ardcube.plan import ChunkKey, CubePlan, CubeSpec
 from ardcube.planned import Planned, read_planned
 from ardcube.runtime.threads import Threads
 from ardcube.scene_index import AreaIndex
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.stored_cube import StoredCube
 
 

@@ -16,7 +16,7 @@ from ardcube.grid import Grid
 from ardcube.periods import Period
 from ardcube.plan import CubeSpec
 from ardcube.scenes import SCALE
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.zarr_metadata import check_own, read_metadata, readable
 from ardcube.zarr_store import array_of, zarr_store
 

@@ -16,11 +16,11 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
-from ardcube.failures import explained
 from ardcube.fence import Fence, fence_of
 from ardcube.grid import Window
 from ardcube.plan import CubeSpec
-from ardcube.storage import Place, flush
+from ardcube.storage.failures import explained
+from ardcube.storage.place import Place, flush
 from ardcube.store import COUNT
 from ardcube.zarr_metadata import check_array, readable
 from ardcube.zarr_store import array_of, zarr_store

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ardcube.errors import ArdcubeError, StoreError
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 
 NAME = "zarr.json"
 _CODECS = {"bytes", "blosc", "crc32c", "gzip", "sharding_indexed", "transpose", "vlen-utf8", "zstd"}

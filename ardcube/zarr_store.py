@@ -11,7 +11,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
-from ardcube.storage import Place, patience
+from ardcube.storage.place import Place, patience
 
 
 def zarr_store(place: Place) -> Store:

@@ -42,7 +42,7 @@ from ardcube.manifest import read_manifest
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubePlan, estimate
 from ardcube.prepare import Request, make_plan, search_scenes
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
 from hooks.cloud_masks import cloud_mask
 

@@ -32,7 +32,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey
 from ardcube.sample import write_archive
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from benchmarks.weather import READING, WRITING, Weather, WeatheredEarthSearch, WeatheredProxy
 from tests.flows import jobs
 from tests.servers import processes

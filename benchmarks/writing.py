@@ -34,7 +34,7 @@ from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.store import COUNT
 from ardcube.writing import open_for_writing
 from benchmarks.archive import BANDS, CROP, FULL, TINY, Archive, Layout, ensure_archive

@@ -10,12 +10,12 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
-from ardcube.cube_name import cube_name
 from ardcube.jobs import ChunkJob
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey, CubePlan
 from ardcube.renewal import Lease
-from ardcube.storage import Place
+from ardcube.storage.cube_name import cube_name
+from ardcube.storage.place import Place
 from ardcube.summary import BuildSummary, ChunksFailedError, summarize
 from flows.pages import post_pages
 from flows.progress import current_progress, reporting

@@ -118,7 +118,7 @@ def plan(**values: Any) -> None:
 def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
     """Show what became of the chunks of the cube at URI."""
     from ardcube.ledger import Ledger
-    from ardcube.storage import Place
+    from ardcube.storage.place import Place
     from flows.console import print_records
 
     ledger = Ledger.beside(Place.at(uri, storage_options))

@@ -21,7 +21,7 @@ from ardcube.config import RunConfig
 from ardcube.errors import RunStopsError
 from ardcube.ledger import DONE, Attempt, ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, ChunkKey, CubePlan, within_memory
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.in_hand import InHand
 from flows.progress import current_progress
 from flows.runners import (

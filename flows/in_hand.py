@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ardcube.plan import ChunkJob, ChunkKey
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 
 NAME = "in-hand.json"
 

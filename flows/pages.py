@@ -8,12 +8,12 @@ from prefect.logging import get_run_logger
 
 from ardcube.chunk_states import chunk_states
 from ardcube.config import RunConfig
-from ardcube.cube_name import cube_name
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey
 from ardcube.planned import read_planned
 from ardcube.redaction import without_secrets
-from ardcube.storage import Place
+from ardcube.storage.cube_name import cube_name
+from ardcube.storage.place import Place
 from ardcube.stored_cube import StoredCube
 from ardcube.summary import BuildSummary
 from ardcube.tally import Tally

@@ -22,13 +22,13 @@ from pydantic import ValidationError
 
 from ardcube.chunk_states import chunk_states, count_states, done_percent
 from ardcube.config import RunConfig
-from ardcube.cube_name import cube_name
 from ardcube.errors import ArdcubeError
 from ardcube.lease import release
 from ardcube.ledger import Ledger
 from ardcube.planned import read_planned
 from ardcube.redaction import without_secrets
-from ardcube.storage import Place
+from ardcube.storage.cube_name import cube_name
+from ardcube.storage.place import Place
 from ardcube.stored_cube import StoredCube
 from hooks.artifacts import artifact_key, post, posted, revise
 from hooks.clusters import close_cluster

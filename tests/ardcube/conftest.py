@@ -11,7 +11,7 @@ import xarray as xr
 
 from ardcube import masking, pixels, resample
 from ardcube.kernels.available import COMPILED
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.ardcube.small_cube import create
 
 

@@ -11,7 +11,7 @@ from ardcube import store
 from ardcube.grid import Grid, Window
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.writing import open_for_writing
 from tests.strategies import cube_spec
 

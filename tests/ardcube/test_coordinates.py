@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ardcube import store
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.ardcube.small_cube import CHUNK, GRID, periods_until, spec_at
 
 

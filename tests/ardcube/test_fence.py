@@ -19,7 +19,7 @@ from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey, CubeSpec
 from ardcube.renewal import NAME, LeaseLostError
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.writing import open_for_writing
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3

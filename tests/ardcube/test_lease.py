@@ -22,7 +22,7 @@ from ardcube.errors import InputError, StoreError
 from ardcube.fence import Fence
 from ardcube.lease import LeaseHeldError, holding, release, standing_claim
 from ardcube.renewal import NAME, LeaseLostError, Timing
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.servers.processes import ROOT, S3, environment
 from tests.until import until
 
@@ -32,7 +32,7 @@ NEVER_RENEWED = Timing(expires_seconds=0.3, renew_seconds=3600.0)
 HOLDER = """
 import json, sys, threading
 from ardcube.lease import LeaseHeldError, holding
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 
 def say(*words):
     sys.stdout.write(" ".join(words) + "\\n")

@@ -22,7 +22,7 @@ from ardcube.errors import StoreError, TransientError
 from ardcube.grid import Window
 from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status, finished
 from ardcube.plan import ChunkJob, ChunkKey
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.servers.processes import S3
 from tests.strategies import MANY
 

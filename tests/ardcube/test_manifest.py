@@ -16,7 +16,7 @@ from ardcube.errors import StoreError
 from ardcube.manifest import read_manifest, write_manifest
 from ardcube.periods import Period
 from ardcube.scenes import Scene, parse_scene
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.strategies import BANDS, FEW, stac_collection, stac_item
 
 AUGUST = Period(0, date(2023, 8, 1), date(2023, 9, 1))

@@ -18,7 +18,7 @@ from ardcube.config import CubeConfig
 from ardcube.grid import Grid
 from ardcube.periods import calendar_periods
 from ardcube.preview import draw_preview
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.stored_cube import StoredCube
 from tests.ardcube.test_quicklook import ramp, write_store
 

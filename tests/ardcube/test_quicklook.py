@@ -17,7 +17,7 @@ from ardcube.grid import Grid
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.quicklook import write_quicklooks
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.writing import open_for_writing
 from hooks.cloud_masks import DefaultCloudMaskHook
 

@@ -17,7 +17,7 @@ from ardcube.ledger import Attempt, ChunkRecord
 from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey
 from ardcube.report import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.stored_cube import StoredCube
 from ardcube.summary import BuildSummary, Failure, LeftOut
 from ardcube.tally import Tally

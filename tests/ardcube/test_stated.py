@@ -17,7 +17,7 @@ from ardcube.periods import Period
 from ardcube.raster import Header, Level
 from ardcube.scenes import BandAsset, Scene, parse_scene
 from ardcube.stated import check_stated
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.rasters import ORIGIN
 from tests.strategies import raster_band, stac_item
 

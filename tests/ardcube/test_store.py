@@ -13,7 +13,7 @@ import zarr
 from ardcube import store
 from ardcube.errors import StoreError
 from ardcube.grid import Window
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.writing import open_for_writing
 from tests.ardcube.small_cube import (
     CHUNK,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ardcube import store
 from ardcube.errors import StoreError
 from ardcube.grid import Window
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.writing import open_for_writing
 from tests import gdal_zarr
 from tests.ardcube.small_cube import GRID, create, create_sharded, objects, pattern, periods_until, spec_at, write_all

@@ -32,7 +32,7 @@ from ardcube.errors import TransientError, UnwritableError
 from ardcube.ledger import DONE, ChunkRecord, Ledger
 from ardcube.plan import ChunkKey, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from hooks.cloud_masks import DefaultCloudMaskHook
 from tests.flows.jobs import Pixels, pixels, sample_cube
 from tests.servers.faulty_proxy import FaultyProxy, Kind
@@ -394,7 +394,7 @@ def test_a_disk_that_is_full_before_a_run_begins_is_told_so_and_nothing_is_writt
         "from pathlib import Path\n"
         "from ardcube.errors import InputError\n"
         "from ardcube.lease import holding\n"
-        "from ardcube.storage import Place\n"
+        "from ardcube.storage.place import Place\n"
         "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', sys.argv[1]], check=True)\n"
         "Path(sys.argv[1], 'cube.zarr.ardcube').mkdir()\n"
         "Path(sys.argv[1], 'filler').write_bytes(bytes(64 * 1024))\n"

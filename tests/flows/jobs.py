@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
 from tests.servers.processes import environment
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ardcube.ledger import ChunkRecord, Ledger
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from benchmarks.prefect_side import Services, ask
 from flows.build_cube import build_cube
 from tests.flows.jobs import pixels, records, run_config, sample_cube

@@ -8,7 +8,7 @@ import pytest
 
 from ardcube.lease import standing_claim
 from ardcube.ledger import Ledger
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows import jobs
 from tests.flows.jobs import environment_of, options, pixels, records, run_config, sample_cube

@@ -8,7 +8,7 @@ import pytest
 
 from ardcube.grid import Window
 from ardcube.plan import ChunkJob, ChunkKey
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.in_hand import NAME, InHand
 
 

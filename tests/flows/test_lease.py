@@ -18,7 +18,7 @@ from ardcube.lease import LeaseHeldError, holding, standing_claim
 from ardcube.ledger import Ledger
 from ardcube.periods import Period
 from ardcube.renewal import Lease, LeaseLostError, Timing
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.progress import Silence, reporting
 from tests.flows import jobs

@@ -22,7 +22,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease import standing_claim
 from ardcube.ledger import Ledger
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows.jobs import Pixels, pixels, records, run_config, sample_cube
 from tests.flows.remote import QUICK_RETRIES, Remote

@@ -17,7 +17,7 @@ from distributed import Client
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease import standing_claim
 from ardcube.ledger import Ledger
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.summary import ChunksFailedError
 from flows.build_cube import build_cube
 from tests.flows import jobs

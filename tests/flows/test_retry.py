@@ -13,7 +13,7 @@ from ardcube.errors import InputError, StoreError
 from ardcube.lease import LeaseHeldError, holding
 from ardcube.ledger import Ledger
 from ardcube.retry import check_retry, plan_retry
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.summary import ChunksFailedError
 from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube

@@ -16,7 +16,7 @@ import pytest
 
 from ardcube.lease import standing_claim
 from ardcube.ledger import DONE, Ledger
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows.jobs import options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote

@@ -16,7 +16,7 @@ from prefect.states import Cancelling, Crashed, Failed
 from ardcube.config import RunConfig
 from ardcube.lease import holding, standing_claim
 from ardcube.ledger import Ledger
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube
 from hooks.clusters import cluster_name

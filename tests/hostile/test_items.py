@@ -31,7 +31,7 @@ from ardcube.manifest import read_manifest, write_manifest
 from ardcube.periods import Period
 from ardcube.scenes import Scene, parse_scene
 from ardcube.stac_api import StacApi
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from tests.hostile.mutation import DEEP, damaged, mutated, parsed, text_of
 from tests.hostile.promise import answer, clear_line, hostile, of_kinds
 from tests.servers.faults import LoopbackServer, Reply

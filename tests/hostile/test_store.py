@@ -18,7 +18,7 @@ from ardcube.planned import read_planned
 from ardcube.prepare import initialize, make_plan, search_scenes
 from ardcube.preview import draw_preview
 from ardcube.quicklook import write_quicklooks
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 from ardcube.stored_cube import StoredCube
 from ardcube.writing import open_for_writing
 from tests.hostile.cubes import SpoiledCube, spoiled_cube

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ardcube.storage import SLOWEST, Place
+from ardcube.storage.place import SLOWEST, Place
 
 _PUT_SECONDS = 20.0
 """Longest wait for one PUT of a small file: less than a lease lasts, so that a renewal can be tried again. A larger

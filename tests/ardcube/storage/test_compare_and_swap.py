@@ -11,9 +11,9 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from ardcube import exchange as module
-from ardcube.exchange import exchange, read_fresh, retire
-from ardcube.storage import Place
+from ardcube.storage import compare_and_swap as module
+from ardcube.storage.compare_and_swap import exchange, read_fresh, retire
+from ardcube.storage.place import Place
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardcube.errors import InputError
-from ardcube.storage import Place
+from ardcube.storage.place import Place
 
 
 @pytest.fixture(params=["local", "file", "memory"])
