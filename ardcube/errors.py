@@ -5,9 +5,9 @@
     ArdcubeError
     ├── PermanentError          trying again gives the same answer
     │   ├── InputError          what a person handed in; exit code 2, before anything is written
-    │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease`)
+    │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease.acquire`)
     │   ├── RunStopsError       no further chunk can be written, whichever it is: the run stops
-    │   │   ├── LeaseLostError  the cube is another run's by now (`ardcube.renewal`)
+    │   │   ├── LeaseLostError  the cube is another run's by now (`ardcube.lease.lease`)
     │   │   └── UnwritableError credentials that ran out, no room, no right to write
     │   ├── StoreError          the store cannot be used as asked
     │   ├── SceneError          a scene that cannot be read as its item says

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ardcube.chunk_record import DONE, Attempt, ChunkRecord, Status
 from ardcube.errors import StoreError, TransientError
-from ardcube.fence import Fence, fence_of
+from ardcube.lease.fence import Fence, fence_of
 from ardcube.ledger_table import (
     Entry,
     by_name,

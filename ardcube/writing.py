@@ -16,8 +16,8 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
-from ardcube.fence import Fence, fence_of
 from ardcube.grid import Window
+from ardcube.lease.fence import Fence, fence_of
 from ardcube.plan import CubeSpec
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush

@@ -7,11 +7,11 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.lease import holding
+from ardcube.lease.acquire import holding
+from ardcube.lease.lease import Lease
 from ardcube.ledger import finished
 from ardcube.planned import write_planned
 from ardcube.prepare import Found, Request, check_request, initialize, make_plan, remove_cube, search_scenes
-from ardcube.renewal import Lease
 from ardcube.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.progress import current_progress

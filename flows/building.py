@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
 from ardcube.jobs import ChunkJob
+from ardcube.lease.lease import Lease
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey, CubePlan
-from ardcube.renewal import Lease
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
 from ardcube.summary import BuildSummary, ChunksFailedError, summarize

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
-from ardcube.lease import holding
+from ardcube.lease.acquire import holding
 from ardcube.retry import check_retry, plan_retry
 from ardcube.summary import BuildSummary, summarize
 from flows.building import build_pending

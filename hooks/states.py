@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from ardcube.chunk_states import chunk_states, count_states, done_percent
 from ardcube.config import RunConfig
 from ardcube.errors import ArdcubeError
-from ardcube.lease import release
+from ardcube.lease.acquire import release
 from ardcube.ledger import Ledger
 from ardcube.planned import read_planned
 from ardcube.redaction import without_secrets

@@ -393,7 +393,7 @@ def test_a_disk_that_is_full_before_a_run_begins_is_told_so_and_nothing_is_writt
         "import os, subprocess, sys\n"
         "from pathlib import Path\n"
         "from ardcube.errors import InputError\n"
-        "from ardcube.lease import holding\n"
+        "from ardcube.lease.acquire import holding\n"
         "from ardcube.storage.place import Place\n"
         "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', sys.argv[1]], check=True)\n"
         "Path(sys.argv[1], 'cube.zarr.ardcube').mkdir()\n"

@@ -3,8 +3,8 @@
 from functools import partial
 
 import flows.build_cube
-from ardcube.lease import holding
-from ardcube.renewal import Timing
+from ardcube.lease.acquire import holding
+from ardcube.lease.lease import Timing
 from flows.cli import main
 
 TIMING = Timing(expires_seconds=3.0, renew_seconds=0.5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ardcube.lease import standing_claim
+from ardcube.lease.acquire import standing_claim
 from ardcube.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube

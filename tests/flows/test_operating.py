@@ -20,7 +20,7 @@ import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.lease import standing_claim
+from ardcube.lease.acquire import standing_claim
 from ardcube.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube

@@ -15,7 +15,7 @@ import pytest
 from distributed import Client
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.lease import standing_claim
+from ardcube.lease.acquire import standing_claim
 from ardcube.ledger import Ledger
 from ardcube.storage.place import Place
 from ardcube.summary import ChunksFailedError

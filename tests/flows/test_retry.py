@@ -10,7 +10,7 @@ import pytest
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
-from ardcube.lease import LeaseHeldError, holding
+from ardcube.lease.acquire import LeaseHeldError, holding
 from ardcube.ledger import Ledger
 from ardcube.retry import check_retry, plan_retry
 from ardcube.storage.place import Place

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ardcube.lease import standing_claim
+from ardcube.lease.acquire import standing_claim
 from ardcube.ledger import DONE, Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube

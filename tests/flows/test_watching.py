@@ -10,9 +10,9 @@ import pytest
 import flows.watching
 from ardcube.grid import Window
 from ardcube.jobs import ChunkJob
+from ardcube.lease.lease import LeaseLostError
 from ardcube.ledger import Attempt, ChunkRecord
 from ardcube.plan import ChunkKey
-from ardcube.renewal import LeaseLostError
 from flows.progress import Silence
 from flows.watching import Watch
 from tests.servers.processes import PrefectServer

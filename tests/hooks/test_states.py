@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Crashed, Failed
 
 from ardcube.config import RunConfig
-from ardcube.lease import holding, standing_claim
+from ardcube.lease.acquire import holding, standing_claim
 from ardcube.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ardcube.claim import Claim
 from ardcube.config import CubeConfig, RunConfig
+from ardcube.lease.claim import Claim
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.planned import write_planned
 from ardcube.prepare import Request, check_request, initialize, make_plan, search_scenes

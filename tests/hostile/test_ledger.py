@@ -15,15 +15,15 @@ from rich.console import Console
 
 from ardcube.chunk_record import ChunkRecord
 from ardcube.chunk_states import chunk_states
-from ardcube.claim import Claim
 from ardcube.errors import StoreError
-from ardcube.lease import holding, standing_claim
+from ardcube.lease.acquire import holding, standing_claim
+from ardcube.lease.claim import Claim
+from ardcube.lease.lease import Timing
 from ardcube.ledger_table import row, to_parquet
 from ardcube.manifest import read_manifest
 from ardcube.plan import ChunkKey
 from ardcube.planned import read_planned, write_planned
 from ardcube.prepare import initialize, make_plan, remove_cube, search_scenes
-from ardcube.renewal import Timing
 from ardcube.retry import check_retry, count_missing, plan_retry
 from ardcube.stored_cube import StoredCube
 from flows.console import print_records

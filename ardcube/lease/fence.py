@@ -6,7 +6,7 @@ import json
 import threading
 from functools import lru_cache
 
-from ardcube.renewal import NAME, LeaseLostError, clock, read_claim
+from ardcube.lease.lease import NAME, LeaseLostError, clock, read_claim
 from ardcube.storage.compare_and_swap import read_fresh
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from ardcube.claim import Claim
 from ardcube.errors import InputError, StoreError
-from ardcube.fence import Fence
-from ardcube.lease import LeaseHeldError, holding, release, standing_claim
-from ardcube.renewal import NAME, LeaseLostError, Timing
+from ardcube.lease.acquire import LeaseHeldError, holding, release, standing_claim
+from ardcube.lease.claim import Claim
+from ardcube.lease.fence import Fence
+from ardcube.lease.lease import NAME, LeaseLostError, Timing
 from ardcube.storage.place import Place
 from tests.servers.processes import ROOT, S3, environment
 from tests.until import until
@@ -31,7 +31,7 @@ NEVER_RENEWED = Timing(expires_seconds=0.3, renew_seconds=3600.0)
 
 HOLDER = """
 import json, sys, threading
-from ardcube.lease import LeaseHeldError, holding
+from ardcube.lease.acquire import LeaseHeldError, holding
 from ardcube.storage.place import Place
 
 def say(*words):
@@ -62,7 +62,7 @@ over.set()
 @pytest.fixture(autouse=True)
 def _no_worker_has_looked_lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here are none, so that nobody waits for them."""
-    monkeypatch.setattr("ardcube.lease.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("ardcube.lease.acquire.FRESH_SECONDS", 0.0)
 
 
 Start = Callable[..., "subprocess.Popen[str]"]

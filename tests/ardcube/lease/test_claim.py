@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.claim import SKEW_SECONDS, Claim
 from ardcube.errors import StoreError
+from ardcube.lease.claim import SKEW_SECONDS, Claim
 from tests.strategies import MANY
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -97,7 +97,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 @LINUX
 def test_a_process_that_was_killed_is_gone_even_before_it_is_buried(process: subprocess.Popen[bytes]) -> None:
-    from ardcube.claim import _born
+    from ardcube.lease.claim import _born
 
     mine = Claim.of_this_process("", "", 120.0)
     child = replace(mine, pid=process.pid, born=_born(process.pid) or "")

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ardcube.claim import Claim
 from ardcube.errors import RunStopsError, StoreError, TransientError
+from ardcube.lease.claim import Claim
 from ardcube.storage.compare_and_swap import exchange, read_fresh, retire
 from ardcube.storage.place import Place
 
@@ -42,7 +42,7 @@ class LeaseLostError(RunStopsError):
 
 
 class Lease:
-    """A lease that this process holds; made by `ardcube.lease.holding`."""
+    """A lease that this process holds; made by `ardcube.lease.acquire.holding`."""
 
     def __init__(self, ledger: Place, claim: Claim, timing: Timing, tell: Tell) -> None:
         self.lost = threading.Event()

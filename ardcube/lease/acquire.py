@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from ardcube.claim import Claim
 from ardcube.errors import InputError, UnwritableError
-from ardcube.fence import FRESH_SECONDS
-from ardcube.renewal import NAME, TRIES, Lease, Tell, Timing, clock, let_go, read_claim
+from ardcube.lease.claim import Claim
+from ardcube.lease.fence import FRESH_SECONDS
+from ardcube.lease.lease import NAME, TRIES, Lease, Tell, Timing, clock, let_go, read_claim
 from ardcube.storage.compare_and_swap import exchange, read_fresh
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place

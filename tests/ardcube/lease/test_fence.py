@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ardcube import fence as module
 from ardcube import store
 from ardcube.errors import TransientError
-from ardcube.fence import Fence
 from ardcube.grid import Grid, Window
-from ardcube.lease import holding
+from ardcube.lease import fence as module
+from ardcube.lease.acquire import holding
+from ardcube.lease.fence import Fence
+from ardcube.lease.lease import NAME, LeaseLostError
 from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey, CubeSpec
-from ardcube.renewal import NAME, LeaseLostError
 from ardcube.storage.place import Place
 from ardcube.writing import open_for_writing
 from tests.servers.faulty_proxy import FaultyProxy
@@ -33,7 +33,7 @@ RECORD = ChunkRecord(ChunkKey("2023-01", 0, 0), "written", "inputs", ())
 @pytest.fixture(autouse=True)
 def _no_worker_has_looked_lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever breaks a lease here does not wait for workers."""
-    monkeypatch.setattr("ardcube.lease.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("ardcube.lease.acquire.FRESH_SECONDS", 0.0)
 
 
 @pytest.fixture
