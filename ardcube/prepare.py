@@ -204,7 +204,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
 
     The ledger's `cube.json` is written first: from then on the place is ours, whatever happens.
     """
-    from ardcube import store
+    from ardcube.store import schema
 
     ledger, place = request.ledger, request.place
     described = {
@@ -216,25 +216,25 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "offset": plan.spec.offset,
         "config": request.cube.model_dump(mode="json"),
     }
-    if request.stored is None or not store.is_there(place):
+    if request.stored is None or not schema.is_there(place):
         ledger.write_cube(described)
-        store.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
+        schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
         return
     described["lengthened"] = _lengthened(request)
     if request.stored["end"] != described["end"]:
-        store.extend(place, request.cube.varname, request.periods)
+        schema.extend(place, request.cube.varname, request.periods)
         ledger.write_cube(described)
-    store.check(place, plan.spec, request.cube.chunk_size, request.cube.shard)
+    schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard)
 
 
 def remove_cube(request: Request) -> None:
     """Remove the cube that stands at the request's place: what ardcube wrote, and nothing else."""
-    from ardcube import store
+    from ardcube.store import schema
 
     stored = request.ledger.read_cube()
     if stored is None:
         return
-    store.remove(request.place, str(stored["identity"]["varname"]))
+    schema.remove(request.place, str(stored["identity"]["varname"]))
     own = request.ledger.place.list()
     request.ledger.place.remove(
         name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", "in-hand.json")
@@ -318,7 +318,7 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
 
 
 def _is_ready(place: Place) -> bool:
-    from ardcube.store import is_there
+    from ardcube.store.schema import is_there
 
     return is_there(place)
 

@@ -31,7 +31,7 @@ from ardcube.runtime.malloc import keep_freed
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import Scene
 from ardcube.storage.failures import NETWORK_LIBRARIES
-from ardcube.writing import open_for_writing
+from ardcube.store.writer import open_for_writing
 
 logger = logging.getLogger(__name__)
 

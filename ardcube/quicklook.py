@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ardcube.blosc import checked
 from ardcube.errors import InputError
 from ardcube.png import encode_png
 from ardcube.storage.place import Place
-from ardcube.store import is_there
-from ardcube.zarr_metadata import read_metadata, readable
+from ardcube.store.checked_blosc import checked
+from ardcube.store.schema import is_there
+from ardcube.store.validate import read_metadata, readable
 
 _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4

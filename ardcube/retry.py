@@ -47,7 +47,7 @@ def check_retry(run: RunConfig) -> Retry:
     InputError
         If there is no cube, or nothing that says how it was planned.
     """
-    from ardcube.store import is_there  # zarr is slow to import
+    from ardcube.store.schema import is_there  # zarr is slow to import
 
     if run.overwrite:
         raise InputError("overwrite and a retry exclude each other; to build the cube anew, run the build")

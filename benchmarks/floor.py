@@ -30,7 +30,7 @@ from ardcube.pixels import Piece, SourcePixels
 from ardcube.projection import Projection, project
 from ardcube.raster import Blocks, Level
 from ardcube.resample import needed_blocks, resample_window
-from ardcube.store import compressor
+from ardcube.store.schema import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
 from hooks.cloud_masks import SCLCloudMaskHook
 

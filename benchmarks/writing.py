@@ -27,7 +27,6 @@ from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from ardcube import store
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.grid import Grid, Window
 from ardcube.periods import calendar_periods
@@ -35,8 +34,9 @@ from ardcube.plan import CubeSpec
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
 from ardcube.storage.place import Place
-from ardcube.store import COUNT
-from ardcube.writing import open_for_writing
+from ardcube.store import schema
+from ardcube.store.schema import COUNT
+from ardcube.store.writer import open_for_writing
 from benchmarks.archive import BANDS, CROP, FULL, TINY, Archive, Layout, ensure_archive
 from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook
 
@@ -192,7 +192,7 @@ def measure_layouts(
     for number, (chunk, shard) in enumerate(layouts):
         place = Place.at(str(scratch / f"{composite.name.replace('/', '-')}-{number}.zarr"))
         spec = _spec(place, values)
-        store.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, PERIODS, 1), 1), chunk, shard)
+        schema.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, PERIODS, 1), 1), chunk, shard)
         opened = open_for_writing(spec)
         seconds = []
         tiles = list(spec.grid.tiles(chunk * shard))

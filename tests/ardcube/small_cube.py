@@ -7,12 +7,12 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube import store
 from ardcube.grid import Grid, Window
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.storage.place import Place
-from ardcube.writing import open_for_writing
+from ardcube.store import schema
+from ardcube.store.writer import open_for_writing
 from tests.strategies import cube_spec
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.5, 46.3), 0.01)  # 50 x 30 pixels
@@ -31,13 +31,13 @@ def periods_until(month: int, step: int = 1) -> tuple[object, ...]:
 
 def create(place: Place, months: int = 3) -> CubeSpec:
     spec = spec_at(place, months)
-    store.create(place, spec, periods_until(months), CHUNK)
+    schema.create(place, spec, periods_until(months), CHUNK)
     return spec
 
 
 def create_sharded(place: Place, chunk: int = 8, shard: int = 2, months: int = 2) -> CubeSpec:
     spec = spec_at(place, months)
-    store.create(place, spec, periods_until(months), chunk, shard)
+    schema.create(place, spec, periods_until(months), chunk, shard)
     return spec
 
 

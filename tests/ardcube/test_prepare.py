@@ -12,12 +12,12 @@ import pytest
 import shapely
 import xarray as xr
 
-from ardcube import store
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.ledger import Attempt, ChunkRecord
 from ardcube.plan import CubePlan
 from ardcube.prepare import Request, check_request, initialize, make_plan, remove_cube, search_scenes
+from ardcube.store import schema
 from hooks.cloud_masks import cloud_mask
 from tests.strategies import stac_collection, stac_item
 
@@ -166,7 +166,7 @@ def test_the_offset_of_the_cube_is_that_of_its_collection_else_of_its_first_scen
 
 def test_initialize_creates_the_store_and_repeating_it_changes_nothing(world: Path) -> None:
     request, _ = prepare(world)
-    assert store.is_there(request.place)
+    assert schema.is_there(request.place)
     before = contents(world)
     again, _ = prepare(world)
     assert again.stored is not None
@@ -177,7 +177,7 @@ def test_a_store_that_was_never_finished_is_finished(world: Path) -> None:
     request, _ = prepare(world)
     (world / "cube.zarr" / "zarr.json").unlink()
     prepare(world)
-    assert store.is_there(request.place)
+    assert schema.is_there(request.place)
 
 
 def test_a_later_end_date_extends_the_time_axis_and_keeps_what_is_done(world: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_place_that_is_not_ours_is_refused_even_with_overwrite(world: Path, ki
 def test_an_empty_folder_is_a_place_for_a_cube(world: Path) -> None:
     (world / "cube.zarr").mkdir()
     request, _ = prepare(world)
-    assert store.is_there(request.place)
+    assert schema.is_there(request.place)
 
 
 def test_without_initialize_the_store_must_stand_ready(world: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_store_that_vanished_beside_its_ledger_is_refused(world: Path) -> None
     """Else its finished chunks would be taken for done and never built again."""
     request, plan = prepare(world)
     finish(request, plan)
-    store.remove(request.place, "rgb_median")
+    schema.remove(request.place, "rgb_median")
     message = refusal(world)
     assert "is gone" in message
     assert "--overwrite" in message

@@ -18,7 +18,6 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from ardcube import store
 from ardcube.batch import process_batch
 from ardcube.cog import Cog
 from ardcube.config import CubeConfig, Reader, RunConfig
@@ -33,6 +32,7 @@ from ardcube.process import composite_chunk, process_chunk
 from ardcube.raster import Blocks, Level
 from ardcube.reader import Raster
 from ardcube.sample import write_archive
+from ardcube.store import schema
 from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.oracle.cube import oracle_cube
 from tests.oracle.items import read_catalogue
@@ -378,7 +378,7 @@ def test_computing_a_chunk_writes_nothing(archive: Path, tmp_path: Path) -> None
     assert chunk.values.shape == (32, 32, 2)
     assert chunk.days == 3
     assert sorted(tmp_path.rglob("*")) == before
-    assert store.is_there(Ledger.at(plan.spec.store_uri).place)
+    assert schema.is_there(Ledger.at(plan.spec.store_uri).place)
 
 
 @pytest.mark.parametrize(("reader", "pool"), [("auto", "ardcube-request"), ("gdal", "ardcube-read")])

@@ -11,14 +11,14 @@ import rasterio
 import xarray as xr
 from numpy.typing import NDArray
 
-from ardcube import store
 from ardcube.errors import InputError
 from ardcube.grid import Grid
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage.place import Place
-from ardcube.writing import open_for_writing
+from ardcube.store import schema
+from ardcube.store.writer import open_for_writing
 from hooks.cloud_masks import DefaultCloudMaskHook
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
@@ -42,7 +42,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
         asset_access="unsigned",
     )
     periods = calendar_periods(date(2023, 11, 1), date(2024, 12, 1), 1)[:times]
-    store.create(Place.at(str(path)), spec, periods, chunk_size=16)
+    schema.create(Place.at(str(path)), spec, periods, chunk_size=16)
     open_for_writing(spec).composite[...] = numbers
     return str(path)
 

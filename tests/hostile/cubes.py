@@ -19,7 +19,7 @@ from ardcube.lease.claim import Claim
 from ardcube.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.planned import write_planned
 from ardcube.prepare import Request, check_request, initialize, make_plan, search_scenes
-from ardcube.writing import open_for_writing
+from ardcube.store.writer import open_for_writing
 from hooks.cloud_masks import cloud_mask
 from tests.strategies import BANDS, stac_collection, stac_item
 

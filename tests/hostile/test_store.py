@@ -19,8 +19,8 @@ from ardcube.prepare import initialize, make_plan, search_scenes
 from ardcube.preview import draw_preview
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage.place import Place
+from ardcube.store.writer import open_for_writing
 from ardcube.stored_cube import StoredCube
-from ardcube.writing import open_for_writing
 from tests.hostile.cubes import SpoiledCube, spoiled_cube
 from tests.hostile.mutation import DEEP, damaged, mutated, text_of
 from tests.hostile.promise import answer, hostile

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ardcube import store
 from ardcube.errors import TransientError
 from ardcube.grid import Grid, Window
 from ardcube.lease import fence as module
@@ -20,7 +19,8 @@ from ardcube.ledger import ChunkRecord, Ledger
 from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey, CubeSpec
 from ardcube.storage.place import Place
-from ardcube.writing import open_for_writing
+from ardcube.store import schema
+from ardcube.store.writer import open_for_writing
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 from tests.strategies import cube_spec
@@ -50,7 +50,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 def create(place: Place, holder: str) -> CubeSpec:
     spec = cube_spec(GRID, place.uri, holder=holder, storage_options=dict(place.fs.storage_options))
-    store.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, 1, 1), 1), 16)
+    schema.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, 1, 1), 1), 16)
     return spec
 
 

@@ -21,9 +21,9 @@ from ardcube.lease.fence import Fence, fence_of
 from ardcube.plan import CubeSpec
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
-from ardcube.store import COUNT
-from ardcube.zarr_metadata import check_array, readable
-from ardcube.zarr_store import array_of, zarr_store
+from ardcube.store.backend import array_of, zarr_store
+from ardcube.store.schema import COUNT
+from ardcube.store.validate import check_array, readable
 
 _METADATA = "zarr.json"
 

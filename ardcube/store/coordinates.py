@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ardcube.grid import Grid
 from ardcube.periods import Period
-from ardcube.zarr_store import array_of
+from ardcube.store.backend import array_of
 
 COORDINATES = ("time", "time_bnds", "latitude", "longitude", "band", "spatial_ref")
 """Their arrays."""

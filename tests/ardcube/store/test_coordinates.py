@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ardcube import store
 from ardcube.storage.place import Place
+from ardcube.store import schema
 from tests.ardcube.small_cube import CHUNK, GRID, periods_until, spec_at
 
 
@@ -28,8 +28,8 @@ def test_coordinates_are_those_of_the_grid(raw: xr.Dataset) -> None:
 
 def test_a_period_that_was_clipped_gets_its_new_end(local: Place) -> None:
     spec = spec_at(local, 2)
-    store.create(local, spec, periods_until(3, 2), CHUNK)
-    store.extend(local, "rgb_median", periods_until(4, 2))
+    schema.create(local, spec, periods_until(3, 2), CHUNK)
+    schema.extend(local, "rgb_median", periods_until(4, 2))
     with xr.open_zarr(local.uri) as cube:
         assert cube.sizes["time"] == 2
         bounds = cube["time_bnds"].values.astype("datetime64[M]").astype(str).tolist()

@@ -283,7 +283,7 @@ def test_a_store_that_takes_nothing_more_stops_the_run_at_once_and_a_further_run
 ON_A_DISK = """
 import json, os, resource, signal, subprocess, sys
 from pathlib import Path
-from tests.ardcube.test_writing_faults import build, prepare, records_of, sample_cube, CUBE
+from tests.ardcube.store.test_writing_faults import build, prepare, records_of, sample_cube, CUBE
 from tests.flows.jobs import pixels
 from ardcube.errors import ArdcubeError
 import numpy as np

@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 import zarr
 
-from ardcube import store
 from ardcube.errors import StoreError
 from ardcube.grid import Window
 from ardcube.storage.place import Place
-from ardcube.writing import open_for_writing
+from ardcube.store import schema
+from ardcube.store.writer import open_for_writing
 from tests.ardcube.small_cube import (
     CHUNK,
     GRID,
@@ -126,7 +126,7 @@ def test_a_shard_holds_chunks_of_one_period_and_is_no_larger_than_the_grid_needs
 def test_growing_keeps_what_stands_and_adds_periods(place: Place) -> None:
     write_all(create(place, 2))
     before = {name: place.read(name) for name in objects(place, "rgb_median")}
-    store.extend(place, "rgb_median", periods_until(5))
+    schema.extend(place, "rgb_median", periods_until(5))
     assert {name: place.read(name) for name in objects(place, "rgb_median")} == before
     with xr.open_zarr(place.uri, mask_and_scale=False) as cube:
         assert cube.sizes["time"] == 5
@@ -141,16 +141,16 @@ def test_growing_keeps_what_stands_and_adds_periods(place: Place) -> None:
 
 def test_growing_twice_is_growing_once(local: Place) -> None:
     create(local, 2)
-    store.extend(local, "rgb_median", periods_until(4))
+    schema.extend(local, "rgb_median", periods_until(4))
     once = {name: local.read(name) for name in local.list()}
-    store.extend(local, "rgb_median", periods_until(4))
+    schema.extend(local, "rgb_median", periods_until(4))
     assert {name: local.read(name) for name in local.list()} == once
 
 
 def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
     write_all(create_sharded(place), 16)
     before = {name: place.read(name) for name in objects(place, "rgb_median")}
-    store.extend(place, "rgb_median", periods_until(3))
+    schema.extend(place, "rgb_median", periods_until(3))
     longer = spec_at(place, 3)
     with xr.open_zarr(place.uri) as cube:
         assert dict(cube.sizes)["time"] == 3
@@ -166,9 +166,9 @@ def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
 
 
 def test_a_store_is_there_once_it_is_complete(place: Place) -> None:
-    assert not store.is_there(place)
+    assert not schema.is_there(place)
     create(place)
-    assert store.is_there(place)
+    assert schema.is_there(place)
 
 
 def test_a_part_of_a_store_is_not_there_and_is_finished_when_created_again(local: Place) -> None:
@@ -178,9 +178,9 @@ def test_a_part_of_a_store_is_not_there_and_is_finished_when_created_again(local
     del unfinished["consolidated_metadata"]
     local.write("zarr.json", json.dumps(unfinished).encode())
     local.remove(name for name in local.list() if name.startswith(("observation_count", "band")))
-    assert not store.is_there(local)
-    store.create(local, spec, periods_until(3), CHUNK)
-    assert store.is_there(local)
+    assert not schema.is_there(local)
+    schema.create(local, spec, periods_until(3), CHUNK)
+    assert schema.is_there(local)
     write_all(spec)
     with xr.open_zarr(local.uri, mask_and_scale=False) as cube:
         np.testing.assert_array_equal(cube["latitude"], GRID.latitude(np.arange(30)))
@@ -191,15 +191,15 @@ def test_removing_takes_the_cube_and_leaves_what_is_not_ours(place: Place) -> No
     write_all(create(place))
     place.write("notes.txt", b"mine")
     place.write("other_array/zarr.json", b"{}")
-    store.remove(place, "rgb_median")
+    schema.remove(place, "rgb_median")
     assert sorted(place.list()) == ["notes.txt", "other_array/zarr.json"]
-    store.remove(place, "rgb_median")
+    schema.remove(place, "rgb_median")
     assert sorted(place.list()) == ["notes.txt", "other_array/zarr.json"]
 
 
 def test_removing_the_whole_of_a_folder_removes_the_folder(local: Place) -> None:
     write_all(create(local))
-    store.remove(local, "rgb_median")
+    schema.remove(local, "rgb_median")
     assert not Path(local.path).exists()
 
 
@@ -208,15 +208,15 @@ def test_nothing_is_removed_under_a_name_that_is_no_variable(local: Place, varna
     create(local)
     before = local.list()
     with pytest.raises(StoreError, match="nothing was removed"):
-        store.remove(local, varname)
+        schema.remove(local, varname)
     assert local.list() == before
 
 
 def test_a_cube_of_another_layout_can_replace_one_in_the_same_process(local: Place) -> None:
     write_all(create(local))
-    store.remove(local, "rgb_median")
+    schema.remove(local, "rgb_median")
     spec = spec_at(local, fingerprint="another", bands=("red", "nir"))
-    store.create(local, spec, periods_until(3), 40)
+    schema.create(local, spec, periods_until(3), 40)
     write_all(spec, 40)
     assert zarr.open_group(local.path, mode="r")["rgb_median"].chunks == (1, 30, 40, 2)
     assert "rgb_median/c/0/0/1/0" in objects(local, "rgb_median")

@@ -12,11 +12,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardcube import store
 from ardcube.errors import StoreError
 from ardcube.grid import Window
 from ardcube.storage.place import Place
-from ardcube.writing import open_for_writing
+from ardcube.store import schema
+from ardcube.store.writer import open_for_writing
 from tests import gdal_zarr
 from tests.ardcube.small_cube import GRID, create, create_sharded, objects, pattern, periods_until, spec_at, write_all
 from tests.servers.processes import S3
@@ -31,7 +31,7 @@ def test_every_chunk_lands_where_it_belongs_in_any_order(size: int, order: objec
     """Edge tiles too, which are smaller: a demo before this one placed them by their own shape."""
     place = Place.at(f"memory://{uuid.uuid4().hex}/cube.zarr")
     spec = spec_at(place, 2)
-    store.create(place, spec, periods_until(2), size)
+    schema.create(place, spec, periods_until(2), size)
     opened = open_for_writing(spec)
     work = [(index, tile.window) for index in range(2) for tile in GRID.tiles(size)]
     order.shuffle(work)  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_on_an_object_store_a_chunk_or_a_shard_is_two_puts_and_nothing_else(
 ) -> None:
     place = Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options)
     spec = spec_at(place, 1, storage_options=moto_s3.storage_options)
-    store.create(place, spec, periods_until(1), 16 // shard, shard)
+    schema.create(place, spec, periods_until(1), 16 // shard, shard)
     opened = open_for_writing(spec)
     with caplog.at_level(logging.INFO, "werkzeug"):
         write_all(spec)  # new ones, those at the edges too
@@ -179,7 +179,7 @@ def test_gdal_reads_shards_from_3_13_on_and_says_so_before(local: Place) -> None
 
 def test_a_worker_that_wrote_before_writes_to_the_periods_that_came_later(place: Place) -> None:
     write_all(create(place, 2))
-    store.extend(place, "rgb_median", periods_until(4))
+    schema.extend(place, "rgb_median", periods_until(4))
     write_all(spec_at(place, 4))
     with xr.open_zarr(place.uri, mask_and_scale=False) as cube:
         np.testing.assert_array_equal(cube["rgb_median"][3], pattern(Window(0, 30, 0, 50), 3))

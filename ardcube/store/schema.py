@@ -10,15 +10,15 @@ from typing import Any
 import zarr
 from zarr.codecs import BloscCodec
 
-from ardcube.coordinates import COORDINATES, write_plane, write_times
 from ardcube.errors import StoreError
 from ardcube.grid import Grid
 from ardcube.periods import Period
 from ardcube.plan import CubeSpec
 from ardcube.scenes import SCALE
 from ardcube.storage.place import Place
-from ardcube.zarr_metadata import check_own, read_metadata, readable
-from ardcube.zarr_store import array_of, zarr_store
+from ardcube.store.backend import array_of, zarr_store
+from ardcube.store.coordinates import COORDINATES, write_plane, write_times
+from ardcube.store.validate import check_own, read_metadata, readable
 
 COUNT = "observation_count"
 FILL = 0

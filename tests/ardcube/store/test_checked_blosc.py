@@ -12,8 +12,8 @@ from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from ardcube.blosc import CheckedBlosc, checked
-from ardcube.store import compressor
+from ardcube.store.checked_blosc import CheckedBlosc, checked
+from ardcube.store.schema import compressor
 
 VALUES = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
 
