@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from ardcube.errors import PermanentError, RunStopsError, TransientError
-from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.process import process_chunk
 from ardcube.runtime.log_context import at_work_on

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.grid import Tiles
-from ardcube.ledger import ChunkRecord
+from ardcube.ledger.ledger import ChunkRecord
 from ardcube.png import encode_png
 from ardcube.sheet import Panel, draw_sheet
 

@@ -19,7 +19,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.grid import Grid
 from ardcube.jobs import ChunkJobs, jobs_of_period
-from ardcube.ledger import SUFFIX, Ledger
+from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.periods import Period, calendar_periods
 from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
 from ardcube.relative_dates import to_look_at
@@ -166,7 +166,7 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
     tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
     if not tiles:
         raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
-    from ardcube.manifest import write_manifest  # (pyarrow is slow to import)
+    from ardcube.ledger.manifest import write_manifest  # (pyarrow is slow to import)
 
     areas = AreaIndex(tiles.boxes(request.mask.halo))
     periods = tuple(period for period in request.periods if period.label in scenes)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ardcube.chunk_states import RETRIED, WRITTEN
 from ardcube.grid import Window
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.png import encode_png
 from ardcube.quicklook import shown_bands, stretch_of, stretched
 from ardcube.sheet import Panel, draw_sheet
@@ -18,7 +19,6 @@ from ardcube.storage.place import Place
 from ardcube.store.checked_blosc import checked
 from ardcube.store.schema import FILL
 from ardcube.store.validate import read_metadata, readable
-from ardcube.stored_cube import StoredCube
 
 _MOST_PIXELS = 40_000_000
 """Read at most, of one band: some 30 chunks of 1200 pixels a side, about a second of decoding."""

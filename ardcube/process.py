@@ -19,9 +19,9 @@ from ardcube.bits import Bits, none_set, packed
 from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.grid import Window
-from ardcube.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.manifest import read_manifest
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
-from ardcube.manifest import read_manifest
 from ardcube.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
 from ardcube.observations import Observations
 from ardcube.plan import ChunkJob, CubeSpec

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.chunk_states import count_states, draw_states
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
 from ardcube.sheet import as_markdown
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from ardcube.stored_cube import StoredCube
 from ardcube.summary import BuildSummary
 from ardcube.tally import Tally
 

@@ -12,14 +12,14 @@ from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.jobs import ChunkJob, ChunkJobs, jobs_of_period
-from ardcube.ledger import ChunkRecord, Ledger, finished
-from ardcube.manifest import read_manifest
+from ardcube.ledger.last_plan import Planned, read_planned
+from ardcube.ledger.ledger import ChunkRecord, Ledger, finished
+from ardcube.ledger.manifest import read_manifest
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan import ChunkKey, CubePlan, CubeSpec
-from ardcube.planned import Planned, read_planned
 from ardcube.runtime.threads import Threads
 from ardcube.scene_index import AreaIndex
 from ardcube.storage.place import Place
-from ardcube.stored_cube import StoredCube
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from benchmarks.empty_cube import options, write_catalogue
 from benchmarks.prefect_side import STATES_OF_A_TASK_RUN, Services, latest_flow_run, serving, settled, submitted

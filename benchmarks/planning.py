@@ -37,8 +37,8 @@ from ardcube.aoi import Area
 from ardcube.catalog import find_scenes, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.grid import Grid
-from ardcube.ledger import Ledger
-from ardcube.manifest import read_manifest
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.manifest import read_manifest
 from ardcube.periods import calendar_periods
 from ardcube.plan import CubePlan, estimate
 from ardcube.prepare import Request, make_plan, search_scenes

@@ -9,8 +9,8 @@ from prefect.runtime import flow_run
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
-from ardcube.ledger import finished
-from ardcube.planned import write_planned
+from ardcube.ledger.last_plan import write_planned
+from ardcube.ledger.ledger import finished
 from ardcube.prepare import Found, Request, check_request, initialize, make_plan, remove_cube, search_scenes
 from ardcube.summary import BuildSummary, summarize
 from flows.building import build_pending

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from ardcube.config import RunConfig
 from ardcube.jobs import ChunkJob
 from ardcube.lease.lease import Lease
-from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey, CubePlan
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place

@@ -117,7 +117,7 @@ def plan(**values: Any) -> None:
 @debug_option
 def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
     """Show what became of the chunks of the cube at URI."""
-    from ardcube.ledger import Ledger
+    from ardcube.ledger.ledger import Ledger
     from ardcube.storage.place import Place
     from flows.console import print_records
 
@@ -198,7 +198,7 @@ def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
 def _import_what_builds() -> None:
     """Import what chunks are built with; where that fails, whoever needs it says so."""
     with suppress(ImportError):
-        for name in ("ardcube.store.schema", "ardcube.manifest", "ardcube.process", "distributed"):
+        for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.process", "distributed"):
             import_module(name)
         if import_module("ardcube.kernels.available").COMPILED:
             import_module("ardcube.kernels.sampling")
@@ -265,7 +265,7 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
-    from ardcube.ledger import finished
+    from ardcube.ledger.ledger import finished
     from ardcube.plan import estimate, within_memory
     from ardcube.prepare import check_request, make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate

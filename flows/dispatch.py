@@ -19,7 +19,7 @@ from ardcube.batch import Batch
 from ardcube.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
 from ardcube.config import RunConfig
 from ardcube.errors import RunStopsError
-from ardcube.ledger import DONE, Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import DONE, Attempt, ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, ChunkKey, CubePlan, within_memory
 from ardcube.storage.place import Place
 from flows.in_hand import InHand

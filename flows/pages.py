@@ -8,13 +8,13 @@ from prefect.logging import get_run_logger
 
 from ardcube.chunk_states import chunk_states
 from ardcube.config import RunConfig
-from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.ledger.last_plan import read_planned
+from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan import ChunkKey
-from ardcube.planned import read_planned
 from ardcube.redaction import without_secrets
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from ardcube.stored_cube import StoredCube
 from ardcube.summary import BuildSummary
 from ardcube.tally import Tally
 from hooks.artifacts import artifact_key, post

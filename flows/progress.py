@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from ardcube.ledger import ChunkRecord
+from ardcube.ledger.ledger import ChunkRecord
 from ardcube.periods import Period
 from ardcube.plan import ChunkJob
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from ardcube.jobs import ChunkJob
-from ardcube.ledger import ChunkRecord
+from ardcube.ledger.ledger import ChunkRecord
 from ardcube.periods import Period
 from ardcube.plan import ChunkKey
 from ardcube.tally import Tally

@@ -24,12 +24,12 @@ from ardcube.chunk_states import chunk_states, count_states, done_percent
 from ardcube.config import RunConfig
 from ardcube.errors import ArdcubeError
 from ardcube.lease.acquire import release
-from ardcube.ledger import Ledger
-from ardcube.planned import read_planned
+from ardcube.ledger.last_plan import read_planned
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from ardcube.stored_cube import StoredCube
 from hooks.artifacts import artifact_key, post, posted, revise
 from hooks.clusters import close_cluster
 from hooks.credentials import take_credentials

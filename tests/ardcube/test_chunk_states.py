@@ -24,7 +24,7 @@ from ardcube.chunk_states import (
     draw_states,
 )
 from ardcube.grid import Grid
-from ardcube.ledger import Attempt, ChunkRecord, Status
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
 from ardcube.plan import ChunkKey
 
 GRID = Grid(10.0, 50.0, 0.001, 200, 300)

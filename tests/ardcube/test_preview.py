@@ -16,10 +16,10 @@ import ardcube.preview
 from ardcube.chunk_states import EMPTY, MISSING, WRITTEN
 from ardcube.config import CubeConfig
 from ardcube.grid import Grid
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.periods import calendar_periods
 from ardcube.preview import draw_preview
 from ardcube.storage.place import Place
-from ardcube.stored_cube import StoredCube
 from tests.ardcube.test_quicklook import ramp, write_store
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place

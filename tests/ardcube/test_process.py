@@ -23,7 +23,7 @@ from ardcube.cog import Cog
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.gdal import GdalRaster
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.observations import Observations
 from ardcube.pixels import Part
 from ardcube.plan import ChunkJob, CubePlan

@@ -23,7 +23,7 @@ from ardcube import asset_store, gdal
 from ardcube.batch import process_batch
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk

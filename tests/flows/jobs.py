@@ -17,7 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.plan import ChunkKey
 from ardcube.storage.place import Place
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue

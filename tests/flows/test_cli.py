@@ -21,7 +21,7 @@ import pytest
 import rasterio
 import s3fs
 
-from ardcube.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.plan import ChunkKey
 from flows import cli
 from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube

@@ -21,7 +21,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import standing_claim
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows.jobs import Pixels, pixels, records, run_config, sample_cube

@@ -16,7 +16,7 @@ from distributed import Client
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import standing_claim
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from ardcube.summary import ChunksFailedError
 from flows.build_cube import build_cube

@@ -11,7 +11,7 @@ import pytest
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.lease.acquire import LeaseHeldError, holding
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.retry import check_retry, plan_retry
 from ardcube.storage.place import Place
 from ardcube.summary import ChunksFailedError
@@ -117,7 +117,7 @@ def test_a_retry_of_something_else_than_was_planned_is_refused(
     failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, run, _ = failed
-    monkeypatch.setattr("ardcube.manifest._kept", {})  # a process keeps the scenes that it has read
+    monkeypatch.setattr("ardcube.ledger.manifest._kept", {})  # a process keeps the scenes that it has read
     ledger = Ledger.beside(Place.at(run.fsspec_uri))
     known = ledger.records(brief=True)
     for mask in (DefaultCloudMaskHook(), SCLCloudMaskHook(closing=1)):

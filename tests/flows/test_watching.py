@@ -11,7 +11,7 @@ import flows.watching
 from ardcube.grid import Window
 from ardcube.jobs import ChunkJob
 from ardcube.lease.lease import LeaseLostError
-from ardcube.ledger import Attempt, ChunkRecord
+from ardcube.ledger.ledger import Attempt, ChunkRecord
 from ardcube.plan import ChunkKey
 from flows.progress import Silence
 from flows.watching import Watch

@@ -15,7 +15,7 @@ from prefect.states import Cancelling, Crashed, Failed
 
 from ardcube.config import RunConfig
 from ardcube.lease.acquire import holding, standing_claim
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube

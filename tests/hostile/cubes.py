@@ -16,8 +16,8 @@ import numpy as np
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.claim import Claim
-from ardcube.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.planned import write_planned
+from ardcube.ledger.last_plan import write_planned
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.prepare import Request, check_request, initialize, make_plan, search_scenes
 from ardcube.store.writer import open_for_writing
 from hooks.cloud_masks import cloud_mask

@@ -13,19 +13,19 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from ardcube.chunk_record import ChunkRecord
 from ardcube.chunk_states import chunk_states
 from ardcube.errors import StoreError
 from ardcube.lease.acquire import holding, standing_claim
 from ardcube.lease.claim import Claim
 from ardcube.lease.lease import Timing
-from ardcube.ledger_table import row, to_parquet
-from ardcube.manifest import read_manifest
+from ardcube.ledger.last_plan import read_planned, write_planned
+from ardcube.ledger.manifest import read_manifest
+from ardcube.ledger.record import ChunkRecord
+from ardcube.ledger.stored_cube import StoredCube
+from ardcube.ledger.table import row, to_parquet
 from ardcube.plan import ChunkKey
-from ardcube.planned import read_planned, write_planned
 from ardcube.prepare import initialize, make_plan, remove_cube, search_scenes
 from ardcube.retry import check_retry, count_missing, plan_retry
-from ardcube.stored_cube import StoredCube
 from flows.console import print_records
 from hooks.cloud_masks import cloud_mask
 from tests.hostile.cubes import SpoiledCube, spoiled_cube

@@ -13,14 +13,14 @@ import pytest
 
 from ardcube.chunk_states import chunk_states
 from ardcube.errors import ArdcubeError, StoreError
+from ardcube.ledger.last_plan import read_planned
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan import CubePlan
-from ardcube.planned import read_planned
 from ardcube.prepare import initialize, make_plan, search_scenes
 from ardcube.preview import draw_preview
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store.writer import open_for_writing
-from ardcube.stored_cube import StoredCube
 from tests.hostile.cubes import SpoiledCube, spoiled_cube
 from tests.hostile.mutation import DEEP, damaged, mutated, text_of
 from tests.hostile.promise import answer, hostile

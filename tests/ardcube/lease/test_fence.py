@@ -15,7 +15,7 @@ from ardcube.lease import fence as module
 from ardcube.lease.acquire import holding
 from ardcube.lease.fence import Fence
 from ardcube.lease.lease import NAME, LeaseLostError
-from ardcube.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey, CubeSpec
 from ardcube.storage.place import Place

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube import ledger as module
 from ardcube.errors import StoreError, TransientError
 from ardcube.grid import Window
-from ardcube.ledger import Attempt, ChunkRecord, Ledger, Status, finished
+from ardcube.ledger import ledger as module
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger, Status, finished
 from ardcube.plan import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
 from tests.servers.processes import S3

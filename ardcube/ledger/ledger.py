@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ardcube.chunk_record import DONE, Attempt, ChunkRecord, Status
 from ardcube.errors import StoreError, TransientError
 from ardcube.lease.fence import Fence, fence_of
-from ardcube.ledger_table import (
+from ardcube.ledger.record import DONE, Attempt, ChunkRecord, Status
+from ardcube.ledger.table import (
     Entry,
     by_name,
     entries,

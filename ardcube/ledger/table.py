@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ardcube.chunk_record import Attempt, ChunkRecord
 from ardcube.errors import StoreError
+from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan import ChunkKey
 
 _ROWS = 5_000

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from ardcube.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.plan import ChunkKey
 from tests.servers.processes import ROOT, S3, environment
 
 RIVAL = """
 import json, logging, sys, threading
-import ardcube.ledger
-from ardcube.ledger import Ledger
-from tests.ardcube.test_ledger_rivals import record_of
+import ardcube.ledger.ledger
+from ardcube.ledger.ledger import Ledger
+from tests.ardcube.ledger.test_ledger_rivals import record_of
 
 uri, options, rival, threads, each = sys.argv[1], json.loads(sys.argv[2]), *map(int, sys.argv[3:])
 written, told, at_work = set(), [], threading.Semaphore(0)
-ardcube.ledger._ROUNDS = 1000  # nowhere else are records moved without a pause
+ardcube.ledger.ledger._ROUNDS = 1000  # nowhere else are records moved without a pause
 
 class Listener(logging.Handler):
     def emit(self, line):

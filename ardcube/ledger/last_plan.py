@@ -1,6 +1,6 @@
 """What the last build planned, kept beside its scenes: a retry builds just that, without a search.
 
-The scenes of a period stand in a file that never changes (`ardcube.manifest`); a period that is searched again gets
+The scenes of a period stand in a file that never changes (`ardcube.ledger.manifest`); a period that is searched again gets
 another one. This file says which of them counts, and which tiles are built at all.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ardcube.errors import StoreError
 from ardcube.grid import Grid, Tiles
-from ardcube.ledger import Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.plan import CubePlan
 
 # Among the scenes, so that it goes when they go.
