@@ -14,9 +14,9 @@ from shapely.geometry import box
 from ardcube.addresses import Reach
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.local_catalog import LocalCatalog
-from ardcube.periods import Period
 from ardcube.scenes import Item, Scene, check_bands, is_remote, parse_scene, without_duplicates
 
 

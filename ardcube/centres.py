@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 
 _CELL = 32
 """Side of the squares, in pixels."""

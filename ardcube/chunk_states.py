@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.grid import Tiles
+from ardcube.extent.grid import Tiles
 from ardcube.ledger.ledger import ChunkRecord
 from ardcube.png import encode_png
 from ardcube.sheet import Panel, draw_sheet

@@ -13,8 +13,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.grid import Tiles, Window
-from ardcube.periods import Period
+from ardcube.extent.grid import Tiles, Window
+from ardcube.extent.periods import Period
 from ardcube.scene_index import AreaIndex
 from ardcube.scenes import Scene
 

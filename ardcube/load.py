@@ -18,7 +18,7 @@ from ardcube.bits import Bits, packed, unpacked
 from ardcube.centres import Centres
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
 from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.pixels import Part, SourcePixels

@@ -12,9 +12,9 @@ from shapely.geometry.base import BaseGeometry
 
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import Access, Reader
-from ardcube.grid import Grid, Tiles
+from ardcube.extent.grid import Grid, Tiles
+from ardcube.extent.periods import Period
 from ardcube.jobs import ChunkJob, ChunkJobs, ChunkKey
-from ardcube.periods import Period
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 from ardcube.scenes import BandAsset, Scene
 

@@ -12,17 +12,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ardcube.aoi import Area, load_area
 from ardcube.catalog import Catalog, find_scenes, local_path, open_catalog
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
-from ardcube.grid import Grid
+from ardcube.extent.area import Area, load_area
+from ardcube.extent.grid import Grid
+from ardcube.extent.months import to_look_at
+from ardcube.extent.periods import Period, calendar_periods
 from ardcube.jobs import ChunkJobs, jobs_of_period
 from ardcube.ledger.ledger import SUFFIX, Ledger
-from ardcube.periods import Period, calendar_periods
 from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
-from ardcube.relative_dates import to_look_at
 from ardcube.runtime.gc_pause import seldom_collecting
 from ardcube.runtime.threads import Threads
 from ardcube.scene_index import AreaIndex

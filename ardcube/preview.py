@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.chunk_states import RETRIED, WRITTEN
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.png import encode_png
 from ardcube.quicklook import shown_bands, stretch_of, stretched

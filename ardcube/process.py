@@ -18,7 +18,7 @@ from ardcube.bad_scenes import without_bad_scenes
 from ardcube.bits import Bits, none_set, packed
 from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days

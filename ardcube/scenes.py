@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.antimeridian import around
 from ardcube.errors import InputError, SceneError
+from ardcube.extent.antimeridian import around
 
 Item = Mapping[str, Any]
 """A STAC item or collection as parsed JSON."""

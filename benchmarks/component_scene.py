@@ -10,7 +10,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.projection import project
 from benchmarks.archive import FULL, RESOLUTION, SEED, scenes
 from benchmarks.scenery import strips

@@ -23,7 +23,7 @@ from rasterio.enums import Resampling
 from ardcube import composite, masking, pixels, projection, resample
 from ardcube.cog import Cog
 from ardcube.composite import median_of_valid, sorting_network
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.masking import close_then_open
 from ardcube.pixels import SourcePixels
 from ardcube.projection import project

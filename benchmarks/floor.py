@@ -24,7 +24,7 @@ from rasterio.transform import Affine
 
 from ardcube.bits import packed
 from ardcube.composite import median_of_valid
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.observations import Observations
 from ardcube.pixels import Piece, SourcePixels
 from ardcube.projection import Projection, project

@@ -33,13 +33,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ardcube.aoi import Area
 from ardcube.catalog import find_scenes, open_catalog
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.grid import Grid
+from ardcube.extent.area import Area
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
-from ardcube.periods import calendar_periods
 from ardcube.plan import CubePlan, estimate
 from ardcube.prepare import Request, make_plan, search_scenes
 from ardcube.storage.place import Place

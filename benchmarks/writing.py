@@ -28,8 +28,8 @@ from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.grid import Grid, Window
-from ardcube.periods import calendar_periods
+from ardcube.extent.grid import Grid, Window
+from ardcube.extent.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk

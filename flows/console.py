@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.periods import Period
 from ardcube.plan import ChunkJob, Estimate
 from ardcube.summary import BuildSummary, Failure, LeftOut, left_out
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.periods import Period
 from ardcube.plan import ChunkJob
 
 

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from ardcube.config import GrowingCubeConfig, RefreshConfig, RunConfig
-from ardcube.relative_dates import up_to_now
+from ardcube.extent.months import up_to_now
 from ardcube.summary import BuildSummary
 from flows.build_cube import build_cube
 from hooks.names import build_run_name

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from ardcube.extent.periods import Period
 from ardcube.jobs import ChunkJob
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.periods import Period
 from ardcube.plan import ChunkKey
 from ardcube.tally import Tally
 from flows.progress import Progress

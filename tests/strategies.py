@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.plan import CubeSpec
 from ardcube.scenes import Scene, parse_scene
 from hooks.cloud_masks import DefaultCloudMaskHook

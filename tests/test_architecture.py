@@ -68,7 +68,7 @@ def name_of(path: Path) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(FOLDERS)
-    assert {"ardcube.grid", "ardcube.grid.Grid", "math"} <= imports(ROOT / "ardcube" / "plan.py")
+    assert {"ardcube.extent.grid", "ardcube.extent.grid.Grid", "math"} <= imports(ROOT / "ardcube" / "plan.py")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

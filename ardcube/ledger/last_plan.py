@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.errors import StoreError
-from ardcube.grid import Grid, Tiles
+from ardcube.extent.grid import Grid, Tiles
 from ardcube.ledger.ledger import Ledger
 from ardcube.plan import CubePlan
 

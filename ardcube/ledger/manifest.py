@@ -21,7 +21,7 @@ import shapely
 from pyarrow import parquet
 
 from ardcube.errors import StoreError
-from ardcube.periods import Period
+from ardcube.extent.periods import Period
 from ardcube.scene_index import SceneIndex
 from ardcube.scenes import MALFORMED, BandAsset, Scene, digest, what_is_wrong
 from ardcube.storage.place import Options, Place

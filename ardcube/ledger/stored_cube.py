@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from ardcube.config import CubeConfig
 from ardcube.errors import StoreError
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import Ledger
-from ardcube.periods import Period, calendar_periods
 
 _FARTHEST = 540.0
 """Degrees."""

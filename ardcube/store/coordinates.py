@@ -9,8 +9,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ardcube.grid import Grid
-from ardcube.periods import Period
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.store.backend import array_of
 
 COORDINATES = ("time", "time_bnds", "latitude", "longitude", "band", "spatial_ref")

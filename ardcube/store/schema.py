@@ -11,8 +11,8 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from ardcube.errors import StoreError
-from ardcube.grid import Grid
-from ardcube.periods import Period
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.plan import CubeSpec
 from ardcube.scenes import SCALE
 from ardcube.storage.place import Place

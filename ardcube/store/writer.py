@@ -16,7 +16,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.lease.fence import Fence, fence_of
 from ardcube.plan import CubeSpec
 from ardcube.storage.failures import explained

@@ -7,8 +7,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.grid import Grid, Window
-from ardcube.periods import calendar_periods
+from ardcube.extent.grid import Grid, Window
+from ardcube.extent.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema

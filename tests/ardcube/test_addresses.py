@@ -17,9 +17,9 @@ from ardcube.addresses import Reach, nearness
 from ardcube.catalog import find_scenes, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, SceneError, TransientError
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.gdal import GdalRaster
-from ardcube.grid import Grid
-from ardcube.periods import Period
 from ardcube.prepare import check_request, search_scenes
 from ardcube.reader import open_raster
 from ardcube.scenes import Scene

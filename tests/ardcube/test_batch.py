@@ -11,7 +11,7 @@ from prefect.utilities.collections import visit_collection
 
 from ardcube.batch import Batch, process_batch
 from ardcube.errors import PermanentError
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.plan import ChunkJob, ChunkKey
 from tests.strategies import cube_spec

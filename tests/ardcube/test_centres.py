@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.centres import Centres
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from tests.strategies import FEW
 
 GRID = Grid(10.0, 50.0, 0.01, 200, 200)

@@ -23,7 +23,7 @@ from ardcube.chunk_states import (
     done_percent,
     draw_states,
 )
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
 from ardcube.plan import ChunkKey
 

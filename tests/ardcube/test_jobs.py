@@ -10,9 +10,9 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period, calendar_periods
 from ardcube.jobs import ChunkJob, ChunkJobs, ChunkKey, jobs_of_period
-from ardcube.periods import Period, calendar_periods
 from ardcube.scene_index import AreaIndex
 from ardcube.scenes import Scene, digest
 from tests.strategies import FEW, cube_spec, grids, scene

@@ -9,9 +9,9 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.jobs import ChunkJobs, jobs_of_period
-from ardcube.periods import Period
 from ardcube.plan import CubePlan, estimate, tiles_meeting
 from ardcube.scene_index import AreaIndex
 from ardcube.scenes import Scene

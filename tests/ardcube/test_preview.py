@@ -15,9 +15,9 @@ from rasterio.io import MemoryFile
 import ardcube.preview
 from ardcube.chunk_states import EMPTY, MISSING, WRITTEN
 from ardcube.config import CubeConfig
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.periods import calendar_periods
 from ardcube.preview import draw_preview
 from ardcube.storage.place import Place
 from tests.ardcube.test_quicklook import ramp, write_store

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardcube import projection
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.kernels.available import COMPILED
 from ardcube.projection import Coordinates, pixels_at, project
 from ardcube.raster import Level

@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
-from ardcube.grid import Grid
-from ardcube.periods import calendar_periods
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import calendar_periods
 from ardcube.plan import CubeSpec
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage.place import Place

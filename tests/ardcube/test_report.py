@@ -12,10 +12,10 @@ import pytest
 
 from ardcube.chunk_states import FAILED, WRITTEN
 from ardcube.config import CubeConfig
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey
 from ardcube.report import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
 from ardcube.storage.place import Place

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ardcube import projection, resample
 from ardcube.bits import packed
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.available import COMPILED
 from ardcube.pixels import SourcePixels
 from ardcube.projection import Coordinates, Projection, project

@@ -16,8 +16,8 @@ from ardcube import stac_api
 from ardcube.catalog import find_scenes, open_catalog
 from ardcube.config import CubeConfig
 from ardcube.errors import CatalogError, InputError
-from ardcube.grid import Grid
-from ardcube.periods import Period
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.stac_api import PAGE_SIZE, StacApi
 from tests.servers import processes
 from tests.servers.earth_search import EarthSearch

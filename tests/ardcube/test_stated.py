@@ -12,8 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from ardcube.errors import SceneError
+from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
-from ardcube.periods import Period
 from ardcube.raster import Header, Level
 from ardcube.scenes import BandAsset, Scene, parse_scene
 from ardcube.stated import check_stated

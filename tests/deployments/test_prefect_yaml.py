@@ -13,7 +13,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
 
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
-from ardcube.relative_dates import add_months, up_to_now
+from ardcube.extent.months import add_months, up_to_now
 from flows.runners import coiled_arguments
 from tests.deployments.parameter_sets import DEPLOYMENTS, PARAMETER_SETS, PROJECT
 

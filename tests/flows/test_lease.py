@@ -14,10 +14,10 @@ import pytest
 
 import flows.build_cube
 from ardcube.errors import InputError
+from ardcube.extent.periods import Period
 from ardcube.lease.acquire import LeaseHeldError, holding, standing_claim
 from ardcube.lease.lease import Lease, LeaseLostError, Timing
 from ardcube.ledger.ledger import Ledger
-from ardcube.periods import Period
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.progress import Silence, reporting

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 import flows.watching
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.jobs import ChunkJob
 from ardcube.lease.lease import LeaseLostError
 from ardcube.ledger.ledger import Attempt, ChunkRecord

@@ -15,10 +15,10 @@ import geopandas
 import pytest
 import shapely
 
-from ardcube.aoi import Area, load_area
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
-from ardcube.grid import Grid
+from ardcube.extent.area import Area, load_area
+from ardcube.extent.grid import Grid
 from tests.hostile.mutation import DEEP, damaged, mutated, text_of
 from tests.hostile.promise import answer, hostile
 

@@ -25,10 +25,10 @@ from ardcube import stac_api
 from ardcube.catalog import find_scenes
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError
-from ardcube.grid import Grid
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
 from ardcube.local_catalog import LocalCatalog
-from ardcube.periods import Period
 from ardcube.scenes import Scene, parse_scene
 from ardcube.stac_api import StacApi
 from ardcube.storage.place import Place

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.errors import ArdcubeError, InputError
-from ardcube.periods import calendar_periods
+from ardcube.extent.periods import calendar_periods
 from flows.options import build_model
 from hooks.cloud_masks import cloud_mask
 from tests.hostile.mutation import VALUES, mutated, parsed

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from ardcube.errors import TransientError
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
+from ardcube.extent.periods import calendar_periods
 from ardcube.lease import fence as module
 from ardcube.lease.acquire import holding
 from ardcube.lease.fence import Fence
 from ardcube.lease.lease import NAME, LeaseLostError
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.periods import calendar_periods
 from ardcube.plan import ChunkKey, CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema

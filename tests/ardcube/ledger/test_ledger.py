@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardcube.errors import StoreError, TransientError
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.ledger import ledger as module
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger, Status, finished
 from ardcube.plan import ChunkJob, ChunkKey

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from ardcube.errors import StoreError
-from ardcube.grid import Window
+from ardcube.extent.grid import Window
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import open_for_writing

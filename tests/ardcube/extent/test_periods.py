@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.periods import Period, calendar_periods
+from ardcube.extent.periods import Period, calendar_periods
 from tests.oracle import cube as oracle
 from tests.strategies import MANY, months
 

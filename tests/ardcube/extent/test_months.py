@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig
 from ardcube.errors import InputError
-from ardcube.periods import calendar_periods
-from ardcube.relative_dates import add_months, last_ended_month, to_look_at, up_to_now
+from ardcube.extent.months import add_months, last_ended_month, to_look_at, up_to_now
+from ardcube.extent.periods import calendar_periods
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 

@@ -12,9 +12,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.antimeridian import joined, unwrapped
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
+from ardcube.extent.antimeridian import joined, unwrapped
 
 if TYPE_CHECKING:  # a second to import, and a bounding box needs none of it
     import geopandas

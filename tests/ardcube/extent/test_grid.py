@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox, GeoboxTiles
 
-from ardcube.grid import Grid, Window
+from ardcube.extent.grid import Grid, Window
 from tests.strategies import FEW, MANY, RESOLUTIONS, grids
 
 

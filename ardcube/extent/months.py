@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from ardcube.config import CubeConfig, GrowingCubeConfig
 from ardcube.errors import InputError
-from ardcube.periods import Period
+from ardcube.extent.periods import Period
 
 
 def last_ended_month(today: date, delay_days: int = 0) -> date:

@@ -12,9 +12,9 @@ import shapely
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.aoi import Area, load_area
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
+from ardcube.extent.area import Area, load_area
 
 FORMATS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
 ISLAND = shapely.box(9.0, 45.0, 9.2, 45.1)
