@@ -12,7 +12,7 @@ from obstore import get_range
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore
 
-from ardcube.addresses import HTTP, local_file, split
+from ardcube.catalog.hrefs import HTTP, local_file, split
 from ardcube.errors import SceneError
 
 if TYPE_CHECKING:

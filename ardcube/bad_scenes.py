@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ardcube.catalog.scene import Scene
 from ardcube.errors import SceneError, TransientError
 from ardcube.redaction import without_secrets
-from ardcube.scenes import Scene
 
 T = TypeVar("T")
 

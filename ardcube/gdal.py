@@ -17,7 +17,7 @@ from affine import Affine
 from rasterio.env import ensure_env_with_credentials
 from rasterio.io import DatasetReader
 
-from ardcube.addresses import HTTP, OBJECT_STORES, local_file, split
+from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
 from ardcube.pixels import Piece

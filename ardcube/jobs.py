@@ -13,10 +13,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.extent.grid import Tiles, Window
 from ardcube.extent.periods import Period
-from ardcube.scene_index import AreaIndex
-from ardcube.scenes import Scene
 
 _AT_ONCE = 4096
 """Jobs whose numbers are looked up together when all are gone through."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.bits import Bits, packed, unpacked
+from ardcube.catalog.scene import SCALE, Scene
 from ardcube.centres import Centres
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
@@ -27,7 +28,6 @@ from ardcube.raster import Blocks, Header, Level
 from ardcube.reader import Raster, forget, open_raster
 from ardcube.resample import needed_blocks, resample_window
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
-from ardcube.scenes import SCALE, Scene
 from ardcube.stated import check_stated
 
 

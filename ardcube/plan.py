@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import Access, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.jobs import ChunkJob, ChunkJobs, ChunkKey
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
-from ardcube.scenes import BandAsset, Scene
 
 if TYPE_CHECKING:
     from ardcube.memory import Work

@@ -12,7 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ardcube.catalog import Catalog, find_scenes, local_path, open_catalog
+from ardcube.catalog.bands import check_bands, collection_offset
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.search import Catalog, find_scenes, local_path, open_catalog
+from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
@@ -20,13 +24,12 @@ from ardcube.extent.area import Area, load_area
 from ardcube.extent.grid import Grid
 from ardcube.extent.months import to_look_at
 from ardcube.extent.periods import Period, calendar_periods
+from ardcube.fingerprint import digest
 from ardcube.jobs import ChunkJobs, jobs_of_period
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
 from ardcube.runtime.gc_pause import seldom_collecting
 from ardcube.runtime.threads import Threads
-from ardcube.scene_index import AreaIndex
-from ardcube.scenes import Scene, check_bands, collection_offset, digest, is_remote
 from ardcube.storage.place import Place
 
 _LEDGER_VERSION = 1

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ardcube.bad_scenes import without_bad_scenes
 from ardcube.bits import Bits, none_set, packed
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.extent.grid import Window
@@ -28,8 +30,6 @@ from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
 from ardcube.runtime.buffers import empty_stack
 from ardcube.runtime.malloc import keep_freed
-from ardcube.scene_index import SceneIndex
-from ardcube.scenes import Scene
 from ardcube.storage.failures import NETWORK_LIBRARIES
 from ardcube.store.writer import open_for_writing
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 
 import numpy as np
 
+from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
@@ -18,7 +19,6 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan import ChunkKey, CubePlan, CubeSpec
 from ardcube.runtime.threads import Threads
-from ardcube.scene_index import AreaIndex
 from ardcube.storage.place import Place
 
 

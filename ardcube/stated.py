@@ -8,9 +8,9 @@ from functools import lru_cache
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
+from ardcube.catalog.scene import BandAsset
 from ardcube.errors import SceneError
 from ardcube.raster import Header
-from ardcube.scenes import BandAsset
 
 
 def check_stated(item: str, band: str, asset: BandAsset, header: Header) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ardcube.scenes import Item
-from ardcube.stac_api import PAGE_SIZE
+from ardcube.catalog.malformed import Item
+from ardcube.catalog.stac_api import PAGE_SIZE
 
 BANDS = ("red", "green", "blue", "nir", "scl")
 _FOLDER = "https://e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com/sentinel-2-c1-l2a"

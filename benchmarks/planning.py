@@ -33,7 +33,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ardcube.catalog import find_scenes, open_catalog
+from ardcube.catalog.search import find_scenes, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid

@@ -1,7 +1,7 @@
 """What the last build planned, kept beside its scenes: a retry builds just that, without a search.
 
-The scenes of a period stand in a file that never changes (`ardcube.ledger.manifest`); a period that is searched again gets
-another one. This file says which of them counts, and which tiles are built at all.
+The scenes of a period stand in a file that never changes (`ardcube.ledger.manifest`); a period that is searched again
+gets another one. This file says which of them counts, and which tiles are built at all.
 """
 
 from __future__ import annotations

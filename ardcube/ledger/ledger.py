@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ardcube.errors import StoreError, TransientError
+from ardcube.fingerprint import digest
 from ardcube.lease.fence import Fence, fence_of
 from ardcube.ledger.record import DONE, Attempt, ChunkRecord, Status
 from ardcube.ledger.table import (
@@ -24,7 +25,6 @@ from ardcube.ledger.table import (
     to_parquet,
 )
 from ardcube.plan import ChunkKey
-from ardcube.scenes import digest
 from ardcube.storage.compare_and_swap import exchange
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place

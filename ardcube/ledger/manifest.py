@@ -20,10 +20,12 @@ import pyarrow as pa
 import shapely
 from pyarrow import parquet
 
+from ardcube.catalog.malformed import MALFORMED, what_is_wrong
+from ardcube.catalog.scene import BandAsset, Scene
+from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.errors import StoreError
 from ardcube.extent.periods import Period
-from ardcube.scene_index import SceneIndex
-from ardcube.scenes import MALFORMED, BandAsset, Scene, digest, what_is_wrong
+from ardcube.fingerprint import digest
 from ardcube.storage.place import Options, Place
 
 if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from ardcube.catalog.items import parse_scene
+from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.errors import SceneError
 from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
 from ardcube.raster import Header, Level
-from ardcube.scenes import BandAsset, Scene, parse_scene
 from ardcube.stated import check_stated
 from ardcube.storage.place import Place
 from tests.rasters import ORIGIN

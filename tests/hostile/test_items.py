@@ -21,16 +21,17 @@ import pytest
 from shapely.geometry.base import BaseGeometry
 from urllib3 import Retry
 
-from ardcube import stac_api
-from ardcube.catalog import find_scenes
+from ardcube.catalog import stac_api
+from ardcube.catalog.items import parse_scene
+from ardcube.catalog.local import LocalCatalog
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.search import find_scenes
+from ardcube.catalog.stac_api import StacApi
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
-from ardcube.local_catalog import LocalCatalog
-from ardcube.scenes import Scene, parse_scene
-from ardcube.stac_api import StacApi
 from ardcube.storage.place import Place
 from tests.hostile.mutation import DEEP, damaged, mutated, parsed, text_of
 from tests.hostile.promise import answer, clear_line, hostile, of_kinds

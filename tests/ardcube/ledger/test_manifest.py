@@ -12,10 +12,11 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ardcube.catalog.items import parse_scene
+from ardcube.catalog.scene import Scene
 from ardcube.errors import StoreError
 from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
-from ardcube.scenes import Scene, parse_scene
 from ardcube.storage.place import Place
 from tests.strategies import BANDS, FEW, stac_collection, stac_item
 

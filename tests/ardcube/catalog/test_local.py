@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import rustac
 
-from ardcube.catalog import open_catalog
+from ardcube.catalog.items import parse_scene
+from ardcube.catalog.local import LocalCatalog
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.search import open_catalog
 from ardcube.errors import InputError
-from ardcube.local_catalog import LocalCatalog
-from ardcube.scenes import Scene, parse_scene
 from tests.oracle.items import read_catalogue
 from tests.strategies import BANDS, COLLECTION_ID, raster_band, stac_collection, stac_item
 

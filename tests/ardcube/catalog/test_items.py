@@ -16,19 +16,11 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ardcube.catalog.bands import band_names, check_bands, collection_offset, true_offset
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.items import around, parse_scene
+from ardcube.catalog.scene import Scene, grown, without_duplicates
 from ardcube.errors import InputError, SceneError
-from ardcube.scenes import (
-    Scene,
-    around,
-    band_names,
-    check_bands,
-    collection_offset,
-    grown,
-    is_remote,
-    parse_scene,
-    true_offset,
-    without_duplicates,
-)
 from tests.oracle import items as oracle
 from tests.strategies import BANDS, FEW, MANY, raster_band, scene, stac_collection, stac_item
 

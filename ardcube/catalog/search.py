@@ -11,13 +11,17 @@ from typing import Protocol
 import shapely
 from shapely.geometry import box
 
-from ardcube.addresses import Reach
+from ardcube.catalog.access import Reach
+from ardcube.catalog.bands import check_bands
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.items import parse_scene
+from ardcube.catalog.local import LocalCatalog
+from ardcube.catalog.malformed import Item
+from ardcube.catalog.scene import Scene, without_duplicates
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.local_catalog import LocalCatalog
-from ardcube.scenes import Item, Scene, check_bands, is_remote, parse_scene, without_duplicates
 
 
 class Catalog(Protocol):
@@ -45,7 +49,7 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) ->
     stac_url, collection : str
         Which.
     roots : tuple of str
-        Folders and URLs that it may point to besides its own; see `ardcube.addresses`.
+        Folders and URLs that it may point to besides its own; see `ardcube.catalog.access`.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) ->
         If it cannot be reached, is no STAC, or lacks the collection.
     """
     if stac_url.startswith(("http://", "https://")):
-        from ardcube.stac_api import StacApi  # its client is slow to import, and a local catalogue needs none
+        from ardcube.catalog.stac_api import StacApi  # its client is slow to import, and a local catalogue needs none
 
         return StacApi.open(stac_url, collection, roots)
     if is_remote(stac_url):

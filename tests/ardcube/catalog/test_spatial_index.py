@@ -9,8 +9,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.scene_index import AreaIndex, SceneIndex
-from ardcube.scenes import Scene
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.spatial_index import AreaIndex, SceneIndex
 from tests.strategies import FEW, scene
 
 

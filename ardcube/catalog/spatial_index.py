@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.scenes import FOOTPRINT_MARGIN, LOWEST_COSINE, Scene, grown
+from ardcube.catalog.scene import FOOTPRINT_MARGIN, LOWEST_COSINE, Scene, grown
 
 _WIDEST = FOOTPRINT_MARGIN / LOWEST_COSINE * 1.001
 """Degrees by which no footprint is grown."""

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.addresses import Reach, nearness
-from ardcube.catalog import find_scenes, open_catalog
+from ardcube.catalog.access import Reach, nearness
+from ardcube.catalog.scene import Scene
+from ardcube.catalog.search import find_scenes, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, SceneError, TransientError
 from ardcube.extent.grid import Grid
@@ -22,7 +23,6 @@ from ardcube.extent.periods import Period
 from ardcube.gdal import GdalRaster
 from ardcube.prepare import check_request, search_scenes
 from ardcube.reader import open_raster
-from ardcube.scenes import Scene
 from hooks.cloud_masks import DefaultCloudMaskHook
 from tests.rasters import pixels, write
 from tests.servers.earth_search import EarthSearch

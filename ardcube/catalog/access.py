@@ -18,23 +18,17 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, is_remote, local_file, split
+from ardcube.catalog.scene import Scene
 from ardcube.errors import InputError
 from ardcube.redaction import without_secrets
-from ardcube.scenes import Scene, is_remote
 
-HTTP = ("http", "https")
-OBJECT_STORES = ("s3", "gs", "az", "oss")
-"""Schemes of buckets, which GDAL knows how to reach."""
 _PUBLIC, _PRIVATE, _LOOPBACK, _LINK_LOCAL = range(4)
 """How near to this machine an address is."""
 _NEAR = ("of the internet", "of a private network", "of this machine", "link-local")
 _METADATA = ("metadata", "metadata.google.internal")
 """Names of 169.254.169.254, where machines of a cloud get their credentials."""
 _INSIDE = (".internal", ".local", ".localdomain", ".lan", ".home.arpa")
-_PLAIN_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*(%[a-z0-9._-]+)?")
-"""Others, such as 169%2e254.169.254, are decoded by some parsers and not by others."""
-_NOT_IN_A_URL = re.compile(r"[\x00-\x1f\x7f\\]|^ | $")
-"""What one parser of URLs takes for another thing than the next one does."""
 _USUAL = re.compile(r"(https?|s3|gs|az|oss)://([a-z0-9.-]+(?::\d{1,5})?)/[^\x00-\x20\x7f\\]*")
 """What nearly all addresses look like: there may be a million, and of these the host says all."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -121,27 +115,6 @@ class Reach:
             return allowed
         catalogue = Path(self.stac_url.removeprefix("file://")).absolute()
         return [str(catalogue if catalogue.is_dir() else catalogue.parent), *allowed]
-
-
-def local_file(href: str) -> str | None:
-    """The path of this machine that an href means, or None for another address."""
-    if href.startswith("/"):
-        return os.path.normpath(href)
-    if href.startswith("file:"):
-        href = unquote(href.removeprefix("file:").removeprefix("//").removeprefix("localhost"))
-    return None if is_remote(href) else os.path.normpath(href if href.startswith("/") else f"{Path.cwd()}/{href}")
-
-
-def split(href: str) -> SplitResult | None:
-    """The parts of a URL; None for one that parsers may disagree on."""
-    try:
-        parts = urlsplit(href)
-        if _NOT_IN_A_URL.search(href) or (parts.scheme in HTTP and not _PLAIN_HOST.fullmatch(parts.hostname or "")):
-            return None
-        _ = parts.port  # raises where it is no number
-    except ValueError:
-        return None
-    return parts
 
 
 @lru_cache(maxsize=4096)

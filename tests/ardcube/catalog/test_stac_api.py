@@ -12,13 +12,13 @@ import pytest
 import requests
 import shapely
 
-from ardcube import stac_api
-from ardcube.catalog import find_scenes, open_catalog
+from ardcube.catalog import stac_api
+from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.stac_api import PAGE_SIZE, StacApi
 from ardcube.config import CubeConfig
 from ardcube.errors import CatalogError, InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.stac_api import PAGE_SIZE, StacApi
 from tests.servers import processes
 from tests.servers.earth_search import EarthSearch
 from tests.servers.faults import LoopbackServer, Reply

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ardcube.addresses import Reach
+from ardcube.catalog.access import Reach
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.malformed import MALFORMED, Item, what_is_wrong
 from ardcube.errors import InputError
-from ardcube.scenes import MALFORMED, Item, is_remote, what_is_wrong
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, Retry
 from urllib3.exceptions import MaxRetryError
 
-from ardcube.addresses import Reach
+from ardcube.catalog.access import Reach
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.malformed import MALFORMED, Item, what_is_wrong
 from ardcube.errors import CatalogError, InputError
 from ardcube.redaction import without_secrets
-from ardcube.scenes import MALFORMED, Item, is_remote, what_is_wrong
 
 PAGE_SIZE = 250
 """Items per page; Earth Search answers larger pages with HTTP 500."""
@@ -86,7 +87,7 @@ class StacApi:
         url, collection : str
             Which.
         roots : tuple of str
-            URLs that its links and redirects may lead to besides its own host; see `ardcube.addresses`.
+            URLs that its links and redirects may lead to besides its own host; see `ardcube.catalog.access`.
 
         Raises
         ------
