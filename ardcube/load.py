@@ -22,13 +22,13 @@ from ardcube.errors import SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
 from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
-from ardcube.pixels import Part, SourcePixels
 from ardcube.projection import Projection, project
-from ardcube.raster import Blocks, Header, Level
-from ardcube.reader import Raster, forget, open_raster
+from ardcube.raster.check_item import check_stated
+from ardcube.raster.decode import Part, SourcePixels
+from ardcube.raster.header import Blocks, Header, Level
+from ardcube.raster.open import Raster, forget, open_raster
 from ardcube.resample import needed_blocks, resample_window
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
-from ardcube.stated import check_stated
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pyproj import Transformer
 
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.available import COMPILED
-from ardcube.raster import Level
+from ardcube.raster.header import Level
 
 NODE_STEP = 32
 """Most output pixels between exactly projected nodes."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ardcube.bits import Bits
 from ardcube.kernels.available import COMPILED
 from ardcube.kernels.layout import LANES
-from ardcube.pixels import SourcePixels
 from ardcube.projection import CELL, ROWS, Coordinates, Projection, pixels_at
-from ardcube.raster import Blocks, Level
+from ardcube.raster.decode import SourcePixels
+from ardcube.raster.header import Blocks, Level
 
 _KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 

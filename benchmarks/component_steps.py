@@ -20,14 +20,15 @@ from obstore.store import LocalStore
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
-from ardcube import composite, masking, pixels, projection, resample
-from ardcube.cog import Cog
+from ardcube import composite, masking, projection, resample
 from ardcube.composite import median_of_valid, sorting_network
 from ardcube.extent.grid import Window
 from ardcube.masking import close_then_open
-from ardcube.pixels import SourcePixels
 from ardcube.projection import project
-from ardcube.raster import Blocks, Level
+from ardcube.raster import decode
+from ardcube.raster.cog import Cog
+from ardcube.raster.decode import SourcePixels
+from ardcube.raster.header import Blocks, Level
 from ardcube.resample import resample_window
 from benchmarks.component_scene import CLEAR, EPSG, Scene, Size, days, scene, write_bands
 
@@ -62,7 +63,7 @@ class Step:
 @contextmanager
 def _uncompiled() -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (composite, masking, pixels, projection, resample):
+        for module in (composite, masking, decode, projection, resample):
             stack.enter_context(patch.object(module, "COMPILED", False))
         yield
 
@@ -135,7 +136,7 @@ def read(path: Path) -> Step:
     return Step(
         "open and read four blocks", amount, "MB",
         (
-            Way("ardcube.cog (obstore, libdeflate)", "deflate", lambda: ours),
+            Way("ardcube.raster.cog (obstore, libdeflate)", "deflate", lambda: ours),
             Way("GDAL (rasterio)", "rasterio", lambda: gdal),
             Way("async-tiff's decoder", "async_tiff", lambda: lambda: asyncio.run(async_tiff())),
             Way("async-geotiff", "async_geotiff", lambda: lambda: asyncio.run(async_geotiff())),

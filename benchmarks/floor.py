@@ -26,9 +26,9 @@ from ardcube.bits import packed
 from ardcube.composite import median_of_valid
 from ardcube.extent.grid import Grid, Window
 from ardcube.observations import Observations
-from ardcube.pixels import Piece, SourcePixels
 from ardcube.projection import Projection, project
-from ardcube.raster import Blocks, Level
+from ardcube.raster.decode import Piece, SourcePixels
+from ardcube.raster.header import Blocks, Level
 from ardcube.resample import needed_blocks, resample_window
 from ardcube.store.schema import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.pixels import Piece
+from ardcube.raster.decode import Piece
 
 
 @dataclass(frozen=True)

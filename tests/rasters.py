@@ -14,9 +14,9 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
-from ardcube.pixels import SourcePixels
-from ardcube.raster import Blocks, Level
-from ardcube.reader import Raster
+from ardcube.raster.decode import SourcePixels
+from ardcube.raster.header import Blocks, Level
+from ardcube.raster.open import Raster
 
 ORIGIN = Affine(10.0, 0.0, 499_980.0, 0.0, -10.0, 5_100_000.0)
 TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate", "predictor": 2}
@@ -85,7 +85,7 @@ def around(level: Level, needed: NDArray[np.bool_]) -> Blocks:
 
 def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:
     """Overwrite the compressed bytes of one block with zeros."""
-    from ardcube.cog import Cog
+    from ardcube.raster.cog import Cog
 
     layout = Cog.open(str(file)).layout[level]
     with file.open("r+b") as stream:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from ardcube import masking, pixels, resample
+from ardcube import masking, resample
 from ardcube.kernels.available import COMPILED
+from ardcube.raster import decode
 from ardcube.storage.place import Place
 from tests.ardcube.small_cube import create
 
@@ -43,6 +44,6 @@ def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param and not COMPILED:
         pytest.skip("numba is not installed: there is only the plain way")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (masking, pixels, resample):
+        for module in (masking, decode, resample):
             patch.setattr(module, "COMPILED", request.param)
         yield

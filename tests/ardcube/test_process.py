@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from ardcube.batch import process_batch
-from ardcube.cog import Cog
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
-from ardcube.gdal import GdalRaster
 from ardcube.ledger.ledger import Ledger
 from ardcube.observations import Observations
-from ardcube.pixels import Part
 from ardcube.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import composite_chunk, process_chunk
-from ardcube.raster import Blocks, Level
-from ardcube.reader import Raster
+from ardcube.raster.cog import Cog
+from ardcube.raster.decode import Part
+from ardcube.raster.gdal import GdalRaster
+from ardcube.raster.header import Blocks, Level
+from ardcube.raster.open import Raster
 from ardcube.sample import write_archive
 from ardcube.store import schema
 from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook

@@ -12,7 +12,7 @@ from ardcube import projection
 from ardcube.extent.grid import Window
 from ardcube.kernels.available import COMPILED
 from ardcube.projection import Coordinates, pixels_at, project
-from ardcube.raster import Level
+from ardcube.raster.header import Level
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW, RANDOM, RESOLUTIONS, grid_at, windows
 

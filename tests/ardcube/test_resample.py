@@ -16,9 +16,9 @@ from ardcube import projection, resample
 from ardcube.bits import packed
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.available import COMPILED
-from ardcube.pixels import SourcePixels
 from ardcube.projection import Coordinates, Projection, project
-from ardcube.raster import Blocks, Level
+from ardcube.raster.decode import SourcePixels
+from ardcube.raster.header import Blocks, Level
 from ardcube.resample import needed_blocks, resample_into, resample_window
 from tests.oracle import resampling as oracle
 from tests.pieces import Ready, cut

@@ -20,9 +20,9 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, SceneError, TransientError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.gdal import GdalRaster
 from ardcube.prepare import check_request, search_scenes
-from ardcube.reader import open_raster
+from ardcube.raster.gdal import GdalRaster
+from ardcube.raster.open import open_raster
 from hooks.cloud_masks import DefaultCloudMaskHook
 from tests.rasters import pixels, write
 from tests.servers.earth_search import EarthSearch

@@ -1,4 +1,4 @@
-"""Reading rasters through GDAL: what `ardcube.cog` does not read, with the same pixels."""
+"""Reading rasters through GDAL: what `ardcube.raster.cog` does not read, with the same pixels."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rasterio.io import DatasetReader
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
-from ardcube.pixels import Piece
-from ardcube.raster import Blocks, Header, Level, pixel_size, usable_nodata
+from ardcube.raster.decode import Piece
+from ardcube.raster.header import Blocks, Header, Level, pixel_size, usable_nodata
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -208,7 +208,7 @@ def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | 
 
 def _first_bytes(href: str) -> bytes | None:
     try:
-        from ardcube.asset_store import first_bytes  # a platform without these wheels still has GDAL
+        from ardcube.raster.object_store import first_bytes  # a platform without these wheels still has GDAL
     except ImportError:
         return b""
     return first_bytes(href, max(map(len, _RASTERS)))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardcube.tiff import Tag, is_little_endian, read_directories
+from ardcube.raster.tiff import Tag, is_little_endian, read_directories
 from tests.rasters import pixels, write_cog
 
 FORMS = {"classic": "no", "BigTIFF": "yes"}

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from ardcube.config import Access, Reader
-from ardcube.pixels import Part
-from ardcube.raster import Blocks, Header, Level
+from ardcube.raster.decode import Part
+from ardcube.raster.header import Blocks, Header, Level
 
 
 class Raster(Protocol):
@@ -61,13 +61,13 @@ def open_raster(
 @lru_cache(maxsize=4096)
 def _open(href: str, revision: str, access: Access, reader: Reader, resolution: float, forgotten: int) -> Raster:
     if reader == "auto":
-        from ardcube.asset_store import NotThisKindError  # a platform without these wheels still has GDAL
-        from ardcube.cog import Cog
+        from ardcube.raster.cog import Cog
+        from ardcube.raster.object_store import NotThisKindError  # a platform without these wheels still has GDAL
 
         try:
             return Cog.open(href)
         except NotThisKindError:
             pass
-    from ardcube.gdal import GdalRaster  # few archives need it
+    from ardcube.raster.gdal import GdalRaster  # few archives need it
 
     return GdalRaster.open(href, access, resolution=resolution, afresh=forgotten > 0)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ardcube.raster import Blocks, usable_nodata
-from ardcube.reader import open_raster
+from ardcube.raster.header import Blocks, usable_nodata
+from ardcube.raster.open import open_raster
 from tests.oracle import resampling as oracle
 from tests.rasters import pixels, write
 

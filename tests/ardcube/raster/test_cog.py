@@ -15,12 +15,12 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardcube import asset_store, cog
-from ardcube.asset_store import NotThisKindError
-from ardcube.cog import Cog
 from ardcube.errors import SceneError, TransientError
-from ardcube.gdal import GdalRaster
-from ardcube.tiff import Tag, read_directories
+from ardcube.raster import cog, object_store
+from ardcube.raster.cog import Cog
+from ardcube.raster.gdal import GdalRaster
+from ardcube.raster.object_store import NotThisKindError
+from ardcube.raster.tiff import Tag, read_directories
 from tests.rasters import ORIGIN, STRIPED, around, damage, pixels, read, write, write_cog, write_sparse
 from tests.servers.range_server import RangeServer
 
@@ -109,7 +109,7 @@ def test_a_nodata_tag_that_makes_no_sense_is_none(tmp_path: Path, tag: bytes) ->
 
 @pytest.mark.parametrize("name", ["a b.tif", "a%20b.tif", "ä+[1]~#?.tif", "x/../red.tif", "x//red.tif"])
 def test_odd_names_are_found_on_disk_and_over_http(tmp_path: Path, range_server: Serve, name: str) -> None:
-    from ardcube.reader import open_raster
+    from ardcube.raster.open import open_raster
 
     values = pixels(20, 20)
     (tmp_path / "x").mkdir()
@@ -263,7 +263,7 @@ def test_a_bad_moment_is_forgiven(tmp_path: Path, range_server: Serve, rule: dic
 def test_a_server_that_stumbles_for_ever_is_given_up_on(
     tmp_path: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asset_store, "_RETRY", {"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
+    monkeypatch.setattr(object_store, "_RETRY", {"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
     write_cog(tmp_path / "red.tif", pixels())
     server = range_server(tmp_path)
     raster = Cog.open(f"{server.url}/red.tif")

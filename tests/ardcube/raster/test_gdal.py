@@ -13,10 +13,10 @@ import rasterio
 import rasterio.env
 from affine import Affine
 
-from ardcube import gdal
 from ardcube.errors import SceneError, TransientError
-from ardcube.gdal import GdalRaster
-from ardcube.raster import Blocks
+from ardcube.raster import gdal
+from ardcube.raster.gdal import GdalRaster
+from ardcube.raster.header import Blocks
 from tests.rasters import ORIGIN, pixels, read, write
 from tests.servers.range_server import RangeServer
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ardcube.errors import TransientError
 from ardcube.kernels.available import COMPILED
 from ardcube.kernels.layout import HOLE_CELL, LANES
-from ardcube.pixels import Piece, SourcePixels
-from ardcube.raster import Blocks
+from ardcube.raster.decode import Piece, SourcePixels
+from ardcube.raster.header import Blocks
 from tests.pieces import Ready, cut
 from tests.strategies import FEW, RANDOM
 

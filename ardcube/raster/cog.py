@@ -1,6 +1,6 @@
 """Reading tiled, deflated GeoTIFFs block by block: ranges from obstore, inflated by libdeflate.
 
-What it does not read (other compressions, layouts, data types, filesystems) is left to GDAL; see `ardcube.reader`.
+What it does not read (other compressions, layouts, data types, filesystems) is left to GDAL; see `ardcube.raster.open`.
 Nothing here is cached but headers: a block is wanted once per chunk.
 """
 
@@ -18,11 +18,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
-from ardcube.asset_store import NotThisKindError, is_empty, locate
 from ardcube.errors import SceneError, TransientError
-from ardcube.pixels import Piece
-from ardcube.raster import Blocks, Header, Level, usable_nodata
-from ardcube.tiff import Directory, Tag, is_little_endian, read_directories
+from ardcube.raster.decode import Piece
+from ardcube.raster.header import Blocks, Header, Level, usable_nodata
+from ardcube.raster.object_store import NotThisKindError, is_empty, locate
+from ardcube.raster.tiff import Directory, Tag, is_little_endian, read_directories
 
 _DEFLATE, _NONE = (8, 32946), 1
 _DIFFERENCES = 2

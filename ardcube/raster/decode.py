@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ardcube.errors import TransientError
 from ardcube.kernels.available import COMPILED
 from ardcube.kernels.layout import HOLE_CELL, LANES
-from ardcube.raster import Blocks
+from ardcube.raster.header import Blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from ardcube import asset_store, gdal
 from ardcube.batch import process_batch
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
@@ -27,6 +26,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
+from ardcube.raster import gdal, object_store
 from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog
 from tests.servers.range_server import RangeServer
@@ -140,9 +140,9 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """As ever, with fewer and shorter waits. The number of tries is what tests below count."""
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
-    monkeypatch.setattr(asset_store, "_RETRY", retry)
-    monkeypatch.setitem(asset_store._CLIENT, "read_timeout", "1s")
-    asset_store._host.cache_clear()
+    monkeypatch.setattr(object_store, "_RETRY", retry)
+    monkeypatch.setitem(object_store._CLIENT, "read_timeout", "1s")
+    object_store._host.cache_clear()
     for name, value in {"MAX_RETRY": 2, "RETRY_DELAY": 0.01, "LOW_SPEED_TIME": 1}.items():
         monkeypatch.setitem(gdal._HTTP_OPTIONS, f"GDAL_HTTP_{name}", value)
 
@@ -249,8 +249,8 @@ def test_a_server_that_is_slow_is_waited_for(
 
 def test_a_server_that_hangs_is_given_up_on_within_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert asset_store._RETRY["retry_timeout"] == timedelta(seconds=90)
-    assert asset_store._CLIENT["read_timeout"] == "20s"
+    assert object_store._RETRY["retry_timeout"] == timedelta(seconds=90)
+    assert object_store._CLIENT["read_timeout"] == "20s"
     tries = 1 + gdal._HTTP_OPTIONS["GDAL_HTTP_MAX_RETRY"]
     assert tries * gdal._HTTP_OPTIONS["GDAL_HTTP_LOW_SPEED_TIME"] <= 120
 

@@ -10,7 +10,7 @@ from pyproj.exceptions import CRSError, ProjError
 
 from ardcube.catalog.scene import BandAsset
 from ardcube.errors import SceneError
-from ardcube.raster import Header
+from ardcube.raster.header import Header
 
 
 def check_stated(item: str, band: str, asset: BandAsset, header: Header) -> None:

@@ -16,8 +16,8 @@ from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.errors import SceneError
 from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
-from ardcube.raster import Header, Level
-from ardcube.stated import check_stated
+from ardcube.raster.check_item import check_stated
+from ardcube.raster.header import Header, Level
 from ardcube.storage.place import Place
 from tests.rasters import ORIGIN
 from tests.strategies import raster_band, stac_item

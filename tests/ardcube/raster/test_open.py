@@ -12,13 +12,13 @@ import pytest
 import rasterio
 from rasterio.enums import Resampling
 
-from ardcube import gdal
-from ardcube.cog import Cog
 from ardcube.config import Reader
 from ardcube.errors import SceneError, TransientError
-from ardcube.gdal import GdalRaster
-from ardcube.reader import _open, open_raster
-from ardcube.tiff import Tag
+from ardcube.raster import gdal
+from ardcube.raster.cog import Cog
+from ardcube.raster.gdal import GdalRaster
+from ardcube.raster.open import _open, open_raster
+from ardcube.raster.tiff import Tag
 from tests.rasters import ORIGIN, STRIPED, pixels, read, retag, write, write_cog
 from tests.servers import processes
 from tests.servers.range_server import RangeServer
