@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.bits import Bits, packed, unpacked
 from ardcube.catalog.scene import SCALE, Scene
-from ardcube.centres import Centres
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
 from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
-from ardcube.projection import Projection, project
+from ardcube.pixels.bitmask import Bits, packed, unpacked
+from ardcube.pixels.footprint import Centres
+from ardcube.pixels.projection import Projection, project
+from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Part, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level
 from ardcube.raster.open import Raster, forget, open_raster
-from ardcube.resample import needed_blocks, resample_window
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 
 

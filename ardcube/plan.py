@@ -11,11 +11,11 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.scene import BandAsset, Scene
-from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import Access, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.jobs import ChunkJob, ChunkJobs, ChunkKey
+from ardcube.pixels.cloud_mask import CloudMaskHook
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.search import Catalog, find_scenes, local_path, open_catalog
 from ardcube.catalog.spatial_index import AreaIndex
-from ardcube.cloud_mask import CloudMaskHook
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.area import Area, load_area
@@ -27,6 +26,7 @@ from ardcube.extent.periods import Period, calendar_periods
 from ardcube.fingerprint import digest
 from ardcube.jobs import ChunkJobs, jobs_of_period
 from ardcube.ledger.ledger import SUFFIX, Ledger
+from ardcube.pixels.cloud_mask import CloudMaskHook
 from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
 from ardcube.runtime.gc_pause import seldom_collecting
 from ardcube.runtime.threads import Threads

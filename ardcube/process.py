@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.bad_scenes import without_bad_scenes
-from ardcube.bits import Bits, none_set, packed
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
-from ardcube.composite import count_days, median_of_valid, observe
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.extent.grid import Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
 from ardcube.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
-from ardcube.observations import Observations
+from ardcube.pixels.bitmask import Bits, none_set, packed
+from ardcube.pixels.median import count_days, median_of_valid, observe
+from ardcube.pixels.observations import Observations
 from ardcube.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
 from ardcube.runtime.buffers import empty_stack

@@ -11,7 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Grid, Window
-from ardcube.projection import project
+from ardcube.pixels.projection import project
 from benchmarks.archive import FULL, RESOLUTION, SEED, scenes
 from benchmarks.scenery import strips
 

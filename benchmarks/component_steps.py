@@ -20,16 +20,17 @@ from obstore.store import LocalStore
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
-from ardcube import composite, masking, projection, resample
-from ardcube.composite import median_of_valid, sorting_network
 from ardcube.extent.grid import Window
-from ardcube.masking import close_then_open
-from ardcube.projection import project
+from ardcube.pixels import median as composite
+from ardcube.pixels import morphology, projection, resample
+from ardcube.pixels.median import median_of_valid, sorting_network
+from ardcube.pixels.morphology import close_then_open
+from ardcube.pixels.projection import project
+from ardcube.pixels.resample import resample_window
 from ardcube.raster import decode
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
-from ardcube.resample import resample_window
 from benchmarks.component_scene import CLEAR, EPSG, Scene, Size, days, scene, write_bands
 
 RADIUS = 5
@@ -63,7 +64,7 @@ class Step:
 @contextmanager
 def _uncompiled() -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (composite, masking, decode, projection, resample):
+        for module in (composite, morphology, decode, projection, resample):
             stack.enter_context(patch.object(module, "COMPILED", False))
         yield
 
@@ -258,8 +259,8 @@ def warp(given: Scene, size: Size) -> Step:
     return Step(
         "resample 4 bands", 4 * size.chunk**2 / 1e6, "Mpx",
         (
-            way("ardcube.resample (numba)", "numba", lambda: ours),
-            way("ardcube.resample (NumPy)", "numpy", lambda: partial(_plainly, ours)),
+            way("ardcube.pixels.resample (numba)", "numba", lambda: ours),
+            way("ardcube.pixels.resample (NumPy)", "numpy", lambda: partial(_plainly, ours)),
             way("GDAL", "rasterio", gdal(src_nodata=0, dst_nodata=0)),
             way("GDAL, blind to nodata", "rasterio", gdal()),
             way("odc-geo rio_reproject", "odc.geo", odc),
@@ -291,8 +292,8 @@ def median(stack: NDArray[np.uint16]) -> Step:
     return Step(
         f"median of {len(stack)} days", count / 1e6, "Mpx",
         (
-            Way("ardcube.composite (numba)", "numba", lambda: partial(median_of_valid, stack)),
-            Way("ardcube.composite (numpy.sort)", "numpy", lambda: partial(_plainly, partial(median_of_valid, stack))),
+            Way("ardcube.pixels.median (numba)", "numba", lambda: partial(median_of_valid, stack)),
+            Way("ardcube.pixels.median (NumPy)", "numpy", lambda: partial(_plainly, partial(median_of_valid, stack))),
             Way("sorting network in NumPy", "numpy", lambda: partial(_network_median, stack)),
             Way("bottleneck", "bottleneck",
                 lambda: partial(import_module("bottleneck").nanmedian, floats, axis=0), digits),
@@ -360,8 +361,8 @@ def clean(given: Scene, size: Size) -> Step:
     return Step(
         "closing 5, opening 5", bad.size / 1e6, "Mpx",
         (
-            way("ardcube.masking (bits, numba)", "numba", lambda: ours),
-            way("ardcube.masking (bits, NumPy)", "numpy", lambda: partial(_plainly, ours)),
+            way("ardcube.pixels.morphology (bits, numba)", "numba", lambda: ours),
+            way("ardcube.pixels.morphology (bits, NumPy)", "numpy", lambda: partial(_plainly, ours)),
             way("OpenCV morphologyEx", "cv2", opencv),
             way("scipy.ndimage", "scipy", scipy),
             way("scikit-image closing, opening", "skimage", skimage),

@@ -22,14 +22,14 @@ import zarr
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from ardcube.bits import packed
-from ardcube.composite import median_of_valid
 from ardcube.extent.grid import Grid, Window
-from ardcube.observations import Observations
-from ardcube.projection import Projection, project
+from ardcube.pixels.bitmask import packed
+from ardcube.pixels.median import median_of_valid
+from ardcube.pixels.observations import Observations
+from ardcube.pixels.projection import Projection, project
+from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.decode import Piece, SourcePixels
 from ardcube.raster.header import Blocks, Level
-from ardcube.resample import needed_blocks, resample_window
 from ardcube.store.schema import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
 from hooks.cloud_masks import SCLCloudMaskHook

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.cloud_mask import CloudMaskHook
 from ardcube.errors import InputError
-from ardcube.masking import close_then_open
-from ardcube.observations import Observations
+from ardcube.pixels.cloud_mask import CloudMaskHook
+from ardcube.pixels.morphology import close_then_open
+from ardcube.pixels.observations import Observations
 
 __all__ = ["CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook", "cloud_mask", "cloud_mask_names"]
 

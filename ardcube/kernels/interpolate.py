@@ -1,4 +1,4 @@
-"""Compiled: where pixels lie in a source CRS, interpolated between nodes (see `ardcube.projection`)."""
+"""Compiled: where pixels lie in a source CRS, interpolated between nodes (see `ardcube.pixels.projection`)."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from ardcube import masking, resample
 from ardcube.kernels.available import COMPILED
+from ardcube.pixels import morphology, resample
 from ardcube.raster import decode
 from ardcube.storage.place import Place
 from tests.ardcube.small_cube import create
@@ -44,6 +44,6 @@ def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param and not COMPILED:
         pytest.skip("numba is not installed: there is only the plain way")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (masking, decode, resample):
+        for module in (morphology, decode, resample):
             patch.setattr(module, "COMPILED", request.param)
         yield

@@ -22,7 +22,7 @@ from ardcube.batch import process_batch
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
-from ardcube.observations import Observations
+from ardcube.pixels.observations import Observations
 from ardcube.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import composite_chunk, process_chunk

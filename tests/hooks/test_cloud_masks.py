@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
-from ardcube.observations import Observations
+from ardcube.pixels.observations import Observations
 from hooks.cloud_masks import (
     CloudMaskHook,
     DefaultCloudMaskHook,

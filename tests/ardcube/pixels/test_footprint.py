@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.centres import Centres
 from ardcube.extent.grid import Grid, Window
+from ardcube.pixels.footprint import Centres
 from tests.strategies import FEW
 
 GRID = Grid(10.0, 50.0, 0.01, 200, 200)

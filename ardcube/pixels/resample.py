@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.bits import Bits
 from ardcube.kernels.available import COMPILED
 from ardcube.kernels.layout import LANES
-from ardcube.projection import CELL, ROWS, Coordinates, Projection, pixels_at
+from ardcube.pixels.bitmask import Bits
+from ardcube.pixels.projection import CELL, ROWS, Coordinates, Projection, pixels_at
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
 

@@ -8,10 +8,10 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube import projection
 from ardcube.extent.grid import Window
 from ardcube.kernels.available import COMPILED
-from ardcube.projection import Coordinates, pixels_at, project
+from ardcube.pixels import projection
+from ardcube.pixels.projection import Coordinates, pixels_at, project
 from ardcube.raster.header import Level
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW, RANDOM, RESOLUTIONS, grid_at, windows

@@ -23,7 +23,7 @@ _NODE_SPAN_DEGREES = 0.02
 the cube's resolution (docs/decisions/0002-own-resampler.md)."""
 CELL = 8
 """Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling. A
-byte of `ardcube.bits` is a row of a cell."""
+byte of `ardcube.pixels.bitmask` is a row of a cell."""
 ROWS = 32
 """Rows whose coordinates are worked out at once: they stay in the processor's cache."""
 

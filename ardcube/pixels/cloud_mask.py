@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.observations import Observations
+from ardcube.pixels.observations import Observations
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube import composite
-from ardcube.composite import COMPILED, count_days, median_of_valid, observe, sorting_network
+from ardcube.pixels import median
+from ardcube.pixels.median import COMPILED, count_days, median_of_valid, observe, sorting_network
 from tests.oracle import cube as oracle
 from tests.strategies import FEW, RANDOM, digital_numbers
 
@@ -42,7 +42,7 @@ def plain_median(stack: Stack) -> Stack:
 def test_the_composite_is_the_median_of_what_is_not_zero(stack: Stack) -> None:
     expected = plain_median(stack)
     np.testing.assert_array_equal(median_of_valid(stack), expected)
-    np.testing.assert_array_equal(composite._median_plain(stack), expected)
+    np.testing.assert_array_equal(median._median_plain(stack), expected)
     np.testing.assert_array_equal(oracle.median(stack.astype(np.int64), stack != 0), expected)
 
 
@@ -53,14 +53,14 @@ def test_many_days_give_the_same_median(days: int) -> None:
         stack = long_stack(days, seed)
         expected = plain_median(stack)
         np.testing.assert_array_equal(median_of_valid(stack), expected)
-        np.testing.assert_array_equal(composite._median_plain(stack), expected)
+        np.testing.assert_array_equal(median._median_plain(stack), expected)
 
 
 @pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
 @FEW
 @given(stack=stacks(60))
 def test_the_compiled_and_the_plain_way_give_the_same_bits(stack: Stack) -> None:
-    np.testing.assert_array_equal(median_of_valid(stack), composite._median_plain(stack))
+    np.testing.assert_array_equal(median_of_valid(stack), median._median_plain(stack))
 
 
 @FEW
@@ -114,7 +114,7 @@ def test_days_with_a_value_in_some_band_are_counted(
     before, seen = rng.random((days, 5, width)) < 0.2, (stack != 0).any(axis=0)
     observed = np.packbits(before, axis=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(composite, "COMPILED", compiled)
+        patch.setattr(median, "COMPILED", compiled)
         observe(stack, observed)
         count = count_days(observed, width)
     np.testing.assert_array_equal(observed, np.packbits(before | seen, axis=2))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ardcube.masking import close_then_open, dilate, erode
+from ardcube.pixels.morphology import close_then_open, dilate, erode
 from tests.oracle.cube import clean_mask
 from tests.strategies import FEW, masks
 

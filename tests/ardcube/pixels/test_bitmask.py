@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.bits import packed, unpacked
+from ardcube.pixels.bitmask import packed, unpacked
 from tests.strategies import FEW, RANDOM
 
 

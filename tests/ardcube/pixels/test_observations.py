@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ardcube.observations import Observations
+from ardcube.pixels.observations import Observations
 
 TIME = np.array(["2023-06-01", "2023-06-04"], "datetime64[ns]")
 SCL = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)

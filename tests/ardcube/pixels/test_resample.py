@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube import projection, resample
-from ardcube.bits import packed
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.available import COMPILED
-from ardcube.projection import Coordinates, Projection, project
+from ardcube.pixels import projection, resample
+from ardcube.pixels.bitmask import packed
+from ardcube.pixels.projection import Coordinates, Projection, project
+from ardcube.pixels.resample import needed_blocks, resample_into, resample_window
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
-from ardcube.resample import needed_blocks, resample_into, resample_window
 from tests.oracle import resampling as oracle
 from tests.pieces import Ready, cut
 from tests.strategies import FEW, MANY, RANDOM, digital_numbers, grid_at, windows

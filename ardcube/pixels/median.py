@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.bits import packed, unpacked
 from ardcube.kernels.available import COMPILED
+from ardcube.pixels.bitmask import packed, unpacked
 
 
 def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
@@ -46,7 +46,7 @@ def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
     stack : uint16 (band, day, y, x)
         0 is no observation.
     observed : uint8 (day, y, x / 8, rounded up)
-        Bits as in `ardcube.bits`, which are set there, and stay where they are set.
+        Bits as in `ardcube.pixels.bitmask`, which are set there, and stay where they are set.
     """
     if COMPILED and len(observed):
         from ardcube.kernels import statistics  # (numba takes a second to import)
