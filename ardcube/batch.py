@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan import ChunkJob, CubeSpec
+from ardcube.plan.plan import ChunkJob, CubeSpec
 from ardcube.process import process_chunk
 from ardcube.runtime.log_context import at_work_on
 

@@ -19,11 +19,11 @@ from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
-from ardcube.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.footprint import Centres
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
+from ardcube.plan.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Part, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level

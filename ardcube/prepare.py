@@ -24,10 +24,10 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.months import to_look_at
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.fingerprint import digest
-from ardcube.jobs import ChunkJobs, jobs_of_period
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.pixels.cloud_mask import CloudMaskHook
-from ardcube.plan import CubePlan, CubeSpec, tiles_meeting
+from ardcube.plan.jobs import ChunkJobs, jobs_of_period
+from ardcube.plan.plan import CubePlan, CubeSpec, tiles_meeting
 from ardcube.runtime.gc_pause import seldom_collecting
 from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
@@ -283,7 +283,7 @@ def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: G
 
     How many chunks a worker of a cluster builds at once is not known yet.
     """
-    from ardcube.memory import Work, chunk_limit  # (slow to import)
+    from ardcube.plan.memory import Work, chunk_limit  # (slow to import)
 
     days = max((period.end - period.start).days for period in periods)
     shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)

@@ -22,11 +22,11 @@ from ardcube.extent.grid import Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
-from ardcube.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
 from ardcube.pixels.bitmask import Bits, none_set, packed
 from ardcube.pixels.median import count_days, median_of_valid, observe
 from ardcube.pixels.observations import Observations
-from ardcube.plan import ChunkJob, CubeSpec
+from ardcube.plan.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
+from ardcube.plan.plan import ChunkJob, CubeSpec
 from ardcube.redaction import without_secrets
 from ardcube.runtime.buffers import empty_stack
 from ardcube.runtime.malloc import keep_freed
@@ -182,7 +182,7 @@ def composite_chunk(
     """Compute the pixels of one chunk from the scenes that meet it; writes nothing.
 
     The mask comes first: where it says that nothing is clear, no reflectance is read. Then bands are stacked and
-    reduced, as many at once, and as many rows, as `ardcube.memory` allows.
+    reduced, as many at once, and as many rows, as `ardcube.plan.memory` allows.
 
     Parameters
     ----------

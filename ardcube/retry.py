@@ -11,13 +11,13 @@ import numpy as np
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
-from ardcube.jobs import ChunkJob, ChunkJobs, jobs_of_period
 from ardcube.ledger.last_plan import Planned, read_planned
 from ardcube.ledger.ledger import ChunkRecord, Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.cloud_mask import CloudMaskHook
-from ardcube.plan import ChunkKey, CubePlan, CubeSpec
+from ardcube.plan.jobs import ChunkJob, ChunkJobs, jobs_of_period
+from ardcube.plan.plan import ChunkKey, CubePlan, CubeSpec
 from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
 

@@ -40,7 +40,8 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
-from ardcube.plan import CubePlan, estimate
+from ardcube.plan.estimate import estimate
+from ardcube.plan.plan import CubePlan
 from ardcube.prepare import Request, make_plan, search_scenes
 from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items

@@ -30,7 +30,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
-from ardcube.plan import CubeSpec
+from ardcube.plan.plan import CubeSpec
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
 from ardcube.storage.place import Place

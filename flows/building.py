@@ -10,10 +10,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
-from ardcube.jobs import ChunkJob
 from ardcube.lease.lease import Lease
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan import ChunkKey, CubePlan
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import ChunkKey, CubePlan
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
 from ardcube.summary import BuildSummary, ChunksFailedError, summarize

@@ -266,7 +266,7 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.ledger.ledger import finished
-    from ardcube.plan import estimate, within_memory
+    from ardcube.plan.estimate import estimate, within_memory
     from ardcube.prepare import check_request, make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate
     from hooks.cloud_masks import cloud_mask

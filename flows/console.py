@@ -9,7 +9,8 @@ from rich.table import Column, Table
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.plan import ChunkJob, Estimate
+from ardcube.plan.estimate import Estimate
+from ardcube.plan.plan import ChunkJob
 from ardcube.summary import BuildSummary, Failure, LeftOut, left_out
 
 _FEW = 200
@@ -132,7 +133,7 @@ def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
 
 def print_estimate(console: Console, estimate: Estimate, pending: int, threads: int) -> None:
     """Say what a plan will take."""
-    from ardcube.memory import WORKER_BYTES  # (slow to import)
+    from ardcube.plan.memory import WORKER_BYTES  # (slow to import)
 
     table = Table(show_header=False, box=None)
     table.add_row("tiles", f"{estimate.tiles:,}")

@@ -16,11 +16,12 @@ from prefect.logging import get_run_logger
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from ardcube.batch import Batch
-from ardcube.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
 from ardcube.config import RunConfig
 from ardcube.errors import RunStopsError
 from ardcube.ledger.ledger import DONE, Attempt, ChunkRecord, Ledger
-from ardcube.plan import ChunkJob, ChunkKey, CubePlan, within_memory
+from ardcube.plan.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
+from ardcube.plan.estimate import within_memory
+from ardcube.plan.plan import ChunkJob, ChunkKey, CubePlan
 from ardcube.storage.place import Place
 from flows.in_hand import InHand
 from flows.progress import current_progress

@@ -11,7 +11,7 @@ from ardcube.config import RunConfig
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan import ChunkKey
+from ardcube.plan.plan import ChunkKey
 from ardcube.redaction import without_secrets
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place

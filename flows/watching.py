@@ -5,9 +5,9 @@ from collections.abc import Callable
 from uuid import UUID
 
 from ardcube.extent.periods import Period
-from ardcube.jobs import ChunkJob
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.plan import ChunkKey
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import ChunkKey
 from ardcube.tally import Tally
 from flows.progress import Progress
 from hooks.artifacts import artifact_key, post, revise

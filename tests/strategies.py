@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
 from ardcube.extent.grid import Grid, Window
-from ardcube.plan import CubeSpec
+from ardcube.plan.plan import CubeSpec
 from hooks.cloud_masks import DefaultCloudMaskHook
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

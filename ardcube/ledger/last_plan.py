@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.ledger.ledger import Ledger
-from ardcube.plan import CubePlan
+from ardcube.plan.plan import CubePlan
 
 # Among the scenes, so that it goes when they go.
 _NAME = "items/planned.json"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
-from ardcube.plan import CubeSpec
+from ardcube.plan.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import open_for_writing

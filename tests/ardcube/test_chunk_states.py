@@ -25,7 +25,7 @@ from ardcube.chunk_states import (
 )
 from ardcube.extent.grid import Grid
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
-from ardcube.plan import ChunkKey
+from ardcube.plan.plan import ChunkKey
 
 GRID = Grid(10.0, 50.0, 0.001, 200, 300)
 

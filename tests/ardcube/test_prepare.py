@@ -15,7 +15,7 @@ import xarray as xr
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.ledger.ledger import Attempt, ChunkRecord
-from ardcube.plan import CubePlan
+from ardcube.plan.plan import CubePlan
 from ardcube.prepare import Request, check_request, initialize, make_plan, remove_cube, search_scenes
 from ardcube.store import schema
 from hooks.cloud_masks import cloud_mask

@@ -23,7 +23,7 @@ from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.observations import Observations
-from ardcube.plan import ChunkJob, CubePlan
+from ardcube.plan.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import composite_chunk, process_chunk
 from ardcube.raster.cog import Cog
@@ -148,7 +148,7 @@ def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
     shards = prepare(archive, tmp_path / "shards.zarr", mask, chunk_size=16, shard=3)
     for job in chunks.jobs:
         process_chunk(chunks.spec, job)
-    monkeypatch.setattr("ardcube.memory.PART_SIDE", 20)  # parts that end within chunks
+    monkeypatch.setattr("ardcube.plan.memory.PART_SIDE", 20)  # parts that end within chunks
     ledger = ledger_of(shards)
     for job in shards.jobs:
         record = process_chunk(shards.spec, job)

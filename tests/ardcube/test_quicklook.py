@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
-from ardcube.plan import CubeSpec
+from ardcube.plan.plan import CubeSpec
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store import schema

@@ -16,7 +16,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan import ChunkKey
+from ardcube.plan.plan import ChunkKey
 from ardcube.report import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
 from ardcube.storage.place import Place
 from ardcube.summary import BuildSummary, Failure, LeftOut

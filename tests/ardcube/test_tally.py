@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
-from ardcube.plan import ChunkKey
+from ardcube.plan.plan import ChunkKey
 from ardcube.tally import MOST_MENDED, Mended, Tally
 
 

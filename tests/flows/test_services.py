@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rasterio.crs import CRS
 
 from ardcube.config import CubeConfig
-from ardcube.plan import CubePlan
+from ardcube.plan.plan import CubePlan
 from ardcube.prepare import check_request, make_plan, search_scenes
 from benchmarks.prefect_side import Services, latest_flow_run, settled
 from flows.build_cube import build_cube

@@ -9,10 +9,10 @@ import pytest
 
 import flows.watching
 from ardcube.extent.grid import Window
-from ardcube.jobs import ChunkJob
 from ardcube.lease.lease import LeaseLostError
 from ardcube.ledger.ledger import Attempt, ChunkRecord
-from ardcube.plan import ChunkKey
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import ChunkKey
 from flows.progress import Silence
 from flows.watching import Watch
 from tests.servers.processes import PrefectServer

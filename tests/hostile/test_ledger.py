@@ -23,7 +23,7 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.ledger.table import row, to_parquet
-from ardcube.plan import ChunkKey
+from ardcube.plan.plan import ChunkKey
 from ardcube.prepare import initialize, make_plan, remove_cube, search_scenes
 from ardcube.retry import check_retry, count_missing, plan_retry
 from flows.console import print_records

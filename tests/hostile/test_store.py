@@ -15,7 +15,7 @@ from ardcube.chunk_states import chunk_states
 from ardcube.errors import ArdcubeError, StoreError
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan import CubePlan
+from ardcube.plan.plan import CubePlan
 from ardcube.prepare import initialize, make_plan, search_scenes
 from ardcube.preview import draw_preview
 from ardcube.quicklook import write_quicklooks

@@ -23,7 +23,7 @@ from ardcube.batch import process_batch
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
-from ardcube.plan import ChunkJob, CubePlan
+from ardcube.plan.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
 from ardcube.raster import gdal, object_store
@@ -432,7 +432,7 @@ def test_a_scene_that_is_bad_in_one_part_is_left_out_of_the_whole_chunk(
     expected = without(archive, BAD, tmp_path, "auto")
     archive.replace(lambda file: damage(write_cog(file, noise(BAD)), 1, (2, 1)))
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)
-    monkeypatch.setattr("ardcube.memory.PART_SIDE", side)
+    monkeypatch.setattr("ardcube.plan.memory.PART_SIDE", side)
     august, _ = process_batch(plan.spec, plan.jobs)
     assert list(august.skipped) == [BAD]
     for ours, theirs in zip(stored(plan, plan.jobs[0]), stored(expected, expected.jobs[0]), strict=True):

@@ -30,7 +30,7 @@ from ardcube.batch import process_batch
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import TransientError, UnwritableError
 from ardcube.ledger.ledger import DONE, ChunkRecord, Ledger
-from ardcube.plan import ChunkKey, CubePlan
+from ardcube.plan.plan import ChunkKey, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.storage.place import Place
 from hooks.cloud_masks import DefaultCloudMaskHook

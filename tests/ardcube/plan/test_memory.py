@@ -24,7 +24,7 @@ from rasterio.transform import Affine
 
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
-from ardcube.memory import (
+from ardcube.plan.memory import (
     STACK_BYTES,
     WORKER_BYTES,
     Work,
@@ -125,8 +125,8 @@ import hashlib, json, sys
 import numpy as np, zarr
 import flows.build_cube, flows.dispatch  # as in a worker
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.memory import WORKER_BYTES
-from ardcube.plan import estimate, within_memory
+from ardcube.plan.memory import WORKER_BYTES
+from ardcube.plan.plan import estimate, within_memory
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from ardcube.process import process_chunk
 from hooks.cloud_masks import cloud_mask

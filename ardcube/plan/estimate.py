@@ -1,82 +1,19 @@
-"""The whole work: what all chunks have in common, which tiles are built, and what it will take (pure)."""
+"""Estimates of a plan: scenes, bytes to read, memory (pure)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import shapely
-from shapely.geometry.base import BaseGeometry
-
-from ardcube.catalog.scene import BandAsset, Scene
-from ardcube.config import Access, Reader
-from ardcube.extent.grid import Grid, Tiles
-from ardcube.extent.periods import Period
-from ardcube.jobs import ChunkJob, ChunkJobs, ChunkKey
-from ardcube.pixels.cloud_mask import CloudMaskHook
-from ardcube.runtime.threads import DEFAULT_THREADS, Threads
+from ardcube.catalog.scene import BandAsset
+from ardcube.plan.plan import CubePlan
 
 if TYPE_CHECKING:
-    from ardcube.memory import Work
+    from ardcube.plan.memory import Work
 
-__all__ = [
-    "ChunkJob",
-    "ChunkJobs",
-    "ChunkKey",
-    "CubePlan",
-    "CubeSpec",
-    "Estimate",
-    "estimate",
-    "largest_work",
-    "tiles_meeting",
-    "within_memory",
-]
 
 _METRES_PER_DEGREE = 111_320
-
-
-@dataclass(frozen=True, slots=True)
-class CubeSpec:
-    """What every chunk of a cube has in common; travels with each batch. Picklable."""
-
-    fingerprint: str
-    """Hash of the cube's identity."""
-    grid: Grid
-    periods: int
-    """Length of the time axis."""
-    bands: tuple[str, ...]
-    varname: str
-    resampling: str
-    offset: float
-    """Offset of the cube's reflectance."""
-    mask: CloudMaskHook
-    store_uri: str
-    ledger_uri: str
-    storage_options: Mapping[str, Any]
-    asset_access: Access
-    reader: Reader = "auto"
-    threads: Threads = DEFAULT_THREADS
-    """Per worker process, beside those that build chunks."""
-    skip_bad_scenes: int = 0
-    """Scenes that a chunk may go on without, if they cannot be read."""
-    holder: str = ""
-    """Id of the claim to the cube that the run holds; workers write nothing once it is another's. Empty: none."""
-    chunk_memory: int | None = None
-    """That one chunk may take while it is built, in bytes; None is what is fast."""
-
-
-@dataclass(frozen=True, slots=True)
-class CubePlan:
-    """The whole work, before the ledger is asked what is done."""
-
-    spec: CubeSpec
-    chunk_size: int
-    periods: tuple[Period, ...]
-    scenes: Mapping[str, Sequence[Scene]] = field(repr=False)
-    """By period label."""
-    jobs: ChunkJobs = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +35,11 @@ class Estimate:
     """Memory of the largest chunk while it is built, in bytes."""
 
 
-def tiles_meeting(grid: Grid, size: int, mask: BaseGeometry | None) -> Tiles:
-    """Tiles of the grid; with a mask, those that intersect it."""
-    tiles = grid.tiles(size)
-    if mask is None:
-        return tiles
-    shapely.prepare(mask)
-    return tiles.where(shapely.intersects(mask, tiles.boxes()))
-
-
 def estimate(plan: CubePlan) -> Estimate:
     """Say what a plan will take, from the manifest alone."""
-    from ardcube.memory import chunk_bytes  # (what it measures is slow to import, and a request is checked without it)
+    from ardcube.plan.memory import (
+        chunk_bytes,  # (what it measures is slow to import, and a request is checked without it)
+    )
 
     spec, jobs = plan.spec, plan.jobs
     per_pixel = {
@@ -154,14 +84,14 @@ def within_memory(plan: CubePlan, limit: int | None, chunks: int) -> CubePlan:
     """
     if limit is None:
         return plan
-    from ardcube.memory import chunk_limit  # (slow to import)
+    from ardcube.plan.memory import chunk_limit  # (slow to import)
 
     return replace(plan, spec=replace(plan.spec, chunk_memory=chunk_limit(limit, chunks, largest_work(plan))))
 
 
 def largest_work(plan: CubePlan) -> Work:
     """What the largest chunk of a plan can be, as far as memory is concerned."""
-    from ardcube.memory import Work
+    from ardcube.plan.memory import Work
 
     spec, tiles = plan.spec, plan.jobs.tiles
     met = int(plan.jobs.scenes.max())
