@@ -92,9 +92,9 @@ Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int]
 
 def prepare_ours(task: Task, *, first: bool) -> Ready:
     """Plan a cube of ours up to its chunks."""
+    from ardcube.chunk.build import process_chunk
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.prepare import check_request, initialize, make_plan, search_scenes
-    from ardcube.process import process_chunk
     from hooks.cloud_masks import cloud_mask
 
     start, last = task.months

@@ -27,12 +27,12 @@ from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
+from ardcube.chunk.build import process_chunk
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
 from ardcube.plan.plan import CubeSpec
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
-from ardcube.process import process_chunk
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.schema import COUNT

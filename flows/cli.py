@@ -198,7 +198,7 @@ def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
 def _import_what_builds() -> None:
     """Import what chunks are built with; where that fails, whoever needs it says so."""
     with suppress(ImportError):
-        for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.process", "distributed"):
+        for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
             import_module(name)
         if import_module("ardcube.kernels.available").COMPILED:
             import_module("ardcube.kernels.sampling")

@@ -15,7 +15,7 @@ from prefect import Task
 from prefect.logging import get_run_logger
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
-from ardcube.batch import Batch
+from ardcube.chunk.batch import Batch
 from ardcube.config import RunConfig
 from ardcube.errors import RunStopsError
 from ardcube.ledger.ledger import DONE, Attempt, ChunkRecord, Ledger

@@ -10,7 +10,7 @@ from ardcube.config import GrowingCubeConfig, RunConfig
 from ardcube.storage.cube_name import cube_name
 
 if TYPE_CHECKING:  # what builds chunks is slow to import, and not all who name runs build them
-    from ardcube.batch import Batch
+    from ardcube.chunk.batch import Batch
 
 
 def build_run_name() -> str:

@@ -4,7 +4,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from ardcube.batch import Batch, process_batch
+from ardcube.chunk.batch import Batch, process_batch
 from ardcube.ledger.ledger import ChunkRecord
 from hooks.logs import forward_logs, tell_built
 from hooks.names import batch_name, name_attempt

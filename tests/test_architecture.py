@@ -117,7 +117,7 @@ def reached(modules: set[str]) -> set[str]:
 
 def test_importing_the_domain_loads_no_orchestration() -> None:
     """A worker that builds chunks does not pay for a server, a terminal or a cloud."""
-    loaded = {name.split(".")[0] for name in loaded_after("import ardcube.process")}
+    loaded = {name.split(".")[0] for name in loaded_after("import ardcube.chunk.build")}
     # Rasterio loads click, and odc-geo dask's base, of their own accord.
     assert not loaded & {"prefect", "prefect_dask", "rich", "coiled", "distributed"}
     assert not loaded & {"flows", "tasks", "hooks"}

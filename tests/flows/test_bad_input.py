@@ -19,7 +19,7 @@ import pytest
 import shapely
 import zarr
 
-from ardcube.batch import process_batch
+from ardcube.chunk.batch import process_batch
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
 from flows import cli
 from hooks.cloud_masks import cloud_mask

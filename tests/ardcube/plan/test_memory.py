@@ -128,7 +128,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.plan.memory import WORKER_BYTES
 from ardcube.plan.plan import estimate, within_memory
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
-from ardcube.process import process_chunk
+from ardcube.chunk.build import process_chunk
 from hooks.cloud_masks import cloud_mask
 
 catalogue, store, limit, side = sys.argv[1:]

@@ -19,13 +19,13 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from ardcube.batch import process_batch
+from ardcube.chunk.batch import process_batch
+from ardcube.chunk.build import process_chunk
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.plan.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
-from ardcube.process import process_chunk
 from ardcube.raster import gdal, object_store
 from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog

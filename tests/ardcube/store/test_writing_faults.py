@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import zarr
 
-from ardcube.batch import process_batch
+from ardcube.chunk.batch import process_batch
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import TransientError, UnwritableError
 from ardcube.ledger.ledger import DONE, ChunkRecord, Ledger
@@ -298,7 +298,7 @@ if what == "full":
     filler.write_bytes(bytes(room.f_bavail * room.f_frsize - 30_000))
 elif what == "read-only":
     build_some = plan.jobs[:3]
-    from ardcube.batch import process_batch
+    from ardcube.chunk.batch import process_batch
     process_batch(plan.spec, list(build_some))
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
 else:

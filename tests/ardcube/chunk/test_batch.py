@@ -9,7 +9,7 @@ import pytest
 from dask.base import tokenize
 from prefect.utilities.collections import visit_collection
 
-from ardcube.batch import Batch, process_batch
+from ardcube.chunk.batch import Batch, process_batch
 from ardcube.errors import PermanentError
 from ardcube.extent.grid import Grid, Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger

@@ -18,14 +18,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from ardcube.batch import process_batch
+from ardcube.chunk.batch import process_batch
+from ardcube.chunk.build import composite_chunk, process_chunk
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.observations import Observations
 from ardcube.plan.plan import ChunkJob, CubePlan
 from ardcube.prepare import check_request, initialize, make_plan, search_scenes
-from ardcube.process import composite_chunk, process_chunk
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import Part
 from ardcube.raster.gdal import GdalRaster

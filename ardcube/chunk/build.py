@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.bad_scenes import without_bad_scenes
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
+from ardcube.chunk.read import ChunkReader, SolarDay, days_to_numpy, solar_days
+from ardcube.chunk.skip_scenes import without_bad_scenes
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.extent.grid import Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
 from ardcube.ledger.manifest import read_manifest
-from ardcube.load import ChunkReader, SolarDay, days_to_numpy, solar_days
 from ardcube.pixels.bitmask import Bits, none_set, packed
 from ardcube.pixels.median import count_days, median_of_valid, observe
 from ardcube.pixels.observations import Observations

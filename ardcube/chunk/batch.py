@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from ardcube.chunk.build import process_chunk
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.plan.plan import ChunkJob, CubeSpec
-from ardcube.process import process_chunk
 from ardcube.runtime.log_context import at_work_on
 
 _SHOWN = 10
