@@ -94,7 +94,9 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     """Plan a cube of ours up to its chunks."""
     from ardcube.chunk.build import process_chunk
     from ardcube.config import CubeConfig, RunConfig
-    from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+    from ardcube.prepare.check import check_request
+    from ardcube.prepare.initialize import initialize
+    from ardcube.prepare.planning import make_plan, search_scenes
     from hooks.cloud_masks import cloud_mask
 
     start, last = task.months

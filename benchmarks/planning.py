@@ -42,7 +42,8 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.plan.estimate import estimate
 from ardcube.plan.plan import CubePlan
-from ardcube.prepare import Request, make_plan, search_scenes
+from ardcube.prepare.check import Request
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
 from hooks.cloud_masks import cloud_mask

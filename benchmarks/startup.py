@@ -116,9 +116,9 @@ def as_build(started: float, words: Sequence[str]) -> None:
         reached.setdefault(name, (time.time() - started, time.process_time(), len(sys.modules)))
 
     reach("interpreter")
-    from ardcube import prepare
+    from ardcube.prepare import check
 
-    check = prepare.check_request
+    check = check.check_request
 
     def checked(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -126,7 +126,7 @@ def as_build(started: float, words: Sequence[str]) -> None:
         finally:
             reach("request checked" if "request checked" not in reached else "flow begun")
 
-    prepare.check_request = checked
+    check.check_request = checked
     from flows import cli
 
     cli.main = cli.cli  # its own handling of errors would end the process

@@ -32,7 +32,9 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
 from ardcube.plan.plan import CubeSpec
-from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from ardcube.prepare.check import check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.schema import COUNT

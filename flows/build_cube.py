@@ -11,7 +11,9 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import finished
-from ardcube.prepare import Found, Request, check_request, initialize, make_plan, remove_cube, search_scenes
+from ardcube.prepare.check import Request, check_request
+from ardcube.prepare.initialize import initialize, remove_cube
+from ardcube.prepare.planning import Found, make_plan, search_scenes
 from ardcube.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.progress import current_progress

@@ -74,7 +74,7 @@ def build(**values: Any) -> None:
         _show_plan(cube, run)
         return
     _configure_prefect(run.debug)
-    from ardcube.prepare import check_request
+    from ardcube.prepare.check import check_request
     from hooks.cloud_masks import cloud_mask
 
     # Bad input is told before Prefect is started, which takes longer than all of these checks; but only Prefect knows
@@ -231,7 +231,7 @@ def _stop(message: str, code: int) -> None:
 
 def _has_nothing_to_retry(run: "RunConfig", missing: bool) -> bool:
     """Find what a person got wrong, or that there is nothing to do, before Prefect is started."""
-    from ardcube.retry import check_retry, count_missing
+    from ardcube.prepare.retry import check_retry, count_missing
 
     checked = check_retry(run)
     failed, unbuilt = count_missing(checked, checked.ledger.records(brief=True).values())
@@ -267,7 +267,8 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.ledger.ledger import finished
     from ardcube.plan.estimate import estimate, within_memory
-    from ardcube.prepare import check_request, make_plan, search_scenes
+    from ardcube.prepare.check import check_request
+    from ardcube.prepare.planning import make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate
     from hooks.cloud_masks import cloud_mask
 

@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
 from ardcube.lease.acquire import holding
-from ardcube.retry import check_retry, plan_retry
+from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.runners import check_workers_can_report

@@ -132,7 +132,9 @@ def test_help_needs_nothing_but_click() -> None:
 
 def test_a_request_is_checked_without_what_builds() -> None:
     """A mistake is told before xarray, zarr or Prefect, a second each, are imported."""
-    loaded = {name.split(".")[0] for name in loaded_after("import ardcube.prepare, hooks.cloud_masks, flows.console")}
+    loaded = {
+        name.split(".")[0] for name in loaded_after("import ardcube.prepare.check, hooks.cloud_masks, flows.console")
+    }
     slow = {"xarray", "pandas", "geopandas", "pyarrow", "zarr", "numba", "odc", "dask", "rasterio", "pystac_client"}
     assert not loaded & (slow | {"prefect", "distributed"})
 

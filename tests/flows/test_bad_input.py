@@ -20,7 +20,9 @@ import shapely
 import zarr
 
 from ardcube.chunk.batch import process_batch
-from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from ardcube.prepare.check import check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from flows import cli
 from hooks.cloud_masks import cloud_mask
 from tests.flows.jobs import command, copy_catalogue, pixels, records, run, run_config, sample_cube

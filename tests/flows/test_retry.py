@@ -12,7 +12,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.lease.acquire import LeaseHeldError, holding
 from ardcube.ledger.ledger import Ledger
-from ardcube.retry import check_retry, plan_retry
+from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.storage.place import Place
 from ardcube.summary import ChunksFailedError
 from flows.build_cube import build_cube

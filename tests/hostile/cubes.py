@@ -18,7 +18,9 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.claim import Claim
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.prepare import Request, check_request, initialize, make_plan, search_scenes
+from ardcube.prepare.check import Request, check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.store.writer import open_for_writing
 from hooks.cloud_masks import cloud_mask
 from tests.strategies import BANDS, stac_collection, stac_item

@@ -24,8 +24,9 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.ledger.table import row, to_parquet
 from ardcube.plan.plan import ChunkKey
-from ardcube.prepare import initialize, make_plan, remove_cube, search_scenes
-from ardcube.retry import check_retry, count_missing, plan_retry
+from ardcube.prepare.initialize import initialize, remove_cube
+from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.retry import check_retry, count_missing, plan_retry
 from flows.console import print_records
 from hooks.cloud_masks import cloud_mask
 from tests.hostile.cubes import SpoiledCube, spoiled_cube

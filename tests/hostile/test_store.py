@@ -16,7 +16,8 @@ from ardcube.errors import ArdcubeError, StoreError
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.plan import CubePlan
-from ardcube.prepare import initialize, make_plan, search_scenes
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.preview import draw_preview
 from ardcube.quicklook import write_quicklooks
 from ardcube.storage.place import Place
@@ -71,7 +72,7 @@ def preview(spoiled: SpoiledCube) -> None:
 
 def overwrite(spoiled: SpoiledCube) -> None:
     """A cube can always be built anew."""
-    from ardcube.prepare import remove_cube
+    from ardcube.prepare.initialize import remove_cube
 
     remove_cube(spoiled.request(overwrite=True))
     plan_of(spoiled)

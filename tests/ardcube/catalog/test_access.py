@@ -20,7 +20,8 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, SceneError, TransientError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.prepare import check_request, search_scenes
+from ardcube.prepare.check import check_request
+from ardcube.prepare.planning import search_scenes
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.open import open_raster
 from hooks.cloud_masks import DefaultCloudMaskHook

@@ -25,7 +25,9 @@ from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.observations import Observations
 from ardcube.plan.plan import ChunkJob, CubePlan
-from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from ardcube.prepare.check import check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import Part
 from ardcube.raster.gdal import GdalRaster

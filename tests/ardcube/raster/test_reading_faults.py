@@ -25,7 +25,9 @@ from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.plan.plan import ChunkJob, CubePlan
-from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from ardcube.prepare.check import check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.raster import gdal, object_store
 from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog

@@ -31,7 +31,9 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import TransientError, UnwritableError
 from ardcube.ledger.ledger import DONE, ChunkRecord, Ledger
 from ardcube.plan.plan import ChunkKey, CubePlan
-from ardcube.prepare import check_request, initialize, make_plan, search_scenes
+from ardcube.prepare.check import check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.storage.place import Place
 from hooks.cloud_masks import DefaultCloudMaskHook
 from tests.flows.jobs import Pixels, pixels, sample_cube

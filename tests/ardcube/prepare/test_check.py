@@ -16,7 +16,9 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.ledger.ledger import Attempt, ChunkRecord
 from ardcube.plan.plan import CubePlan
-from ardcube.prepare import Request, check_request, initialize, make_plan, remove_cube, search_scenes
+from ardcube.prepare.check import Request, check_request
+from ardcube.prepare.initialize import initialize, remove_cube
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.store import schema
 from hooks.cloud_masks import cloud_mask
 from tests.strategies import stac_collection, stac_item

@@ -5,39 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ardcube.catalog.bands import check_bands, collection_offset
+from ardcube.catalog.bands import check_bands
 from ardcube.catalog.hrefs import is_remote
-from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import Catalog, find_scenes, local_path, open_catalog
-from ardcube.catalog.spatial_index import AreaIndex
+from ardcube.catalog.search import Catalog, local_path, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.area import Area, load_area
 from ardcube.extent.grid import Grid
-from ardcube.extent.months import to_look_at
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.pixels.cloud_mask import CloudMaskHook
-from ardcube.plan.jobs import ChunkJobs, jobs_of_period
-from ardcube.plan.plan import CubePlan, CubeSpec, tiles_meeting
-from ardcube.runtime.gc_pause import seldom_collecting
-from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
 
-_LEDGER_VERSION = 1
-
 logger = logging.getLogger(__name__)
-
-OnPeriod = Callable[[Period, int], None]
-"""Told of each period that was searched, with its number of scenes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,156 +112,6 @@ def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, buil
         return request
     _check_same_cube(request, stored)
     return Request(cube, run, mask, area, grid, periods, catalog, place, ledger, stored)
-
-
-Found = Mapping[str, Sequence[Scene]]
-"""Scenes by the label of their period."""
-
-
-@seldom_collecting()
-def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
-    """Search the catalogue, once per period, or with a look-back those that it asks for; write nothing.
-
-    Raises
-    ------
-    InputError
-        If items lack a band.
-    CatalogError
-        If the STAC API fails.
-    """
-    found: dict[str, Sequence[Scene]] = {}
-    for period in _searched_periods(request):
-        found[period.label] = find_scenes(
-            request.catalog, request.cube, request.mask.bands, request.grid, period, request.run.allow_asset_roots
-        )
-        if on_period is not None:
-            on_period(period, len(found[period.label]))
-    return found
-
-
-@seldom_collecting()
-def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePlan:
-    """Join scenes with tiles, and write the manifests that the workers read.
-
-    Parameters
-    ----------
-    request : Request
-        That was checked.
-    scenes : mapping
-        What `search_scenes` found: periods that were not searched are no part of the plan.
-    build : bool
-        Whether manifests are written beside the store; without, the plan can only be looked at.
-    """
-    tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
-    if not tiles:
-        raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
-    from ardcube.ledger.manifest import write_manifest  # (pyarrow is slow to import)
-
-    areas = AreaIndex(tiles.boxes(request.mask.halo))
-    periods = tuple(period for period in request.periods if period.label in scenes)
-    by_period = [
-        jobs_of_period(
-            period,
-            areas,
-            scenes[period.label],
-            write_manifest(request.ledger.place, period, scenes[period.label]) if build else "",
-        )
-        for period in periods
-    ]
-    spec = CubeSpec(
-        fingerprint=digest(request.identity),
-        grid=request.grid,
-        periods=len(request.periods),
-        bands=request.cube.bands,
-        varname=request.cube.varname,
-        resampling=request.cube.resampling,
-        offset=_cube_offset(request, scenes),
-        mask=request.mask,
-        store_uri=request.place.uri,
-        ledger_uri=request.ledger.place.uri,
-        storage_options=dict(request.run.storage_options),
-        asset_access=request.run.asset_access,
-        reader=request.run.reader,
-        skip_bad_scenes=request.run.skip_bad_scenes,
-        threads=Threads(request.run.requests, request.run.decode_threads or 0),
-    )
-    return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period))
-
-
-def initialize(request: Request, plan: CubePlan) -> None:
-    """Create the store, extend it, or find that it stands ready. Repeating it does no harm.
-
-    The ledger's `cube.json` is written first: from then on the place is ours, whatever happens.
-    """
-    from ardcube.store import schema
-
-    ledger, place = request.ledger, request.place
-    described = {
-        "ardcube": version("ardcube"),
-        "version": _LEDGER_VERSION,
-        "fingerprint": plan.spec.fingerprint,
-        "identity": request.identity,
-        "end": f"{request.periods[-1].end:%Y-%m}",
-        "offset": plan.spec.offset,
-        "config": request.cube.model_dump(mode="json"),
-    }
-    if request.stored is None or not schema.is_there(place):
-        ledger.write_cube(described)
-        schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
-        return
-    described["lengthened"] = _lengthened(request)
-    if request.stored["end"] != described["end"]:
-        schema.extend(place, request.cube.varname, request.periods)
-        ledger.write_cube(described)
-    schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard)
-
-
-def remove_cube(request: Request) -> None:
-    """Remove the cube that stands at the request's place: what ardcube wrote, and nothing else."""
-    from ardcube.store import schema
-
-    stored = request.ledger.read_cube()
-    if stored is None:
-        return
-    schema.remove(request.place, str(stored["identity"]["varname"]))
-    own = request.ledger.place.list()
-    request.ledger.place.remove(
-        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", "in-hand.json")
-    )
-    request.ledger.place.remove(["cube.json"])  # last: until then the place is still known as ours
-    request.ledger.place.remove_empty_folders()
-
-
-def _searched_periods(request: Request) -> tuple[Period, ...]:
-    months, stored = request.run.look_back_months, request.stored
-    if months is None or stored is None:
-        return request.periods
-    tiles = len(tiles_meeting(request.grid, request.cube.tile_size, request.area.mask))
-    records = request.ledger.records(brief=True).values()
-    done = Counter(record.key.period for record in records if record.is_built(request.run.skip_bad_scenes))
-    settled = {period for period, chunks in done.items() if chunks >= tiles} - set(_lengthened(request))
-    return to_look_at(request.periods, settled, stored["end"], months)
-
-
-def _lengthened(request: Request) -> list[str]:
-    """Periods that were clipped once, and are longer since: what the ledger says of them may be of the shorter one."""
-    assert request.stored is not None
-    end = request.stored["end"]
-    grown = {period.label for period in request.periods if period.label < end < f"{period.end:%Y-%m}"}
-    return sorted(grown.union(request.stored.get("lengthened", ())))
-
-
-def _cube_offset(request: Request, scenes: Found) -> float:
-    """Offset of the cube's reflectance: as stored, as the collection says, or that of the first scene."""
-    if request.stored is not None:
-        return float(request.stored["offset"])
-    band = request.cube.bands[0]
-    declared = collection_offset(request.catalog.collection, band)
-    if declared is not None:
-        return declared
-    earliest = (found[0] for found in scenes.values() if found)
-    first = min(earliest, key=lambda scene: (scene.datetime, scene.id), default=None)
-    return first.bands[band].offset if first is not None else 0.0
 
 
 def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: Grid, periods: Sequence[Period]) -> None:
