@@ -11,7 +11,7 @@
     │   │   └── UnwritableError credentials that ran out, no room, no right to write
     │   ├── StoreError          the store cannot be used as asked
     │   ├── SceneError          a scene that cannot be read as its item says
-    │   └── ChunksFailedError   a run that left chunks missing (`ardcube.summary`)
+    │   └── ChunksFailedError   a run that left chunks missing (`ardcube.report.summary`)
     └── TransientError          the network, a server or a disk had a bad moment: worth another try
         └── CatalogError        a STAC API that does not answer properly
 

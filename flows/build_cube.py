@@ -14,7 +14,7 @@ from ardcube.ledger.ledger import finished
 from ardcube.prepare.check import Request, check_request
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import Found, make_plan, search_scenes
-from ardcube.summary import BuildSummary, summarize
+from ardcube.report.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.progress import current_progress
 from flows.runners import check_workers_can_report

@@ -14,9 +14,9 @@ from ardcube.lease.lease import Lease
 from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import ChunkKey, CubePlan
+from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from ardcube.summary import BuildSummary, ChunksFailedError, summarize
 from flows.pages import post_pages
 from flows.progress import current_progress, reporting
 from flows.watching import Watch

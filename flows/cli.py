@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # All but click is imported late, so that help and mistakes t
     from rich.console import Console
 
     from ardcube.config import CubeConfig, RunConfig
-    from ardcube.summary import BuildSummary
+    from ardcube.report.summary import BuildSummary
 
 _BAD_INPUT = 2
 _FAILED = 1
@@ -151,7 +151,7 @@ def sample(folder: Path) -> None:
 @debug_option
 def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
     """Draw one PNG per period of the cube at URI."""
-    from ardcube.quicklook import write_quicklooks
+    from ardcube.report.quicklook import write_quicklooks
 
     for picture in write_quicklooks(uri, output, storage_options=storage_options):
         click.echo(picture)
@@ -244,7 +244,7 @@ def _has_nothing_to_retry(run: "RunConfig", missing: bool) -> bool:
 
 def _follow(flow: "Callable[[], BuildSummary]") -> None:
     """Show how far a flow is, and what it did."""
-    from ardcube.summary import ChunksFailedError
+    from ardcube.report.summary import ChunksFailedError
     from flows.console import ConsoleProgress, print_summary
     from flows.progress import reporting
     from flows.temporary_server import start_server

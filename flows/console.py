@@ -11,7 +11,7 @@ from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
 from ardcube.plan.estimate import Estimate
 from ardcube.plan.plan import ChunkJob
-from ardcube.summary import BuildSummary, Failure, LeftOut, left_out
+from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out
 
 _FEW = 200
 """Up to so many chunks, each gets a line of its own when piped."""

@@ -6,17 +6,17 @@ from uuid import UUID
 
 from prefect.logging import get_run_logger
 
-from ardcube.chunk_states import chunk_states
 from ardcube.config import RunConfig
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.plan import ChunkKey
 from ardcube.redaction import without_secrets
+from ardcube.report.state_map import chunk_states
+from ardcube.report.statistics import Tally
+from ardcube.report.summary import BuildSummary
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from ardcube.summary import BuildSummary
-from ardcube.tally import Tally
 from hooks.artifacts import artifact_key, post
 
 
@@ -59,8 +59,8 @@ def _post(
     summary: BuildSummary,
     tally: Tally,
 ) -> None:
-    from ardcube.preview import draw_preview  # (xarray and rasterio are slow to import)
-    from ardcube.report import Cost, ended_page, trouble_note, trouble_rows
+    from ardcube.report.page import Cost, ended_page, trouble_note, trouble_rows
+    from ardcube.report.preview import draw_preview  # (xarray and rasterio are slow to import)
 
     name, options = cube_name(place.path), dict(run.storage_options)
     rows = trouble_rows(summary, tally)

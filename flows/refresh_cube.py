@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from ardcube.config import GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.extent.months import up_to_now
-from ardcube.summary import BuildSummary
+from ardcube.report.summary import BuildSummary
 from flows.build_cube import build_cube
 from hooks.names import build_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure

@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from ardcube.config import RunConfig
 from ardcube.lease.acquire import holding
 from ardcube.prepare.retry import check_retry, plan_retry
-from ardcube.summary import BuildSummary, summarize
+from ardcube.report.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.runners import check_workers_can_report
 from hooks.cloud_masks import cloud_mask

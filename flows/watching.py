@@ -8,7 +8,7 @@ from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import ChunkKey
-from ardcube.tally import Tally
+from ardcube.report.statistics import Tally
 from flows.progress import Progress
 from hooks.artifacts import artifact_key, post, revise
 

@@ -20,7 +20,6 @@ from prefect.exceptions import ParameterTypeError
 from prefect.logging.loggers import flow_run_logger
 from pydantic import ValidationError
 
-from ardcube.chunk_states import chunk_states, count_states, done_percent
 from ardcube.config import RunConfig
 from ardcube.errors import ArdcubeError
 from ardcube.lease.acquire import release
@@ -28,6 +27,7 @@ from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
+from ardcube.report.state_map import chunk_states, count_states, done_percent
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
 from hooks.artifacts import artifact_key, post, posted, revise
@@ -99,7 +99,7 @@ def _children(flow_run_id: UUID) -> list[UUID]:
 
 
 def _tell(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
-    from ardcube.report import stopped_page
+    from ardcube.report.page import stopped_page
 
     ledger = Ledger.beside(place)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ardcube.summary import ChunksFailedError, LeftOut
+from ardcube.report.summary import ChunksFailedError, LeftOut
 from flows.build_cube import build_cube
 from flows.console import print_records, print_summary
 from flows.retry_cube import retry_cube

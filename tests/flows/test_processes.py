@@ -17,8 +17,8 @@ from distributed import Client
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import standing_claim
 from ardcube.ledger.ledger import Ledger
+from ardcube.report.summary import ChunksFailedError
 from ardcube.storage.place import Place
-from ardcube.summary import ChunksFailedError
 from flows.build_cube import build_cube
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, environment_of, options, pixels, records, run_config, sample_cube

@@ -13,8 +13,8 @@ from ardcube.errors import InputError, StoreError
 from ardcube.lease.acquire import LeaseHeldError, holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.prepare.retry import check_retry, plan_retry
+from ardcube.report.summary import ChunksFailedError
 from ardcube.storage.place import Place
-from ardcube.summary import ChunksFailedError
 from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube
 from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook

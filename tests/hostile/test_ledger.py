@@ -13,7 +13,6 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from ardcube.chunk_states import chunk_states
 from ardcube.errors import StoreError
 from ardcube.lease.acquire import holding, standing_claim
 from ardcube.lease.claim import Claim
@@ -27,6 +26,7 @@ from ardcube.plan.plan import ChunkKey
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.prepare.retry import check_retry, count_missing, plan_retry
+from ardcube.report.state_map import chunk_states
 from flows.console import print_records
 from hooks.cloud_masks import cloud_mask
 from tests.hostile.cubes import SpoiledCube, spoiled_cube

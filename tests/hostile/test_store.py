@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ardcube.chunk_states import chunk_states
 from ardcube.errors import ArdcubeError, StoreError
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
-from ardcube.preview import draw_preview
-from ardcube.quicklook import write_quicklooks
+from ardcube.report.preview import draw_preview
+from ardcube.report.quicklook import write_quicklooks
+from ardcube.report.state_map import chunk_states
 from ardcube.storage.place import Place
 from ardcube.store.writer import open_for_writing
 from tests.hostile.cubes import SpoiledCube, spoiled_cube

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
 from ardcube.plan.plan import ChunkKey
-from ardcube.tally import MOST_MENDED, Mended, Tally
+from ardcube.report.statistics import MOST_MENDED, Mended, Tally
 
 
 def record(col: int, status: Status, *errors: str | None) -> ChunkRecord:

@@ -10,7 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from ardcube.chunk_states import (
+from ardcube.extent.grid import Grid
+from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
+from ardcube.plan.plan import ChunkKey
+from ardcube.report.state_map import (
     COLOURS,
     EMPTY,
     FAILED,
@@ -23,9 +26,6 @@ from ardcube.chunk_states import (
     done_percent,
     draw_states,
 )
-from ardcube.extent.grid import Grid
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
-from ardcube.plan.plan import ChunkKey
 
 GRID = Grid(10.0, 50.0, 0.001, 200, 300)
 

@@ -12,14 +12,14 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.chunk_states import count_states, draw_states
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
-from ardcube.sheet import as_markdown
+from ardcube.report.state_map import count_states, draw_states
+from ardcube.report.statistics import Tally
+from ardcube.report.summary import BuildSummary
+from ardcube.report.svg import as_markdown
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from ardcube.summary import BuildSummary
-from ardcube.tally import Tally
 
 MOST_ROWS = 100
 """Rows of a table on a page: of a hundred thousand chunks that failed, one wants to know why, not which."""
@@ -64,7 +64,7 @@ def ended_page(
     cube : StoredCube
         What was asked for.
     states : uint8 (period, row, col)
-        Of `ardcube.chunk_states`, at the end.
+        Of `ardcube.report.state_map`, at the end.
     summary : BuildSummary
         Of the run.
     tally : Tally
@@ -72,7 +72,7 @@ def ended_page(
     cost : Cost
         Of its work.
     preview : str or None
-        SVG of `ardcube.preview`.
+        SVG of `ardcube.report.preview`.
     """
     told = "complete" if not (summary.failed or summary.left) else "**incomplete**"
     lines = [

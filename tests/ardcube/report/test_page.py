@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ardcube.chunk_states import FAILED, WRITTEN
 from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.plan import ChunkKey
-from ardcube.report import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
+from ardcube.report.page import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
+from ardcube.report.state_map import FAILED, WRITTEN
+from ardcube.report.statistics import Tally
+from ardcube.report.summary import BuildSummary, Failure, LeftOut
 from ardcube.storage.place import Place
-from ardcube.summary import BuildSummary, Failure, LeftOut
-from ardcube.tally import Tally
 
 CONFIG = CubeConfig(start_date=date(2014, 1, 1), end_date=date(2023, 12, 31), bbox=(10, 40, 20, 50), resolution=0.01)
 CUBE = StoredCube(CONFIG, {}, "f", -0.1, Grid(10.0, 50.0, 0.01, 1000, 1000),

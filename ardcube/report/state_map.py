@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ardcube.extent.grid import Tiles
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.png import encode_png
-from ardcube.sheet import Panel, draw_sheet
+from ardcube.report.png import encode_png
+from ardcube.report.svg import Panel, draw_sheet
 
 OUTSIDE: Final = 0
 WRITTEN: Final = 1

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
-from ardcube.png import encode_png
+from ardcube.report.png import encode_png
 from ardcube.storage.place import Place
 from ardcube.store.checked_blosc import checked
 from ardcube.store.schema import is_there

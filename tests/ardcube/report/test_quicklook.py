@@ -15,7 +15,7 @@ from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.plan.plan import CubeSpec
-from ardcube.quicklook import write_quicklooks
+from ardcube.report.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import open_for_writing

@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-import ardcube.preview
-from ardcube.chunk_states import EMPTY, MISSING, WRITTEN
+import ardcube.report.preview
 from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.preview import draw_preview
+from ardcube.report.preview import draw_preview
+from ardcube.report.state_map import EMPTY, MISSING, WRITTEN
 from ardcube.storage.place import Place
-from tests.ardcube.test_quicklook import ramp, write_store
+from tests.ardcube.report.test_quicklook import ramp, write_store
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
 
@@ -66,7 +66,7 @@ def test_only_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_of_a_large_cube_a_part_is_read_where_most_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ardcube.preview, "_MOST_PIXELS", 32 * 32)
+    monkeypatch.setattr(ardcube.report.preview, "_MOST_PIXELS", 32 * 32)
     numbers = ramp(times=2, rows=96, columns=96)
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
     states = np.full((2, 6, 6), EMPTY, np.uint8)

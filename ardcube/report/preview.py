@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ardcube.chunk_states import RETRIED, WRITTEN
 from ardcube.extent.grid import Window
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.png import encode_png
-from ardcube.quicklook import shown_bands, stretch_of, stretched
-from ardcube.sheet import Panel, draw_sheet
+from ardcube.report.png import encode_png
+from ardcube.report.quicklook import shown_bands, stretch_of, stretched
+from ardcube.report.state_map import RETRIED, WRITTEN
+from ardcube.report.svg import Panel, draw_sheet
 from ardcube.storage.place import Place
 from ardcube.store.checked_blosc import checked
 from ardcube.store.schema import FILL
@@ -42,7 +42,7 @@ def draw_preview(
     cube : StoredCube
         Its grid, periods and bands.
     states : uint8 (period, row, col)
-        Of `ardcube.chunk_states`: only what was written is read.
+        Of `ardcube.report.state_map`: only what was written is read.
 
     Returns
     -------
