@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from ardcube import form
-from ardcube.config.model import ADDRESS_FORM, Address, Model, MonthDate
+from ardcube.config import form_schema
+from ardcube.config.base import ADDRESS_FORM, Address, Model, MonthDate
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_RESOLUTION = 1 / 3600
@@ -39,7 +39,7 @@ class GrowingCubeConfig(Model):
     bbox: tuple[float, float, float, float] | None = Field(
         default=None,
         title="Bounding box (degrees)",
-        json_schema_extra=form.bounding_box,
+        json_schema_extra=form_schema.bounding_box,
         description=(
             "Bounding box in degrees: min_lon, min_lat, max_lon, max_lat. Across the antimeridian max_lon is "
             "above 180 (179 -17 181 -16). Use this or a geometry file, not both."
@@ -82,13 +82,13 @@ class GrowingCubeConfig(Model):
     bands: tuple[str, ...] = Field(
         default=("red", "green", "blue", "nir"),
         min_length=1,
-        json_schema_extra=form.bands,
+        json_schema_extra=form_schema.bands,
         description="Reflectance bands to composite, by asset key or common name.",
     )
     varname: str = Field(
         default="rgb_median",
         title="Variable name",
-        json_schema_extra=form.expects(
+        json_schema_extra=form_schema.expects(
             {"pattern": f"^{_NAME.pattern}$", "not": {"enum": sorted(_RESERVED_NAMES)}},
             "a name of letters, digits and _ that the store itself does not take",
         ),
@@ -99,7 +99,7 @@ class GrowingCubeConfig(Model):
     )
     cloud_mask: str = Field(
         default="none",
-        json_schema_extra=form.cloud_masks,
+        json_schema_extra=form_schema.cloud_masks,
         description="Cloud mask by name: 'none', 'scl', or one that an installed package adds.",
     )
     cloud_mask_options: dict[str, JsonValue] = Field(
@@ -158,9 +158,9 @@ class GrowingCubeConfig(Model):
         """Accept the four labelled numbers of the form."""
         if not isinstance(value, dict):
             return value
-        if set(value) != set(form.EDGES):
-            raise ValueError(f"{', '.join(map(str, value)) or 'nothing'} is given; give {', '.join(form.EDGES)}")
-        return [value[edge] for edge in form.EDGES]
+        if set(value) != set(form_schema.EDGES):
+            raise ValueError(f"{', '.join(map(str, value)) or 'nothing'} is given; give {', '.join(form_schema.EDGES)}")
+        return [value[edge] for edge in form_schema.EDGES]
 
     @field_validator("bbox")
     @classmethod

@@ -4,7 +4,7 @@ from datetime import date
 
 from pydantic import Field, field_validator
 
-from ardcube.config.model import Model, MonthDate
+from ardcube.config.base import Model, MonthDate
 
 _FIRST_YEAR = 2015
 """Sentinel-2A was launched in June."""

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, field_validator, model_validator
 
-from ardcube import form
-from ardcube.config.model import ADDRESS_FORM, STORED, Address, Model, no_credential
+from ardcube.config import form_schema
+from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, no_credential
 from ardcube.redaction import SECRET_NAMES
 
 Access = Literal["unsigned", "requester-pays", "signed"]
@@ -31,7 +31,7 @@ class RunConfig(Model):
     )
     storage_options: dict[str, JsonValue] = Field(
         default_factory=dict,
-        json_schema_extra=form.without_names(
+        json_schema_extra=form_schema.without_names(
             f"(?i){_SECRET.pattern}",
             f"no credentials, since they {STORED}; put them into the environment",
             ADDRESS_FORM,
@@ -43,7 +43,7 @@ class RunConfig(Model):
     )
     credentials_block: str | None = Field(
         default=None,
-        json_schema_extra=form.secret_block,
+        json_schema_extra=form_schema.secret_block,
         description=(
             "Secret block of the Prefect server that holds the run's credentials: a JSON object of environment "
             "variables, such as AWS_ACCESS_KEY_ID. Default: the environment of the worker."

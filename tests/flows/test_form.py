@@ -20,7 +20,7 @@ from prefect.utilities.schema_tools.validation import (
 from pydantic import ValidationError as ModelError
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.form import EDGES, REFLECTANCE_BANDS
+from ardcube.config.form_schema import EDGES, REFLECTANCE_BANDS
 from flows.build_cube import build_cube
 from hooks.cloud_masks import cloud_mask_names
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from ardcube import form
+from ardcube.config import form_schema
 from ardcube.redaction import CREDENTIAL_IN_ADDRESS
 
 STORED = "would be stored with the run for all to read"
@@ -23,7 +23,7 @@ class Model(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
         field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
-        json_schema_extra=form.present,
+        json_schema_extra=form_schema.present,
     )
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ def no_credential(address: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(no_credential)]
-ADDRESS_FORM = form.expects(
+ADDRESS_FORM = form_schema.expects(
     {"not": {"type": "string", "pattern": f"(?i){CREDENTIAL_IN_ADDRESS}"}},
     f"an address without credentials, since they {STORED}; put them into the environment",
 )
