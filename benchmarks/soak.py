@@ -30,7 +30,7 @@ from rich.table import Table
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.sample import write_archive
 from ardcube.storage.place import Place
 from benchmarks.weather import READING, WRITING, Weather, WeatheredEarthSearch, WeatheredProxy

@@ -12,8 +12,8 @@ from prefect.runtime import flow_run
 from ardcube.config import RunConfig
 from ardcube.lease.lease import Lease
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import ChunkKey, CubePlan
+from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.plan.plan import CubePlan
 from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
 from ardcube.plan.estimate import Estimate
-from ardcube.plan.plan import ChunkJob
+from ardcube.plan.jobs import ChunkJob
 from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out
 
 _FEW = 200

@@ -21,7 +21,8 @@ from ardcube.errors import RunStopsError
 from ardcube.ledger.ledger import DONE, Attempt, ChunkRecord, Ledger
 from ardcube.plan.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
 from ardcube.plan.estimate import within_memory
-from ardcube.plan.plan import ChunkJob, ChunkKey, CubePlan
+from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.plan.plan import CubePlan
 from ardcube.storage.place import Place
 from flows.in_hand import InHand
 from flows.progress import current_progress

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ardcube.plan.plan import ChunkJob, ChunkKey
+from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
 
 NAME = "in-hand.json"

@@ -10,7 +10,7 @@ from ardcube.config import RunConfig
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import ChunkRecord, Ledger
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.redaction import without_secrets
 from ardcube.report.state_map import chunk_states
 from ardcube.report.statistics import Tally

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.plan.plan import ChunkJob
+from ardcube.plan.jobs import ChunkJob
 
 
 class Progress(Protocol):

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import ChunkRecord
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.report.statistics import Tally
 from flows.progress import Progress
 from hooks.artifacts import artifact_key, post, revise

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ardcube.chunk.build import process_chunk
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkJob, CubeSpec
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import CubeSpec
 from ardcube.runtime.log_context import at_work_on
 
 _SHOWN = 10

@@ -25,8 +25,9 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.pixels.bitmask import Bits, none_set, packed
 from ardcube.pixels.median import count_days, median_of_valid, observe
 from ardcube.pixels.observations import Observations
+from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.memory import DAYS_AT_ONCE, STACK_BYTES, Work, portion, portions
-from ardcube.plan.plan import ChunkJob, CubeSpec
+from ardcube.plan.plan import CubeSpec
 from ardcube.redaction import without_secrets
 from ardcube.runtime.buffers import empty_stack
 from ardcube.runtime.malloc import keep_freed

@@ -24,7 +24,7 @@ from ardcube.ledger.table import (
     rows_of_newest,
     to_parquet,
 )
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.storage.compare_and_swap import exchange
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place

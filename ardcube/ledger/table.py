@@ -9,7 +9,7 @@ from typing import Any
 
 from ardcube.errors import StoreError
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 
 _ROWS = 5_000
 """Records held at once, whatever the number of chunks: some megabytes."""

@@ -14,24 +14,11 @@ from ardcube.config import Access, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.pixels.cloud_mask import CloudMaskHook
-from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey
+from ardcube.plan.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
 if TYPE_CHECKING:
     pass
-
-__all__ = [
-    "ChunkJob",
-    "ChunkJobs",
-    "ChunkKey",
-    "CubePlan",
-    "CubeSpec",
-    "Estimate",
-    "estimate",
-    "largest_work",
-    "tiles_meeting",
-    "within_memory",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from ardcube.ledger.ledger import ChunkRecord, Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.cloud_mask import CloudMaskHook
-from ardcube.plan.jobs import ChunkJob, ChunkJobs, jobs_of_period
-from ardcube.plan.plan import ChunkKey, CubePlan, CubeSpec
+from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey, jobs_of_period
+from ardcube.plan.plan import CubePlan, CubeSpec
 from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.storage.place import Place
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
 from tests.servers.processes import environment

@@ -22,7 +22,7 @@ import rasterio
 import s3fs
 
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from flows import cli
 from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube
 from tests.servers.processes import environment

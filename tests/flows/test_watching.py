@@ -11,8 +11,7 @@ import flows.watching
 from ardcube.extent.grid import Window
 from ardcube.lease.lease import LeaseLostError
 from ardcube.ledger.ledger import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkJob, ChunkKey
 from flows.progress import Silence
 from flows.watching import Watch
 from tests.servers.processes import PrefectServer

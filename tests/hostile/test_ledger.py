@@ -22,7 +22,7 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.ledger.table import row, to_parquet
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.prepare.retry import check_retry, count_missing, plan_retry

@@ -13,7 +13,7 @@ from ardcube.chunk.batch import Batch, process_batch
 from ardcube.errors import PermanentError
 from ardcube.extent.grid import Grid, Window
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkJob, ChunkKey
+from ardcube.plan.jobs import ChunkJob, ChunkKey
 from tests.strategies import cube_spec
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.1, 46.1), 0.001)

@@ -17,7 +17,8 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.fence import Fence
 from ardcube.lease.lease import NAME, LeaseLostError
 from ardcube.ledger.ledger import ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkKey, CubeSpec
+from ardcube.plan.jobs import ChunkKey
+from ardcube.plan.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import open_for_writing

@@ -21,7 +21,7 @@ from ardcube.errors import StoreError, TransientError
 from ardcube.extent.grid import Window
 from ardcube.ledger import ledger as module
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger, Status, finished
-from ardcube.plan.plan import ChunkJob, ChunkKey
+from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
 from tests.servers.processes import S3
 from tests.strategies import MANY

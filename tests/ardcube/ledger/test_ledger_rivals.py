@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from tests.servers.processes import ROOT, S3, environment
 
 RIVAL = """

@@ -24,7 +24,8 @@ from ardcube.chunk.build import process_chunk
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
-from ardcube.plan.plan import ChunkJob, CubePlan
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes

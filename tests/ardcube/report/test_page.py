@@ -15,7 +15,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.report.page import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
 from ardcube.report.state_map import FAILED, WRITTEN
 from ardcube.report.statistics import Tally

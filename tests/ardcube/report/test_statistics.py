@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
-from ardcube.plan.plan import ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.report.statistics import MOST_MENDED, Mended, Tally
 
 

@@ -30,7 +30,8 @@ from ardcube.chunk.batch import process_batch
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import TransientError, UnwritableError
 from ardcube.ledger.ledger import DONE, ChunkRecord, Ledger
-from ardcube.plan.plan import ChunkKey, CubePlan
+from ardcube.plan.jobs import ChunkKey
+from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
