@@ -24,6 +24,7 @@ from rasterio.transform import Affine
 
 from ardcube.extent.grid import Grid, Window
 from ardcube.pixels.bitmask import packed
+from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid
 from ardcube.pixels.observations import Observations
 from ardcube.pixels.projection import Projection, project
@@ -32,7 +33,6 @@ from ardcube.raster.decode import Piece, SourcePixels
 from ardcube.raster.header import Blocks, Level
 from ardcube.store.schema import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
-from hooks.cloud_masks import SCLCloudMaskHook
 
 _REFLECTANCE = ("red", "green", "blue", "nir")
 _RESAMPLING = {"uint8": "nearest", "uint16": "bilinear"}

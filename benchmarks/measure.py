@@ -94,10 +94,10 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     """Plan a cube of ours up to its chunks."""
     from ardcube.chunk.build import process_chunk
     from ardcube.config import CubeConfig, RunConfig
+    from ardcube.pixels.masks import cloud_mask
     from ardcube.prepare.check import check_request
     from ardcube.prepare.initialize import initialize
     from ardcube.prepare.planning import make_plan, search_scenes
-    from hooks.cloud_masks import cloud_mask
 
     start, last = task.months
     months = (int(last[:4]) - int(start[:4])) * 12 + int(last[5:7]) - int(start[5:7]) + 1

@@ -40,13 +40,13 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
+from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.estimate import estimate
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import Request
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
-from hooks.cloud_masks import cloud_mask
 
 RESOLUTION = 1 / 3600
 TILE = 1200

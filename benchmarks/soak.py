@@ -29,7 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkKey
 from ardcube.sample import write_archive
 from ardcube.storage.place import Place

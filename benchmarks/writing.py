@@ -31,6 +31,7 @@ from ardcube.chunk.build import process_chunk
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
+from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.plan.plan import CubeSpec
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
@@ -40,7 +41,6 @@ from ardcube.store import schema
 from ardcube.store.schema import COUNT
 from ardcube.store.writer import open_for_writing
 from benchmarks.archive import BANDS, CROP, FULL, TINY, Archive, Layout, ensure_archive
-from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook
 
 PERIODS = 6
 """Months of a cube whose layout is measured."""

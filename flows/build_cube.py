@@ -11,6 +11,7 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import finished
+from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.check import Request, check_request
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import Found, make_plan, search_scenes
@@ -18,7 +19,6 @@ from ardcube.report.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.progress import current_progress
 from flows.runners import check_workers_can_report
-from hooks.cloud_masks import cloud_mask
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import build_run_name

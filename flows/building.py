@@ -11,7 +11,8 @@ from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
 from ardcube.lease.lease import Lease
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.plan.plan import CubePlan
 from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize

@@ -74,8 +74,8 @@ def build(**values: Any) -> None:
         _show_plan(cube, run)
         return
     _configure_prefect(run.debug)
+    from ardcube.pixels.masks import cloud_mask
     from ardcube.prepare.check import check_request
-    from hooks.cloud_masks import cloud_mask
 
     # Bad input is told before Prefect is started, which takes longer than all of these checks; but only Prefect knows
     # the credentials in its blocks.
@@ -266,11 +266,11 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.ledger.ledger import finished
+    from ardcube.pixels.masks import cloud_mask
     from ardcube.plan.estimate import estimate, within_memory
     from ardcube.prepare.check import check_request
     from ardcube.prepare.planning import make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate
-    from hooks.cloud_masks import cloud_mask
 
     mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     request = check_request(cube, run, mask, build=run.fsspec_uri != _NOWHERE)

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from ardcube.extent.periods import Period
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.estimate import Estimate
 from ardcube.plan.jobs import ChunkJob
 from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out

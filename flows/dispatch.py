@@ -18,7 +18,8 @@ from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 from ardcube.chunk.batch import Batch
 from ardcube.config import RunConfig
 from ardcube.errors import RunStopsError
-from ardcube.ledger.ledger import DONE, Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import DONE, Attempt, ChunkRecord
 from ardcube.plan.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
 from ardcube.plan.estimate import within_memory
 from ardcube.plan.jobs import ChunkJob, ChunkKey

@@ -8,7 +8,8 @@ from prefect.logging import get_run_logger
 
 from ardcube.config import RunConfig
 from ardcube.ledger.last_plan import read_planned
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.jobs import ChunkKey
 from ardcube.redaction import without_secrets

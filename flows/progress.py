@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from ardcube.extent.periods import Period
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob
 
 

@@ -8,11 +8,11 @@ from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
 from ardcube.lease.acquire import holding
+from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, summarize
 from flows.building import build_pending
 from flows.runners import check_workers_can_report
-from hooks.cloud_masks import cloud_mask
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import retry_run_name

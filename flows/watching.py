@@ -5,7 +5,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from ardcube.extent.periods import Period
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.report.statistics import Tally
 from flows.progress import Progress

@@ -11,7 +11,7 @@ from threading import Lock
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.redaction import hide_secrets, without_secrets
 from ardcube.runtime.log_context import current_chunk
 

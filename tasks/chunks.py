@@ -5,7 +5,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from ardcube.chunk.batch import Batch, process_batch
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from hooks.logs import forward_logs, tell_built
 from hooks.names import batch_name, name_attempt
 from hooks.retries import is_last_attempt, retry_transient

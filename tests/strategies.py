@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
 from ardcube.extent.grid import Grid, Window
+from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.plan.plan import CubeSpec
-from hooks.cloud_masks import DefaultCloudMaskHook
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 """For properties whose every example costs milliseconds."""

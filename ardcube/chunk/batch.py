@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from ardcube.chunk.build import process_chunk
 from ardcube.errors import PermanentError, RunStopsError, TransientError
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubeSpec
 from ardcube.runtime.log_context import at_work_on

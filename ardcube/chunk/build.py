@@ -20,8 +20,9 @@ from ardcube.chunk.read import ChunkReader, SolarDay, days_to_numpy, solar_days
 from ardcube.chunk.skip_scenes import without_bad_scenes
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.extent.grid import Window
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
+from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.bitmask import Bits, none_set, packed
 from ardcube.pixels.median import count_days, median_of_valid, observe
 from ardcube.pixels.observations import Observations

@@ -12,7 +12,7 @@ from typing import Any, Self
 from ardcube.errors import StoreError, TransientError
 from ardcube.fingerprint import digest
 from ardcube.lease.fence import Fence, fence_of
-from ardcube.ledger.record import DONE, Attempt, ChunkRecord, Status
+from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.ledger.table import (
     Entry,
     by_name,
@@ -28,8 +28,6 @@ from ardcube.plan.jobs import ChunkKey
 from ardcube.storage.compare_and_swap import exchange
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
-
-__all__ = ["DONE", "SUFFIX", "Attempt", "ChunkRecord", "Ledger", "Status", "finished"]
 
 SUFFIX = ".ardcube"
 """A ledger's folder is the store's name with this."""

@@ -8,7 +8,7 @@ from typing import Self
 
 from ardcube.errors import InputError
 from ardcube.kernels.layout import LANES
-from ardcube.pixels.cloud_mask import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook
 
 STACK_BYTES = 350_000_000
 """Memory for the stack of observations of one chunk, in bytes: of 1200 x 1200 pixels, 24 days of four bands, or 121

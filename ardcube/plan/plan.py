@@ -13,7 +13,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.config import Access, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
-from ardcube.pixels.cloud_mask import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook
 from ardcube.plan.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 

@@ -20,7 +20,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import SUFFIX, Ledger
-from ardcube.pixels.cloud_mask import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook
 from ardcube.storage.place import Place
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,11 @@ from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.ledger.last_plan import Planned, read_planned
-from ardcube.ledger.ledger import ChunkRecord, Ledger, finished
+from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.manifest import read_manifest
+from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.pixels.cloud_mask import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook
 from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey, jobs_of_period
 from ardcube.plan.plan import CubePlan, CubeSpec
 from ardcube.runtime.threads import Threads

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Tiles
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.report.png import encode_png
 from ardcube.report.svg import Panel, draw_sheet
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ardcube.errors import PermanentError
-from ardcube.ledger.ledger import DONE, ChunkRecord
+from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 
 

@@ -17,7 +17,8 @@ import zarr
 from numpy.typing import NDArray
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkKey
 from ardcube.storage.place import Place
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue

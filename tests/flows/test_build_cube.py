@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 
 from ardcube.config import CubeConfig
+from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.report.summary import ChunksFailedError
 from flows.build_cube import build_cube
-from hooks.cloud_masks import SCLCloudMaskHook
 from tests.flows.jobs import copy_catalogue, expected, pixels, records, run_config, sample_cube
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

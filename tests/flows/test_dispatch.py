@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.storage.place import Place
 from benchmarks.prefect_side import Services, ask
 from flows.build_cube import build_cube

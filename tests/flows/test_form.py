@@ -21,8 +21,8 @@ from pydantic import ValidationError as ModelError
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.config.form_schema import EDGES, REFLECTANCE_BANDS
+from ardcube.pixels.masks import cloud_mask_names
 from flows.build_cube import build_cube
-from hooks.cloud_masks import cloud_mask_names
 
 FORM: dict[str, Any] = parameter_schema(build_cube).model_dump()
 PREPARED = preprocess_schema(FORM)

@@ -14,9 +14,9 @@ from pydantic.fields import FieldInfo
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
+from ardcube.pixels.masks import cloud_mask_names
 from flows.cli import cli
 from flows.options import ModelCommand, build_model, option_name
-from hooks.cloud_masks import cloud_mask_names
 
 FIELDS: dict[str, FieldInfo] = {**CubeConfig.model_fields, **RunConfig.model_fields}
 COMMANDS = ("build", "plan")

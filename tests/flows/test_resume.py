@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from flows.build_cube import build_cube
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, options, pixels, records, run_config, sample_cube

@@ -12,12 +12,12 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.lease.acquire import LeaseHeldError, holding
 from ardcube.ledger.ledger import Ledger
+from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import ChunksFailedError
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube
-from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, copy_catalogue, pixels, records, run_config, sample_cube
 

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from rasterio.crs import CRS
 
 from ardcube.config import CubeConfig
+from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.planning import make_plan, search_scenes
 from benchmarks.prefect_side import Services, latest_flow_run, settled
 from flows.build_cube import build_cube
 from flows.cli import cli
-from hooks.cloud_masks import cloud_mask
 from tests import gdal_zarr
 from tests.flows import jobs
 from tests.flows.jobs import environment_of, options, pixels, records, run_config, sample_cube

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ardcube.ledger.ledger import ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from flows.build_cube import build_cube
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, environment_of, options, pixels, records, run_config, sample_cube

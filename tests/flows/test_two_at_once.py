@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ardcube.lease.acquire import standing_claim
-from ardcube.ledger.ledger import DONE, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import DONE
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows.jobs import options, pixels, records, run_config, sample_cube

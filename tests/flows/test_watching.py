@@ -10,7 +10,7 @@ import pytest
 import flows.watching
 from ardcube.extent.grid import Window
 from ardcube.lease.lease import LeaseLostError
-from ardcube.ledger.ledger import Attempt, ChunkRecord
+from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from flows.progress import Silence
 from flows.watching import Watch

@@ -182,7 +182,7 @@ def test_its_mask_decides_which_pixels_count(answer: dict[str, Any]) -> None:
 
 
 def test_a_package_cannot_take_over_the_name_of_a_built_in_mask(answer: dict[str, Any]) -> None:
-    assert answer["scl"] == "hooks.cloud_masks"
+    assert answer["scl"] == "ardcube.pixels.masks"
 
 
 def test_its_options_are_checked_as_those_of_ours(answer: dict[str, Any]) -> None:

@@ -17,12 +17,13 @@ import numpy as np
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.claim import Claim
 from ardcube.ledger.last_plan import write_planned
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import Attempt, ChunkRecord
+from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.check import Request, check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.store.writer import open_for_writing
-from hooks.cloud_masks import cloud_mask
 from tests.strategies import BANDS, stac_collection, stac_item
 
 MINE = "mine.txt"

@@ -22,13 +22,13 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.ledger.table import row, to_parquet
+from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.jobs import ChunkKey
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.prepare.retry import check_retry, count_missing, plan_retry
 from ardcube.report.state_map import chunk_states
 from flows.console import print_records
-from hooks.cloud_masks import cloud_mask
 from tests.hostile.cubes import SpoiledCube, spoiled_cube
 from tests.hostile.mutation import DEEP, damaged, mutated, text_of
 from tests.hostile.promise import answer, clear_line, hostile

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.errors import ArdcubeError, InputError
 from ardcube.extent.periods import calendar_periods
+from ardcube.pixels.masks import cloud_mask
 from flows.options import build_model
-from hooks.cloud_masks import cloud_mask
 from tests.hostile.mutation import VALUES, mutated, parsed
 from tests.hostile.promise import clear_line, hostile
 

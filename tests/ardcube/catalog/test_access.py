@@ -20,11 +20,11 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, SceneError, TransientError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
+from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.prepare.check import check_request
 from ardcube.prepare.planning import search_scenes
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.open import open_raster
-from hooks.cloud_masks import DefaultCloudMaskHook
 from tests.rasters import pixels, write
 from tests.servers.earth_search import EarthSearch
 from tests.servers.faults import LoopbackServer, Reply

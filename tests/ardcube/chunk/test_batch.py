@@ -12,7 +12,8 @@ from prefect.utilities.collections import visit_collection
 from ardcube.chunk.batch import Batch, process_batch
 from ardcube.errors import PermanentError
 from ardcube.extent.grid import Grid, Window
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from tests.strategies import cube_spec
 

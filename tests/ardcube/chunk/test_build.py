@@ -23,6 +23,7 @@ from ardcube.chunk.build import composite_chunk, process_chunk
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
+from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.pixels.observations import Observations
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubePlan
@@ -36,7 +37,6 @@ from ardcube.raster.header import Blocks, Level
 from ardcube.raster.open import Raster
 from ardcube.sample import write_archive
 from ardcube.store import schema
-from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.oracle.cube import oracle_cube
 from tests.oracle.items import read_catalogue
 from tests.servers.range_server import RangeServer

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from ardcube.config import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, RunConfig
 from ardcube.errors import InputError
+from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask
 from ardcube.redaction import without_secrets
 from flows.options import build_model
-from hooks.cloud_masks import DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask
 
 CUBE: dict[str, Any] = {"start_date": "2023-01-01", "end_date": "2023-03-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}
 RUN: dict[str, Any] = {"fsspec_uri": "./output/cube"}

@@ -16,7 +16,8 @@ from ardcube.lease import fence as module
 from ardcube.lease.acquire import holding
 from ardcube.lease.fence import Fence
 from ardcube.lease.lease import NAME, LeaseLostError
-from ardcube.ledger.ledger import ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkKey
 from ardcube.plan.plan import CubeSpec
 from ardcube.storage.place import Place

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from ardcube.errors import StoreError, TransientError
 from ardcube.extent.grid import Window
 from ardcube.ledger import ledger as module
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger, Status, finished
+from ardcube.ledger.ledger import Ledger, finished
+from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
 from tests.servers.processes import S3

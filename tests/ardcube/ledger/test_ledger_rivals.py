@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkKey
 from tests.servers.processes import ROOT, S3, environment
 

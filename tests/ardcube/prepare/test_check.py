@@ -14,13 +14,13 @@ import xarray as xr
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
-from ardcube.ledger.ledger import Attempt, ChunkRecord
+from ardcube.ledger.record import Attempt, ChunkRecord
+from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import Request, check_request
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.store import schema
-from hooks.cloud_masks import cloud_mask
 from tests.strategies import stac_collection, stac_item
 
 BBOX = (15.0, 46.0, 15.08, 46.04)  # 2 x 1 tiles of 40 pixels

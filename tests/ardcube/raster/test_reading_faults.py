@@ -24,13 +24,13 @@ from ardcube.chunk.build import process_chunk
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
+from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.raster import gdal, object_store
-from hooks.cloud_masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog
 from tests.servers.range_server import RangeServer
 from tests.strategies import raster_band, stac_collection, stac_item

@@ -13,7 +13,7 @@ import pytest
 from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
-from ardcube.ledger.ledger import Attempt, ChunkRecord
+from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.jobs import ChunkKey
 from ardcube.report.page import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
+from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.plan.plan import CubeSpec
 from ardcube.report.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import open_for_writing
-from hooks.cloud_masks import DefaultCloudMaskHook
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
 

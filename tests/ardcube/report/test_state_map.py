@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 from ardcube.extent.grid import Grid
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
+from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.plan.jobs import ChunkKey
 from ardcube.report.state_map import (
     COLOURS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ardcube.ledger.ledger import Attempt, ChunkRecord, Status
+from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.plan.jobs import ChunkKey
 from ardcube.report.statistics import MOST_MENDED, Mended, Tally
 

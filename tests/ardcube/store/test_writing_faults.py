@@ -29,14 +29,15 @@ import zarr
 from ardcube.chunk.batch import process_batch
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import TransientError, UnwritableError
-from ardcube.ledger.ledger import DONE, ChunkRecord, Ledger
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import DONE, ChunkRecord
+from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.plan.jobs import ChunkKey
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.storage.place import Place
-from hooks.cloud_masks import DefaultCloudMaskHook
 from tests.flows.jobs import Pixels, pixels, sample_cube
 from tests.servers.faulty_proxy import FaultyProxy, Kind
 from tests.servers.processes import ROOT, S3, environment

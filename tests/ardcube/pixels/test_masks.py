@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
+from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask, cloud_mask_names
 from ardcube.pixels.observations import Observations
-from hooks.cloud_masks import (
-    CloudMaskHook,
-    DefaultCloudMaskHook,
-    SCLCloudMaskHook,
-    cloud_mask,
-    cloud_mask_names,
-)
 from tests.oracle.cube import clean_mask
 from tests.strategies import FEW
 
