@@ -16,7 +16,7 @@ from ardcube.prepare.check import Request, check_request
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import Found, make_plan, search_scenes
 from ardcube.report.summary import BuildSummary, summarize
-from flows.building import build_pending
+from flows.build_pending import build_pending
 from flows.progress import current_progress
 from flows.runners import check_workers_can_report
 from hooks.credentials import take_credentials

@@ -25,7 +25,7 @@ from ardcube.plan.estimate import within_memory
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.plan.plan import CubePlan
 from ardcube.storage.place import Place
-from flows.in_hand import InHand
+from flows.in_flight import InHand
 from flows.progress import current_progress
 from flows.runners import (
     coiled_arguments,

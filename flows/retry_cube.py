@@ -11,7 +11,7 @@ from ardcube.lease.acquire import holding
 from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, summarize
-from flows.building import build_pending
+from flows.build_pending import build_pending
 from flows.runners import check_workers_can_report
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs

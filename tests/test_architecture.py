@@ -1,55 +1,52 @@
-"""The house: who may import whom, read from the source and seen in a fresh interpreter."""
+"""The architecture: which package may import which, and what an import may load."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 import ardcube.errors
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("ardcube", "flows", "hooks", "tasks")
-MAY_IMPORT = {
-    "ardcube": {"ardcube"},
-    "hooks": {"hooks", "ardcube"},
-    "tasks": {"tasks", "hooks", "ardcube"},
-    "flows": {"flows", "tasks", "hooks", "ardcube"},
-}
-ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "distributed"}
-"""What the domain knows nothing of."""
-EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
-"""What touches the world, and pure modules do not."""
-PURE = (
-    "grid",
-    "periods",
-    "plan",
-    "masking",
-    "memory",
-    "composite",
-    "projection",
-    "resample",
-    "scenes",
-    "scene_index",
-    "jobs",
+LAYERS = (
+    ("flows",),
+    ("tasks",),
+    ("hooks",),
+    ("ardcube.api",),
+    ("ardcube.chunk", "ardcube.prepare", "ardcube.report"),
+    ("ardcube.ledger", "ardcube.store"),
+    ("ardcube.plan",),
+    ("ardcube.pixels",),
+    ("ardcube.raster",),
+    ("ardcube.catalog",),
+    ("ardcube.extent", "ardcube.lease"),
+    ("ardcube.config", "ardcube.sample", "ardcube.storage"),
+    ("ardcube.runtime", "ardcube.kernels"),
+    ("ardcube.errors", "ardcube.redaction", "ardcube.fingerprint"),
 )
+"""Each package imports only from rows below its own; packages of one row do not know each other."""
+ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "distributed"}
+"""Libraries that `ardcube` does not import."""
+EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
+"""Libraries that touch files, stores or catalogues."""
+PURE = ("ardcube.extent", "ardcube.kernels", "ardcube.pixels", "ardcube.plan", "ardcube.catalog.items")
 LAZY = {"coiled", "rustac"}
-"""Heavy or optional: imported where they are used."""
+"""Heavy or optional libraries, imported where they are used."""
 
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 
 @cache
 def imports(path: Path, *, top_level_only: bool = False) -> frozenset[str]:
-    """Modules that a file imports by name, as `a.b.c`; `from a import b` counts as `a` and `a.b`."""
+    """Modules that a file imports, as `a.b.c`; `from a import b` counts as `a` and `a.b`."""
     tree = ast.parse(path.read_text())
-    nodes = list(tree.body) if top_level_only else list(ast.walk(tree))
     found: set[str] = set()
-    for node in nodes:
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -63,75 +60,98 @@ def is_of(name: str, packages: set[str]) -> bool:
 
 
 def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def test_there_is_something_to_look_at() -> None:
-    assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(FOLDERS)
-    assert {"ardcube.extent.grid", "ardcube.extent.grid.Grid", "math"} <= imports(ROOT / "ardcube" / "plan.py")
+def ours(names: frozenset[str]) -> Iterator[str]:
+    return (name for name in names if is_of(name, set(FOLDERS)))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_go_in_one_direction(path: Path) -> None:
-    """flows -> tasks -> hooks, ardcube; nothing imports flows."""
-    allowed = MAY_IMPORT[path.relative_to(ROOT).parts[0]]
-    ours = {name for name in imports(path) if is_of(name, set(FOLDERS))}
-    assert {name for name in ours if not is_of(name, allowed)} == set()
+def package_of(name: str) -> str | None:
+    """The entry of `LAYERS` that a module belongs to; None for the package `ardcube` itself."""
+    return next((package for row in LAYERS for package in row if is_of(name, {package})), None)
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.is_relative_to(ROOT / "ardcube")], ids=name_of)
-def test_the_domain_knows_nothing_of_orchestration(path: Path) -> None:
-    assert {name for name in imports(path) if is_of(name, ORCHESTRATION)} == set()
+def test_every_module_belongs_to_a_package_of_the_table() -> None:
+    assert {name_of(path) for path in MODULES if package_of(name_of(path)) is None} == {"ardcube"}
 
 
-def loaded_after(statement: str) -> set[str]:
-    """Modules that are there once a fresh interpreter has run an import statement."""
-    code = f"{statement}\nimport sys; print('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(done.stdout.split())
+def test_packages_import_only_from_packages_below() -> None:
+    row = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+    arrows = [
+        (name_of(path), imported)
+        for path in MODULES
+        for imported in ours(imports(path))
+        if (above := package_of(name_of(path))) and (below := package_of(imported))
+        if above != below and row[above] >= row[below]
+    ]
+    assert arrows == []
 
 
-def test_pure_modules_touch_nothing_even_through_others() -> None:
-    loaded = loaded_after(f"from ardcube import {', '.join(PURE)}")
-    assert {f"ardcube.{name}" for name in PURE} <= loaded
-    # What odc-geo or xarray load of their own accord is not ours to forbid; what we reach is.
-    by_us = reached({f"ardcube.{name}" for name in PURE})
-    assert {name for name in by_us if is_of(name, EFFECTS | ORCHESTRATION)} == set()
-    assert not loaded & {"zarr", "odc.stac", "pystac_client", "fsspec", "prefect", "click", "coiled", "distributed"}
+def test_modules_import_each_other_in_no_circle() -> None:
+    names = {name_of(path): path for path in MODULES}
+    below = {  # without a module's own packages, which Python imports before it
+        name: {found for found in ours(imports(path)) if found in names and not name.startswith(f"{found}.")}
+        for name, path in names.items()
+    }
+    free: set[str] = set()
+    while leaves := {name for name, needed in below.items() if name not in free and needed - {name} <= free}:
+        free |= leaves
+    assert set(names) - free == set()
+
+
+def test_the_domain_does_not_import_orchestration() -> None:
+    domain = [path for path in MODULES if name_of(path).startswith("ardcube")]
+    assert [(name_of(path), name) for path in domain for name in imports(path) if is_of(name, ORCHESTRATION)] == []
+
+
+def test_heavy_optional_libraries_are_imported_where_they_are_used() -> None:
+    top_level = [(name_of(path), name) for path in MODULES for name in imports(path, top_level_only=True)]
+    assert [(path, name) for path, name in top_level if is_of(name, LAZY)] == []
 
 
 def reached(modules: set[str]) -> set[str]:
-    """All that modules of ours import, directly or through modules of ours."""
+    """All that modules import, directly or through other modules of the project."""
     found: set[str] = set()
     waiting = set(modules)
     while waiting:
         module = waiting.pop()
         path = ROOT / (module.replace(".", "/") + ".py")
-        if not path.exists():
-            continue
-        new = imports(path) - found
-        found |= new
-        waiting |= {name for name in new if is_of(name, set(FOLDERS))}
+        if path.exists():
+            new = imports(path) - found
+            found |= new
+            waiting |= set(ours(frozenset(new)))
     return found
 
 
-def test_importing_the_domain_loads_no_orchestration() -> None:
-    """A worker that builds chunks does not pay for a server, a terminal or a cloud."""
+def test_pure_packages_reach_no_file_store_or_catalogue() -> None:
+    pure = {name_of(path) for path in MODULES if is_of(name_of(path), set(PURE))}
+    assert {name for name in reached(pure) if is_of(name, EFFECTS | ORCHESTRATION)} == set()
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Modules that a fresh interpreter has loaded after an import statement."""
+    code = f"{statement}\nimport sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_a_worker_loads_no_orchestration() -> None:
     loaded = {name.split(".")[0] for name in loaded_after("import ardcube.chunk.build")}
-    # Rasterio loads click, and odc-geo dask's base, of their own accord.
+    # Rasterio loads click, and odc-geo dask's base.
     assert not loaded & {"prefect", "prefect_dask", "rich", "coiled", "distributed"}
     assert not loaded & {"flows", "tasks", "hooks"}
 
 
-def test_help_needs_nothing_but_click() -> None:
-    """All of `ardcube --help` is imported in a fifth of a second; pydantic alone would double that."""
+def test_help_loads_nothing_but_click() -> None:
+    """`ardcube --help` takes a twentieth of a second; pydantic alone would double that."""
     loaded = {name.split(".")[0] for name in loaded_after("import flows.cli")}
     assert "click" in loaded
     assert not loaded & {"pydantic", "annotated_types", "numpy", "prefect", "rich", "fsspec"}
 
 
-def test_a_request_is_checked_without_what_builds() -> None:
-    """A mistake is told before xarray, zarr or Prefect, a second each, are imported."""
+def test_a_request_is_checked_before_slow_libraries_are_loaded() -> None:
     loaded = {
         name.split(".")[0] for name in loaded_after("import ardcube.prepare.check, hooks.cloud_masks, flows.console")
     }
@@ -139,35 +159,20 @@ def test_a_request_is_checked_without_what_builds() -> None:
     assert not loaded & (slow | {"prefect", "distributed"})
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_heavy_optional_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    assert {name for name in imports(path, top_level_only=True) if is_of(name, LAZY)} == set()
+def test_there_is_no_module_for_odds_and_ends() -> None:
+    assert not {path.stem for path in MODULES} & {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 
 
-def test_there_is_no_room_for_odds_and_ends() -> None:
-    names = {path.stem for path in MODULES}
-    assert not names & {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
-
-
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "flows"], ids=name_of)
-def test_flow_modules_keep_their_annotations(path: Path) -> None:
-    """Text in their place breaks a served deployment whose parameter is a pydantic model."""
-    assert not is_of("__future__.annotations", set(imports(path)))
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_says_in_its_first_line_what_it_is(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
-    assert docstring
-    assert docstring.splitlines()[0].rstrip().endswith((".", ":"))
+def test_flow_modules_keep_their_annotations() -> None:
+    """A postponed annotation breaks a served deployment whose parameter is a pydantic model."""
+    flows = [path for path in MODULES if path.parent.name == "flows"]
+    assert [name_of(path) for path in flows if is_of("__future__.annotations", set(imports(path)))] == []
 
 
 def test_flow_files_are_not_named_like_anything_importable() -> None:
     """Prefect puts a flow file's folder first on `sys.path`."""
     elsewhere = set(sys.stdlib_module_names) | {"prefect", "click", "rich", "dask", "coiled", "zarr", "xarray"}
-    for path in MODULES:
-        if path.parent.name == "flows":
-            assert path.stem not in elsewhere
+    assert not {path.stem for path in MODULES if path.parent.name == "flows"} & elsewhere
 
 
 # ---- errors --------------------------------------------------------------------------------------

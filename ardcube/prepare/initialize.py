@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import Request
-from ardcube.prepare.planning import _lengthened
+from ardcube.prepare.planning import lengthened_periods
 
 _LEDGER_VERSION = 1
 
@@ -32,7 +32,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
         ledger.write_cube(described)
         schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
         return
-    described["lengthened"] = _lengthened(request)
+    described["lengthened"] = lengthened_periods(request)
     if request.stored["end"] != described["end"]:
         schema.extend(place, request.cube.varname, request.periods)
         ledger.write_cube(described)

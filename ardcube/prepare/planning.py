@@ -104,11 +104,11 @@ def _searched_periods(request: Request) -> tuple[Period, ...]:
     tiles = len(tiles_meeting(request.grid, request.cube.tile_size, request.area.mask))
     records = request.ledger.records(brief=True).values()
     done = Counter(record.key.period for record in records if record.is_built(request.run.skip_bad_scenes))
-    settled = {period for period, chunks in done.items() if chunks >= tiles} - set(_lengthened(request))
+    settled = {period for period, chunks in done.items() if chunks >= tiles} - set(lengthened_periods(request))
     return to_look_at(request.periods, settled, stored["end"], months)
 
 
-def _lengthened(request: Request) -> list[str]:
+def lengthened_periods(request: Request) -> list[str]:
     """Periods that were clipped once, and are longer since: what the ledger says of them may be of the shorter one."""
     assert request.stored is not None
     end = request.stored["end"]

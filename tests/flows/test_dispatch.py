@@ -16,7 +16,7 @@ from benchmarks.prefect_side import Services, ask
 from flows.build_cube import build_cube
 from tests.flows.jobs import pixels, records, run_config, sample_cube
 from tests.servers.processes import PrefectServer
-from tests.until import until
+from tests.wait_for import until
 
 CHEAP = {"bands": ("red",), "cloud_mask": "none", "end_date": "2023-09-30"}
 

@@ -25,7 +25,7 @@ from tests.flows import jobs
 from tests.flows.jobs import options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
 from tests.servers.range_server import RangeServer
-from tests.until import until
+from tests.wait_for import until
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -37,7 +37,7 @@ from tests.servers.processes import (
     prefect_worker,
 )
 from tests.servers.range_server import RangeServer
-from tests.until import until
+from tests.wait_for import until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
 

@@ -29,7 +29,7 @@ from tests.servers.earth_search import EarthSearch
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 from tests.servers.range_server import RangeServer
-from tests.until import until
+from tests.wait_for import until
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

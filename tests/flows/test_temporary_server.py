@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.servers.processes import has_ended
-from tests.until import until
+from tests.wait_for import until
 
 CODE = """
 import os, signal, sys, urllib.request

@@ -23,7 +23,7 @@ from tests.flows.jobs import options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
 from tests.servers.processes import S3, dask_cluster, environment, process_state
 from tests.servers.range_server import RangeServer
-from tests.until import until
+from tests.wait_for import until
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

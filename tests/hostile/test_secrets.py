@@ -22,7 +22,7 @@ from tests.flows.jobs import SAMPLE, run
 from tests.flows.remote import QUICK_RETRIES, Remote
 from tests.servers.processes import ROOT, S3, PrefectServer
 from tests.servers.range_server import RangeServer
-from tests.until import until
+from tests.wait_for import until
 
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "AKIAQ7Z3VX5K9TWJ2RHN",

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.until import until
+from tests.wait_for import until
 
 ROOT = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent

@@ -27,7 +27,7 @@ from tests.servers import processes
 from tests.servers.earth_search import EarthSearch, read_catalogue
 from tests.servers.processes import S3, DaskCluster, PrefectServer, has_ended
 from tests.servers.range_server import RangeServer
-from tests.until import until
+from tests.wait_for import until
 
 Serve = Callable[[Path], RangeServer]
 Publish = Callable[[Iterable[Any], Iterable[Any]], EarthSearch]

@@ -24,7 +24,7 @@ from ardcube.lease.fence import Fence
 from ardcube.lease.lease import NAME, LeaseLostError, Timing
 from ardcube.storage.place import Place
 from tests.servers.processes import ROOT, S3, environment
-from tests.until import until
+from tests.wait_for import until
 
 QUICK = Timing(expires_seconds=1.0, renew_seconds=0.25)  # far longer than a slow store takes to be asked four times
 NEVER_RENEWED = Timing(expires_seconds=0.3, renew_seconds=3600.0)

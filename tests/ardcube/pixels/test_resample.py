@@ -21,7 +21,7 @@ from ardcube.pixels.resample import needed_blocks, resample_into, resample_windo
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
 from tests.oracle import resampling as oracle
-from tests.pieces import Ready, cut
+from tests.raster_blocks import Ready, cut
 from tests.strategies import FEW, MANY, RANDOM, digital_numbers, grid_at, windows
 
 KERNELS = ("nearest", "bilinear", "cubic")

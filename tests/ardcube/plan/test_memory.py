@@ -126,8 +126,10 @@ import numpy as np, zarr
 import flows.build_cube, flows.dispatch  # as in a worker
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.plan.memory import WORKER_BYTES
-from ardcube.plan.plan import estimate, within_memory
-from ardcube.prepare.check import check_request, initialize, make_plan, search_scenes
+from ardcube.plan.estimate import estimate, within_memory
+from ardcube.prepare.check import check_request
+from ardcube.prepare.initialize import initialize
+from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.chunk.build import process_chunk
 from hooks.cloud_masks import cloud_mask
 

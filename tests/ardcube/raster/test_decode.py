@@ -15,7 +15,7 @@ from ardcube.kernels.available import COMPILED
 from ardcube.kernels.layout import HOLE_CELL, LANES
 from ardcube.raster.decode import Piece, SourcePixels
 from ardcube.raster.header import Blocks
-from tests.pieces import Ready, cut
+from tests.raster_blocks import Ready, cut
 from tests.strategies import FEW, RANDOM
 
 

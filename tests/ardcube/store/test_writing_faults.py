@@ -42,7 +42,7 @@ from tests.flows.jobs import Pixels, pixels, sample_cube
 from tests.servers.faulty_proxy import FaultyProxy, Kind
 from tests.servers.processes import ROOT, S3, environment
 from tests.servers.radosgw import Radosgw, missing, radosgw
-from tests.until import until
+from tests.wait_for import until
 
 CUBE: dict[str, Any] = {"end_date": "2023-05-31", "bands": ("red",), "cloud_mask": "none"}
 CHUNKS = 8

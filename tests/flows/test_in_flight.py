@@ -9,7 +9,7 @@ import pytest
 from ardcube.extent.grid import Window
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
-from flows.in_hand import NAME, InHand
+from flows.in_flight import NAME, InHand
 
 
 def job(col: int) -> ChunkJob:

@@ -18,9 +18,9 @@ from ardcube.plan.plan import CubePlan
 from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
 from ardcube.storage.cube_name import cube_name
 from ardcube.storage.place import Place
-from flows.pages import post_pages
 from flows.progress import current_progress, reporting
-from flows.watching import Watch
+from flows.progress_artifact import Watch
+from flows.summary_artifacts import post_pages
 
 
 def build_pending(

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import pytest
 
-import flows.watching
+import flows.progress_artifact
 from ardcube.extent.grid import Window
 from ardcube.lease.lease import LeaseLostError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from flows.progress import Silence
-from flows.watching import Watch
+from flows.progress_artifact import Watch
 from tests.servers.processes import PrefectServer
 
 
@@ -43,7 +43,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(flows.watching, "time", clock)
+    monkeypatch.setattr(flows.progress_artifact, "time", clock)
     return clock
 
 
@@ -51,8 +51,8 @@ def test_ten_thousand_chunks_in_a_minute_are_some_updates(
     prefect_server: PrefectServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    revise = flows.watching.revise
-    monkeypatch.setattr(flows.watching, "revise", lambda *what: told.append(what[2]) or revise(*what))
+    revise = flows.progress_artifact.revise
+    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *what: told.append(what[2]) or revise(*what))
     seen, flow_run_id = watch()
     seen.started(10_000, 7)
     for col in range(10_000):
@@ -72,8 +72,8 @@ def test_chunks_that_come_back_together_are_all_told_and_the_first_ones_do_not_s
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(flows.watching, "post", lambda *_: uuid4())
-    monkeypatch.setattr(flows.watching, "revise", lambda *what: told.append(what[2]) or True)
+    monkeypatch.setattr(flows.progress_artifact, "post", lambda *_: uuid4())
+    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *what: told.append(what[2]) or True)
     seen, _ = watch()
     seen.started(1000, 0)
     for batch in range(3):
@@ -90,8 +90,10 @@ def test_chunks_that_come_back_together_are_all_told_and_the_first_ones_do_not_s
 
 def test_a_server_that_is_away_is_not_asked_again_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
-    monkeypatch.setattr(flows.watching, "post", lambda *_: uuid4())
-    monkeypatch.setattr(flows.watching, "revise", lambda *_: asked.append(clock.now))  # None: it did not take it
+    monkeypatch.setattr(flows.progress_artifact, "post", lambda *_: uuid4())
+    monkeypatch.setattr(
+        flows.progress_artifact, "revise", lambda *_: asked.append(clock.now)
+    )  # None: it did not take it
     seen, _ = watch()
     seen.started(1000, 0)
     for col in range(1000):
@@ -106,7 +108,7 @@ def test_a_run_that_has_lost_its_cube_stops_in_the_middle(clock: Clock, monkeypa
     def lost() -> None:
         raise LeaseLostError("another run has it")
 
-    monkeypatch.setattr(flows.watching, "post", lambda *_: None)
+    monkeypatch.setattr(flows.progress_artifact, "post", lambda *_: None)
     seen, _ = watch(lost)
     seen.started(2, 0)
     clock.now += 60
