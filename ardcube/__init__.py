@@ -1,1 +1,89 @@
-"""ardcube: analysis-ready data cubes of Sentinel-2 composites (the domain; no orchestration)."""
+"""Analysis-ready data cubes of satellite scenes: Zarr stores of cloud-masked composites.
+
+Every name of `__all__` is imported when it is first used, because the libraries behind them take seconds to import.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ardcube.config import CubeConfig, RunConfig
+    from ardcube.errors import (
+        ArdcubeError,
+        CatalogError,
+        InputError,
+        PermanentError,
+        RunStopsError,
+        SceneError,
+        StoreError,
+        TransientError,
+        UnwritableError,
+    )
+    from ardcube.lease.acquire import LeaseHeldError
+    from ardcube.lease.lease import LeaseLostError
+    from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
+    from ardcube.pixels.observations import Observations
+    from ardcube.report.summary import BuildSummary, ChunksFailedError
+
+    __version__: str
+
+__all__ = [
+    "ArdcubeError",
+    "BuildSummary",
+    "CatalogError",
+    "ChunksFailedError",
+    "CloudMaskHook",
+    "CubeConfig",
+    "DefaultCloudMaskHook",
+    "InputError",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "Observations",
+    "PermanentError",
+    "RunConfig",
+    "RunStopsError",
+    "SCLCloudMaskHook",
+    "SceneError",
+    "StoreError",
+    "TransientError",
+    "UnwritableError",
+    "__version__",
+]
+
+_MODULES = {
+    "ardcube.config": ("CubeConfig", "RunConfig"),
+    "ardcube.errors": (
+        "ArdcubeError",
+        "CatalogError",
+        "InputError",
+        "PermanentError",
+        "RunStopsError",
+        "SceneError",
+        "StoreError",
+        "TransientError",
+        "UnwritableError",
+    ),
+    "ardcube.lease.acquire": ("LeaseHeldError",),
+    "ardcube.lease.lease": ("LeaseLostError",),
+    "ardcube.pixels.masks": ("CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook"),
+    "ardcube.pixels.observations": ("Observations",),
+    "ardcube.report.summary": ("BuildSummary", "ChunksFailedError"),
+}
+"""Names by the module that defines them."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name == "__version__":
+        return version("ardcube")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'ardcube' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, whether they are imported yet or not."""
+    return sorted(__all__)
