@@ -16,8 +16,7 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.plan.plan import CubePlan
 from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
-from ardcube.storage.cube_name import cube_name
-from ardcube.storage.place import Place
+from ardcube.storage.place import Place, cube_name
 from flows.progress import current_progress, reporting
 from flows.progress_artifact import Watch
 from flows.summary_artifacts import post_pages

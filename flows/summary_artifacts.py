@@ -16,8 +16,7 @@ from ardcube.redaction import without_secrets
 from ardcube.report.state_map import chunk_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
-from ardcube.storage.cube_name import cube_name
-from ardcube.storage.place import Place
+from ardcube.storage.place import Place, cube_name
 from hooks.artifacts import artifact_key, post
 
 

@@ -7,7 +7,7 @@ from prefect.context import TaskRunContext
 from prefect.runtime import flow_run, task_run
 
 from ardcube.config import GrowingCubeConfig, RunConfig
-from ardcube.storage.cube_name import cube_name
+from ardcube.storage.place import cube_name
 
 if TYPE_CHECKING:  # what builds chunks is slow to import, and not all who name runs build them
     from ardcube.chunk.batch import Batch

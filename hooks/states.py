@@ -28,8 +28,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
 from ardcube.report.state_map import chunk_states, count_states, done_percent
-from ardcube.storage.cube_name import cube_name
-from ardcube.storage.place import Place
+from ardcube.storage.place import Place, cube_name
 from hooks.artifacts import artifact_key, post, posted, revise
 from hooks.clusters import close_cluster
 from hooks.credentials import take_credentials

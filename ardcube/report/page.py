@@ -18,8 +18,7 @@ from ardcube.report.state_map import count_states, draw_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
 from ardcube.report.svg import as_markdown
-from ardcube.storage.cube_name import cube_name
-from ardcube.storage.place import Place
+from ardcube.storage.place import Place, cube_name
 
 MOST_ROWS = 100
 """Rows of a table on a page: of a hundred thousand chunks that failed, one wants to know why, not which."""

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -210,3 +210,8 @@ class Place:
         for folder, _, _ in os.walk(self.path, topdown=False):
             if not any(Path(folder).iterdir()):
                 Path(folder).rmdir()
+
+
+def cube_name(uri: str) -> str:
+    """Return the short name of a cube: ``vancouver`` for ``s3://bucket/cubes/vancouver.zarr``."""
+    return PurePosixPath(uri.rstrip("/")).name.removesuffix(".zarr") or uri
