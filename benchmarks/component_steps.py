@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import rasterio
@@ -21,15 +19,13 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from ardcube.extent.grid import Window
-from ardcube.pixels import median as composite
-from ardcube.pixels import morphology, projection, resample
 from ardcube.pixels.median import median_of_valid, sorting_network
 from ardcube.pixels.morphology import close_then_open
 from ardcube.pixels.projection import project
 from ardcube.pixels.resample import resample_window
-from ardcube.raster import decode
 from ardcube.raster.cog import Cog
-from ardcube.raster.decode import SourcePixels
+from ardcube.raster.decode import Piece, SourcePixels
+from ardcube.raster.gdal import GdalPart
 from ardcube.raster.header import Blocks, Level
 from benchmarks.component_scene import CLEAR, EPSG, Scene, Size, days, scene, write_bands
 
@@ -59,19 +55,6 @@ class Step:
     unit: str
     """Of `amount`: MB decoded, or Mpx of one band that come out."""
     ways: tuple[Way, ...]
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    with ExitStack() as stack:
-        for module in (composite, morphology, decode, projection, resample):
-            stack.enter_context(patch.object(module, "COMPILED", False))
-        yield
-
-
-def _plainly(work: Callable[[], Any]) -> Any:
-    with _uncompiled():
-        return work()
 
 
 def inflate(path: Path) -> Step:
@@ -200,7 +183,7 @@ def undo_predictor(given: Scene, size: Size) -> Step:
 def warp(given: Scene, size: Size) -> Step:
     """Resample four bands, with a swath's edge, to a chunk, projection included.
 
-    Only the first two ways give the contract's pixels. Results are compared up to a little beyond the swath's edge.
+    Only the first way gives the contract's pixels. Results are compared up to a little beyond the swath's edge.
 
     GDAL takes its kernel from the window. SciPy and OpenCV take four neighbours whatever the scale, do not know
     nodata, and get coordinates that are ready.
@@ -210,7 +193,9 @@ def warp(given: Scene, size: Size) -> Step:
     numbers = np.where(column < size.chunk - row / 10, given.numbers, np.uint16(0))
     values = np.ascontiguousarray(np.moveaxis(numbers, 0, -1))
     level = Level(0, *values.shape[:2], given.transform, (size.block, size.block))
-    shape, source = (4, *window.shape), SourcePixels.of(values, 0, 0, 0)
+    blocks = Blocks(np.ones(level.blocks, bool), 0, 0, level.height, level.width)
+    parts = [GdalPart(Piece(0, 0, band)) for band in numbers]
+    shape, source = (4, *window.shape), SourcePixels.decode(parts, blocks, "uint16", 0)
 
     def ours() -> NDArray[Any]:
         out = np.zeros(shape, np.uint16)
@@ -260,7 +245,6 @@ def warp(given: Scene, size: Size) -> Step:
         "resample 4 bands", 4 * size.chunk**2 / 1e6, "Mpx",
         (
             way("ardcube.pixels.resample (numba)", "numba", lambda: ours),
-            way("ardcube.pixels.resample (NumPy)", "numpy", lambda: partial(_plainly, ours)),
             way("GDAL", "rasterio", gdal(src_nodata=0, dst_nodata=0)),
             way("GDAL, blind to nodata", "rasterio", gdal()),
             way("odc-geo rio_reproject", "odc.geo", odc),
@@ -293,7 +277,6 @@ def median(stack: NDArray[np.uint16]) -> Step:
         f"median of {len(stack)} days", count / 1e6, "Mpx",
         (
             Way("ardcube.pixels.median (numba)", "numba", lambda: partial(median_of_valid, stack)),
-            Way("ardcube.pixels.median (NumPy)", "numpy", lambda: partial(_plainly, partial(median_of_valid, stack))),
             Way("sorting network in NumPy", "numpy", lambda: partial(_network_median, stack)),
             Way("bottleneck", "bottleneck",
                 lambda: partial(import_module("bottleneck").nanmedian, floats, axis=0), digits),
@@ -362,7 +345,6 @@ def clean(given: Scene, size: Size) -> Step:
         "closing 5, opening 5", bad.size / 1e6, "Mpx",
         (
             way("ardcube.pixels.morphology (bits, numba)", "numba", lambda: ours),
-            way("ardcube.pixels.morphology (bits, NumPy)", "numpy", lambda: partial(_plainly, ours)),
             way("OpenCV morphologyEx", "cv2", opencv),
             way("scipy.ndimage", "scipy", scipy),
             way("scikit-image closing, opening", "skimage", skimage),

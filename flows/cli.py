@@ -200,8 +200,7 @@ def _import_what_builds() -> None:
     with suppress(ImportError):
         for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
             import_module(name)
-        if import_module("ardcube.kernels.available").COMPILED:
-            import_module("ardcube.kernels.sampling")
+        import_module("ardcube.kernels.sampling")
 
 
 def _leave(message: str, code: int) -> None:

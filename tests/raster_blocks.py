@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.raster.decode import Piece
+from ardcube.raster.decode import Piece, SourcePixels
+from ardcube.raster.header import Blocks
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,11 @@ def cut(raster: NDArray[Any], block: tuple[int, int], predicted: bool) -> list[P
                 values = np.diff(values, axis=1, prepend=values.dtype.type(0))
             pieces.append(Piece(y, x, values, predicted))
     return pieces
+
+
+def source_pixels(bands: NDArray[Any], row: int, column: int, nodata: int) -> SourcePixels:
+    """Decode a window (row, column, band) of one block that begins at `row` and `column` of its level."""
+    height, width, count = bands.shape
+    window = Blocks(np.ones((1, 1), bool), row, column, height, width)
+    parts = [Ready([Piece(row, column, np.ascontiguousarray(bands[..., band]))]) for band in range(count)]
+    return SourcePixels.decode(parts, window, str(bands.dtype), nodata)

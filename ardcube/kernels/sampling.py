@@ -1,4 +1,4 @@
-"""Compiled kernels. Each has a plain NumPy twin beside its user, which gives the same bits where numba is missing."""
+"""Compiled: nearest pixels, and weighted means of the valid source pixels under a kernel."""
 
 # ruff: noqa: PLR1714 - `x in (0, nodata)` makes a tuple per tap
 

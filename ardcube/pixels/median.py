@@ -7,8 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.kernels.available import COMPILED
-from ardcube.pixels.bitmask import packed, unpacked
+from ardcube.pixels.bitmask import unpacked
 
 
 def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
@@ -29,12 +28,10 @@ def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = 
     result = np.empty(stack.shape[1:], np.uint16) if out is None else out
     if not len(stack):
         result[:] = 0
-    elif COMPILED:
-        from ardcube.kernels.statistics import median_rows  # (numba takes a second to import)
+    else:
+        from ardcube.kernels.statistics import median_rows  # numba takes a second to import
 
         median_rows(stack, sorting_network(len(stack)), result)
-    else:
-        result[:] = _median_plain(stack)
     return result
 
 
@@ -48,14 +45,10 @@ def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
     observed : uint8 (day, y, x / 8, rounded up)
         Bits as in `ardcube.pixels.bitmask`, which are set there, and stay where they are set.
     """
-    if COMPILED and len(observed):
-        from ardcube.kernels import statistics  # (numba takes a second to import)
+    if len(observed):
+        from ardcube.kernels import statistics  # numba takes a second to import
 
         statistics.observe(stack, observed)
-        return
-    seen = np.bitwise_or.reduce(stack, axis=0) != 0
-    for day in range(len(seen)):
-        observed[day] |= packed(seen[day])
 
 
 def count_days(observed: NDArray[np.uint8], width: int) -> NDArray[np.uint16]:
@@ -85,15 +78,3 @@ def sorting_network(lanes: int) -> NDArray[np.int64]:
             stride //= 2
         run *= 2
     return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def _median_plain(stack: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Sort, so that zeros come first; the median is then found from the end."""
-    ordered = np.sort(stack, axis=0)
-    count = np.count_nonzero(stack, axis=0)
-    first = len(stack) - count
-    low = np.take_along_axis(ordered, np.minimum(first + (count - 1) // 2, len(stack) - 1)[None], axis=0)[0]
-    high = np.take_along_axis(ordered, np.minimum(first + count // 2, len(stack) - 1)[None], axis=0)[0]
-    total = low.astype(np.int64) + high
-    half = total >> 1
-    return np.where(count == 0, 0, half + (total & half & 1)).astype(np.uint16)

@@ -8,30 +8,9 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.kernels.available import COMPILED
-
 Mask = NDArray[np.bool_]
 _Words = NDArray[np.uint64]
 """Rows of bits, the first pixel lowest; bits beyond the last pixel are 0."""
-_BITS = 64
-
-
-def dilate(mask: Mask, radius: int) -> Mask:
-    """Set every pixel within `radius` pixels of a set one.
-
-    Parameters
-    ----------
-    mask : bool (..., y, x)
-        Outside of it nothing is set.
-    radius : int
-        Radius of the disk x^2 + y^2 <= radius^2, in pixels; 0 changes nothing.
-    """
-    return _from_words(_dilated(_as_words(mask), radius), mask.shape[-1])
-
-
-def erode(mask: Mask, radius: int) -> Mask:
-    """Clear every pixel within `radius` pixels of a cleared one; outside of the mask nothing is cleared."""
-    return ~dilate(~mask, radius)
 
 
 def close_then_open(mask: Mask, closing: int, opening: int) -> Mask:
@@ -47,44 +26,16 @@ def close_then_open(mask: Mask, closing: int, opening: int) -> Mask:
 
 
 def _dilated(words: _Words, radius: int) -> _Words:
-    """What `dilate` does, of (..., y, word); bits beyond the last pixel may be set."""
+    """Set every pixel within the disk x^2 + y^2 <= radius^2 around a set one; bits beyond the last pixel may be set."""
     if radius == 0:
         return words
     half_widths = [isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
-    if COMPILED:
-        from ardcube.kernels import morphology  # numba takes a second to import
+    from ardcube.kernels import morphology  # numba takes a second to import
 
-        found = np.zeros(words.shape, np.uint64)
-        several = (math.prod(words.shape[:-2]), *words.shape[-2:])
-        morphology.dilate(words.reshape(several), np.array(half_widths), found.reshape(several))
-        return found
-    rows: dict[int, _Words] = {}
-    row = words.copy()
-    for width in range(radius + 1):
-        if width:
-            _add_shifted(row, words, width)
-        if width in half_widths:
-            rows[width] = row.copy()
-    result = rows[half_widths[0]].copy()
-    for dy in range(1, radius + 1):
-        run = rows[half_widths[dy]]
-        result[..., dy:, :] |= run[..., :-dy, :]
-        result[..., :-dy, :] |= run[..., dy:, :]
-    return result
-
-
-def _add_shifted(row: _Words, words: _Words, pixels: int) -> None:
-    """Set in `row` what is set in `words` that many pixels to the left or to the right."""
-    skip, bits = divmod(pixels, _BITS)
-    count = words.shape[-1]
-    for offset, shift in ((skip, bits), (skip + 1, bits - _BITS)):
-        if offset >= count or shift == -_BITS:
-            continue
-        # Pixels move to higher bits, and from there into the next word.
-        source, target = words[..., : count - offset], row[..., offset:]
-        target |= source << np.uint64(shift) if shift >= 0 else source >> np.uint64(-shift)
-        source, target = words[..., offset:], row[..., : count - offset]
-        target |= source >> np.uint64(shift) if shift >= 0 else source << np.uint64(-shift)
+    found = np.zeros(words.shape, np.uint64)
+    several = (math.prod(words.shape[:-2]), *words.shape[-2:])
+    morphology.dilate(words.reshape(several), np.array(half_widths), found.reshape(several))
+    return found
 
 
 def _as_words(mask: Mask) -> _Words:

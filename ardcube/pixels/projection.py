@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from ardcube.extent.grid import Grid, Window
-from ardcube.kernels.available import COMPILED
 from ardcube.raster.header import Level
 
 NODE_STEP = 32
@@ -92,12 +91,9 @@ class Projection:
         wanted : bool (y, x)
             Of these rows; far from what is wanted anything may stand, but no step that is larger than others.
         """
-        start, stop, _ = rows.indices(self.window.shape[0])
-        if not COMPILED:
-            i = np.arange(self.window.y0 + start, self.window.y0 + stop)
-            return Coordinates(*self._located(i, np.arange(self.window.x0, self.window.x1)))
         from ardcube.kernels.interpolate import locate  # numba takes a second to import
 
+        start, stop, _ = rows.indices(self.window.shape[0])
         shape = max(0, stop - start), self.window.shape[1]
         if wanted is None:
             wanted = np.ones(shape, bool)
@@ -109,13 +105,16 @@ class Projection:
         return found
 
     def pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
-        """What `pixels_at` says of the whole window; worked out once, since all scenes of a granule share a grid."""
+        """Return the row and column of the pixel of `level` that holds each pixel centre, (2, y, x).
+
+        Computed once per level, because all scenes of a granule share a grid. Beyond the level both are the largest
+        number of the type, which has 16 bits where these are enough.
+        """
         if level not in self._pixels:
-            self._pixels[level] = self._find_pixels(level) if COMPILED else pixels_at(self.coordinates(), level)
+            self._pixels[level] = self._find_pixels(level)
         return self._pixels[level]
 
     def _find_pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
-        """What `pixels_at` says of the whole window, compiled, without its coordinates."""
         from ardcube.kernels.interpolate import find_pixels  # numba takes a second to import
 
         t, kind = level.transform, _index_type(level)
@@ -147,14 +146,14 @@ class Projection:
         The corners of a cell bound its coordinates to far less than the source pixel that is added for them to bend.
         """
         rows, cols = (np.append(np.arange(0, size, CELL), size - 1) for size in self.window.shape)
-        corners = np.stack(self._located(self.window.y0 + rows, self.window.x0 + cols))
+        corners = np.stack(self.coordinates_at(self.window.y0 + rows, self.window.x0 + cols))
         ends = slice(None, -1), slice(1, None)
         four = np.stack([corners[:, row, column] for row in ends for column in ends])
         low, high = four.min(axis=0), four.max(axis=0)
         return np.stack([low[0], high[0]]), np.stack([low[1], high[1]]), high[2], high[3]
 
-    def _located(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """What `locating.locate` does, for global rows and columns of pixels: x, y and both steps, (i, j)."""
+    def coordinates_at(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+        """Interpolate x, y and both steps at global rows `i` and columns `j` of pixels, each (i, j)."""
         step = self.step
         cell, cols = i // step, j // step
         t = ((i - cell * step) / step)[:, None]
@@ -211,20 +210,9 @@ def _sum(
 
 
 def _cubic(line: NDArray[np.float64], first: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-    """What `locating._cubic` does, for arrays (row, column of nodes)."""
+    """Return the coefficients of the cubics through four nodes at -1, 0, 1 and 2, each (row, column)."""
     a, b, c, d = (line[:, first + k] for k in range(4))
     return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
-
-
-def pixels_at(at: Coordinates, level: Level) -> NDArray[np.unsignedinteger[Any]]:
-    """Row and column of the pixel of a level that each place lies in, (2, y, x); beyond it, the type's largest number.
-
-    16 bits where they are enough.
-    """
-    transform, kind = level.transform, _index_type(level)
-    row, column = np.floor((at.y - transform.f) / transform.e), np.floor((at.x - transform.c) / transform.a)
-    inside = (row >= 0) & (column >= 0) & (row < level.height) & (column < level.width)
-    return np.where(inside, (row, column), np.iinfo(kind).max).astype(kind)
 
 
 def _index_type(level: Level) -> type[np.unsignedinteger[Any]]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.errors import TransientError
-from ardcube.kernels.available import COMPILED
 from ardcube.kernels.layout import HOLE_CELL, LANES
 from ardcube.raster.header import Blocks
 
@@ -65,16 +64,8 @@ class SourcePixels:
     nodata: int
     """A digital number that is no data, besides 0."""
     holes: NDArray[np.bool_]
-    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in what was decoded of a cell. Of no size
-    where nobody asks: for nearest pixels, and without numba."""
-
-    @classmethod
-    def of(cls, values: NDArray[Any], row: int, column: int, nodata: int) -> SourcePixels:
-        """Take values as they are; `decode` is what a build does."""
-        missing = ((values == 0) | (values == nodata)).any(axis=2)
-        rows, cols = (np.arange(0, size, HOLE_CELL) for size in missing.shape)
-        holes = np.logical_or.reduceat(np.logical_or.reduceat(missing, rows, axis=0), cols, axis=1)
-        return cls(values, row, column, nodata, holes)
+    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in what was decoded of a cell. Of no
+    size if the window is resampled nearest, which needs no holes."""
 
     @classmethod
     def decode(
@@ -93,7 +84,7 @@ class SourcePixels:
         values = np.empty((blocks.height, blocks.width, lanes), dtype)
         if not blocks.filled:
             values.fill(0)  # nothing is asked of a block that is not needed; should it be, that is no data
-        cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes and COMPILED else (0, 0)
+        cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes else (0, 0)
         window = cls(values, top, left, nodata, np.zeros(cells, bool))
         for pieces in zip(*(part.pieces() for part in parts), strict=True):
             first = pieces[0]
@@ -118,15 +109,9 @@ class SourcePixels:
     def _place(self, bands: Sequence[NDArray[Any]], predicted: bool, rows: slice, cols: slice, skip: int) -> None:
         """Copy bands (row, column), from column `skip` on, to a place of the window; undo the predictor."""
         top, left, width = rows.start - self.row, cols.start - self.column, cols.stop - cols.start
-        if COMPILED:
-            from ardcube.kernels import interleave  # numba takes a second to import
+        from ardcube.kernels import interleave  # numba takes a second to import
 
-            # An item may declare what its file cannot hold.
-            held = self.values.dtype.type(self.nodata if self.nodata <= np.iinfo(self.values.dtype).max else 0)
-            place = interleave.place_one if len(bands) == 1 else interleave.place_four
-            place(*bands, predicted, skip, width, self.values, top, left, held, self.holes)
-            return
-        target = self.values[top : top + rows.stop - rows.start, left : left + width]
-        for lane, band in enumerate(bands):
-            summed = np.add.accumulate(band, axis=1, dtype=band.dtype) if predicted else band
-            target[..., lane] = summed[:, skip : skip + width]
+        # An item may declare a nodata value that its file's data type cannot hold.
+        nodata = self.values.dtype.type(self.nodata if self.nodata <= np.iinfo(self.values.dtype).max else 0)
+        place = interleave.place_one if len(bands) == 1 else interleave.place_four
+        place(*bands, predicted, skip, width, self.values, top, left, nodata, self.holes)

@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from ardcube.kernels.available import COMPILED
-from ardcube.pixels import morphology, resample
-from ardcube.raster import decode
 from ardcube.storage.place import Place
 from tests.ardcube.small_cube import create
 
@@ -36,14 +33,3 @@ def raw(local: Place) -> Iterator[xr.Dataset]:
     create(local)
     with xr.open_zarr(local.uri, mask_and_scale=False, decode_times=False) as cube:
         yield cube
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "compiled"])
-def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Without numba and with it."""
-    if request.param and not COMPILED:
-        pytest.skip("numba is not installed: there is only the plain way")
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (morphology, decode, resample):
-            patch.setattr(module, "COMPILED", request.param)
-        yield

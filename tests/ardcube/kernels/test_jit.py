@@ -8,12 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from ardcube.kernels.available import COMPILED
 from tests.servers.processes import ROOT
-
-pytestmark = pytest.mark.skipif(not COMPILED, reason="numba is not installed: nothing is compiled")
 
 
 def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path) -> None:

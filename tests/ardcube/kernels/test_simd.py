@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube.kernels.available import COMPILED
-from tests.strategies import FEW
-
-if not COMPILED:
-    pytest.skip("numba is not installed: nothing is compiled", allow_module_level=True)
-
-import numba  # (after it is known to be there)
-
 from ardcube.kernels import simd
+from tests.strategies import FEW
 
 NUMBERS = st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4).map(lambda found: np.array(found, np.float64))
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube.pixels import median
-from ardcube.pixels.median import COMPILED, count_days, median_of_valid, observe, sorting_network
+from ardcube.pixels.median import count_days, median_of_valid, observe, sorting_network
 from tests.oracle import cube as oracle
 from tests.strategies import FEW, RANDOM, digital_numbers
 
@@ -38,11 +37,10 @@ def plain_median(stack: Stack) -> Stack:
 
 
 @FEW
-@given(stack=stacks())
+@given(stack=stacks(60))
 def test_the_composite_is_the_median_of_what_is_not_zero(stack: Stack) -> None:
     expected = plain_median(stack)
     np.testing.assert_array_equal(median_of_valid(stack), expected)
-    np.testing.assert_array_equal(median._median_plain(stack), expected)
     np.testing.assert_array_equal(oracle.median(stack.astype(np.int64), stack != 0), expected)
 
 
@@ -53,14 +51,6 @@ def test_many_days_give_the_same_median(days: int) -> None:
         stack = long_stack(days, seed)
         expected = plain_median(stack)
         np.testing.assert_array_equal(median_of_valid(stack), expected)
-        np.testing.assert_array_equal(median._median_plain(stack), expected)
-
-
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
-@FEW
-@given(stack=stacks(60))
-def test_the_compiled_and_the_plain_way_give_the_same_bits(stack: Stack) -> None:
-    np.testing.assert_array_equal(median_of_valid(stack), median._median_plain(stack))
 
 
 @FEW
@@ -100,23 +90,18 @@ def test_no_day_at_all_gives_nodata() -> None:
     assert median_of_valid(np.zeros((0, 2, 3), np.uint16)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
 @FEW
 @given(rng=RANDOM, days=st.integers(0, 4), bands=st.integers(1, 4), width=st.integers(1, 40))
 def test_days_with_a_value_in_some_band_are_counted(
-    compiled: bool, rng: np.random.Generator, days: int, bands: int, width: int
+    rng: np.random.Generator, days: int, bands: int, width: int
 ) -> None:
-    if compiled and not COMPILED:
-        pytest.skip("numba is not installed: there is only the plain way")
     stack = rng.integers(1, 65536, (bands, days, 5, width)).astype(np.uint16) * (
         rng.random((bands, days, 5, width)) < 0.3
     )
     before, seen = rng.random((days, 5, width)) < 0.2, (stack != 0).any(axis=0)
     observed = np.packbits(before, axis=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(median, "COMPILED", compiled)
-        observe(stack, observed)
-        count = count_days(observed, width)
+    observe(stack, observed)
+    count = count_days(observed, width)
     np.testing.assert_array_equal(observed, np.packbits(before | seen, axis=2))
     assert count.dtype == np.uint16
     np.testing.assert_array_equal(count, (before | seen).sum(axis=0))

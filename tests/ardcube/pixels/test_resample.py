@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,26 +14,25 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Grid, Window
-from ardcube.kernels.available import COMPILED
-from ardcube.pixels import projection, resample
 from ardcube.pixels.bitmask import packed
 from ardcube.pixels.projection import Coordinates, Projection, project
-from ardcube.pixels.resample import needed_blocks, resample_into, resample_window
+from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window, take_nearest
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
+from tests.oracle import kernels as oracle_kernels
 from tests.oracle import resampling as oracle
-from tests.raster_blocks import Ready, cut
+from tests.raster_blocks import Ready, cut, source_pixels
 from tests.strategies import FEW, MANY, RANDOM, digital_numbers, grid_at, windows
 
 KERNELS = ("nearest", "bilinear", "cubic")
 
 
-# ---- two ways to the same bits -------------------------------------------------------------------
+# ---- the same bits as in NumPy -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that the two ways are called with but the kernel."""
+    """All arguments of a resampling but the kernel."""
 
     out: NDArray[Any]
     bands: tuple[int, ...]
@@ -80,32 +80,36 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-def woven(bands: NDArray[Any]) -> NDArray[Any]:
-    """Bands (row, column, band) as lanes: one, or four, of which the last repeat the first band."""
-    if bands.shape[2] == 1:
-        return np.ascontiguousarray(bands)
-    return np.ascontiguousarray(np.concatenate([bands, *[bands[..., :1]] * (4 - bands.shape[2])], axis=2))
+def resample_into(
+    out: NDArray[Any],
+    bands: Sequence[int],
+    wanted: NDArray[np.bool_],
+    at: Coordinates,
+    source: SourcePixels,
+    level: Level,
+    *,
+    resampling: str,
+    shift: int = 0,
+) -> None:
+    """Resample at given coordinates, which need not be those of a window of a grid."""
+    if resampling == "nearest":
+        take_nearest(out, bands, wanted, oracle_kernels.nearest_pixels(at, level), source, shift)
+    else:
+        fill_weighted(out, bands, wanted, at, source, level, resampling=resampling, shift=shift)
 
 
-def run(case: Case, kernel: str) -> NDArray[Any]:
+def run(case: Case, kernel: str, resample: Callable[..., None] = resample_into) -> NDArray[Any]:
     out = case.out.copy() if kernel == "nearest" else case.out.astype(np.uint16)
-    source = SourcePixels.of(woven(case.values), case.row, case.column, case.nodata)
-    resample_into(out, case.bands, case.wanted, case.at, source, case.level, resampling=kernel, shift=case.shift)
+    source = source_pixels(case.values, case.row, case.column, case.nodata)
+    resample(out, case.bands, case.wanted, case.at, source, case.level, resampling=kernel, shift=case.shift)
     return out
 
 
-def run_plain(case: Case, kernel: str) -> NDArray[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resample, "COMPILED", False)
-        return run(case, kernel)
-
-
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
 @pytest.mark.parametrize("kernel", KERNELS)
 @FEW
 @given(case=cases())
-def test_the_compiled_and_the_plain_way_give_the_same_bits(kernel: str, case: Case) -> None:
-    np.testing.assert_array_equal(run(case, kernel), run_plain(case, kernel))
+def test_compiled_kernels_give_the_same_bits_as_numpy(kernel: str, case: Case) -> None:
+    np.testing.assert_array_equal(run(case, kernel), run(case, kernel, oracle_kernels.resample_into))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -183,25 +187,22 @@ def one_row(
     full = np.full((1, len(x)), 10.0 * step)
     at = Coordinates(np.array([x]) * 10.0, np.full((1, len(x)), -10.0 * y), full, full)
     out = np.zeros((1, 1, len(x)), np.uint16)
-    pixels = SourcePixels.of(values, 0, 0, nodata)
+    pixels = source_pixels(values, 0, 0, nodata)
     resample_into(out, [0], np.ones((1, len(x)), bool), at, pixels, level, resampling=kernel, shift=shift)
     numbers: list[int] = out[0, 0].tolist()
     return numbers
 
 
-@pytest.mark.usefixtures("each_way")
 def test_a_tie_is_rounded_to_the_even_number() -> None:
     assert one_row([1, 2, 3, 4], [1.0, 2.0, 3.0], "bilinear") == [2, 2, 4]  # 1.5, 2.5, 3.5
 
 
-@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize(("shift", "expected"), [(-1000, [1, 1, 64535]), (1000, [1001, 2000, 65535])])
 def test_a_shift_keeps_valid_pixels_valid(shift: int, expected: list[int]) -> None:
     for kernel in KERNELS:
         assert one_row([1, 1000, 65535], [0.5, 1.5, 2.5], kernel, step=0.1, shift=shift) == expected, kernel
 
 
-@pytest.mark.usefixtures("each_way")
 def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
     """Its lobes leave the range of the data: 1.125 b - 0.125 a between two pairs."""
     high, low = [1, 65535, 65535, 1], [65535, 1, 1, 65535]
@@ -213,13 +214,11 @@ def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
     assert one_row(low, [2.0], "cubic", shift=-1000) == [1]
 
 
-@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_weights_are_renormalised_over_what_is_valid(kernel: str) -> None:
     assert one_row([500, 0, 500, 65535, 500], [0.9, 2.5, 4.2], kernel, step=2.0, nodata=65535) == [500, 500, 500]
 
 
-@pytest.mark.usefixtures("each_way")
 def test_where_the_lobes_of_a_cubic_kernel_cancel_the_nearest_pixel_counts() -> None:
     """Valid pixels whose weights add up to exactly 0, at the edge of a hole."""
     axis = [-0.0234375, -0.0703125, 0.2265625, 0.8671875, 0.8671875, 0.2265625, -0.0703125, -0.0234375]
@@ -384,9 +383,7 @@ def window_cases(draw: st.DrawFn) -> WindowCase:
     values[values == 0] = draw(st.sampled_from([0, 1]))
     window = draw(windows(grid, beyond=5))
     places = count + draw(st.integers(0, 2))
-    source = SourcePixels.of(
-        woven(values), draw(st.integers(0, 9)), draw(st.integers(0, 9)), draw(st.sampled_from([0, 0, 2]))
-    )
+    source = source_pixels(values, draw(st.integers(0, 9)), draw(st.integers(0, 9)), draw(st.sampled_from([0, 0, 2])))
     corner = transform @ Affine.translation(-source.column, -source.row)
     return WindowCase(
         out=np.where(rng.random((places, *window.shape)) < draw(st.sampled_from([0.0, 0.2])), 7, 0).astype(dtype),
@@ -399,43 +396,15 @@ def window_cases(draw: st.DrawFn) -> WindowCase:
     )
 
 
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
 @pytest.mark.parametrize("kernel", KERNELS)
 @MANY
 @given(case=window_cases())
-def test_a_window_is_filled_with_the_same_bits_in_both_ways(kernel: str, case: WindowCase) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (projection, resample):
-            patch.setattr(module, "COMPILED", False)
-        plain = replace(case, at=replace(case.at, _reaches={}, _pixels={})).run(kernel)
+def test_a_window_has_the_same_bits_as_in_numpy(kernel: str, case: WindowCase) -> None:
+    window = case.at.window
+    rows, columns = np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)
+    at = Coordinates(*case.at.coordinates_at(rows, columns))
+    plain = case.out.copy()
+    oracle_kernels.resample_into(
+        plain, case.bands, case.wanted, at, case.source, case.level, resampling=kernel, shift=case.shift
+    )
     np.testing.assert_array_equal(case.run(kernel), plain)
-
-
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is only the plain way")
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_taps_are_looked_at_one_by_one_only_where_some_may_be_missing(
-    lanes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grid = grid_at(14.3, 45.1, 1 / 3600, pixels=70)
-    at = project(grid, Window(0, 70, 0, 70), UTM33)
-    places = at.coordinates()
-    transform = Affine(20, 0, float(places.x.min()) - 200, 0, -20, float(places.y.max()) + 200)
-    rng = np.random.default_rng(1)
-    values = rng.integers(1, 10_000, (150, 150, lanes)).astype(np.uint16)
-    level = Level(0, 150, 150, transform, (150, 150))
-
-    def filled() -> NDArray[np.uint16]:
-        out = np.zeros((lanes, 70, 70), np.uint16)
-        source = SourcePixels.of(values, 0, 0, 0)
-        resample_window(out, range(lanes), np.ones((70, 70), bool), at, source, level, resampling="bilinear")
-        return out
-
-    from ardcube.kernels import sampling
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sampling, "weighted", None)
-        assert filled().all()
-        values[75, 75] = 0
-        with pytest.raises(TypeError):
-            filled()
-    assert (filled() == 0).any()
