@@ -86,14 +86,31 @@ def test_requirements_name_no_registry():
 
 
 def _pins(name):
+    """Return each pinned library with its (version, marker) pairs."""
     text = (ROOT / "requirements" / name).read_text()
-    return dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)", text, flags=re.MULTILINE))
+    pins = {}
+    pattern = r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+) *(?:; *(.*?))? *\\$"
+    for library, version, marker in re.findall(pattern, text, flags=re.MULTILINE):
+        pins.setdefault(library, set()).add((version, marker))
+    return pins
+
+
+def _versions(name):
+    return {library: {version for version, _ in pins} for library, pins in _pins(name).items()}
 
 
 def test_requirement_files_agree_on_every_version():
-    everything = _pins("dev.txt")
+    everything = _versions("dev.txt")
     for name in ("run.txt", "bootstrap.txt"):
-        assert _pins(name).items() <= everything.items()
+        assert _versions(name).items() <= everything.items()
+
+
+def test_only_rasterio_has_two_versions_one_for_each_range_of_python():
+    several = {library: pins for library, pins in _pins("dev.txt").items() if len(pins) > 1}
+    assert several.keys() == {"rasterio"}
+    version = {marker: version for version, marker in several["rasterio"]}
+    assert version["python_full_version < '3.12'"].startswith("1.4.")
+    assert version["python_full_version >= '3.12'"].startswith("1.5.")
 
 
 def test_every_dependency_is_pinned():
