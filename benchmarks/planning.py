@@ -43,8 +43,8 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.estimate import estimate
 from ardcube.plan.plan import CubePlan
-from ardcube.prepare.check import Request
 from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
 

@@ -8,13 +8,9 @@ from prefect.runtime import flow_run
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import holding
-from ardcube.lease.lease import Lease
-from ardcube.ledger.last_plan import write_planned
-from ardcube.ledger.ledger import finished
-from ardcube.pixels.masks import cloud_mask
-from ardcube.prepare.check import Request, check_request
-from ardcube.prepare.initialize import initialize, remove_cube
-from ardcube.prepare.planning import Found, make_plan, search_scenes
+from ardcube.prepare.check import check_request, with_stored_cube
+from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
+from ardcube.prepare.planning import search_scenes
 from ardcube.report.summary import BuildSummary, summarize
 from flows.build_pending import build_pending
 from flows.progress import current_progress
@@ -64,11 +60,13 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     forward_logs()
     take_credentials(run)
     check_workers_can_report(run)
-    mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
-    request = check_request(cube, run, mask)
+    request = check_request(cube, run)
     found = search_scenes(request, current_progress().searched)
     if run.dry_run:
-        return _build(request, found, start, None)
+        pending = plan_build(request, found, build=False)
+        _log_plan(pending)
+        seconds = time.perf_counter() - start
+        return summarize(pending.place.uri, pending.chunks, [], pending.jobs, {}, seconds)
     with holding(
         request.ledger.place,
         run=str(flow_run.name),
@@ -76,27 +74,17 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
         break_lease=run.break_lease,
         tell=get_run_logger().warning,
     ) as lease:
-        if not run.overwrite and request.ledger.read_cube() != request.stored:
-            request = check_request(cube, run, mask)  # while this one searched, another run made or changed the cube
-        return _build(request, found, start, lease)
-
-
-def _build(request: Request, found: Found, start: float, lease: Lease | None) -> BuildSummary:
-    """Plan and build; without a lease nothing is written."""
-    run, ledger = request.run, request.ledger
-    if run.overwrite and lease is not None:
+        request = with_stored_cube(request)
         lease.check()
-        remove_cube(request)
-    plan = make_plan(request, found, build=lease is not None)
-    records = {} if run.overwrite else ledger.records(brief=True)
-    pending = plan.jobs.without(finished(records, run.skip_bad_scenes))
+        pending = plan_build(request, found)
+        _log_plan(pending)
+        lease.check()
+        initialize_store(request, pending)
+        return build_pending(pending, run, lease, start)
+
+
+def _log_plan(pending: PendingBuild) -> None:
     get_run_logger().info(
         "%d chunks, %d done before, %d to build at %s",
-        len(plan.jobs), len(plan.jobs) - len(pending), len(pending), request.place.uri,
+        pending.chunks, pending.chunks - len(pending.jobs), len(pending.jobs), pending.place.uri,
     )  # fmt: skip
-    if lease is None:
-        return summarize(request.place.uri, len(plan.jobs), [], pending, {}, time.perf_counter() - start)
-    lease.check()
-    initialize(request, plan)
-    write_planned(ledger, plan)
-    return build_pending(plan, run, request.place, ledger, pending, len(plan.jobs), records, lease, start)

@@ -1,8 +1,6 @@
 """From jobs to an end that tells the truth: build, gather the records, tell what became of them, fail if need be."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,50 +9,27 @@ from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
 from ardcube.lease.lease import Lease
-from ardcube.ledger.ledger import Ledger
-from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
-from ardcube.plan.plan import CubePlan
+from ardcube.prepare.pending import PendingBuild
 from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
-from ardcube.storage.place import Place, cube_name
+from ardcube.storage.place import cube_name
 from flows.progress import current_progress, reporting
 from flows.progress_artifact import Watch
 from flows.summary_artifacts import post_pages
 
 
-def build_pending(
-    plan: CubePlan,
-    run: RunConfig,
-    place: Place,
-    ledger: Ledger,
-    pending: Sequence[ChunkJob],
-    chunks: int,
-    before: Mapping[ChunkKey, ChunkRecord],
-    lease: Lease,
-    start: float,
-) -> BuildSummary:
-    """Build jobs of a cube that stands ready.
+def build_pending(pending: PendingBuild, run: RunConfig, lease: Lease, start: float) -> BuildSummary:
+    """Build the pending chunks of a cube whose store is initialized.
 
     Parameters
     ----------
-    plan : CubePlan
-        Of the cube.
+    pending : PendingBuild
+        The chunks and their cube.
     run : RunConfig
-        Where and how; `limit` says how many.
-    place : Place
-        Of the store.
-    ledger : Ledger
-        Of the cube.
-    pending : sequence of ChunkJob
-        All that is not done.
-    chunks : int
-        Of the whole cube.
-    before : mapping
-        The ledger.
+        Where and how; `limit` bounds the number of chunks.
     lease : Lease
-        Of the cube.
+        Lease of the cube.
     start : float
-        When the run began, by `time.perf_counter`.
+        Start of the run, by `time.perf_counter`.
 
     Raises
     ------
@@ -67,10 +42,10 @@ def build_pending(
 
     logger = get_run_logger()
     lease.check()
-    # From here on workers, and this process, write nothing once the cube is another run's.
-    plan = replace(plan, spec=replace(plan.spec, holder=lease.claim.holder))
-    ledger = ledger.held_by(lease.claim.holder)
-    selected = pending if run.limit is None else pending[: run.limit]
+    # From here on workers, and this process, write nothing once another run holds the cube.
+    pending = pending.held_by(lease.claim.holder)
+    place, ledger, before = pending.place, pending.ledger, pending.records
+    selected = pending.jobs if run.limit is None else pending.jobs[: run.limit]
     watch = Watch(
         current_progress(),
         UUID(str(flow_run.id)),
@@ -79,14 +54,14 @@ def build_pending(
         lease.check,
     )
     with reporting(watch):
-        watch.started(len(selected), chunks - len(pending))
+        watch.started(len(selected), pending.chunks - len(pending.jobs))
         if selected:
-            build_all(plan, run, selected, ledger, before)
+            build_all(pending.plan, run, selected, ledger, before)
         watch.finished()
     lease.check()
     records = ledger.compact()
     took = time.perf_counter() - start
-    summary = summarize(place.uri, chunks, selected, pending, records, took, run.skip_bad_scenes)
+    summary = summarize(place.uri, pending.chunks, selected, pending.jobs, records, took, run.skip_bad_scenes)
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
     post_pages(UUID(str(flow_run.id)), run, place, ledger, records, summary, watch.tally)
     for scene in summary.left_out[:_MOST_LOGGED]:

@@ -74,14 +74,12 @@ def build(**values: Any) -> None:
         _show_plan(cube, run)
         return
     _configure_prefect(run.debug)
-    from ardcube.pixels.masks import cloud_mask
     from ardcube.prepare.check import check_request
 
     # Bad input is told before Prefect is started, which takes longer than all of these checks; but only Prefect knows
     # the credentials in its blocks.
-    mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     if run.credentials_block is None:
-        check_request(cube, run, mask)
+        check_request(cube, run)
 
     from flows.build_cube import build_cube
 
@@ -230,10 +228,10 @@ def _stop(message: str, code: int) -> None:
 
 def _has_nothing_to_retry(run: "RunConfig", missing: bool) -> bool:
     """Find what a person got wrong, or that there is nothing to do, before Prefect is started."""
-    from ardcube.prepare.retry import check_retry, count_missing
+    from ardcube.prepare.retry import check_retry
 
     checked = check_retry(run)
-    failed, unbuilt = count_missing(checked, checked.ledger.records(brief=True).values())
+    failed, unbuilt = checked.count_missing(checked.ledger.records(brief=True).values())
     if failed or missing:
         return False
     left = f"; {unbuilt} were never built, which --missing does" if unbuilt else ""
@@ -265,14 +263,12 @@ def _follow(flow: "Callable[[], BuildSummary]") -> None:
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.ledger.ledger import finished
-    from ardcube.pixels.masks import cloud_mask
     from ardcube.plan.estimate import estimate, within_memory
     from ardcube.prepare.check import check_request
     from ardcube.prepare.planning import make_plan, search_scenes
     from flows.console import ConsoleProgress, print_estimate
 
-    mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
-    request = check_request(cube, run, mask, build=run.fsspec_uri != _NOWHERE)
+    request = check_request(cube, run, build=run.fsspec_uri != _NOWHERE)
     console = _console()
     planned = make_plan(request, search_scenes(request, ConsoleProgress(console).searched), build=False)
     planned = within_memory(planned, run.memory_bytes, run.local_threads)

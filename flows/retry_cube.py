@@ -8,7 +8,6 @@ from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
 from ardcube.lease.acquire import holding
-from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, summarize
 from flows.build_pending import build_pending
@@ -60,14 +59,10 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
         break_lease=run.break_lease,
         tell=get_run_logger().warning,
     ) as lease:
-        retry = check_retry(run)  # while this one waited, another run may have changed the cube
-        records = ledger.records(brief=True)
-        config = retry.cube.config
-        mask = cloud_mask(config.cloud_mask, config.cloud_mask_options)
-        planned = plan_retry(retry, mask, records, missing=missing)
-        pending = planned[1] if planned is not None else ()
-        get_run_logger().info("%d of %d chunks to build at %s", len(pending), retry.chunks, place.uri)
-        if planned is None or run.dry_run:
-            return summarize(place.uri, retry.chunks, [], pending, {}, time.perf_counter() - start)
-        plan = planned[0]
-        return build_pending(plan, run, place, ledger, pending, retry.chunks, records, lease, start)
+        retry = check_retry(run)  # another run may have changed the cube before this one held the lease
+        pending = plan_retry(retry, missing=missing)
+        jobs = () if pending is None else pending.jobs
+        get_run_logger().info("%d of %d chunks to build at %s", len(jobs), retry.chunks, place.uri)
+        if pending is None or run.dry_run:
+            return summarize(place.uri, retry.chunks, [], jobs, {}, time.perf_counter() - start)
+        return build_pending(pending, run, lease, start)

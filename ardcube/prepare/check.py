@@ -1,92 +1,48 @@
-"""From the two models to a plan and a store that stands ready; everything a person got wrong is found here."""
+"""Check a request against the world, before anything is written."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ardcube.catalog.bands import check_bands
-from ardcube.catalog.hrefs import is_remote
-from ardcube.catalog.search import Catalog, local_path, open_catalog
+from ardcube.catalog.search import open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
-from ardcube.extent.area import Area, load_area
+from ardcube.extent.area import load_area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
-from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import SUFFIX, Ledger
-from ardcube.pixels.masks import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook, cloud_mask
+from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 
-logger = logging.getLogger(__name__)
 
+def check_request(
+    cube: CubeConfig, run: RunConfig, mask: CloudMaskHook | None = None, *, build: bool = True
+) -> Request:
+    """Check a request against files, the store and the catalogue, the cheapest check first; write nothing.
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that was checked against the world; nothing was written for it yet."""
-
-    cube: CubeConfig
-    run: RunConfig
-    mask: CloudMaskHook
-    area: Area
-    grid: Grid
-    periods: tuple[Period, ...]
-    """The whole time axis."""
-    catalog: Catalog
-    place: Place
-    """Of the store."""
-    ledger: Ledger
-    stored: dict[str, Any] | None
-    """`cube.json` of the cube that stands there and is continued."""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """All that makes this cube another than others: two cubes with equal identity hold equal pixels."""
-        cube = self.cube
-        identity = {
-            "grid": asdict(self.grid),
-            "epsg": cube.epsg,
-            "start": f"{self.periods[0].start:%Y-%m}",
-            "time_frequency_months": cube.time_frequency_months,
-            "chunk_size": cube.chunk_size,
-            "shard": cube.shard,
-            "bands": list(cube.bands),
-            "varname": cube.varname,
-            "cloud_mask": cube.cloud_mask,
-            "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
-            "resampling": cube.resampling,
-            "stac_url": cube.stac_url if is_remote(cube.stac_url) else str(local_path(cube.stac_url)),
-            "collection": cube.collection,
-            "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
-        }
-        as_stored: dict[str, Any] = json.loads(json.dumps(identity))
-        return as_stored
-
-
-def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, build: bool = True) -> Request:
-    """Check a request against files, the store's place and the catalogue, cheapest first; write nothing.
-
-    What builds is not imported for it: a mistake is told in less time than zarr takes to be imported.
+    Libraries that build chunks are not imported, because a mistake should be reported within a second.
 
     Parameters
     ----------
     cube, run : CubeConfig, RunConfig
         The request.
-    mask : CloudMaskHook
-        Of the cube.
+    mask : CloudMaskHook, optional
+        Cloud mask of the cube; by default the installed mask that `cube` names.
     build : bool
-        Whether the store is to be written; without, nothing is asked of what stands there.
+        Whether the store will be written. If not, the store is not looked at.
 
     Raises
     ------
     InputError
-        Says what was given, what is wrong with it, and what to do.
+        If the request cannot be met. The message says what was given, what is wrong, and what to do.
     """
+    mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     area = load_area(cube)
     grid = Grid.from_bounds(area.bounds, cube.resolution)
     periods = calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months)
@@ -107,19 +63,31 @@ def check_request(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, *, buil
     check_bands(None, catalog.collection, cube.bands, reflectance=True)
     check_bands(None, catalog.collection, mask.bands, reflectance=False)
     request = Request(cube, run, mask, area, grid, periods, catalog, place, ledger, None)
-    stored = ledger.read_cube() if build and not run.overwrite else None
-    if stored is None:
-        return request
-    _check_same_cube(request, stored)
-    return Request(cube, run, mask, area, grid, periods, catalog, place, ledger, stored)
+    return with_stored_cube(request) if build else request
+
+
+def with_stored_cube(request: Request) -> Request:
+    """Return the request with what `cube.json` says now.
+
+    Called again once the run holds the lease, because another run may have created or extended the cube meanwhile.
+
+    Raises
+    ------
+    InputError
+        If the existing cube has another configuration.
+    """
+    stored = None if request.run.overwrite else request.ledger.read_cube()
+    if stored is not None:
+        _check_same_cube(request, stored)
+    return replace(request, stored=stored)
 
 
 def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: Grid, periods: Sequence[Period]) -> None:
-    """Refuse a limit that no chunk fits into, be there scenes on every day of a period.
+    """Raise InputError if the memory limit is too small for a chunk with two scenes on every day of a period.
 
-    How many chunks a worker of a cluster builds at once is not known yet.
+    How many chunks a cluster's worker builds at once is not known yet.
     """
-    from ardcube.plan.memory import Work, chunk_limit  # (slow to import)
+    from ardcube.plan.memory import Work, chunk_limit  # slow to import
 
     days = max((period.end - period.start).days for period in periods)
     shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
@@ -128,11 +96,11 @@ def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: G
 
 
 def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
-    """Refuse a place that holds something else, or not what the run counts on."""
+    """Raise InputError if the store's location holds something else, or is not in the state that the run needs."""
     try:
-        ours = ledger.read_cube() is not None
-        something = place.exists()
-        ready = (ours or not run.initialize) and _is_ready(place)
+        has_cube = ledger.read_cube() is not None
+        exists = place.exists()
+        complete = (has_cube or not run.initialize) and _is_complete(place)
     except (StoreError, InputError) as error:
         raise InputError(str(error)) from error
     except Exception as error:  # a filesystem may raise whatever its library does
@@ -140,30 +108,31 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
             f"fsspec-uri {place.uri} cannot be reached: {' '.join(str(error).split())}; check the address and "
             "the credentials"
         ) from error
-    if not ours and something and not (place.is_local and _is_empty_folder(place)):
+    if not has_cube and exists and not (place.is_local and _is_empty_folder(place)):
         raise InputError(
             f"fsspec-uri {place.uri} holds something that ardcube did not write (there is no {place.uri}{SUFFIX}); "
-            "choose another place"
+            "choose another location"
         )
     if place.is_local and not _can_write(Path(place.path)):
-        raise InputError(f"fsspec-uri {place.uri} cannot be written; choose a folder of yours")
-    if not run.initialize and not ready:
+        raise InputError(f"fsspec-uri {place.uri} cannot be written; choose a folder that you may write to")
+    if not run.initialize and not complete:
         raise InputError(f"fsspec-uri {place.uri} holds no cube; drop --no-initialize to create one")
-    if ours and not ready and not run.overwrite and ledger.place.list("chunks") + ledger.place.list("ledger.parquet"):
+    has_records = has_cube and ledger.place.list("chunks") + ledger.place.list("ledger.parquet")
+    if has_records and not complete and not run.overwrite:
         raise InputError(
-            f"fsspec-uri {place.uri} is gone, but {place.uri}{SUFFIX} lists chunks of it; bring it back, or "
-            "build it anew with --overwrite"
+            f"fsspec-uri {place.uri} is missing, but {place.uri}{SUFFIX} lists chunks of it; restore it, or "
+            "build it again with --overwrite"
         )
 
 
-def _is_ready(place: Place) -> bool:
-    from ardcube.store.schema import is_there
+def _is_complete(place: Place) -> bool:
+    from ardcube.store.schema import is_there  # zarr is slow to import
 
     return is_there(place)
 
 
 def _can_write(path: Path) -> bool:
-    """Whether a folder can be made there: its nearest parent that exists is a folder one may write to."""
+    """Return whether a folder can be created at the path: its nearest existing parent is a writable folder."""
     nearest = next(parent for parent in (path, *path.parents) if parent.exists())
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
@@ -173,18 +142,17 @@ def _is_empty_folder(place: Place) -> bool:
 
 
 def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
-    """Refuse to continue a cube of another configuration; show both values."""
-    wanted, there = request.identity, {"shard": 1} | stored["identity"]  # cubes from before shards have none
+    """Raise InputError, with both values, if the existing cube has another configuration."""
+    requested, existing = request.identity, {"shard": 1} | stored["identity"]  # cubes from before shards have none
     differences = [
-        f"{name} is {there.get(name)!r} there and {wanted.get(name)!r} here"
-        for name in sorted(wanted.keys() | there.keys())
-        if there.get(name) != wanted.get(name)
+        f"{name} is {existing.get(name)!r} there and {requested.get(name)!r} here"
+        for name in sorted(requested.keys() | existing.keys())
+        if existing.get(name) != requested.get(name)
     ]
-    end = f"{request.periods[-1].end:%Y-%m}"
-    if not differences and end < stored["end"]:
-        differences = [f"its last month is before {stored['end']} there and before {end} here"]
+    if not differences and request.end < stored["end"]:
+        differences = [f"its last month is before {stored['end']} there and before {request.end} here"]
     if differences:
         raise InputError(
-            f"fsspec-uri {request.place.uri} holds another cube: {'; '.join(differences)}; choose another place, "
+            f"fsspec-uri {request.place.uri} holds another cube: {'; '.join(differences)}; choose another location, "
             "the same configuration, or --overwrite"
         )

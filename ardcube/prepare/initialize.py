@@ -5,18 +5,23 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from ardcube.plan.plan import CubePlan
-from ardcube.prepare.check import Request
 from ardcube.prepare.planning import lengthened_periods
+from ardcube.prepare.request import Request
 
 _LEDGER_VERSION = 1
 
 
 def initialize(request: Request, plan: CubePlan) -> None:
-    """Create the store, extend it, or find that it stands ready. Repeating it does no harm.
+    """Create the store, extend its time axis, or check it; idempotent.
 
-    The ledger's `cube.json` is written first: from then on the place is ours, whatever happens.
+    `cube.json` is written before the store, because it marks the location as ardcube's.
+
+    Raises
+    ------
+    StoreError
+        If the store's layout is not the one it was created with.
     """
-    from ardcube.store import schema
+    from ardcube.store import schema  # zarr is slow to import
 
     ledger, place = request.ledger, request.place
     described = {
@@ -24,7 +29,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "version": _LEDGER_VERSION,
         "fingerprint": plan.spec.fingerprint,
         "identity": request.identity,
-        "end": f"{request.periods[-1].end:%Y-%m}",
+        "end": request.end,
         "offset": plan.spec.offset,
         "config": request.cube.model_dump(mode="json"),
     }
@@ -40,8 +45,8 @@ def initialize(request: Request, plan: CubePlan) -> None:
 
 
 def remove_cube(request: Request) -> None:
-    """Remove the cube that stands at the request's place: what ardcube wrote, and nothing else."""
-    from ardcube.store import schema
+    """Remove the cube at the request's location: what ardcube wrote, and nothing else."""
+    from ardcube.store import schema  # zarr is slow to import
 
     stored = request.ledger.read_cube()
     if stored is None:
@@ -51,5 +56,5 @@ def remove_cube(request: Request) -> None:
     request.ledger.place.remove(
         name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", "in-hand.json")
     )
-    request.ledger.place.remove(["cube.json"])  # last: until then the place is still known as ours
+    request.ledger.place.remove(["cube.json"])  # last, because it marks the location as ardcube's
     request.ledger.place.remove_empty_folders()

@@ -13,23 +13,23 @@ from ardcube.errors import InputError
 from ardcube.extent.months import to_look_at
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.jobs import ChunkJobs, jobs_of_period
-from ardcube.plan.plan import CubePlan, CubeSpec, tiles_meeting
-from ardcube.prepare.check import Request
+from ardcube.plan.plan import CubePlan, tiles_meeting
+from ardcube.prepare.request import Request
+from ardcube.prepare.spec import cube_spec
 from ardcube.runtime.gc_pause import seldom_collecting
-from ardcube.runtime.threads import Threads
 
 OnPeriod = Callable[[Period, int], None]
-"""Told of each period that was searched, with its number of scenes."""
+"""Called with each period that was searched and the number of its scenes."""
 
-
-Found = Mapping[str, Sequence[Scene]]
-"""Scenes by the label of their period."""
+FoundScenes = Mapping[str, Sequence[Scene]]
+"""Scenes by period label; periods that were not searched are left out."""
 
 
 @seldom_collecting()
-def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
-    """Search the catalogue, once per period, or with a look-back those that it asks for; write nothing.
+def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundScenes:
+    """Search the catalogue once per period; with `look_back_months` only the periods that it covers.
 
     Raises
     ------
@@ -49,22 +49,27 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> Found:
 
 
 @seldom_collecting()
-def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePlan:
+def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> CubePlan:
     """Join scenes with tiles, and write the manifests that the workers read.
 
     Parameters
     ----------
     request : Request
-        That was checked.
+        A checked request.
     scenes : mapping
-        What `search_scenes` found: periods that were not searched are no part of the plan.
+        Result of `search_scenes`.
     build : bool
-        Whether manifests are written beside the store; without, the plan can only be looked at.
+        Whether manifests are written next to the store; without them, the plan can only be looked at.
+
+    Raises
+    ------
+    InputError
+        If no tile intersects the geometry.
     """
     tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
     if not tiles:
         raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
-    from ardcube.ledger.manifest import write_manifest  # (pyarrow is slow to import)
+    from ardcube.ledger.manifest import write_manifest  # pyarrow is slow to import
 
     areas = AreaIndex(tiles.boxes(request.mask.halo))
     periods = tuple(period for period in request.periods if period.label in scenes)
@@ -77,23 +82,16 @@ def make_plan(request: Request, scenes: Found, *, build: bool = True) -> CubePla
         )
         for period in periods
     ]
-    spec = CubeSpec(
-        fingerprint=digest(request.identity),
-        grid=request.grid,
-        periods=len(request.periods),
-        bands=request.cube.bands,
-        varname=request.cube.varname,
-        resampling=request.cube.resampling,
+    identity = request.identity
+    cube = StoredCube(
+        config=request.cube,
+        identity=identity,
+        fingerprint=digest(identity),
         offset=_cube_offset(request, scenes),
-        mask=request.mask,
-        store_uri=request.place.uri,
-        ledger_uri=request.ledger.place.uri,
-        storage_options=dict(request.run.storage_options),
-        asset_access=request.run.asset_access,
-        reader=request.run.reader,
-        skip_bad_scenes=request.run.skip_bad_scenes,
-        threads=Threads(request.run.requests, request.run.decode_threads or 0),
+        grid=request.grid,
+        periods=request.periods,
     )
+    spec = cube_spec(cube, request.run, request.mask, request.place, request.ledger)
     return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period))
 
 
@@ -109,15 +107,15 @@ def _searched_periods(request: Request) -> tuple[Period, ...]:
 
 
 def lengthened_periods(request: Request) -> list[str]:
-    """Periods that were clipped once, and are longer since: what the ledger says of them may be of the shorter one."""
+    """Return labels of periods that a former end of the cube clipped; their records may be of the shorter period."""
     assert request.stored is not None
     end = request.stored["end"]
     grown = {period.label for period in request.periods if period.label < end < f"{period.end:%Y-%m}"}
     return sorted(grown.union(request.stored.get("lengthened", ())))
 
 
-def _cube_offset(request: Request, scenes: Found) -> float:
-    """Offset of the cube's reflectance: as stored, as the collection says, or that of the first scene."""
+def _cube_offset(request: Request, scenes: FoundScenes) -> float:
+    """Return the offset of the cube's reflectance: the stored one, else the collection's, else the first scene's."""
     if request.stored is not None:
         return float(request.stored["offset"])
     band = request.cube.bands[0]

@@ -1,9 +1,9 @@
-"""Building just what is missing of a cube, as it was planned: from its ledger alone, without a catalogue."""
+"""Plan a retry: the missing chunks of a cube, from its ledger alone, without a search."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 
 import numpy as np
@@ -11,15 +11,17 @@ import numpy as np
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
+from ardcube.extent.grid import Tiles
 from ardcube.ledger.last_plan import Planned, read_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.pixels.masks import CloudMaskHook
-from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey, jobs_of_period
-from ardcube.plan.plan import CubePlan, CubeSpec
-from ardcube.runtime.threads import Threads
+from ardcube.pixels.masks import CloudMaskHook, cloud_mask
+from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
+from ardcube.plan.plan import CubePlan
+from ardcube.prepare.pending import PendingBuild
+from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place
 
 
@@ -29,7 +31,7 @@ class Retry:
 
     run: RunConfig
     place: Place
-    """Of the store."""
+    """Location of the store."""
     ledger: Ledger
     cube: StoredCube
     planned: Planned
@@ -39,19 +41,24 @@ class Retry:
         """Chunks of the whole cube."""
         return len(self.planned.tiles) * len(self.planned.manifests)
 
+    def count_missing(self, records: Collection[ChunkRecord]) -> tuple[int, int]:
+        """Return how many chunks failed or have too many scenes left out, and how many were never built."""
+        done = sum(record.is_built(self.run.skip_bad_scenes) for record in records)
+        return len(records) - done, max(0, self.chunks - len(records))
+
 
 def check_retry(run: RunConfig) -> Retry:
-    """Find the cube of a retry; write nothing.
+    """Read the cube at `run.fsspec_uri` and its last plan; write nothing.
 
     Raises
     ------
     InputError
-        If there is no cube, or nothing that says how it was planned.
+        If there is no cube, or its last plan is missing.
     """
     from ardcube.store.schema import is_there  # zarr is slow to import
 
     if run.overwrite:
-        raise InputError("overwrite and a retry exclude each other; to build the cube anew, run the build")
+        raise InputError("overwrite cannot be combined with a retry; to build the cube again, run the build")
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.beside(place)
     cube = StoredCube.read(ledger)
@@ -60,101 +67,82 @@ def check_retry(run: RunConfig) -> Retry:
             f"fsspec-uri {place.uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json; build it first"
         )
     if not is_there(place):
-        raise InputError(f"fsspec-uri {place.uri} is gone or incomplete; run the build again")
+        raise InputError(f"fsspec-uri {place.uri} is missing or incomplete; run the build again")
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
     if planned is None:
-        raise InputError(f"nothing in {ledger.place.uri} says what was planned; run the build again")
+        raise InputError(f"{ledger.place.uri} records no plan; run the build again")
     return Retry(run, place, ledger, cube, planned)
 
 
-def count_missing(retry: Retry, records: Collection[ChunkRecord]) -> tuple[int, int]:
-    """How many chunks failed or have too many scenes left out, and how many were never built."""
-    done = sum(record.is_built(retry.run.skip_bad_scenes) for record in records)
-    return len(records) - done, max(0, retry.chunks - len(records))
-
-
-def plan_retry(
-    retry: Retry, mask: CloudMaskHook, records: dict[ChunkKey, ChunkRecord], *, missing: bool
-) -> tuple[CubePlan, Sequence[ChunkJob]] | None:
-    """Plan what a retry builds: with the scenes that the chunks were planned with. None where nothing is missing.
+def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None) -> PendingBuild | None:
+    """Plan what a retry builds, from the scenes that the chunks were planned with.
 
     Parameters
     ----------
     retry : Retry
-        That was checked.
-    mask : CloudMaskHook
-        Of the cube.
-    records : dict
-        The ledger.
+        Result of `check_retry`.
     missing : bool
-        Also chunks that were never built, or were planned anew from other scenes.
+        Build also chunks that were never built, or that were planned again from other scenes.
+    mask : CloudMaskHook, optional
+        Cloud mask of the cube; by default the installed mask that the cube names.
 
     Returns
     -------
-    CubePlan
-        Its jobs are those of the tiles and periods that are concerned.
-    sequence of ChunkJob
-        Those to build.
+    PendingBuild or None
+        None if no chunk is missing.
 
     Raises
     ------
     InputError
-        If the cloud mask is another one by now, or the scenes are gone.
+        If the options of the cloud mask have changed.
+    StoreError
+        If the manifest of a period is missing or damaged.
     """
-    cube, tiles = retry.cube, retry.planned.tiles
+    cube, run = retry.cube, retry.run
+    mask = mask or cloud_mask(cube.config.cloud_mask, cube.config.cloud_mask_options)
     _check_mask(cube, mask)
-    most = retry.run.skip_bad_scenes
-    failed = {key for key, record in records.items() if not record.is_built(most)}
+    records = retry.ledger.records(brief=True)
+    failed = {key for key, record in records.items() if not record.is_built(run.skip_bad_scenes)}
+    tiles = retry.planned.tiles if missing else _tiles_of(failed, retry.planned.tiles)
     labels = set(retry.planned.manifests) if missing else {key.period for key in failed}
-    if not missing:
-        _, cols = tiles.grid.tile_counts(tiles.size)
-        cells = [key.row * cols + key.col for key in failed]
-        tiles = tiles.where(np.isin(tiles.rows * cols + tiles.cols, cells))
-    if not len(tiles):
-        return None
-    areas = AreaIndex(tiles.boxes(mask.halo))
-    by_period = []
-    for period in cube.periods:
-        if period.label in labels and period.label in retry.planned.manifests:
-            manifest = retry.planned.manifests[period.label]
-            scenes = read_manifest(retry.ledger.place.uri, manifest, retry.run.storage_options).scenes
-            by_period.append(jobs_of_period(period, areas, scenes, manifest))
+    by_period = _jobs_by_period(retry, tiles, labels, mask) if len(tiles) else []
     if not by_period:
         return None
     jobs = ChunkJobs(tiles, by_period)
-    plan = CubePlan(_spec(retry, mask), cube.config.chunk_size, cube.periods, {}, jobs)
+    spec = cube_spec(cube, run, mask, retry.place, retry.ledger)
+    plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
+    pending: Sequence[ChunkJob] = [job for job in jobs if job.key in failed]
     if missing:
-        pending = jobs.without(finished(records, most))
-        return (plan, pending) if pending else None
-    return plan, [job for job in jobs if job.key in failed]
+        pending = jobs.without(finished(records, run.skip_bad_scenes))
+    return PendingBuild(plan, retry.place, retry.ledger, pending, retry.chunks, records) if pending else None
+
+
+def _tiles_of(keys: Collection[ChunkKey], tiles: Tiles) -> Tiles:
+    _, cols = tiles.grid.tile_counts(tiles.size)
+    cells = [key.row * cols + key.col for key in keys]
+    return tiles.where(np.isin(tiles.rows * cols + tiles.cols, cells))
+
+
+def _jobs_by_period(retry: Retry, tiles: Tiles, labels: Collection[str], mask: CloudMaskHook) -> list[PeriodJobs]:
+    areas = AreaIndex(tiles.boxes(mask.halo))
+    manifests: Mapping[str, str] = retry.planned.manifests
+    return [
+        jobs_of_period(
+            period,
+            areas,
+            read_manifest(retry.ledger.place.uri, manifests[period.label], retry.run.storage_options).scenes,
+            manifests[period.label],
+        )
+        for period in retry.cube.periods
+        if period.label in labels and period.label in manifests
+    ]
 
 
 def _check_mask(cube: StoredCube, mask: CloudMaskHook) -> None:
     options = asdict(mask) if is_dataclass(mask) else dict(cube.config.cloud_mask_options)
-    there = cube.identity.get("cloud_mask_options")
-    if json.loads(json.dumps(options)) != there:
+    stored = cube.identity.get("cloud_mask_options")
+    if json.loads(json.dumps(options)) != stored:
         raise InputError(
-            f"the cloud mask {cube.config.cloud_mask} has options {options} here, and the cube was built with {there}; "
-            "install the version that it was built with"
+            f"the cloud mask {cube.config.cloud_mask} has options {options} here, and the cube was built with "
+            f"{stored}; install the version that it was built with"
         )
-
-
-def _spec(retry: Retry, mask: CloudMaskHook) -> CubeSpec:
-    config, run = retry.cube.config, retry.run
-    return CubeSpec(
-        fingerprint=retry.cube.fingerprint,
-        grid=retry.cube.grid,
-        periods=len(retry.cube.periods),
-        bands=config.bands,
-        varname=config.varname,
-        resampling=config.resampling,
-        offset=retry.cube.offset,
-        mask=mask,
-        store_uri=retry.place.uri,
-        ledger_uri=retry.ledger.place.uri,
-        storage_options=dict(run.storage_options),
-        asset_access=run.asset_access,
-        reader=run.reader,
-        skip_bad_scenes=run.skip_bad_scenes,
-        threads=Threads(run.requests, run.decode_threads or 0),
-    )

@@ -388,7 +388,7 @@ def test_a_local_catalogue_that_is_none(
 def test_a_store_with_another_configuration(changes: Changes, said: list[str], refused: Refused) -> None:
     line = refused(changes)
     assert "fsspec-uri cube.zarr holds another cube" in line
-    assert "choose another place, the same configuration, or --overwrite" in line
+    assert "choose another location, the same configuration, or --overwrite" in line
     assert [words for words in said if words not in line] == []
 
 
@@ -407,7 +407,7 @@ def test_a_folder_that_is_not_ours(kind: str, more: Changes, refused: Refused, t
             (tmp_path / "cube.zarr.ardcube" / "notes.txt").write_text("mine")
     line = refused(more)
     assert "fsspec-uri cube.zarr holds something that ardcube did not write" in line
-    assert "choose another place" in line
+    assert "choose another location" in line
 
 
 @pytest.mark.parametrize("more", [{}, {"--overwrite": ""}], ids=["", "overwrite"])

@@ -118,12 +118,10 @@ def test_a_retry_of_something_else_than_was_planned_is_refused(
 ) -> None:
     _, run, _ = failed
     monkeypatch.setattr("ardcube.ledger.manifest._kept", {})  # a process keeps the scenes that it has read
-    ledger = Ledger.beside(Place.at(run.fsspec_uri))
-    known = ledger.records(brief=True)
     for mask in (DefaultCloudMaskHook(), SCLCloudMaskHook(closing=1)):
         with pytest.raises(InputError, match="the cloud mask scl has options"):
-            plan_retry(check_retry(run), mask, known, missing=False)
-    with pytest.raises(InputError, match="exclude each other"):
+            plan_retry(check_retry(run), missing=False, mask=mask)
+    with pytest.raises(InputError, match="cannot be combined"):
         check_retry(run.model_copy(update={"overwrite": True}))
     items = Path(f"{run.fsspec_uri}.ardcube") / "items"
     planned = (items / "planned.json").read_text()
@@ -135,12 +133,12 @@ def test_a_retry_of_something_else_than_was_planned_is_refused(
     for scenes in items.glob("*.parquet"):
         scenes.rename(tmp_path / scenes.name)
     with pytest.raises(StoreError, match="are gone; run the build again"):
-        plan_retry(check_retry(run), SCLCloudMaskHook(), known, missing=False)
+        plan_retry(check_retry(run), missing=False)
     (items / "planned.json").unlink()
-    with pytest.raises(InputError, match="says what was planned; run the build again"):
+    with pytest.raises(InputError, match="records no plan; run the build again"):
         check_retry(run)
     shutil.rmtree(run.fsspec_uri)
-    with pytest.raises(InputError, match="is gone or incomplete"):
+    with pytest.raises(InputError, match="is missing or incomplete"):
         check_retry(run)
 
 

@@ -20,9 +20,10 @@ from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.masks import cloud_mask
-from ardcube.prepare.check import Request, check_request
+from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.request import Request
 from ardcube.store.writer import open_for_writing
 from tests.strategies import BANDS, stac_collection, stac_item
 

@@ -22,11 +22,10 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.ledger.table import row, to_parquet
-from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.jobs import ChunkKey
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import make_plan, search_scenes
-from ardcube.prepare.retry import check_retry, count_missing, plan_retry
+from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.state_map import chunk_states
 from flows.console import print_records
 from tests.hostile.cubes import SpoiledCube, spoiled_cube
@@ -70,8 +69,8 @@ def retry(spoiled: SpoiledCube) -> None:
     """What a retry does before its chunks."""
     checked = check_retry(spoiled.run())
     records = checked.ledger.records()
-    count_missing(checked, records.values())
-    plan_retry(checked, cloud_mask("scl"), records, missing=True)
+    checked.count_missing(records.values())
+    plan_retry(checked, missing=True)
 
 
 def overwrite(spoiled: SpoiledCube) -> None:

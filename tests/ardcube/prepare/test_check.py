@@ -17,9 +17,10 @@ from ardcube.errors import InputError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.masks import cloud_mask
 from ardcube.plan.plan import CubePlan
-from ardcube.prepare.check import Request, check_request
+from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.request import Request
 from ardcube.store import schema
 from tests.strategies import stac_collection, stac_item
 
@@ -345,7 +346,7 @@ def test_a_store_that_vanished_beside_its_ledger_is_refused(world: Path) -> None
     finish(request, plan)
     schema.remove(request.place, "rgb_median")
     message = refusal(world)
-    assert "is gone" in message
+    assert "is missing" in message
     assert "--overwrite" in message
 
 

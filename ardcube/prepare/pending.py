@@ -1,0 +1,66 @@
+"""What a run has to build: the steps that a flow, a retry and the Python API share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ardcube.ledger.ledger import Ledger, finished
+from ardcube.ledger.record import ChunkRecord
+from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.plan.plan import CubePlan
+from ardcube.prepare.initialize import initialize, remove_cube
+from ardcube.prepare.planning import FoundScenes, make_plan
+from ardcube.prepare.request import Request
+from ardcube.storage.place import Place
+
+
+@dataclass(frozen=True, slots=True)
+class PendingBuild:
+    """The chunks that a run builds, and the cube that they belong to."""
+
+    plan: CubePlan
+    place: Place
+    """Location of the store."""
+    ledger: Ledger
+    jobs: Sequence[ChunkJob] = field(repr=False)
+    """Chunks that are not done."""
+    chunks: int
+    """Chunks of the whole cube."""
+    records: Mapping[ChunkKey, ChunkRecord] = field(repr=False)
+    """Records from before the run."""
+
+    def held_by(self, holder: str) -> PendingBuild:
+        """Return the same build; its ledger and workers write only while the lease has this holder."""
+        plan = replace(self.plan, spec=replace(self.plan.spec, holder=holder))
+        return replace(self, plan=plan, ledger=self.ledger.held_by(holder))
+
+
+def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> PendingBuild:
+    """Plan a cube and select the chunks that the ledger does not record as done.
+
+    Parameters
+    ----------
+    request : Request
+        A checked request.
+    scenes : mapping
+        Result of `search_scenes`.
+    build : bool
+        Whether the run holds the lease and writes: with `overwrite`, an existing cube is removed first. Otherwise
+        nothing is written.
+    """
+    run, ledger = request.run, request.ledger
+    if run.overwrite and build:
+        remove_cube(request)
+    plan = make_plan(request, scenes, build=build)
+    records = {} if run.overwrite else ledger.records(brief=True)
+    jobs = plan.jobs.without(finished(records, run.skip_bad_scenes))
+    return PendingBuild(plan, request.place, ledger, jobs, len(plan.jobs), records)
+
+
+def initialize_store(request: Request, pending: PendingBuild) -> None:
+    """Create, extend or check the store, and record what was planned, so that a retry needs no search."""
+    from ardcube.ledger.last_plan import write_planned  # pyarrow is slow to import
+
+    initialize(request, pending.plan)
+    write_planned(pending.ledger, pending.plan)

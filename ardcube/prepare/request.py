@@ -1,0 +1,65 @@
+"""A checked request: the models and all that was derived from them, before anything is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.search import Catalog, local_path
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.extent.area import Area
+from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
+from ardcube.fingerprint import digest
+from ardcube.ledger.ledger import Ledger
+from ardcube.pixels.masks import CloudMaskHook
+from ardcube.storage.place import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was checked against files, the store and the catalogue."""
+
+    cube: CubeConfig
+    run: RunConfig
+    mask: CloudMaskHook
+    area: Area
+    grid: Grid
+    periods: tuple[Period, ...]
+    """The whole time axis."""
+    catalog: Catalog
+    place: Place
+    """Location of the store."""
+    ledger: Ledger
+    stored: dict[str, Any] | None
+    """`cube.json` of the existing cube that is continued, or None for a new cube."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that distinguishes this cube: two cubes of equal identity have equal pixels."""
+        cube = self.cube
+        identity = {
+            "grid": asdict(self.grid),
+            "epsg": cube.epsg,
+            "start": f"{self.periods[0].start:%Y-%m}",
+            "time_frequency_months": cube.time_frequency_months,
+            "chunk_size": cube.chunk_size,
+            "shard": cube.shard,
+            "bands": list(cube.bands),
+            "varname": cube.varname,
+            "cloud_mask": cube.cloud_mask,
+            "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
+            "resampling": cube.resampling,
+            "stac_url": cube.stac_url if is_remote(cube.stac_url) else str(local_path(cube.stac_url)),
+            "collection": cube.collection,
+            "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
+        }
+        as_stored: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_stored
+
+    @property
+    def end(self) -> str:
+        """First month after the time axis, such as ``2023-04``."""
+        return f"{self.periods[-1].end:%Y-%m}"

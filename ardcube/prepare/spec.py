@@ -1,0 +1,46 @@
+"""The one place where a `CubeSpec` is made."""
+
+from __future__ import annotations
+
+from ardcube.config import RunConfig
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.stored_cube import StoredCube
+from ardcube.pixels.masks import CloudMaskHook
+from ardcube.plan.plan import CubeSpec
+from ardcube.runtime.threads import Threads
+from ardcube.storage.place import Place
+
+
+def cube_spec(cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Place, ledger: Ledger) -> CubeSpec:
+    """Return what every chunk of a cube has in common.
+
+    Parameters
+    ----------
+    cube : StoredCube
+        Identity of the cube: configuration, grid, periods, offset.
+    run : RunConfig
+        Where and how the chunks are built.
+    mask : CloudMaskHook
+        Cloud mask of the cube.
+    place : Place
+        Location of the store.
+    ledger : Ledger
+        Ledger of the store.
+    """
+    return CubeSpec(
+        fingerprint=cube.fingerprint,
+        grid=cube.grid,
+        periods=len(cube.periods),
+        bands=cube.config.bands,
+        varname=cube.config.varname,
+        resampling=cube.config.resampling,
+        offset=cube.offset,
+        mask=mask,
+        store_uri=place.uri,
+        ledger_uri=ledger.place.uri,
+        storage_options=dict(run.storage_options),
+        asset_access=run.asset_access,
+        reader=run.reader,
+        skip_bad_scenes=run.skip_bad_scenes,
+        threads=Threads(run.requests, run.decode_threads or 0),
+    )
