@@ -43,21 +43,43 @@ def composite(
     dask_chunk : int
         Rows and columns of a Dask chunk.
     """
-    scenes = odc.stac.load(
-        items,
-        bands=[*bands, "scl"] if scl else list(bands),
-        geobox=geobox,
-        chunks={"time": 1, "latitude": dask_chunk, "longitude": dask_chunk},
-        groupby="solar_day",
-        resampling={"*": "bilinear", "scl": "nearest"},
-        fail_on_error=True,
-    )
+    scenes = load(items, geobox, [*bands, "scl"] if scl else list(bands), dask_chunk=dask_chunk)
     reflectance = scenes[list(bands)].to_dataarray("band")
     valid = reflectance != 0
     if scl:
         bad = mask_cleanup(~scenes["scl"].isin(CLEAR_CLASSES), [("closing", RADIUS), ("opening", RADIUS)])
         valid = valid & ~bad
     return reflectance.where(valid).median("time").transpose("latitude", "longitude", "band")
+
+
+def load(
+    items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, dask_chunk: int, driver: str = "rio"
+) -> xr.Dataset:
+    """Describe the scenes of one chunk lazily: uint16 and uint8 (time, latitude, longitude).
+
+    Parameters
+    ----------
+    items : sequence of pystac.Item
+        Of the period.
+    geobox : GeoBox
+        Of the chunk.
+    bands : sequence of str
+        What is read.
+    dask_chunk : int
+        Rows and columns of a Dask chunk.
+    driver : str
+        Reader driver of odc-loader.
+    """
+    return odc.stac.load(
+        items,
+        bands=bands,
+        geobox=geobox,
+        chunks={"time": 1, "latitude": dask_chunk, "longitude": dask_chunk},
+        groupby="solar_day",
+        resampling={"*": "bilinear", "scl": "nearest"},
+        fail_on_error=True,
+        driver=driver,
+    )
 
 
 def build_chunk(

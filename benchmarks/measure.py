@@ -29,7 +29,8 @@ class Task:
 
     way: str
     """`ours`; `ours-gdal`, read by GDAL; `ours-pair`, two neighbouring chunks in two threads, as a worker builds them;
-    `ours-processes`, one of these two, the other one in another process; or `baseline`."""
+    `ours-processes`, one of these two, the other one in another process; `baseline`; `load`, `odc.stac.load` alone; or
+    `load-exact`, the same with `ardcube.odc_driver`."""
     catalog: str
     """Folder of items.json and collection.json."""
     first_catalog: str
@@ -161,9 +162,34 @@ def prepare_baseline(task: Task, *, first: bool) -> Ready:
     return build, kept.pop, 1
 
 
+def prepare_load(task: Task, *, first: bool) -> Ready:
+    """Parse the items of one chunk, which `odc.stac.load` then reads into memory: no mask, no composite, no store."""
+    import dask
+    from odc.geo.geobox import GeoBox
+
+    from benchmarks.archive import RESOLUTION
+    from benchmarks.baseline import load, parse_items
+
+    catalog = Path(task.first_catalog if first else task.catalog)
+    items = parse_items(json.loads((catalog / "items.json").read_text())["features"])
+    geobox = GeoBox.from_bbox(task.bbox, crs="EPSG:4326", resolution=RESOLUTION)[: task.chunk, : task.chunk]
+    driver = "ardcube.odc_driver.ExactDriver" if task.way == "load-exact" else "rio"
+    bands = [*BANDS, "scl"] if task.scl else list(BANDS)
+    kept: list[Any] = []
+
+    def build() -> list[dict[str, float]]:
+        with dask.config.set(scheduler="threads", num_workers=task.threads):
+            kept.append(load(items, geobox, bands, dask_chunk=task.dask_chunk, driver=driver).compute())
+        return []
+
+    return build, lambda: kept.pop()[list(BANDS)].isel(time=0).to_dataarray("band").to_numpy(), 1
+
+
 def measure(task: Task, started: float) -> Outcome:
     """Build once, then measure how that is done again."""
-    prepare = prepare_baseline if task.way == "baseline" else prepare_ours
+    prepare = {"baseline": prepare_baseline, "load": prepare_load, "load-exact": prepare_load}.get(
+        task.way, prepare_ours
+    )
     prepare(task, first=True)[0]()
     startup, startup_cpu = time.time() - started, _cpu()
     start = time.perf_counter()

@@ -67,7 +67,9 @@ CASES = {
     "scl-120": Case(scl=True, dates=120),
     "none-120": Case(scl=False, dates=120),
 }
-WAYS = ("ours", "ours-gdal", "ours-pair", "ours-processes", "baseline")
+WAYS = ("ours", "ours-gdal", "ours-pair", "ours-processes", "baseline", "load", "load-exact")
+BASELINES = {"load": "load", "load-exact": "load"}
+"""Way that another one is compared with, where it is not `baseline`."""
 DEFAULT_CASES = ("scl", "none", "scl-30ms", "scl-120")
 
 
@@ -114,6 +116,8 @@ class _Bench:
 
     def compare(self, case: Case, ways: Sequence[str], pairs: int) -> Iterator[Measurement]:
         """Measure each way in turn, `pairs` times over."""
+        if case.dates > self.archive.layout.dates:
+            ways = [way for way in ways if way not in BASELINES]  # all scenes of 120 dates do not fit into memory
         with serving(self.archive.folder, case.latency) as server:
             folder = self.scratch / case.name.replace(" ", "-")
             catalog = _write_catalog(folder, self.archive.documents(server.url, case.dates))
@@ -221,7 +225,7 @@ def _write_catalog(folder: Path, documents: list[dict[str, Any]]) -> Path:
 
 
 def summarize(case: Case, measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Medians of each way, and how many times less each is than the baseline."""
+    """Return the medians of each way, and how many times less each is than its baseline."""
     rows = []
     for way in dict.fromkeys(one.outcome.way for one in measurements):
         mine = [one for one in measurements if one.outcome.way == way]
@@ -245,8 +249,11 @@ def summarize(case: Case, measurements: Sequence[Measurement]) -> list[dict[str,
                 "stages_s": stages,
             }
         )
-    usual = next((row for row in rows if row["way"] == "baseline"), None)
-    for row in rows if usual else ():
+    by_way = {row["way"]: row for row in rows}
+    for row in rows:
+        usual = by_way.get(BASELINES.get(row["way"], "baseline"))
+        if usual is None:
+            continue
         for name in ("cpu_s", "wall_s", "peak_mb", "read_mb", "requests"):
             row[f"{name}_ratio"] = usual[name] / row[name] if row[name] else float("nan")
     return rows
@@ -273,7 +280,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="small rasters, one pair, oracle: for CI")
     parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(DEFAULT_CASES)}")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=("baseline", "ours"))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=("baseline", "ours", "load", "load-exact"))
     parser.add_argument("--pairs", type=int, help="how often each way is measured in turn (default 3; 120 dates: 1)")
     parser.add_argument("--threads", type=int, default=2, help="of each way (default %(default)s)")
     parser.add_argument("--requests", type=int, default=16, help="in flight, ours (default %(default)s)")

@@ -18,7 +18,7 @@ LAYERS = (
     ("tasks",),
     ("hooks",),
     ("ardcube.api",),
-    ("ardcube.chunk", "ardcube.prepare", "ardcube.report"),
+    ("ardcube.chunk", "ardcube.odc_driver", "ardcube.prepare", "ardcube.report"),
     ("ardcube.ledger", "ardcube.store"),
     ("ardcube.plan",),
     ("ardcube.pixels",),

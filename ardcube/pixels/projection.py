@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -14,10 +14,12 @@ from pyproj import Transformer
 from ardcube.extent.grid import Grid, Window
 from ardcube.raster.header import Level
 
+Centres = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Gives the coordinates of the centres of rows or columns, which are counted from a grid's first pixel."""
 NODE_STEP = 32
 """Most output pixels between exactly projected nodes."""
 
-_NODE_SPAN_DEGREES = 0.02
+NODE_SPAN_DEGREES = 0.02
 """Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
 the cube's resolution (docs/decisions/0002-own-resampler.md)."""
 CELL = 8
@@ -185,12 +187,29 @@ class Projection:
 
 def project(grid: Grid, window: Window, crs: str) -> Projection:
     """Project the nodes around `window` to `crs`."""
-    step = max(1, min(NODE_STEP, int(_NODE_SPAN_DEGREES / grid.resolution)))
+    step = max(1, min(NODE_STEP, int(NODE_SPAN_DEGREES / grid.resolution)))
+    return project_nodes(window, step, (grid.longitude, grid.latitude), _transformer(crs))
+
+
+def project_nodes(window: Window, step: int, centres: tuple[Centres, Centres], transformer: Transformer) -> Projection:
+    """Project the nodes around a window.
+
+    Parameters
+    ----------
+    window : Window
+        Pixels of a grid.
+    step : int
+        Pixels from node to node.
+    centres : (callable, callable)
+        Give the first coordinate of the centres of columns, and the second one of the centres of rows, in units of the
+        grid's CRS.
+    transformer : Transformer
+        From the grid's CRS to the source's.
+    """
     row, column = window.y0 // step - 1, window.x0 // step - 1
     rows = np.arange(row, (window.y1 - 1) // step + 3) * step
     cols = np.arange(column, (window.x1 - 1) // step + 3) * step
-    lon, lat = np.meshgrid(grid.longitude(cols), grid.latitude(rows))
-    x, y = _transformer(crs).transform(lon, lat)
+    x, y = transformer.transform(*np.meshgrid(centres[0](cols), centres[1](rows)))
     return Projection(window, step, row, column, x, y)
 
 

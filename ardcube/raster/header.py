@@ -45,7 +45,10 @@ class Header:
 
     def level_for(self, resolution: float) -> Level:
         """The coarsest level whose pixel is not larger than an output pixel of `resolution` degrees."""
-        size = self.output_pixel(resolution)
+        return self.coarsest(self.output_pixel(resolution))
+
+    def coarsest(self, size: float) -> Level:
+        """Return the coarsest level whose pixel is not larger than `size`, in CRS units; else the full raster."""
         fitting = [lvl for lvl in self.levels if pixel_size(lvl.transform) <= size * (1 + 1e-9)]
         return max(fitting or [self.levels[0]], key=lambda lvl: pixel_size(lvl.transform))
 
