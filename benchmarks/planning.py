@@ -215,7 +215,7 @@ def as_worker(task: dict[str, Any]) -> dict[str, Any]:
     for _ in range(2):
         for manifest, *area in task["jobs"]:
             begun = time.perf_counter()
-            counts.append(len(read_manifest(task["ledger"], manifest).meeting(shapely.box(*area))))
+            counts.append(len(read_manifest(task["ledger"], manifest).query(shapely.box(*area))))
             seconds.append(time.perf_counter() - begun)
     half = len(task["jobs"])
     return {

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from ardcube.config import GrowingCubeConfig, RefreshConfig, RunConfig
-from ardcube.extent.months import up_to_now
+from ardcube.extent.months import limit_to_ended_periods
 from ardcube.report.summary import BuildSummary
 from flows.build_cube import build_cube
 from hooks.names import build_run_name
@@ -45,7 +45,7 @@ def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig
         If chunks are missing although everything else was built.
     """
     today = refresh.as_of or datetime.now(UTC).date()
-    dated = up_to_now(cube, today, refresh.delay_days)
+    dated = limit_to_ended_periods(cube, today, refresh.delay_days)
     get_run_logger().info(
         "as of %s the cube goes from %s to %s", today, f"{dated.start_date:%Y-%m}", f"{dated.end_date:%Y-%m}"
     )

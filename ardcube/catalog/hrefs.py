@@ -1,4 +1,4 @@
-"""Hrefs and catalogue addresses: local files and URLs."""
+"""Parse hrefs and catalogue addresses: local paths and URLs (pure)."""
 
 from __future__ import annotations
 
@@ -7,32 +7,26 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+HTTP = ("http", "https")
+OBJECT_STORES = ("s3", "gs", "az", "oss")
+"""Schemes of object stores that GDAL can read."""
+
+_PLAIN_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*(%[a-z0-9._-]+)?")
+"""Host names that all URL parsers read alike; some parsers decode 169%2e254.169.254, others do not."""
+_AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f\\]|^ | $")
+"""Characters that URL parsers treat differently."""
+
 
 def is_remote(href: str) -> bool:
-    """Whether an href is a URL and not a path of this machine."""
+    """Return whether an href is a URL, not a path of this machine."""
     try:
         return len(urlsplit(href).scheme) > 1 and not href.startswith("file:")
-    except ValueError:  # as of http://[, which is no path either
+    except ValueError:  # raised for "http://[", which is not a path either
         return True
 
 
-HTTP = ("http", "https")
-
-
-OBJECT_STORES = ("s3", "gs", "az", "oss")
-"""Schemes of buckets, which GDAL knows how to reach."""
-
-
-_PLAIN_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*(%[a-z0-9._-]+)?")
-"""Others, such as 169%2e254.169.254, are decoded by some parsers and not by others."""
-
-
-_NOT_IN_A_URL = re.compile(r"[\x00-\x1f\x7f\\]|^ | $")
-"""What one parser of URLs takes for another thing than the next one does."""
-
-
 def local_file(href: str) -> str | None:
-    """The path of this machine that an href means, or None for another address."""
+    """Return the absolute path that an href names, or None if it is a URL."""
     if href.startswith("/"):
         return os.path.normpath(href)
     if href.startswith("file:"):
@@ -41,12 +35,12 @@ def local_file(href: str) -> str | None:
 
 
 def split(href: str) -> SplitResult | None:
-    """The parts of a URL; None for one that parsers may disagree on."""
+    """Split a URL into its components; return None if URL parsers may disagree about them."""
     try:
-        parts = urlsplit(href)
-        if _NOT_IN_A_URL.search(href) or (parts.scheme in HTTP and not _PLAIN_HOST.fullmatch(parts.hostname or "")):
+        url = urlsplit(href)
+        if _AMBIGUOUS.search(href) or (url.scheme in HTTP and not _PLAIN_HOST.fullmatch(url.hostname or "")):
             return None
-        _ = parts.port  # raises where it is no number
+        _ = url.port  # raises ValueError if it is not a number
     except ValueError:
         return None
-    return parts
+    return url

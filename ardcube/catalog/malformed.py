@@ -1,4 +1,4 @@
-"""STAC documents that are not as the specification says."""
+"""Errors raised by STAC documents that do not follow the specification."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ import shapely
 
 Item = Mapping[str, Any]
 """A STAC item or collection as parsed JSON."""
-
-
 MALFORMED = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, shapely.errors.ShapelyError,
 )  # fmt: skip
-"""What reading a document raises that is not of the shape it should be: whoever wrote it, it is not ours."""
+"""Exceptions that reading a document of the wrong structure raises."""
 
 
-def what_is_wrong(error: BaseException) -> str:
-    """An error of `MALFORMED` in brief: it may quote all that it met."""
+def describe(error: BaseException) -> str:
+    """Describe an error of `MALFORMED` in one line; its own text may quote the whole document."""
     return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def printable_id(item: Item) -> str:
-    """The id of an item that may have none, for a message."""
+    """Return an item's id for a message, even if it is missing or not a text."""
     found = item.get("id") if isinstance(item, Mapping) else None
     if not isinstance(found, str):
         return "without an id"

@@ -1,4 +1,4 @@
-"""Scenes of a cube: footprint, bands, solar day, duplicates (pure)."""
+"""Scenes of a cube: footprint, reach, bands, solar day, duplicates (pure)."""
 
 from __future__ import annotations
 
@@ -14,44 +14,41 @@ from shapely.geometry.base import BaseGeometry
 
 SCALE = 0.0001
 """Reflectance of one digital number: `reflectance = DN * SCALE + offset`."""
-
-
 FOOTPRINT_MARGIN = 0.02
-"""Degrees of latitude by which footprints are grown: they are simplified polygons, and valid pixels lie outside."""
-
-
+"""Degrees of latitude added around a footprint, because footprints are simplified and valid pixels extend beyond."""
 LOWEST_COSINE = math.cos(math.radians(85.0))
-"""No footprint is stretched further than one at 85 degrees of latitude."""
+"""Smallest cosine of latitude that scales the margin: poleward of 85 degrees it widens no further."""
 
 
 @dataclass(frozen=True, slots=True)
 class BandAsset:
-    """One band of one scene."""
+    """File of one band of one scene, as the STAC item describes it."""
 
     href: str
     """Absolute path or URL."""
     offset: float
-    """True offset of its reflectance, 0 for categorical bands."""
+    """Reflectance offset of the pixels; 0 for categorical bands."""
     nodata: int
-    """Digital number that is no data, besides 0."""
+    """Digital number of nodata, in addition to 0."""
     size: int
-    """Bytes of the file where the item says so, else 0."""
+    """Bytes of the file, or 0 if unknown."""
     pixels: int
-    """Pixels of the full raster where the item says so, else 0."""
+    """Pixels of the full raster, or 0 if unknown."""
     pixel_size: float
-    """Side of a pixel in metres where the item says so, else 10."""
+    """Side of a pixel in metres, or 10 if unknown."""
     height: int = 0
-    """Rows of the full raster where the asset itself says so, else 0; it is held to that when it is read."""
+    """Rows of the full raster that the file must have, or 0 if the asset does not state them."""
     width: int = 0
+    """Columns of the full raster that the file must have, or 0 if the asset does not state them."""
     crs: str = ""
-    """Authority code where the item says so, else empty; likewise."""
+    """Authority code that the file must have, or empty if the item does not state it."""
     dtype: str = ""
-    """Data type where the asset says so, else empty; likewise."""
+    """Data type that the file must have, or empty if the asset does not state it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the cube needs to know of one item."""
+    """The parts of a STAC item that a cube needs."""
 
     id: str
     datetime: datetime
@@ -59,33 +56,38 @@ class Scene:
     footprint: BaseGeometry
     """Valid area in degrees, in the longitudes of the cube (above 180 across the antimeridian)."""
     acquisition: str
-    """Platform, datatake and MGRS tile: equal for reprocessed duplicates; empty where unknown."""
+    """Platform, datatake and MGRS tile: equal for all processings of one acquisition; empty if unknown."""
     baseline: tuple[int, ...]
     """Processing baseline, such as (5, 9)."""
     revision: str
-    """Hash of everything about the item that can change a pixel."""
+    """Hash of all fields of the item that can change a pixel."""
     bands: Mapping[str, BandAsset]
 
     def solar_day(self) -> date:
-        """Local solar date, whole hours from the footprint's longitude as `odc.stac` counts them."""
+        """Return the local solar date: UTC plus whole hours of the footprint centroid's longitude.
+
+        Hours are longitude / 15, truncated toward zero, as in `odc.stac`. The longitude differs: `odc.stac.load` uses
+        the centre of its output for all items, this method uses the footprint of each item. The period, area and
+        chunk of a cube therefore do not change the solar day of a scene.
+        """
         return (self.datetime + timedelta(hours=int(self.footprint.centroid.x / 15))).date()
 
     def reach(self) -> BaseGeometry:
-        """Footprint grown by the margin within which its pixels count."""
-        reach: BaseGeometry = grown(np.array([self.footprint]))[0]
+        """Return the area whose pixels the scene contributes to: the footprint with its margin, in degrees."""
+        reach: BaseGeometry = add_margin(np.array([self.footprint]))[0]
         return reach
 
 
-def grown(footprints: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Footprints grown by `FOOTPRINT_MARGIN`, stretched by latitude so that it is as wide on the ground."""
+def add_margin(footprints: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Buffer footprints by `FOOTPRINT_MARGIN`, divided by the cosine of latitude so that it is round on the ground."""
     latitude = np.abs(shapely.get_y(shapely.centroid(footprints)))
     cosine = np.maximum(LOWEST_COSINE, np.cos(np.radians(latitude)))
     reach: NDArray[np.object_] = shapely.buffer(footprints, FOOTPRINT_MARGIN / cosine, quad_segs=16)
     return reach
 
 
-def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
-    """Keep, of each acquisition and tile, the scenes of the newest baseline; ordered by time, then id."""
+def drop_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
+    """Keep the newest baseline of each acquisition; return the scenes ordered by time, then id."""
     newest: dict[str, tuple[int, ...]] = {}
     unique = {scene.id: scene for scene in scenes}.values()
     for scene in unique:

@@ -1,4 +1,4 @@
-"""Where scenes are found: one search per period, of a STAC API or of a catalogue on this machine."""
+"""Find the scenes of a period: one search of a STAC API or of a local catalogue."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Protocol
 import shapely
 from shapely.geometry import box
 
-from ardcube.catalog.access import Reach
+from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.bands import check_bands
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.local import LocalCatalog
 from ardcube.catalog.malformed import Item
-from ardcube.catalog.scene import Scene, without_duplicates
+from ardcube.catalog.scene import Scene, drop_duplicates
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
@@ -29,14 +29,26 @@ class Catalog(Protocol):
 
     @property
     def collection(self) -> Item | None:
-        """The collection's document, where there is one."""
+        """Collection document, or None if the catalogue has none."""
         ...
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterable[Item]:
-        """Items around `bounds` (degrees, east above 180 across the antimeridian) from `start` to `end`, UTC.
+        """Return the items that intersect `bounds`, from `start` to `end`.
 
-        May give too many, never too few. Hrefs are absolute. They come as they are found, and nobody holds them: the
-        items of a continent do not fit into memory as JSON.
+        The result may contain further items, but lacks none. Items are yielded as they arrive, because the items of a
+        continent do not fit into memory.
+
+        Parameters
+        ----------
+        bounds : tuple of float
+            West, south, east, north in degrees; east is above 180 across the antimeridian.
+        start, end : datetime
+            UTC.
+
+        Returns
+        -------
+        iterable of Item
+            Items with absolute hrefs.
         """
         ...
 
@@ -46,27 +58,29 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) ->
 
     Parameters
     ----------
-    stac_url, collection : str
-        Which.
+    stac_url : str
+        URL of a STAC API, or path of a local catalogue.
+    collection : str
+        Id of the collection.
     roots : tuple of str
-        Folders and URLs that it may point to besides its own; see `ardcube.catalog.access`.
+        Addresses that the user allows; see `ardcube.catalog.access`.
 
     Raises
     ------
     InputError
-        If it cannot be reached, is no STAC, or lacks the collection.
+        If the catalogue cannot be reached, is not STAC, or lacks the collection.
     """
     if stac_url.startswith(("http://", "https://")):
-        from ardcube.catalog.stac_api import StacApi  # its client is slow to import, and a local catalogue needs none
+        from ardcube.catalog.stac_api import StacApi  # pystac_client is slow to import
 
         return StacApi.open(stac_url, collection, roots)
     if is_remote(stac_url):
-        raise InputError(f"stac-url {stac_url} is neither http(s) nor a local path; give one of these")
-    return LocalCatalog.open(local_path(stac_url), collection, roots)
+        raise InputError(f"stac-url {stac_url}: its scheme is not supported; give an http(s) URL or a local path")
+    return LocalCatalog.open(local_path(stac_url), collection)
 
 
 def local_path(stac_url: str) -> Path:
-    """The absolute path that a local catalogue's URL or path means."""
+    """Return the absolute path of a local catalogue."""
     return Path(stac_url.removeprefix("file://")).absolute()
 
 
@@ -78,27 +92,29 @@ def find_scenes(
     period: Period,
     roots: tuple[str, ...] = (),
 ) -> list[Scene]:
-    """Scenes of one period: footprint meets the grid, datetime in the half-open period, newest baseline only.
+    """Return the scenes of one period, of each acquisition the newest baseline only.
+
+    A scene belongs to the period if its datetime is in the half-open period and its footprint intersects the grid.
 
     Parameters
     ----------
     catalog : Catalog
         Open catalogue.
     cube : CubeConfig
-        Says which bands.
+        Bands and address of the catalogue.
     extra_bands : sequence of str
-        What the cloud mask needs besides.
+        Further bands, for the cloud mask.
     grid : Grid
-        Of the whole cube.
+        Grid of the whole cube.
     period : Period
         UTC.
     roots : tuple of str
-        Folders and URLs that items may point to besides the catalogue's own.
+        Addresses that the user allows; see `ardcube.catalog.access`.
 
     Raises
     ------
     InputError
-        If the items lack a band, or point where a catalogue may not.
+        If an item lacks a band, or has an address that is not allowed.
     """
     bands = list(dict.fromkeys((*cube.bands, *extra_bands)))
     start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
@@ -109,13 +125,13 @@ def find_scenes(
     if not (catalog.collection or {}).get("item_assets"):
         check_bands(first, None, cube.bands, reflectance=True)
         check_bands(first, None, extra_bands, reflectance=False)
-    whole = box(*grid.bounds)
-    shapely.prepare(whole)
+    extent = box(*grid.bounds)
+    shapely.prepare(extent)
     scenes = (parse_scene(item, catalog.collection, bands, grid.central_longitude) for item in chain([first], items))
-    found = without_duplicates(
-        scene for scene in scenes if start <= scene.datetime < end and whole.intersects(scene.footprint)
+    found = drop_duplicates(
+        scene for scene in scenes if start <= scene.datetime < end and extent.intersects(scene.footprint)
     )
-    reach = Reach(cube.stac_url, roots)
+    policy = AccessPolicy(cube.stac_url, roots)
     for scene in found:
-        reach.check_scene(scene)
+        policy.check_scene(scene)
     return found

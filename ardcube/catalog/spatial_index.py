@@ -1,4 +1,4 @@
-"""Which scenes reach an area (pure)."""
+"""Find the scenes whose reach intersects an area (pure)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.catalog.scene import FOOTPRINT_MARGIN, LOWEST_COSINE, Scene, grown
+from ardcube.catalog.scene import FOOTPRINT_MARGIN, LOWEST_COSINE, Scene, add_margin
 
-_WIDEST = FOOTPRINT_MARGIN / LOWEST_COSINE * 1.001
-"""Degrees by which no footprint is grown."""
+_LARGEST_MARGIN = FOOTPRINT_MARGIN / LOWEST_COSINE * 1.001
+"""Degrees: an upper bound of the margin of any footprint."""
 
 
 class SceneIndex:
-    """Scenes of one period, to be asked which of them reach an area.
+    """Scenes of one period, searchable by area.
 
-    Footprints are grown by their margin only where they come near: there may be very many, and a chunk meets few.
+    The margin is added only to footprints near the area, because a period has many scenes and a chunk needs few.
 
     Parameters
     ----------
     scenes : sequence of Scene
-        In order of time, then id. Looked at only where they are asked for.
+        In order of time, then id. Only the scenes that a query returns are accessed.
     footprints : object (scene,), optional
-        Their footprints, where they are at hand as an array.
+        Footprints of the scenes, if the caller has them as an array.
     """
 
     def __init__(self, scenes: Sequence[Scene], footprints: NDArray[np.object_] | None = None) -> None:
@@ -33,23 +33,23 @@ class SceneIndex:
         if footprints is None:
             footprints = np.array([scene.footprint for scene in scenes], object)
         self._footprints = footprints
-        # No tree: it takes longer to build than all questions of a worker, and a period is looked at by few chunks.
+        # No STRtree: building one takes longer than all queries of a worker, because few chunks query a period.
         self._bounds = shapely.bounds(footprints).reshape(-1, 4).T
 
-    def meeting(self, area: BaseGeometry) -> list[Scene]:
-        """Scenes whose grown footprint meets `area` (degrees), in order of time, then id."""
+    def query(self, area: BaseGeometry) -> list[Scene]:
+        """Return the scenes whose reach intersects `area` (degrees), in order of time, then id."""
         west, south, east, north = self._bounds
         x0, y0, x1, y1 = area.bounds
-        # Of what is no further away than the widest margin, the grown footprint decides.
+        margin = _LARGEST_MARGIN
         near = np.flatnonzero(
-            (west <= x1 + _WIDEST) & (east >= x0 - _WIDEST) & (south <= y1 + _WIDEST) & (north >= y0 - _WIDEST)
+            (west <= x1 + margin) & (east >= x0 - margin) & (south <= y1 + margin) & (north >= y0 - margin)
         )
-        met = near[shapely.intersects(grown(self._footprints[near]), area)]
-        return [self.scenes[int(index)] for index in met]
+        found = near[shapely.intersects(add_margin(self._footprints[near]), area)]
+        return [self.scenes[int(index)] for index in found]
 
 
 class AreaIndex:
-    """Areas, to be asked which scenes reach each of them.
+    """Areas that can be joined with scenes.
 
     Parameters
     ----------
@@ -60,18 +60,18 @@ class AreaIndex:
     def __init__(self, areas: NDArray[np.object_]) -> None:
         self._tree = shapely.STRtree(areas)
 
-    def met_by(self, scenes: Sequence[Scene]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Join with scenes.
+    def join(self, scenes: Sequence[Scene]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Join the areas with the scenes whose reach intersects them.
 
         Returns
         -------
         starts : int64 (area + 1,)
-            Where the scenes of each area begin in `members`, and where the last one's end.
+            The scenes of area `i` are `members[starts[i]:starts[i + 1]]`.
         members : int64 (pair,)
-            Positions in `scenes`: those whose grown footprint meets the area, in order.
+            Positions in `scenes`, ascending for each area.
         """
         footprints = np.array([scene.footprint for scene in scenes], object)
-        scene, area = self._tree.query(grown(footprints), predicate="intersects")
+        scene, area = self._tree.query(add_margin(footprints), predicate="intersects")
         order = np.lexsort((scene, area))
         counts = np.bincount(area, minlength=len(self._tree))
         return np.concatenate([[0], np.cumsum(counts)]), scene[order]

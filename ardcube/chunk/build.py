@@ -125,7 +125,7 @@ def process_chunk(spec: CubeSpec, job: ChunkJob, *, last: bool = False) -> Chunk
 
 def _build(spec: CubeSpec, job: ChunkJob, last: bool) -> ChunkRecord:
     index = read_manifest(spec.ledger_uri, job.manifest, spec.storage_options)
-    scenes = index.meeting(spec.grid.window_box(job.window.grow(spec.mask.halo)))
+    scenes = index.query(spec.grid.window_box(job.window.grow(spec.mask.halo)))
     watch = Stopwatch()
     chunk, skipped = without_bad_scenes(
         lambda good: _composite_parts(spec, job, good, watch),
@@ -160,13 +160,13 @@ def _composite_parts(spec: CubeSpec, job: ChunkJob, scenes: list[Scene], watch: 
     days = len(solar_days(scenes))
     work = Work.of(spec.mask, len(spec.bands), (height, width), days, len(scenes))
     how = portions(work, spec.chunk_memory)
-    parts = list(job.window.parts(how.side))
+    parts = list(job.window.split(how.side))
     if len(parts) == 1:
         return composite_chunk(spec, job, scenes, watch, how.stack_bytes)
     values, count = np.zeros((height, width, len(spec.bands)), np.uint16), np.zeros((height, width), np.uint16)
     index, bytes_read = SceneIndex(scenes), 0
     for part in parts:
-        near = index.meeting(spec.grid.window_box(part.grow(spec.mask.halo)))
+        near = index.query(spec.grid.window_box(part.grow(spec.mask.halo)))
         built = composite_chunk(spec, replace(job, window=part), near, watch, how.stack_bytes)
         inside = part.relative_to(job.window).slices
         values[inside], count[inside] = built.values, built.count

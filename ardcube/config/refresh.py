@@ -1,4 +1,4 @@
-"""Up to when a cube that grows is built."""
+"""End of a growing cube, relative to the day of the run."""
 
 from datetime import date
 
@@ -11,18 +11,18 @@ _FIRST_YEAR = 2015
 
 
 class RefreshConfig(Model):
-    """Up to when a growing cube is built; resolved when a run begins."""
+    """Months of a growing cube that a run builds; resolved when the run begins."""
 
     delay_days: int = Field(
         default=5,
         ge=0,
         le=366,
-        description="Days after the end of a month until it is built, so that scenes that are processed late are in.",
+        description="Days after the end of a month until the month is built, so that late scenes are included.",
     )
     as_of: MonthDate | None = Field(
         default=None,
         description=(
-            "Day that the run takes for today, to build what a run of that day would have built. "
+            "Day that the run uses as today, to repeat the run of that day. "
             "Default: the day on which the run begins, in UTC. Never set it in a schedule."
         ),
     )
@@ -31,5 +31,5 @@ class RefreshConfig(Model):
     @classmethod
     def _day_has_scenes(cls, value: date | None) -> date | None:
         if value is not None and value.year < _FIRST_YEAR:
-            raise ValueError(f"{value} lies before the first scenes; choose a day from {_FIRST_YEAR} on, or none")
+            raise ValueError(f"{value}: before the first scenes; choose a day from {_FIRST_YEAR} on, or none")
         return value

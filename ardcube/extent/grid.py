@@ -1,4 +1,4 @@
-"""The cube's pixel grid and its tiles."""
+"""Pixel grid of a cube, its windows and its tiles (pure)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry import Polygon, box
 
-if TYPE_CHECKING:  # half a second to import, and only what is written once needs it
+if TYPE_CHECKING:  # it takes half a second to import, and few callers need it
     from odc.geo.geobox import GeoBox
 
 _IGNORED = 0.01
-"""Share of a pixel by which a grid may be smaller than the bounds that it covers, as odc-geo has it."""
+"""Fraction of a pixel by which a grid may be smaller than the bounds that it covers, as in odc-geo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle of pixels of the cube's grid, half-open; may reach beyond the grid."""
+    """A half-open rectangle of pixels of the cube's grid; it may extend beyond the grid."""
 
     y0: int
     y1: int
@@ -39,8 +39,8 @@ class Window:
         """The region of a (latitude, longitude) array."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
-    def parts(self, most: int) -> Iterator[Window]:
-        """Partition it, row by row, into windows of nearly equal size and at most `most` pixels a side."""
+    def split(self, most: int) -> Iterator[Window]:
+        """Partition the window, row by row, into nearly equal windows of at most `most` pixels a side."""
         (ys, height), (xs, width) = (self.y0, self.y1 - self.y0), (self.x0, self.x1 - self.x0)
         rows, cols = max(1, -(-height // most)), max(1, -(-width // most))
         for row in range(rows):
@@ -53,7 +53,7 @@ class Window:
                 )
 
     def relative_to(self, other: Window) -> Window:
-        """The same pixels, counted from the first of another window."""
+        """Return the same pixels, counted from the first pixel of another window."""
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
 
     def grow(self, pixels: int) -> Window:
@@ -63,7 +63,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One cell of the tile grid: where a chunk lies in the plane."""
+    """One cell of the tile grid: position and pixels of a chunk."""
 
     row: int
     col: int
@@ -74,8 +74,8 @@ class Tile:
 class Grid:
     """A north-up pixel grid in degrees, anchored to whole multiples of its resolution.
 
-    Coordinates are computed from the whole grid's transform with global indices, never from a part's own,
-    so that a pixel has the same coordinates, to the last bit, whichever tile it is computed in.
+    Coordinates are computed from global indices and the transform of the whole grid, so that a pixel has the same
+    coordinates, to the last bit, in every tile.
     """
 
     west: float
@@ -89,7 +89,7 @@ class Grid:
 
     @classmethod
     def from_bounds(cls, bounds: tuple[float, float, float, float], resolution: float) -> Grid:
-        """Cover `bounds` (west, south, east, north, degrees) as odc-geo's `GeoBox.from_bbox`: edges snapped outward."""
+        """Cover `bounds` (west, south, east, north, degrees); edges are snapped outward as in `GeoBox.from_bbox`."""
         west, width = _snapped(bounds[0], bounds[2], resolution)
         south, height = _snapped(bounds[1], bounds[3], resolution)
         return cls(west, south + height * resolution, resolution, height, width)
@@ -101,7 +101,7 @@ class Grid:
 
     @property
     def geobox(self) -> GeoBox:
-        """The same grid as `odc.geo` sees it."""
+        """The same grid as an `odc.geo` GeoBox."""
         from odc.geo.geobox import GeoBox
 
         return GeoBox((self.height, self.width), self.transform, "EPSG:4326")
@@ -113,19 +113,19 @@ class Grid:
 
     @property
     def central_longitude(self) -> float:
-        """Longitude of the middle, in degrees; above 180 for grids across the antimeridian."""
+        """Longitude of the grid's centre, in degrees; it may be above 180 across the antimeridian."""
         return self.west + self.width * self.resolution / 2
 
     def longitude(self, columns: NDArray[np.number]) -> NDArray[np.float64]:
-        """Longitude of the centres of global `columns`, in degrees."""
+        """Return the longitudes of the centres of global `columns`, in degrees."""
         return self.west + (np.asarray(columns, np.float64) + 0.5) * self.resolution
 
     def latitude(self, rows: NDArray[np.number]) -> NDArray[np.float64]:
-        """Latitude of the centres of global `rows`, in degrees."""
+        """Return the latitudes of the centres of global `rows`, in degrees."""
         return self.north - (np.asarray(rows, np.float64) + 0.5) * self.resolution
 
     def window_bounds(self, window: Window) -> tuple[float, float, float, float]:
-        """West, south, east, north edges of a window, in degrees."""
+        """Return the west, south, east and north edges of a window, in degrees."""
         return (
             self.west + window.x0 * self.resolution,
             self.north - window.y1 * self.resolution,
@@ -134,40 +134,40 @@ class Grid:
         )
 
     def window_box(self, window: Window) -> Polygon:
-        """The window as a polygon in degrees."""
+        """Return a window as a polygon in degrees."""
         return box(*self.window_bounds(window))
 
     def tile_counts(self, size: int) -> tuple[int, int]:
-        """Rows and columns of the tile grid for tiles of `size` pixels."""
+        """Return the rows and columns of the grid of tiles of `size` pixels."""
         return -(-self.height // size), -(-self.width // size)
 
     def tiles(self, size: int) -> Tiles:
-        """Partition the grid, row by row, into tiles of `size` by `size` pixels; the last ones are smaller."""
+        """Partition the grid, row by row, into tiles of `size` by `size` pixels; edge tiles are smaller."""
         rows, cols = self.tile_counts(size)
         return Tiles(self, size, np.arange(rows * cols))
 
 
 class Tiles(Sequence[Tile]):
-    """Tiles of a grid as two arrays: there may be a million, and each becomes an object when it is looked at.
+    """Tiles of a grid, held as two arrays because there may be a million; indexing creates a `Tile`.
 
     Parameters
     ----------
     grid : Grid
-        Of the cube.
+        Grid of the cube.
     size : int
         Rows and columns of a tile, in pixels.
     cells : int64 (tile,)
-        Which ones, counted row by row.
+        Indices of the tiles in the full grid of tiles, counted row by row.
     """
 
     def __init__(self, grid: Grid, size: int, cells: NDArray[np.int64]) -> None:
         self.grid = grid
         self.size = size
         self.rows, self.cols = np.divmod(cells, grid.tile_counts(size)[1])
-        """Row and column of each in the grid of tiles, int64 (tile,)."""
+        """Row and column of each tile, int64 (tile,)."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of tiles."""
         return len(self.rows)
 
     @overload
@@ -175,29 +175,29 @@ class Tiles(Sequence[Tile]):
     @overload
     def __getitem__(self, which: slice) -> Tiles: ...
     def __getitem__(self, which: int | slice) -> Tile | Tiles:
-        """One tile, or some."""
+        """Return one tile, or the tiles of a slice."""
         if isinstance(which, slice):
             return self.where(np.arange(len(self))[which])
         return next(iter(self.where(np.array([which]))))
 
     def __iter__(self) -> Iterator[Tile]:
-        """Each in turn."""
+        """Iterate over the tiles."""
         for row, col, *edges in zip(*(array.tolist() for array in (self.rows, self.cols, *self._edges())), strict=True):
             yield Tile(row, col, Window(*edges))
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Tiles:
-        """Some of them, by position or by a mask."""
+        """Return the tiles at positions, or where a mask is true."""
         cells = self.rows[chosen] * self.grid.tile_counts(self.size)[1] + self.cols[chosen]
         return Tiles(self.grid, self.size, cells)
 
     @property
     def pixels(self) -> NDArray[np.int64]:
-        """Pixels of each, of one band."""
+        """Pixels of each tile, in one band: int64 (tile,)."""
         y0, y1, x0, x1 = self._edges()
         return (y1 - y0) * (x1 - x0)
 
     def boxes(self, halo: int = 0) -> NDArray[np.object_]:
-        """Each, with `halo` pixels on every side, as a polygon in degrees: what `Grid.window_box` gives."""
+        """Return each tile with a halo of `halo` pixels as a polygon in degrees, equal to `Grid.window_box`."""
         y0, y1, x0, x1 = self._edges()
         west, north, step = self.grid.west, self.grid.north, self.grid.resolution
         boxes: NDArray[np.object_] = shapely.box(
@@ -215,7 +215,7 @@ class Tiles(Sequence[Tile]):
 
 
 def _snapped(low: float, high: float, step: float) -> tuple[float, int]:
-    """Where the grid of whole steps begins that covers a range, and how many steps it has."""
+    """Return the start and the number of whole steps that cover a range."""
     first, last = floor(_whole(low / step)), ceil(_whole(high / step))
     return first * step, max(1, last - first)
 

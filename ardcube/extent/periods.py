@@ -8,14 +8,14 @@ from datetime import date
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One step of the cube's time axis."""
+    """One step of the cube's time axis, half-open."""
 
     index: int
     """Position on the time axis, from 0."""
     start: date
-    """First day, a first of a month."""
+    """First day: the first of a month."""
     end: date
-    """First day that no longer belongs to it, a first of a month."""
+    """First day after the period: the first of a month."""
 
     @property
     def label(self) -> str:
@@ -24,7 +24,7 @@ class Period:
 
 
 def calendar_periods(start: date, end: date, months: int) -> tuple[Period, ...]:
-    """Tile the months from `start` to `end`, both included, with periods of `months` months.
+    """Split the months from `start` to `end`, both included, into periods of `months` months.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def calendar_periods(start: date, end: date, months: int) -> tuple[Period, ...]:
     Returns
     -------
     tuple of Period
-        In order, half-open, without gap or overlap.
+        In order, without gap or overlap.
 
     Raises
     ------
     ValueError
-        If `end` lies in a month before `start`'s, or `months` is below 1.
+        If the month of `end` is before that of `start`, or `months` is below 1.
     """
     first, stop = _ordinal(start), _ordinal(end) + 1
     if stop <= first or months < 1:

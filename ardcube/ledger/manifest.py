@@ -20,7 +20,7 @@ import pyarrow as pa
 import shapely
 from pyarrow import parquet
 
-from ardcube.catalog.malformed import MALFORMED, what_is_wrong
+from ardcube.catalog.malformed import MALFORMED, describe
 from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.errors import StoreError
@@ -119,7 +119,7 @@ def _told(file: str) -> Iterator[None]:
         yield
     except (*MALFORMED, pa.ArrowException, OSError) as error:
         raise StoreError(
-            f"{file} is damaged ({what_is_wrong(error)}); remove it and run the build again, which writes it anew"
+            f"{file} is damaged ({describe(error)}); remove it and run the build again, which writes it anew"
         ) from error
 
 

@@ -89,7 +89,7 @@ def jobs_of_period(period: Period, areas: AreaIndex, scenes: Sequence[Scene], ma
     manifest : str
         File of the scenes, relative to the ledger.
     """
-    starts, members = areas.met_by(scenes)
+    starts, members = areas.join(scenes)
     revisions = [json.dumps(scene.revision) for scene in scenes]
     span = json.dumps([period.start.isoformat(), period.end.isoformat()])
     # Equal to `digest([span, revisions])`, which takes too long for a million.

@@ -10,7 +10,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.catalog.search import find_scenes
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.errors import InputError
-from ardcube.extent.months import to_look_at
+from ardcube.extent.months import periods_to_search
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.stored_cube import StoredCube
@@ -103,7 +103,7 @@ def _searched_periods(request: Request) -> tuple[Period, ...]:
     records = request.ledger.records(brief=True).values()
     done = Counter(record.key.period for record in records if record.is_built(request.run.skip_bad_scenes))
     settled = {period for period, chunks in done.items() if chunks >= tiles} - set(lengthened_periods(request))
-    return to_look_at(request.periods, settled, stored["end"], months)
+    return periods_to_search(request.periods, settled, stored["end"], months)
 
 
 def lengthened_periods(request: Request) -> list[str]:

@@ -13,7 +13,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
 
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
-from ardcube.extent.months import add_months, up_to_now
+from ardcube.extent.months import add_months, limit_to_ended_periods
 from flows.runners import coiled_arguments
 from tests.deployments.parameter_sets import DEPLOYMENTS, PARAMETER_SETS, PROJECT
 
@@ -73,7 +73,7 @@ def test_the_schedule_comes_when_the_month_before_counts_as_ended() -> None:
     parameters = DEPLOYMENTS["monthly"]["parameters"]
     cube, delay = GrowingCubeConfig(**parameters["cube"]), RefreshConfig(**parameters["refresh"]).delay_days
     for day in days:
-        built = up_to_now(cube, date(day.year, day.month, day.day), delay).end_date
+        built = limit_to_ended_periods(cube, date(day.year, day.month, day.day), delay).end_date
         assert built == add_months(date(day.year, day.month, 1), -1)
 
 

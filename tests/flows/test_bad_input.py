@@ -284,7 +284,7 @@ def test_a_band_that_only_the_items_can_tell(sample_archive: Path, told: Callabl
     code, _, errors = told(arguments(catalogue, {"--bands": "swir99"}, "plan"))
     assert (code, snapshot(tmp_path)) == (2, before)
     (line,) = errors.splitlines()
-    assert "band swir99 is not in the collection; it has " in line
+    assert "band swir99: not in the collection; choose from " in line
 
 
 def test_a_stac_url_where_nothing_listens(refused: Refused) -> None:
@@ -335,7 +335,7 @@ def test_a_collection_that_the_api_does_not_have(
 ) -> None:
     url = earth_search([json.loads((sample_archive / "collection.json").read_text())], []).url
     line = refused({"--stac-url": url, "--collection": "nope"})
-    assert f"collection nope is not at {url}; it has sentinel-2-c1-l2a" in line
+    assert f"collection nope: not at {url}; choose from sentinel-2-c1-l2a" in line
 
 
 def test_a_band_that_the_api_does_not_have(
@@ -343,15 +343,15 @@ def test_a_band_that_the_api_does_not_have(
 ) -> None:
     url = earth_search([json.loads((sample_archive / "collection.json").read_text())], []).url
     line = refused({"--stac-url": url, "--bands": "swir99"})
-    assert "band swir99 is not in the collection; it has red, green, blue, nir" in line
+    assert "band swir99: not in the collection; choose from red, green, blue, nir" in line
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("empty", None, "holds no STAC items"),
+        ("empty", None, "contains no STAC items"),
         ("items.json", "hello", "is not readable JSON"),
-        ("items.json", '{"type": "FeatureCollection", "features": []}', "holds no STAC items"),
+        ("items.json", '{"type": "FeatureCollection", "features": []}', "contains no STAC items"),
         ("items.parquet", "hello", "is not a stac-geoparquet file"),
     ],
 )
@@ -454,7 +454,7 @@ def test_debug_shows_a_traceback_before_the_line(
     assert (code, snapshot(tmp_path)) == (2, {})
     assert "Traceback (most recent call last)" in errors
     assert "check_bands" in errors
-    assert errors.splitlines()[-1].startswith("ardcube: band swir99 is not in the collection")
+    assert errors.splitlines()[-1].startswith("ardcube: band swir99: not in the collection")
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_the_other_commands_refuse_in_one_line_too(
     ("changes", "said"),
     [
         ({"--end-date": "2023-04-30"}, "--end-date 2023-04 lies before --start-date 2023-05; swap them"),
-        ({"--bands": "swir99"}, "band swir99 is not in the collection; it has red, green, blue, nir"),
+        ({"--bands": "swir99"}, "band swir99: not in the collection; choose from red, green, blue, nir"),
     ],
     ids=["end before start", "unknown band"],
 )

@@ -88,7 +88,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "loop.geojson").symlink_to("loop.geojson")
     for name in ("pipe.geojson", "folder.gpkg"):
-        assert "is no file" in refusal(tmp_path / name)
+        assert "is not a regular file" in refusal(tmp_path / name)
     assert "does not exist" in refusal(tmp_path / "loop.geojson")
 
 

@@ -1,4 +1,4 @@
-"""What a cube takes from STAC items: true offsets, bands, footprints, solar days, duplicates, revisions."""
+"""STAC items as scenes: offsets, bands, footprints, solar days, duplicates, revisions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.catalog.bands import band_names, check_bands, collection_offset, true_offset
+from ardcube.catalog.bands import band_names, check_bands, collection_offset
 from ardcube.catalog.hrefs import is_remote
-from ardcube.catalog.items import around, parse_scene
-from ardcube.catalog.scene import Scene, grown, without_duplicates
+from ardcube.catalog.items import parse_scene
+from ardcube.catalog.scene import Scene, add_margin, drop_duplicates
 from ardcube.errors import InputError, SceneError
+from ardcube.extent.antimeridian import shift_to_longitude
+from ardcube.extent.grid import Grid
 from tests.oracle import items as oracle
 from tests.strategies import BANDS, FEW, MANY, raster_band, scene, stac_collection, stac_item
 
@@ -40,22 +42,26 @@ def recorded(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return [(item, collection) for item in items]
 
 
-# ---- true offsets --------------------------------------------------------------------------------
+# ---- offsets -------------------------------------------------------------------------------------
+
+
+def offset_of(item: dict[str, Any], collection: dict[str, Any] | None, band: str = "red") -> float:
+    return parse_scene(item, collection, (band,), 15.0).bands[band].offset
 
 
 @pytest.mark.real
-def test_every_recorded_item_of_collection_1_has_its_offset_in_its_pixels(shared_real: Path) -> None:
+def test_every_recorded_item_of_collection_1_has_the_offset_in_its_pixels(shared_real: Path) -> None:
     items = recorded(shared_real / "stac_recorded" / "items_earth_search_c1")
     assert len(items) == 10
     for item, collection in items:
         for band in BANDS:
-            assert true_offset(item, collection, band) == -0.1
+            assert offset_of(item, collection, band) == -0.1
             assert collection_offset(collection, band) == -0.1
 
 
 @pytest.mark.real
-def test_recorded_items_whose_offset_was_applied_have_none_left(shared_real: Path) -> None:
-    """They say `offset: -0.1` nevertheless; believing it would subtract it twice."""
+def test_recorded_items_whose_offset_was_applied_have_no_offset(shared_real: Path) -> None:
+    """They declare `offset: -0.1` nevertheless, which would subtract it twice."""
     items = recorded(shared_real / "stac_recorded" / "items_earth_search_v1_l2a")
     seen = set()
     for item, collection in items:
@@ -64,8 +70,8 @@ def test_recorded_items_whose_offset_was_applied_have_none_left(shared_real: Pat
         seen.add((applied, baseline >= 4))
         expected = -0.1 if baseline >= 4 and not applied else 0.0
         for band in BANDS:
-            assert true_offset(item, collection, band) == expected, item["id"]
-    # Old baselines without offset, new ones with the offset taken off, and one that still has it.
+            assert offset_of(item, collection, band) == expected, item["id"]
+    # Old baselines without offset, new ones whose offset was applied, and one whose offset was not applied.
     assert seen == {(False, False), (True, True), (False, True)}
 
 
@@ -82,14 +88,14 @@ def test_recorded_items_whose_offset_was_applied_have_none_left(shared_real: Pat
         ({}, None, 0.0),
     ],
 )
-def test_an_offset_comes_from_the_item_before_its_collection(
+def test_the_offset_of_an_item_takes_precedence_over_its_collection(
     asset: dict[str, Any], collection: dict[str, Any] | None, expected: float
 ) -> None:
     item = stac_item(assets={"red": {"href": "/a.tif", **asset}})
-    assert true_offset(item, collection, "red") == expected
+    assert offset_of(item, collection) == expected
     assert oracle.offset_of_item(item, collection, "red") == expected
     item["properties"]["earthsearch:boa_offset_applied"] = True
-    assert true_offset(item, collection, "red") == 0.0
+    assert offset_of(item, collection) == 0.0
 
 
 def test_a_categorical_band_has_no_offset() -> None:
@@ -111,26 +117,26 @@ def test_a_categorical_band_has_no_offset() -> None:
             "B04": {"href": "/right", "eo:bands": [{"common_name": "red"}]},
         },
     ],
-    ids=["by key", "by common name", "STAC 1.1", "by name", "never a picture of several bands"],
+    ids=["key", "common name", "STAC 1.1", "name", "no asset of several bands"],
 )
 def test_a_band_is_found_by_key_then_common_name_then_name(assets: dict[str, Any]) -> None:
     assert parse(stac_item(assets=assets)).bands["red"].href == "/right"
 
 
-def test_a_missing_band_names_the_item_and_the_assets_it_has() -> None:
-    with pytest.raises(SceneError, match=r"item some has no asset for band swir; it has red, .*scl"):
+def test_the_error_for_a_missing_band_names_the_item_and_its_assets() -> None:
+    with pytest.raises(SceneError, match=r"item some: no asset for band swir, only red, .*scl"):
         parse(stac_item("some"), band="swir")
 
 
 @pytest.mark.parametrize("field", ["datetime", "geometry"])
-def test_an_item_without_time_or_place_is_refused(field: str) -> None:
+def test_an_item_without_datetime_or_geometry_is_refused(field: str) -> None:
     item = stac_item("some")
     (item["properties"] if field == "datetime" else item)[field] = None
-    with pytest.raises(SceneError, match=f"item some has no {field}"):
+    with pytest.raises(SceneError, match=f"item some: it has no {field}"):
         parse(item)
 
 
-def test_an_asset_tells_its_nodata_size_and_pixels() -> None:
+def test_nodata_size_and_pixels_come_from_the_asset() -> None:
     described = {
         "href": "https://host/red.tif",
         "raster:bands": raster_band(nodata=65535),
@@ -147,21 +153,21 @@ def test_an_asset_tells_its_nodata_size_and_pixels() -> None:
 
 
 @pytest.mark.parametrize("old", [True, False], ids=["STAC 1.0", "STAC 1.1"])
-def test_an_unknown_band_is_refused_with_the_names_there_are(old: bool) -> None:
+def test_an_unknown_band_is_refused_with_the_list_of_bands(old: bool) -> None:
     described = (
         {"eo:bands": [{"name": "B04"}], "raster:bands": raster_band()}
         if old
         else {"bands": [{"name": "B04"}], "raster:scale": 0.0001}
     )
     collection = stac_collection() | {"item_assets": {"red": described, "nir": described, "thumbnail": {}}}
-    with pytest.raises(InputError, match=r"band swir is not in the collection; it has red, nir$"):
+    with pytest.raises(InputError, match=r"band swir: not in the collection; choose from red, nir$"):
         check_bands(None, collection, ("red", "swir"), reflectance=True)
     check_bands(None, collection, ("red", "nir", "B04"), reflectance=True)
     assert band_names(None, collection) == ["red", "nir"]
 
 
 def test_a_categorical_band_cannot_be_composited() -> None:
-    with pytest.raises(InputError, match="band scl has no reflectance of scale"):
+    with pytest.raises(InputError, match=r"band scl: its scale is None, not 0\.0001"):
         check_bands(None, stac_collection(), ("scl",), reflectance=True)
     check_bands(None, stac_collection(), ("scl",), reflectance=False)
 
@@ -177,7 +183,7 @@ def test_a_categorical_band_cannot_be_composited() -> None:
         (r"C:\data\a.tif", False),
     ],
 )
-def test_paths_of_this_machine_are_told_from_urls(href: str, remote: bool) -> None:
+def test_urls_are_remote_and_paths_are_not(href: str, remote: bool) -> None:
     assert is_remote(href) is remote
 
 
@@ -186,9 +192,9 @@ def test_paths_of_this_machine_are_told_from_urls(href: str, remote: bool) -> No
 
 @MANY
 @given(lon=st.floats(-179, 179), lat=st.floats(-80, 80), centre=st.floats(-180, 360))
-def test_footprints_move_by_whole_turns_to_the_side_of_the_cube(lon: float, lat: float, centre: float) -> None:
+def test_footprints_are_shifted_by_multiples_of_360_degrees_to_the_cube(lon: float, lat: float, centre: float) -> None:
     here = shapely.box(lon - 0.5, lat - 0.5, lon + 0.5, lat + 0.5)
-    moved = around(here, centre)
+    moved = shift_to_longitude(here, centre)
     turns = (moved.centroid.x - here.centroid.x) / 360
     assert turns == pytest.approx(round(turns), abs=1e-9)
     assert abs(moved.centroid.x - centre) <= 180 + 1e-9
@@ -205,7 +211,7 @@ def test_footprints_move_by_whole_turns_to_the_side_of_the_cube(lon: float, lat:
     ],
     ids=["cut at 180 degrees", "not cut", "longitudes above 180"],
 )
-def test_a_footprint_across_the_antimeridian_is_one_whole(footprint: shapely.Geometry, centre: float) -> None:
+def test_a_footprint_across_the_antimeridian_is_one_polygon(footprint: shapely.Geometry, centre: float) -> None:
     item = stac_item(geometry=shapely.geometry.mapping(footprint))
     found = parse(item, central_longitude=centre).footprint
     west = 179.0 if centre > 0 else -181.0
@@ -223,44 +229,77 @@ def test_a_footprint_across_the_antimeridian_is_one_whole(footprint: shapely.Geo
     ],
     ids=["ring", "open ring", "heights", "hole", "parts"],
 )
-def test_a_footprint_is_the_geometry_of_the_item(geometry: dict[str, Any]) -> None:
+def test_the_footprint_is_the_geometry_of_the_item(geometry: dict[str, Any]) -> None:
     footprint = parse(stac_item(geometry=geometry)).footprint
     assert footprint.equals(shapely.geometry.shape(geometry))
 
 
-def test_footprints_grow_by_the_same_distance_east_as_north() -> None:
+def test_the_margin_has_the_same_width_on_the_ground_in_all_directions() -> None:
     box = shapely.box(15.0, 59.9, 15.4, 60.1)
-    west, south, _, north = grown(box).bounds
-    # Half as long a degree of longitude at 60 degrees: twice as many of them.
+    west, south, _, north = add_margin(box).bounds
+    # At 60 degrees of latitude a degree of longitude is half as long, so the margin has twice as many degrees.
     assert 15.0 - west == pytest.approx(0.04, rel=1e-2)
     assert min(59.9 - south, north - 60.1) >= 0.02
-    assert grown(box).symmetric_difference(oracle.with_margin(box)).area < 1e-9
+    assert add_margin(box).symmetric_difference(oracle.with_margin(box)).area < 1e-9
 
 
 # ---- solar days ----------------------------------------------------------------------------------
 
+WHEN = st.datetimes(datetime(2016, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
+
+
+def solar_day_of_odc_stac(item: dict[str, Any]) -> date:
+    """Return the solar day that odc-stac computes from an item alone."""
+    parsed = odc.stac.parse_item(pystac.Item.from_dict(copy.deepcopy(item) | {"stac_extensions": []}))
+    return parsed.solar_date.date()
+
 
 @FEW
 @given(
-    lon=st.floats(-179.9, 179.9) | st.sampled_from([-179.5, 179.5, -0.1, 0.1, 14.9, 15.1, -15.1]),
-    when=st.datetimes(datetime(2016, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+    lon=st.floats(-179.9, 179.9) | st.sampled_from([-179.5, 179.5, -15.1, -15.0, -0.1, 0.1, 14.9, 15.0, 15.1]),
+    lat=st.floats(-80, 80),
+    when=WHEN,
 )
-def test_the_solar_day_is_that_of_odc_stac(lon: float, when: datetime) -> None:
-    item = stac_item(when=when.isoformat(), box=(lon - 0.05, 10, lon + 0.05, 10.1))
-    item["stac_extensions"] = []
-    found = parse(item, central_longitude=lon)
-    theirs = odc.stac.parse_item(pystac.Item.from_dict(copy.deepcopy(item)))
-    assert found.solar_day() == theirs.solar_date_at(found.footprint.centroid.x).date()
-    assert found.solar_day() == oracle.solar_day(item, lon)
+def test_the_solar_day_of_a_scene_is_the_one_that_odc_stac_computes_from_its_item(
+    lon: float, lat: float, when: datetime
+) -> None:
+    """`ParsedItem.solar_date` takes the centroid of the item's geometry, without a longitude from this test."""
+    item = stac_item(when=when.isoformat(), box=(lon - 0.05, lat, lon + 0.05, lat + 0.1))
+    found = parse(item, central_longitude=lon).solar_day()
+    assert found == solar_day_of_odc_stac(item)
+    assert found == oracle.solar_day(item, lon)
 
 
-def test_one_pass_over_the_antimeridian_is_one_solar_day() -> None:
-    """East and west of it UTC is the same, and so must the day be: the cube's longitudes decide."""
+@pytest.mark.filterwarnings("ignore:The 'shapely.ops.transform:DeprecationWarning")  # odc-geo 0.5.3
+def test_odc_stac_load_has_one_solar_day_where_the_footprints_of_its_items_have_two() -> None:
+    """`odc.stac.load` takes the longitude of its output's centre for all items, a cube that of each footprint."""
+    items = [
+        stac_item(name, "2023-08-15T15:45:00Z", box=(lon, 10, lon + 0.1, 10.1)) | {"stac_extensions": []}
+        for name, lon in (("22:45 in solar time", 118.0), ("00:45 on the next day", 136.0))
+    ]
+    days = [parse(item, central_longitude=127.0).solar_day() for item in items]
+    assert days == [date(2023, 8, 15), date(2023, 8, 16)]
+    assert days == [solar_day_of_odc_stac(item) for item in items]
+    loaded = odc.stac.load(
+        map(pystac.Item.from_dict, items),
+        bands=["red"],
+        groupby="solar_day",
+        geobox=Grid.from_bounds((117.0, 9.0, 137.0, 11.0), 1.0).geobox,
+        chunks={},
+        dtype="uint16",
+        nodata=0,
+    )
+    assert loaded.sizes["time"] == 1
+
+
+def test_one_pass_across_the_antimeridian_is_one_solar_day() -> None:
+    """Footprints have the longitudes of the cube there, while odc-stac takes those of the item: two days."""
     when = "2023-08-15T22:20:00Z"
-    east = parse(stac_item("a", when, (178.0, -17, 179.0, -16)), central_longitude=180)
-    west = parse(stac_item("b", when, (-179.0, -17, -178.0, -16)), central_longitude=180)
-    assert east.solar_day() == date(2023, 8, 16)
-    assert west.solar_day() == date(2023, 8, 16)
+    east = stac_item("a", when, (178.0, -17, 179.0, -16))
+    west = stac_item("b", when, (-179.0, -17, -178.0, -16))
+    for item in (east, west):
+        assert parse(item, central_longitude=180).solar_day() == date(2023, 8, 16)
+    assert [solar_day_of_odc_stac(item) for item in (east, west)] == [date(2023, 8, 16), date(2023, 8, 15)]
 
 
 # ---- duplicates ----------------------------------------------------------------------------------
@@ -288,16 +327,16 @@ def test_only_the_newest_baseline_of_an_acquisition_and_tile_is_kept() -> None:
         processing("other tile", "02.14", tile="33TWL"),
         processing("other pass", "02.14", take="20230820T100031"),
     ]
-    kept = {found.id for found in without_duplicates(scenes)}
+    kept = {found.id for found in drop_duplicates(scenes)}
     assert kept == {"new", "new in parts", "other tile", "other pass"}
 
 
 def test_baselines_are_compared_as_numbers() -> None:
-    assert [s.id for s in without_duplicates([processing("a", "5.9"), processing("b", "05.10")])] == ["b"]
+    assert [s.id for s in drop_duplicates([processing("a", "5.9"), processing("b", "05.10")])] == ["b"]
 
 
-def test_items_without_a_tile_are_never_duplicates_and_ids_count_once() -> None:
-    assert [s.id for s in without_duplicates([scene("b"), scene("a"), scene("b")])] == ["a", "b"]
+def test_items_without_a_tile_are_not_duplicates_unless_their_ids_are_equal() -> None:
+    assert [s.id for s in drop_duplicates([scene("b"), scene("a"), scene("b")])] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -308,18 +347,18 @@ def test_items_without_a_tile_are_never_duplicates_and_ids_count_once() -> None:
         {"mgrs:utm_zone": 33, "mgrs:latitude_band": "T", "mgrs:grid_square": "WM"},
     ],
 )
-def test_the_tile_is_known_from_any_of_its_properties(properties: dict[str, Any]) -> None:
+def test_the_tile_is_read_from_any_property_that_states_it(properties: dict[str, Any]) -> None:
     found = scene(platform="sentinel-2a", **properties)
     assert found.acquisition
     assert found.acquisition == scene("b", platform="sentinel-2a", **{"grid:code": "MGRS-33TWM"}).acquisition
 
 
 @pytest.mark.parametrize("properties", [{"grid:code": "MGRS-05QKB"}, {"s2:mgrs_tile": "T05QKB"}])
-def test_a_tile_is_the_same_however_its_zone_is_written(properties: dict[str, Any]) -> None:
+def test_a_tile_is_the_same_in_every_notation_of_its_zone(properties: dict[str, Any]) -> None:
     assert scene(**properties).acquisition == scene(**{"grid:code": "MGRS-5QKB"}).acquisition
 
 
-def test_the_baseline_is_known_from_any_of_its_properties() -> None:
+def test_the_baseline_is_read_from_any_property_that_states_it() -> None:
     product = {"s2:product_uri": "S2A_MSIL2A_20230815T100031_N0509_R122_T33TWM_20230815T162000.SAFE"}
     for properties in ({"s2:processing_baseline": "05.09"}, {"processing:version": "05.09"}, product):
         assert scene(**properties).baseline == (5, 9)
@@ -334,7 +373,7 @@ def test_the_baseline_is_known_from_any_of_its_properties() -> None:
     ),
     st.randoms(use_true_random=False),
 )
-def test_which_scenes_are_kept_does_not_depend_on_their_order(
+def test_the_kept_scenes_do_not_depend_on_the_order_of_scenes(
     kinds: list[tuple[str, tuple[int, ...]]], random: Any
 ) -> None:
     start = datetime(2023, 8, 15, tzinfo=UTC)
@@ -343,8 +382,8 @@ def test_which_scenes_are_kept_does_not_depend_on_their_order(
         for i, (tile, baseline) in enumerate(kinds)
     ]
     shuffled = random.sample(scenes, len(scenes))
-    kept = without_duplicates(shuffled)
-    assert kept == without_duplicates(scenes) == without_duplicates(kept)
+    kept = drop_duplicates(shuffled)
+    assert kept == drop_duplicates(scenes) == drop_duplicates(kept)
     assert kept == sorted(kept, key=lambda s: (s.datetime, s.id))
     for lost in [s for s in scenes if s not in kept]:
         assert any(s.acquisition == lost.acquisition and s.baseline > lost.baseline for s in kept)
@@ -357,7 +396,7 @@ def test_which_scenes_are_kept_does_not_depend_on_their_order(
 def test_recorded_items_of_one_tile_are_all_different_acquisitions(shared_real: Path) -> None:
     items = recorded(shared_real / "stac_recorded" / "items_earth_search_c1")
     scenes = [parse_scene(item, collection, BANDS, -104.0) for item, collection in items]
-    assert len({found.acquisition for found in scenes}) == len(without_duplicates(scenes)) == 10
+    assert len({found.acquisition for found in scenes}) == len(drop_duplicates(scenes)) == 10
 
 
 # ---- revisions -----------------------------------------------------------------------------------
@@ -386,7 +425,7 @@ def _set(*path: str, to: Any) -> Change:
         _set("id", to="another"),
     ],
 )
-def test_what_can_change_a_pixel_changes_the_revision(change: Change) -> None:
+def test_fields_that_can_change_a_pixel_change_the_revision(change: Change) -> None:
     item = stac_item(updated="2023-08-16T00:00:00Z")
     before = parse(item).revision
     change(item)
@@ -406,7 +445,7 @@ def test_what_can_change_a_pixel_changes_the_revision(change: Change) -> None:
         _set("stac_version", to="1.1.0"),
     ],
 )
-def test_what_changes_no_pixel_leaves_the_revision(change: Change) -> None:
+def test_fields_that_cannot_change_a_pixel_keep_the_revision(change: Change) -> None:
     item = stac_item(updated="2023-08-16T00:00:00Z")
     before = parse(item).revision
     change(item)
@@ -415,5 +454,5 @@ def test_what_changes_no_pixel_leaves_the_revision(change: Change) -> None:
 
 def test_the_revision_does_not_depend_on_the_order_of_properties() -> None:
     item = stac_item(updated="2023-08-16T00:00:00Z", platform="sentinel-2a")
-    turned = item | {"properties": dict(reversed(item["properties"].items()))}
-    assert parse(turned).revision == parse(item).revision
+    reordered = item | {"properties": dict(reversed(item["properties"].items()))}
+    assert parse(reordered).revision == parse(item).revision

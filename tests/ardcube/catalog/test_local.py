@@ -1,4 +1,4 @@
-"""A catalogue on this machine: a folder, an ItemCollection and a stac-geoparquet file give the same scenes."""
+"""Local catalogues: a folder, an ItemCollection and a stac-geoparquet file give the same scenes."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def refusal(path: Path, collection: str = COLLECTION_ID) -> str:
 # ---- forms ---------------------------------------------------------------------------------------
 
 
-def test_every_form_gives_the_same_scenes(tmp_path: Path) -> None:
-    """But for the revision, which hashes times as they are spelled: another form is another catalogue."""
+def test_every_kind_of_catalogue_gives_the_same_scenes(tmp_path: Path) -> None:
+    """Except for the revision from GeoParquet, which hashes timestamps of another precision."""
     items = copy.deepcopy(ITEMS)
     for item in items:
         for asset in item["assets"].values():
@@ -102,7 +102,7 @@ def test_every_form_gives_the_same_scenes(tmp_path: Path) -> None:
     assert [replace(scene, revision="") for scene in from_table] == [replace(scene, revision="") for scene in expected]
 
 
-def test_relative_hrefs_count_from_the_file_they_stand_in(tmp_path: Path) -> None:
+def test_relative_hrefs_are_resolved_against_the_file_that_contains_them(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     assert scenes_of(folder)[1].bands["red"].href == str(folder / "item-1" / "red.tif")
     file = write(tmp_path / "a" / "items.json", {"type": "FeatureCollection", "features": ITEMS})
@@ -111,7 +111,9 @@ def test_relative_hrefs_count_from_the_file_they_stand_in(tmp_path: Path) -> Non
     assert scenes_of(tmp_path / "a" / "items.parquet")[1].bands["red"].href == str(tmp_path / "a" / "red.tif")
 
 
-def test_a_relative_path_is_that_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_resolved_against_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder_of(tmp_path / "folder")
     monkeypatch.chdir(tmp_path)
     href = scenes_of("folder")[0].bands["red"].href
@@ -122,25 +124,25 @@ def test_a_relative_path_is_that_of_the_working_folder(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     "href", ["https://host/a/red.tif", "s3://bucket/red.tif", "file:///data/red.tif", "/data/red.tif"]
 )
-def test_hrefs_that_stand_alone_are_kept(tmp_path: Path, href: str) -> None:
+def test_absolute_hrefs_are_kept(tmp_path: Path, href: str) -> None:
     item = with_local_assets("item-0", 10)
     item["assets"]["red"]["href"] = href
     folder = folder_of(tmp_path / "folder", [item])
     assert scenes_of(folder)[0].bands["red"].href == href.removeprefix("file://")
 
 
-def test_copies_of_an_item_as_its_source_published_it_lose(tmp_path: Path) -> None:
+def test_a_file_named_like_its_item_wins_over_copies_in_the_same_folder(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     for name in ("item-1.recorded.json", "a-copy.json", "z-copy.json"):
         copied = with_local_assets("item-1", 11)
-        copied["assets"]["red"]["href"] = "https://far-away/red.tif"
+        copied["assets"]["red"]["href"] = "https://elsewhere/red.tif"
         write(folder / "item-1" / name, copied)
     scenes = scenes_of(folder)
     assert [scene.id for scene in scenes] == ["item-0", "item-1", "item-2"]
     assert scenes[1].bands["red"].href == str(folder / "item-1" / "red.tif")
 
 
-def test_what_is_no_stac_is_passed_over(tmp_path: Path) -> None:
+def test_documents_that_are_not_stac_are_ignored(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     area = {"type": "Feature", "geometry": None, "properties": {}}
     write(folder / "area.geojson", {"type": "FeatureCollection", "features": [area]})
@@ -149,7 +151,7 @@ def test_what_is_no_stac_is_passed_over(tmp_path: Path) -> None:
     assert len(scenes_of(folder)) == 3
 
 
-def test_the_collection_beside_the_items_is_found(tmp_path: Path) -> None:
+def test_the_collection_document_in_the_folder_is_found(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     write(folder / "collection.recorded.json", stac_collection(0.0))
     catalog = LocalCatalog.open(folder, COLLECTION_ID)
@@ -157,22 +159,22 @@ def test_the_collection_beside_the_items_is_found(tmp_path: Path) -> None:
     assert catalog.collection["item_assets"]["red"]["raster:bands"][0]["offset"] == -0.1
 
 
-def test_only_items_of_the_collection_are_taken(tmp_path: Path) -> None:
+def test_only_items_of_the_collection_are_used(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     write(folder / "other.json", with_local_assets("other", 12) | {"collection": "sentinel-2-l2a"})
     assert len(scenes_of(folder)) == 3
     assert refusal(folder, "landsat") == (
-        f"collection landsat is not in {folder}; it has sentinel-2-c1-l2a, sentinel-2-l2a"
+        f"collection landsat: not in {folder}; choose from sentinel-2-c1-l2a, sentinel-2-l2a"
     )
 
 
-def test_items_of_other_collections_with_the_same_ids_are_not_confused(tmp_path: Path) -> None:
+def test_items_of_other_collections_may_have_the_same_ids(tmp_path: Path) -> None:
     other = [with_local_assets(item["id"], 5) | {"collection": "sentinel-2-l1c"} for item in ITEMS]
     file = write(tmp_path / "items.json", {"type": "FeatureCollection", "features": [*other, *ITEMS, *other]})
     assert [scene.datetime.day for scene in scenes_of(file)] == [10, 11, 12]
 
 
-def test_a_search_is_by_time_in_any_zone(tmp_path: Path) -> None:
+def test_a_search_compares_times_of_any_time_zone(tmp_path: Path) -> None:
     items = [
         stac_item("utc", "2023-08-31T23:30:00Z"),
         stac_item("east", "2023-09-01T01:30:00+02:00"),
@@ -187,8 +189,8 @@ def test_a_search_is_by_time_in_any_zone(tmp_path: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["zagreb-2023-08", "antwerp-2023q4", "inn-2021", "laos-2020"])
-def test_real_folders_are_read_as_the_oracle_reads_them(shared_real: Path, name: str) -> None:
-    folder = (shared_real / "scenes" / name).resolve()  # the oracle follows links, and names what it finds there
+def test_real_folders_give_the_items_that_the_oracle_reads(shared_real: Path, name: str) -> None:
+    folder = (shared_real / "scenes" / name).resolve()  # the oracle resolves links in paths
     items, collection = read_catalogue(folder)
     assert collection is not None
     catalog = LocalCatalog.open(folder, collection["id"])
@@ -205,23 +207,23 @@ def test_real_folders_are_read_as_the_oracle_reads_them(shared_real: Path, name:
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing") == (
-        f"stac-url {tmp_path / 'nothing'} does not exist; give a folder, a file, or the URL of a STAC API"
+        f"stac-url {tmp_path / 'nothing'}: does not exist; give a folder, a file, or the URL of a STAC API"
     )
 
 
-def test_a_place_without_items_is_refused(tmp_path: Path) -> None:
-    assert "holds no STAC items" in refusal(tmp_path)
+def test_a_folder_without_items_is_refused(tmp_path: Path) -> None:
+    assert "contains no STAC items" in refusal(tmp_path)
     write(tmp_path / "collection.json", stac_collection())
-    assert "holds no STAC items" in refusal(tmp_path)
+    assert "contains no STAC items" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["items.json", "items.parquet", "items.geoparquet"])
-def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_file_with_content_of_another_format_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x00 not this")
     assert str(tmp_path / name) in refusal(tmp_path / name)
 
 
-def test_one_broken_document_in_a_folder_is_named(tmp_path: Path) -> None:
+def test_a_broken_document_in_a_folder_is_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     (folder / "item-1" / "item-1.json").write_text('{"type": "Feat')
     assert str(folder / "item-1" / "item-1.json") in refusal(folder)

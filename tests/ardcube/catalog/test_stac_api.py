@@ -1,4 +1,4 @@
-"""Searching a STAC API: small pages, one search per call, patience with a server, and none with a wrong address."""
+"""Searches of a STAC API: page sizes, retries of transient errors, and refusal of wrong addresses."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ HERE = (15.0, 46.0, 15.2, 46.1)
 
 
 @pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many retries as ever, with shorter waits between them."""
+def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the number of retries, with short waits between them."""
     monkeypatch.setattr(stac_api, "_RETRY", stac_api._RETRY.new(backoff_factor=0.001, backoff_jitter=0.0))
 
 
@@ -40,7 +40,7 @@ def items(count: int) -> list[dict[str, Any]]:
 
 
 def limits(server: EarthSearch) -> list[int]:
-    """Page sizes that were asked for, one for each search request."""
+    """Return the page size of each search request."""
     return [request.body["limit"] for request in server.requests if request.path == "v1/search"]
 
 
@@ -52,7 +52,7 @@ def search(server: EarthSearch, bounds: tuple[float, float, float, float] = HERE
 # ---- pages ---------------------------------------------------------------------------------------
 
 
-def test_one_search_finds_everything_page_by_page(earth_search: Serve) -> None:
+def test_one_search_returns_all_items_page_by_page(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(620))
     assert search(server) == [f"item-{i:04d}" for i in range(620)]
     assert len(server.searches) == 1
@@ -61,7 +61,7 @@ def test_one_search_finds_everything_page_by_page(earth_search: Serve) -> None:
     assert len(limits(server)) == 4
 
 
-def test_only_the_collection_the_time_and_the_place_are_asked_for(earth_search: Serve) -> None:
+def test_a_search_is_limited_to_collection_time_and_area(earth_search: Serve) -> None:
     other = stac_item("other collection") | {"collection": "sentinel-2-l2a"}
     july, october = stac_item("july", "2023-07-31T23:59:59Z"), stac_item("october", "2023-10-01T00:00:00Z")
     elsewhere = stac_item("elsewhere", box=(16.0, 46.0, 16.2, 46.1))
@@ -69,7 +69,7 @@ def test_only_the_collection_the_time_and_the_place_are_asked_for(earth_search: 
     assert search(server) == ["here"]
 
 
-def test_a_page_that_is_too_large_for_the_server_is_halved_until_it_is_not(earth_search: Serve) -> None:
+def test_the_page_size_is_halved_until_the_server_accepts_it(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(70))
     server.max_limit = 65
     assert len(search(server)) == 70
@@ -77,14 +77,14 @@ def test_a_page_that_is_too_large_for_the_server_is_halved_until_it_is_not(earth
     assert len(server.searches) == 1
 
 
-def test_a_server_that_fails_in_the_middle_is_asked_anew_and_nothing_is_lost(earth_search: Serve) -> None:
+def test_a_search_that_fails_after_some_pages_is_repeated_and_loses_no_item(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(300))
     fault = server.fail("v1/search", status=500, skip=1)
     assert len(search(server)) == 300
     assert fault.fired == 1
 
 
-def test_a_server_that_always_fails_is_a_catalogue_error_after_ever_longer_waits(
+def test_a_search_that_always_fails_raises_a_catalog_error_after_exponential_backoff(
     earth_search: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = earth_search([stac_collection()], items(3))
@@ -92,14 +92,14 @@ def test_a_server_that_always_fails_is_a_catalogue_error_after_ever_longer_waits
     waited: list[float] = []
     monkeypatch.setattr(stac_api, "time", SimpleNamespace(sleep=waited.append, monotonic=time.monotonic))
     fault = server.fail("v1/search", status=500, times=None)
-    with pytest.raises(CatalogError, match=f"search at {server.url} failed") as caught:
+    with pytest.raises(CatalogError, match=f"search at {server.url}: failed") as caught:
         list(api.search(HERE, *AUGUST))
     assert "\n" not in str(caught.value)
     assert fault.fired == 6  # pages of 250, 125, 62, 31, 15, 7
     assert waited == [0.5, 1, 2, 4, 8]
 
 
-def test_a_query_that_the_server_refuses_is_not_repeated(earth_search: Serve) -> None:
+def test_a_search_that_the_server_refuses_is_not_repeated(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(3))
     api = StacApi.open(server.url, COLLECTION_ID)
     fault = server.fail("v1/search", status=400, times=None)
@@ -108,7 +108,7 @@ def test_a_query_that_the_server_refuses_is_not_repeated(earth_search: Serve) ->
     assert fault.fired == 1
 
 
-# ---- bad moments ---------------------------------------------------------------------------------
+# ---- transient errors ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_query_that_the_server_refuses_is_not_repeated(earth_search: Serve) ->
     ],
     ids=str,
 )
-def test_a_bad_moment_is_waited_out(earth_search: Serve, rule: dict[str, Any]) -> None:
+def test_a_transient_error_is_retried_with_the_same_page_size(earth_search: Serve, rule: dict[str, Any]) -> None:
     server = earth_search([stac_collection()], items(5))
     api = StacApi.open(server.url, COLLECTION_ID)
     fault = server.fail("v1/search", times=2, **rule)
@@ -133,7 +133,7 @@ def test_a_bad_moment_is_waited_out(earth_search: Serve, rule: dict[str, Any]) -
     assert len(server.searches) == 1
 
 
-def test_a_truncated_page_is_asked_for_again(earth_search: Serve) -> None:
+def test_a_truncated_page_is_requested_again(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(5))
     api = StacApi.open(server.url, COLLECTION_ID)
     fault = server.fail("v1/search", kind="truncate")
@@ -141,7 +141,7 @@ def test_a_truncated_page_is_asked_for_again(earth_search: Serve) -> None:
     assert fault.fired == 1
 
 
-def test_retry_after_is_obeyed(earth_search: Serve) -> None:
+def test_a_retry_waits_as_long_as_the_server_asks(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(1))
     api = StacApi.open(server.url, COLLECTION_ID)
     server.fail("v1/search", status=429, retry_after=1)
@@ -160,14 +160,14 @@ class NeverEnding(EarthSearch):
         return Reply.json({"type": "FeatureCollection", "features": features, "links": [link]})
 
 
-def test_a_server_whose_pages_never_end_is_not_asked_for_ever() -> None:
+def test_a_search_ends_if_a_page_links_to_itself() -> None:
     with NeverEnding([stac_collection()], []) as server:
         assert search(server) == ["and another", "the same"]
         assert len(limits(server)) == 2
 
 
-class Odd(EarthSearch):
-    """Pages as a function of their number, each with a link to the next but the last."""
+class Scripted(EarthSearch):
+    """Return the given pages in order, or new pages without end."""
 
     def __init__(self, pages: list[list[str]] | None, matched: int | None = None) -> None:
         super().__init__([stac_collection()], [])
@@ -187,23 +187,25 @@ class Odd(EarthSearch):
         return Reply.json(page if self.matched is None else {**page, "numberMatched": self.matched})
 
 
-def test_a_page_that_comes_twice_is_told_if_items_are_missing() -> None:
+def test_a_repeated_page_is_an_error_if_items_are_missing() -> None:
     pages = [["a", "b"], ["a", "b"], ["c"]]
-    with Odd(pages, matched=3) as server, pytest.raises(CatalogError, match="repeats a page: it gave 2 of 3 items"):
+    with Scripted(pages, matched=3) as server, pytest.raises(CatalogError, match="repeats a page after 2 of 3 items"):
         search(server)
-    with Odd(pages, matched=2) as server:
+    with Scripted(pages, matched=2) as server:
         assert search(server) == ["a", "b"]
 
 
-def test_a_server_that_makes_up_new_items_for_ever_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_with_an_implausible_number_of_items_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stac_api, "_MAX_ITEMS", 20)
-    with Odd(None) as server:
-        with pytest.raises(CatalogError, match="does not end: it gave 21 items"):
+    with Scripted(None) as server:
+        with pytest.raises(CatalogError, match="no end after 21 items"):
             search(server)
         assert len(limits(server)) == 7
 
 
-def test_a_server_that_hangs_is_given_up_on(earth_search: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_retried_for_a_bounded_time(
+    earth_search: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stac_api, "_TIMEOUT", (1.0, 0.1))
     monkeypatch.setattr(stac_api, "_PATIENCE", 0.5)
     server = earth_search([stac_collection()], items(3))
@@ -215,7 +217,7 @@ def test_a_server_that_hangs_is_given_up_on(earth_search: Serve, monkeypatch: py
     assert hanging.fired <= 9  # three tries of each page size
 
 
-def test_a_server_that_asks_for_an_hour_is_not_waited_for_that_long(earth_search: Serve) -> None:
+def test_a_retry_after_of_an_hour_is_shortened_to_a_minute(earth_search: Serve) -> None:
     server = earth_search([stac_collection()], items(1))
     server.fail("v1/search", status=503, retry_after=3600)
     response = requests.post(f"{server.url}/search", json={}, timeout=5)
@@ -223,10 +225,10 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for_that_long(earth_search
     assert stac_api._RETRY.get_retry_after(response.raw) == 60.0
 
 
-# ---- places --------------------------------------------------------------------------------------
+# ---- areas ---------------------------------------------------------------------------------------
 
 
-def test_an_area_across_the_antimeridian_is_one_search_of_both_sides(earth_search: Serve) -> None:
+def test_an_area_across_the_antimeridian_is_one_search(earth_search: Serve) -> None:
     east, west = (
         stac_item(name, box=box)
         for name, box in (("east", (178.5, -17, 179.5, -16)), ("west", (-179.5, -17, -178.5, -16)))
@@ -250,36 +252,36 @@ def test_an_area_across_the_antimeridian_is_one_search_of_both_sides(earth_searc
 @pytest.mark.parametrize(
     ("bbox", "resolution"),
     [
-        ((-180.0, -17.0, -179.5, -16.5), 0.0007),  # the grid's edge is snapped outward, to -180.0004
+        ((-180.0, -17.0, -179.5, -16.5), 0.0007),  # the grid's edge is snapped outward to -180.0004
         ((179.5, -17.0, 180.0, -16.5), 0.0007),
         ((-180.0, -60.0, 180.0, 60.0), 0.7),
         ((10.0, 89.5, 11.0, 90.0), 0.0007),
         ((10.0, -90.0, 11.0, -89.5), 0.0007),
     ],
 )
-def test_a_search_stays_within_the_world_though_the_grid_is_snapped_beyond_it(
+def test_a_search_has_valid_degrees_even_if_the_grid_is_snapped_beyond_them(
     earth_search: Serve, bbox: tuple[float, float, float, float], resolution: float
 ) -> None:
     west, south, _, _ = bbox
     box = (west + 0.1, south + 0.1, west + 0.2, south + 0.2)
     server = earth_search([stac_collection()], [stac_item("here", box=box)])
     assert search(server, Grid.from_bounds(bbox, resolution).bounds) == ["here"]
-    lon, lat = asked_for(server)
+    lon, lat = searched_degrees(server)
     assert max(map(abs, lon)) <= 180
     assert max(map(abs, lat)) <= 90
 
 
-def test_an_area_beyond_the_antimeridian_is_asked_for_where_it_is(earth_search: Serve) -> None:
+def test_an_area_with_longitudes_above_180_is_searched_below_180(earth_search: Serve) -> None:
     """A geometry file may count longitudes from 0 to 360."""
     here, beyond = (stac_item(name, box=(w, -14.0, w + 1, -13.0)) for name, w in (("here", -172.0), ("beyond", -160.0)))
     server = earth_search([stac_collection()], [here, beyond])
     assert search(server, (187.0, -15.0, 190.0, -12.0)) == ["here"]
-    lon, _ = asked_for(server)
+    lon, _ = searched_degrees(server)
     assert max(map(abs, lon)) <= 180
 
 
-def asked_for(server: EarthSearch) -> tuple[list[float], list[float]]:
-    """Longitudes and latitudes in the one search that a server was sent."""
+def searched_degrees(server: EarthSearch) -> tuple[list[float], list[float]]:
+    """Return the longitudes and latitudes of the single search that a server received."""
     (request,) = server.searches
     if "bbox" in request.body:
         numbers = request.body["bbox"]
@@ -288,7 +290,7 @@ def asked_for(server: EarthSearch) -> tuple[list[float], list[float]]:
     return corners[:, 0].tolist(), corners[:, 1].tolist()
 
 
-def test_relative_hrefs_count_from_the_item(earth_search: Serve) -> None:
+def test_relative_hrefs_are_resolved_against_the_item(earth_search: Serve) -> None:
     item = stac_item("here")
     item["assets"]["red"]["href"] = "./red.tif"
     server = earth_search([stac_collection()], [item])
@@ -296,7 +298,7 @@ def test_relative_hrefs_count_from_the_item(earth_search: Serve) -> None:
     assert found["assets"]["red"]["href"] == f"{server.url}/collections/{COLLECTION_ID}/items/red.tif"
 
 
-def test_scenes_of_a_period_are_half_open_within_the_grid_and_the_newest(earth_search: Serve) -> None:
+def test_a_period_is_half_open_and_has_only_the_newest_processing_of_a_scene(earth_search: Serve) -> None:
     tile = {"grid:code": "MGRS-33TWM", "platform": "sentinel-2a"}
     take = {"s2:datatake_id": "GS2A_20230815T100031_042544_N05.09"}
     server = earth_search(
@@ -328,13 +330,13 @@ def refusal(url: str, collection: str = COLLECTION_ID) -> str:
     return str(caught.value)
 
 
-def test_an_address_where_nobody_listens_is_refused() -> None:
+def test_an_address_without_a_server_is_refused() -> None:
     url = f"http://127.0.0.1:{processes.free_port()}/v1"
-    assert refusal(url).startswith(f"stac-url {url} cannot be reached: ")
+    assert refusal(url).startswith(f"stac-url {url}: cannot be reached (")
 
 
 class Answering(LoopbackServer):
-    """Answers everything with one document."""
+    """Answer every request with one document."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__()
@@ -359,15 +361,15 @@ class Answering(LoopbackServer):
     ],
     ids=["a web page", "nothing", "JSON", "a list", "null", "an item", "a static catalogue", "404", "401"],
 )
-def test_what_is_no_stac_api_is_refused(reply: Reply) -> None:
+def test_a_server_that_is_not_a_stac_api_is_refused(reply: Reply) -> None:
     with Answering(reply) as server:
-        assert refusal(server.origin).startswith(f"stac-url {server.origin} ")
+        assert refusal(server.origin).startswith(f"stac-url {server.origin}: ")
 
 
-def test_a_collection_that_is_not_there_is_refused_with_those_that_are(earth_search: Serve) -> None:
+def test_a_missing_collection_is_refused_with_the_list_of_collections(earth_search: Serve) -> None:
     server = earth_search([stac_collection(), stac_collection() | {"id": "sentinel-2-l2a"}], [])
     message = refusal(server.url, "sentinel-2")
-    assert message == (f"collection sentinel-2 is not at {server.url}; it has sentinel-2-c1-l2a, sentinel-2-l2a")
+    assert message == f"collection sentinel-2: not at {server.url}; choose from sentinel-2-c1-l2a, sentinel-2-l2a"
 
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter(earth_search: Serve) -> None:
@@ -376,5 +378,5 @@ def test_a_slash_at_the_end_of_the_address_does_not_matter(earth_search: Serve) 
 
 
 def test_only_http_and_local_paths_are_catalogues() -> None:
-    with pytest.raises(InputError, match="ftp://host/items is neither http"):
+    with pytest.raises(InputError, match="ftp://host/items: its scheme is not supported"):
         open_catalog("ftp://host/items", COLLECTION_ID)

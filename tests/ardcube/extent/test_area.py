@@ -1,4 +1,4 @@
-"""Areas of interest: files of any CRS become bounds in degrees; what cannot be used is refused in one line."""
+"""Areas: files of any CRS become bounds in degrees; an unusable file is refused in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(file: Path, *shapes: BaseGeometry | None, crs: str | None = "EPSG:4326
 
 
 def refusal(file: Path) -> str:
-    """The one line that a file is refused with."""
+    """Return the message that a file is refused with."""
     with pytest.raises(InputError) as caught:
         area_of(file)
     message = str(caught.value)
@@ -70,12 +70,12 @@ def test_an_edge_that_bends_when_reprojected_is_inside_the_bounds(tmp_path: Path
     assert (west, south, east) == pytest.approx((lon.min(), lat.min(), lon.max()), abs=1e-3)
 
 
-def test_a_bounding_box_is_taken_as_it_is() -> None:
+def test_a_bounding_box_is_used_unchanged() -> None:
     cube = CubeConfig(start_date="2023-01-01", end_date="2023-01-31", bbox=(179, -17, 181, -16))
     assert load_area(cube) == Area((179.0, -17.0, 181.0, -16.0))
 
 
-def test_the_mask_is_the_geometry_only_when_asked_for(tmp_path: Path) -> None:
+def test_the_geometry_is_a_mask_only_if_requested(tmp_path: Path) -> None:
     file = write(tmp_path / "two.gpkg", ISLAND, shapely.box(10, 46, 10.5, 46.5))
     assert area_of(file).mask is None
     mask = area_of(file, mask=True).mask
@@ -85,11 +85,11 @@ def test_the_mask_is_the_geometry_only_when_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".shp"])
-def test_a_file_without_crs_is_refused_with_the_way_to_mend_it(tmp_path: Path, suffix: str) -> None:
+def test_a_file_without_crs_is_refused_with_a_way_to_add_one(tmp_path: Path, suffix: str) -> None:
     with pytest.warns(UserWarning, match="crs"):
         file = write(tmp_path / f"nowhere{suffix}", ISLAND, crs=None)
     message = refusal(file)
-    assert "does not say its CRS" in message
+    assert "has no CRS" in message
     assert ".prj" in message
     assert "ogr2ogr -a_srs" in message
 
@@ -101,7 +101,7 @@ def test_a_file_without_features_is_refused(tmp_path: Path, suffix: str) -> None
     refusal(tmp_path / f"empty{suffix}")
 
 
-def test_features_without_geometry_are_passed_over_and_refused_when_there_is_nothing_else(tmp_path: Path) -> None:
+def test_features_without_geometry_are_ignored_unless_there_are_no_others(tmp_path: Path) -> None:
     assert area_of(write(tmp_path / "some.gpkg", None, shapely.Polygon(), ISLAND)).bounds == ISLAND.bounds
     assert "is empty" in refusal(write(tmp_path / "none.gpkg", None, shapely.Polygon()))
 
@@ -115,7 +115,7 @@ def test_an_invalid_geometry_is_refused_with_its_feature_and_the_reason(tmp_path
 
 
 @pytest.mark.parametrize("shape", [shapely.Point(9, 45), shapely.LineString([(9, 45), (10, 45)])])
-def test_what_covers_no_area_is_refused(tmp_path: Path, shape: BaseGeometry) -> None:
+def test_points_and_lines_are_refused(tmp_path: Path, shape: BaseGeometry) -> None:
     assert "covers no area" in refusal(write(tmp_path / "thin.gpkg", shape))
 
 
@@ -123,14 +123,14 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "nothing.gpkg")
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_another_suffix_is_refused(tmp_path: Path) -> None:
     (tmp_path / "area.kmz").write_bytes(b"")
     assert ".shp, .gpkg or .geojson" in refusal(tmp_path / "area.kmz")
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".shp"])
-def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"area{suffix}").write_bytes(b"this is no geometry")
+def test_a_file_with_content_of_another_format_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"area{suffix}").write_bytes(b"not a geometry")
     refusal(tmp_path / f"area{suffix}")
 
 
@@ -154,17 +154,17 @@ def test_a_table_without_geometry_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path / "area.geojson")
 
 
-def test_degrees_that_are_metres_are_refused_as_outside_the_world(tmp_path: Path) -> None:
+def test_metres_declared_as_degrees_are_refused(tmp_path: Path) -> None:
     metres = shapely.box(500_000, 5_000_000, 501_000, 5_001_000)
-    assert "outside the world" in refusal(write(tmp_path / "metres.gpkg", metres, crs="EPSG:4326"))
+    assert "are not degrees on Earth" in refusal(write(tmp_path / "metres.gpkg", metres, crs="EPSG:4326"))
 
 
-def test_metres_that_are_degrees_times_a_million_are_refused_as_outside_their_crs(tmp_path: Path) -> None:
+def test_coordinates_outside_their_crs_are_refused(tmp_path: Path) -> None:
     refusal(write(tmp_path / "far.gpkg", shapely.box(1e12, 1e12, 2e12, 2e12), crs="EPSG:32632"))
 
 
-def test_a_geometry_cut_at_the_antimeridian_becomes_one_whole(tmp_path: Path) -> None:
-    # RFC 7946, 3.1.9: what crosses the antimeridian is cut there.
+def test_a_geometry_cut_at_the_antimeridian_is_joined(tmp_path: Path) -> None:
+    # RFC 7946, 3.1.9: a geometry that crosses the antimeridian is cut there.
     cut = shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -179, -16)])
     area = area_of(write(tmp_path / "fiji.geojson", cut), mask=True)
     assert area.bounds == (179.0, -17.0, 181.0, -16.0)
@@ -172,20 +172,20 @@ def test_a_geometry_cut_at_the_antimeridian_becomes_one_whole(tmp_path: Path) ->
     assert area.mask.equals(shapely.box(179, -17, 181, -16))
 
 
-def test_features_on_both_sides_that_touch_the_antimeridian_become_one_whole(tmp_path: Path) -> None:
+def test_features_on_both_sides_of_the_antimeridian_are_joined(tmp_path: Path) -> None:
     file = write(tmp_path / "fiji.gpkg", shapely.box(177, -18, 180, -16), shapely.box(-180, -17, -178, -16.5))
     assert area_of(file).bounds == (177.0, -18.0, 182.0, -16.0)
 
 
-def test_a_polygon_in_metres_across_the_antimeridian_is_small(tmp_path: Path) -> None:
-    """Zone 1 South of UTM begins at 180 degrees: Fiji's islands lie on both sides of it."""
+def test_a_projected_polygon_across_the_antimeridian_keeps_its_width(tmp_path: Path) -> None:
+    """UTM zone 1 South begins at 180 degrees; Fiji is on both sides of it."""
     file = write(tmp_path / "taveuni.gpkg", shapely.box(150_000, 8_130_000, 200_000, 8_150_000), crs="EPSG:32701")
     west, _, east, _ = area_of(file).bounds
     assert east - west < 1
     assert west < 180 < east
 
 
-def test_a_whole_world_stays_whole(tmp_path: Path) -> None:
+def test_a_polygon_of_all_longitudes_is_kept(tmp_path: Path) -> None:
     file = write(tmp_path / "world.gpkg", shapely.box(-180, -60, 180, 60))
     assert area_of(file).bounds == (-180.0, -60.0, 180.0, 60.0)
 
@@ -200,7 +200,7 @@ def test_a_whole_world_stays_whole(tmp_path: Path) -> None:
         ("eolearn_small_test_aoi.shp", (15.0, 45.8, 16.42, 46.2)),
     ],
 )
-def test_real_areas_lie_where_they_should(
+def test_real_files_give_areas_in_the_expected_region(
     shared_real: Path, name: str, inside: tuple[float, float, float, float]
 ) -> None:
     area = area_of(shared_real / "aoi" / name, mask=True)

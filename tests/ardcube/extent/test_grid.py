@@ -1,4 +1,4 @@
-"""The grid is that of odc-geo, and its tiles partition it exactly."""
+"""The grid equals that of odc-geo, and its tiles partition it exactly."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_tiles_partition_the_array_exactly(grid: Grid, size: int) -> None:
 @MANY
 @given(y=st.integers(-50, 50), x=st.integers(-50, 50), height=st.integers(1, 90), width=st.integers(1, 90),
        most=st.integers(1, 40))  # fmt: skip
-def test_parts_partition_a_window_and_none_is_larger_than_it_may_be(
+def test_a_window_is_split_into_windows_that_partition_it_and_have_the_requested_size(
     y: int, x: int, height: int, width: int, most: int
 ) -> None:
     window = Window(y, y + height, x, x + width)
     times_covered = np.zeros(window.shape, np.uint8)
-    parts = list(window.parts(most))
+    parts = list(window.split(most))
     for part in parts:
         region = times_covered[part.relative_to(window).slices]
         assert region.shape == part.shape
@@ -47,7 +47,7 @@ def test_parts_partition_a_window_and_none_is_larger_than_it_may_be(
 
 @MANY
 @given(grid=grids(), size=st.integers(16, 300))
-def test_tiles_lie_on_whole_chunks_and_only_the_last_are_smaller(grid: Grid, size: int) -> None:
+def test_tiles_start_at_multiples_of_their_size_and_only_edge_tiles_are_smaller(grid: Grid, size: int) -> None:
     expected = GeoboxTiles(grid.geobox, (size, size))
     for tile in grid.tiles(size):
         assert (tile.window.y0, tile.window.x0) == (tile.row * size, tile.col * size)
@@ -71,12 +71,12 @@ def test_extent_shape_and_coordinates_agree_with_odc_geo(
 ) -> None:
     bounds = (west, south, west + width, south + height)
     grid = Grid.from_bounds(bounds, resolution)
-    theirs = GeoBox.from_bbox(bounds, crs="EPSG:4326", resolution=resolution)
+    reference = GeoBox.from_bbox(bounds, crs="EPSG:4326", resolution=resolution)
 
-    assert grid.geobox == theirs
-    assert (grid.height, grid.width) == theirs.shape
-    np.testing.assert_allclose(grid.bounds, theirs.boundingbox.bbox, rtol=0, atol=1e-10)
-    lat, lon = (theirs.coords[name].values for name in ("latitude", "longitude"))
+    assert grid.geobox == reference
+    assert (grid.height, grid.width) == reference.shape
+    np.testing.assert_allclose(grid.bounds, reference.boundingbox.bbox, rtol=0, atol=1e-10)
+    lat, lon = (reference.coords[name].values for name in ("latitude", "longitude"))
     np.testing.assert_allclose(grid.latitude(np.arange(grid.height)), lat, rtol=0, atol=1e-10)
     np.testing.assert_allclose(grid.longitude(np.arange(grid.width)), lon, rtol=0, atol=1e-10)
     # Anchored to whole multiples of the resolution, so that neighbouring cubes share their pixels.
@@ -86,7 +86,7 @@ def test_extent_shape_and_coordinates_agree_with_odc_geo(
 
 @MANY
 @given(grid=grids(), size=st.integers(16, 300), halo=st.integers(0, 40))
-def test_a_pixel_has_the_same_coordinates_whichever_tile_it_is_in(grid: Grid, size: int, halo: int) -> None:
+def test_a_pixel_has_the_same_coordinates_in_every_tile(grid: Grid, size: int, halo: int) -> None:
     lon = grid.longitude(np.arange(-halo, grid.width + halo))
     lat = grid.latitude(np.arange(-halo, grid.height + halo))
     for tile in grid.tiles(size):
@@ -115,7 +115,7 @@ def test_latitude_descends_and_longitude_ascends_from_the_centre_of_the_first_pi
     assert grid.bounds == (10.0, 45.0, 10.5, 45.25)
 
 
-def test_a_grid_across_the_antimeridian_is_one_piece_with_longitudes_above_180() -> None:
+def test_a_grid_across_the_antimeridian_has_increasing_longitudes_above_180() -> None:
     grid = Grid.from_bounds((179.0, -17.0, 181.0, -16.0), 0.01)
     assert (grid.height, grid.width) == (100, 200)
     assert grid.central_longitude == pytest.approx(180)
@@ -124,7 +124,7 @@ def test_a_grid_across_the_antimeridian_is_one_piece_with_longitudes_above_180()
     assert (np.diff(lon) > 0).all()
 
 
-def test_a_window_grows_on_every_side_and_may_leave_the_grid() -> None:
+def test_a_window_grows_on_every_side_and_may_extend_beyond_the_grid() -> None:
     window = Window(0, 5, 10, 30)
     assert window.shape == (5, 20)
     assert window.grow(3) == Window(-3, 8, 7, 33)
@@ -133,7 +133,7 @@ def test_a_window_grows_on_every_side_and_may_leave_the_grid() -> None:
 
 @MANY
 @given(grid=grids(), size=st.integers(16, 300), halo=st.integers(0, 40))
-def test_arrays_of_tiles_say_the_same_as_each_tile(grid: Grid, size: int, halo: int) -> None:
+def test_arrays_of_tiles_equal_the_values_of_each_tile(grid: Grid, size: int, halo: int) -> None:
     tiles = grid.tiles(size)
     every = list(tiles)
     assert [tiles[-1], *tiles[1:3]] == [every[-1], *every[1:3]]

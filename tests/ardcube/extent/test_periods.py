@@ -1,4 +1,4 @@
-"""Periods tile the requested months: half-open, in order, without gap or overlap."""
+"""Periods cover the requested months: half-open, in order, without gap or overlap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.strategies import MANY, months
 
 
 def _months(start: date, stop: date) -> list[tuple[int, int]]:
-    """Months from that of `start` to the one before `stop`'s, counted one by one."""
+    """List the months from `start` until before `stop`, one by one."""
     year, month, found = start.year, start.month, []
     while (year, month) < (stop.year, stop.month):
         found.append((year, month))
@@ -55,7 +55,7 @@ def test_the_last_period_is_clipped_to_the_end_month() -> None:
     )
 
 
-def test_labels_are_start_months_and_tell_periods_apart() -> None:
+def test_labels_are_start_months_and_unique() -> None:
     periods = calendar_periods(date(2019, 12, 1), date(2023, 1, 1), 1)
     labels = [period.label for period in periods]
     assert labels[:2] == ["2019-12", "2020-01"]

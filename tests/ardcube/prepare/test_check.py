@@ -392,14 +392,14 @@ def test_too_many_chunks_are_refused_until_confirmed(world: Path) -> None:
 
 def test_an_unknown_band_is_refused_with_the_names_there_are(world: Path) -> None:
     message = refusal(world, bands=("red", "swir"))
-    assert message == "band swir is not in the collection; it has red, green, blue, nir, scl"
+    assert message == "band swir: not in the collection; choose from red, green, blue, nir, scl"
 
 
 def test_a_mask_whose_band_the_collection_lacks_is_refused(world: Path) -> None:
     collection = stac_collection()
     del collection["item_assets"]["scl"]
     write_catalogue(world / "catalogue", collection=collection)
-    assert refusal(world, cloud_mask="scl").startswith("band scl is not in the collection")
+    assert refusal(world, cloud_mask="scl").startswith("band scl: not in the collection")
 
 
 def test_a_filesystem_whose_driver_is_not_installed_is_refused_with_its_package(world: Path) -> None:
@@ -428,5 +428,5 @@ def test_items_without_a_collection_document_are_checked_by_the_first(world: Pat
     write_catalogue(folder, stac_item("one", "2023-01-10T10:00:00Z", BBOX))
     (folder / "collection.json").unlink()
     request = check(world, stac_url=str(folder), bands=("swir",))
-    with pytest.raises(InputError, match="band swir is not in the collection; it has red, green, blue, nir, scl"):
+    with pytest.raises(InputError, match="band swir: not in the collection; choose from red, green, blue, nir, scl"):
         search_scenes(request)
