@@ -23,9 +23,9 @@ from ardcube.catalog.hrefs import local_file
 from ardcube.errors import SceneError, TransientError
 from ardcube.extent.grid import Window
 from ardcube.pixels.bitmask import packed
-from ardcube.pixels.lattice import ExactProjection, Lattice, project_window
-from ardcube.pixels.projection import Projection, pixels_at
-from ardcube.pixels.resample import needed_blocks, resample_into, resample_window
+from ardcube.pixels.lattice import ExactProjection, Lattice, nearest_pixels, project_window
+from ardcube.pixels.projection import Projection
+from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Header, Level
 from ardcube.raster.open import Raster, open_raster
@@ -270,7 +270,7 @@ def _read(source: _Source, lattice: Lattice, window: Window) -> NDArray[Any] | N
 def _nearest(projection: Projection | ExactProjection, level: Level) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Rows of a window, and row and column of the nearest source pixel of each of their pixels, (2, y, x)."""
     if isinstance(projection, ExactProjection):
-        yield from ((rows, pixels_at(at, level)) for rows, at in projection.strips())
+        yield from ((rows, nearest_pixels(at, level)) for rows, at in projection.strips())
     else:
         yield slice(None), projection.pixels(level)
 
@@ -294,7 +294,9 @@ def _weighted(projection: Projection | ExactProjection, pixels: SourcePixels, so
     wanted = np.ones(projection.window.shape, bool)
     if isinstance(projection, ExactProjection):
         for rows, at in projection.strips():
-            resample_into(numbers[:, rows], [0], wanted[rows], at, pixels, source.level, resampling=source.resampling)
+            fill_weighted(
+                numbers[:, rows], [0], wanted[rows], at, pixels, source.level, resampling=source.resampling, shift=0
+            )
     else:
         resample_window(numbers, [0], wanted, projection, pixels, source.level, resampling=source.resampling)
     filled: NDArray[np.uint16] = numbers[0]

@@ -63,7 +63,7 @@ class Lattice:
         """Return the lattice that a geobox belongs to, or None where its axes are rotated or it has no CRS.
 
         A geobox whose edges are whole multiples of its resolution belongs to the lattice through the origin of the
-        CRS, as all others of that resolution. Any other geobox has a lattice of its own.
+        CRS, as all others of that resolution. Any other geobox starts a lattice at its corner.
         """
         own = cls.from_corner(geobox)
         if own is None:
@@ -174,6 +174,14 @@ class ExactProjection:
         needed = np.zeros(level.blocks, bool)
         needed[top // height : bottom // height + 1, left // width : right // width + 1] = True
         return Blocks(needed, top, left, bottom + 1 - top, right + 1 - left)
+
+
+def nearest_pixels(at: Coordinates, level: Level) -> NDArray[np.int64]:
+    """Return the row and column of the pixel of `level` that holds each coordinate, (2, y, x); -1 beyond the level."""
+    t = level.transform
+    row, column = np.floor((at.y - t.f) / t.e), np.floor((at.x - t.c) / t.a)
+    inside = (row >= 0) & (column >= 0) & (row < level.height) & (column < level.width)
+    return np.where(inside, (row, column), -1).astype(np.int64)
 
 
 def _range(centres: list[NDArray[np.float64]], steps: list[NDArray[np.float64]], kernel: int) -> tuple[int, int]:

@@ -105,7 +105,7 @@ def around(file: Path, crs: str, resolution: float) -> GeoBox:
 GEOBOXES = {
     "degrees": GeoBox.from_bbox(BOUNDS, crs="EPSG:4326", resolution=0.0005),
     "the CRS of some scenes": GeoBox.from_bbox((722_000, 5_189_000, 728_000, 5_194_000), "EPSG:32632", resolution=20),
-    "pixels of its own": GeoBox((180, 210), Affine(27.3, 0, 722_003.7, 0, -26.1, 5_193_999.1), "EPSG:32632"),
+    "oblong pixels at odd edges": GeoBox((180, 210), Affine(27.3, 0, 722_003.7, 0, -26.1, 5_193_999.1), "EPSG:32632"),
     "Web Mercator": GeoBox.from_bbox((1_330_000, 5_910_000, 1_340_000, 5_918_000), "EPSG:3857", resolution=40),
     "rows to the north": GeoBox((150, 200), Affine(0.0005, 0, 11.95, 0, 0.0005, 46.83), "EPSG:4326"),
 }
