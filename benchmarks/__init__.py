@@ -1,1 +1,1 @@
-"""Measurements: what a chunk costs here, and what it costs the usual way, on the same archive in one run."""
+"""Benchmarks: the cost of a chunk with ardcube and with a baseline, from the same archive in one run."""

@@ -1,9 +1,9 @@
-"""The benchmark archive: synthetic Sentinel-2 granules at real scale, with STAC items that describe them truly.
+"""Write the benchmark archive: synthetic Sentinel-2 granules at real scale, with matching STAC items.
 
-Twelve dates of one month, clouds from 5 to 95 %, two UTM zones that overlap, swaths that end within the cube. The full
-archive has rasters of 10,980 x 10,980 pixels in blocks of 1024, of which those blocks hold data that the cube or its
-neighbourhood can touch; the rest are absent, as at the border of a real swath. Its layout on disk and every block
-that is read are those of a full granule, at a fifth of the disk.
+The archive has twelve dates of one month, clouds from 5 to 95 %, two UTM zones that overlap, and swaths that end within
+the cube. The full archive has rasters of 10,980 x 10,980 pixels in blocks of 1024. Only blocks that the cube or its
+neighbourhood can touch hold data; the others are absent, as at the border of a real swath. The layout on disk equals
+that of a full granule, in a fifth of the space.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from shapely.geometry import Polygon, box, mapping
 from benchmarks.scenery import Edge, strips
 
 VERSION = 1
-"""Raised whenever the pixels or the items of a layout change."""
+"""Version of the pixels and items; increased when a layout changes."""
 SEED = 20230601
 RESOLUTION = 1 / 3600
 COLLECTION = "sentinel-2-c1-l2a"
 BANDS = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08", "scl": "SCL"}
-"""Asset keys and files."""
+"""Asset key -> file name."""
 _WEST, _NORTH = 11.75, 45.05
-"""North-western corner of every cube, in degrees; a whole multiple of the resolution."""
+"""North-western corner of each cube, in degrees; a whole multiple of the resolution."""
 _SLANT = 0.25
 """Degrees of longitude per degree of latitude along a swath's edge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granule:
-    """A raster grid of one MGRS tile, and the part of it that holds data."""
+    """The raster grid of one MGRS tile, and its part that holds data."""
 
     tile: str
     epsg: int
@@ -60,13 +60,13 @@ class Granule:
     """Rows and columns (y0, y1, x0, x1) of 10 m that can hold data, multiples of 2."""
 
     def transform(self, pixel: int) -> Affine:
-        """Of a raster of `pixel` metres."""
+        """Return the transform of a raster with pixels of `pixel` metres."""
         return Affine(pixel, 0, self.left, 0, -pixel, self.top)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How large an archive is."""
+    """The size of an archive."""
 
     name: str
     chunk: int
@@ -85,7 +85,7 @@ class Layout:
         return _WEST, _NORTH - side, _WEST + self.chunks_across * side, _NORTH
 
 
-# The data of the full archive: three by three blocks of the 20 m overview, 61 km by 61 km.
+# The data window of the full archive has three by three blocks of the 20 m overview: 61 km by 61 km.
 FULL = Layout(
     "full", 1200, 2, 1024,
     (
@@ -120,15 +120,15 @@ class Scene:
     granule: Granule
     day: date
     number: int
-    """Of the date, from 0; chooses the weather."""
+    """Number of the date, from 0; seed of the weather."""
     cover: float
-    """Share under cloud, 0 to 1."""
+    """Share of clouds, 0 to 1."""
     edge: tuple[float, bool] | None
-    """Where the swath ends on the cube's middle parallel, 0 at its west and 1 at its east, and whether it lies west."""
+    """End of the swath on the middle parallel of the cube (0: west, 1: east), and whether the swath is west of it."""
 
     @property
     def id(self) -> str:
-        """Identifier in the form of Collection 1."""
+        """The item id in the form of Collection 1."""
         return f"S2A_T{self.granule.tile}_{self.day:%Y%m%d}T100539_L2A"
 
 
@@ -136,11 +136,11 @@ _DAYS = (1, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 29)
 _COVERS = (0.12, 0.62, 0.05, 0.85, 0.28, 0.95, 0.40, 0.08, 0.75, 0.20, 0.90, 0.55)
 _EDGES = {3: (0.7, True), 6: (0.2, False), 9: (0.45, True)}
 _SECOND_GRANULE = {4: (0.5, True), 9: (0.3, False)}
-"""Dates on which the other zone's granule was taken too, and its edge."""
+"""Number of a date on which the granule of the other zone exists too -> its edge."""
 
 
 def scenes(layout: Layout) -> tuple[Scene, ...]:
-    """All scenes of a layout, in order of time."""
+    """Return all scenes of a layout in order of time."""
     found = []
     for number in range(layout.dates):
         day, cover = date(2023, 6, _DAYS[number]), _COVERS[number]
@@ -153,23 +153,23 @@ def scenes(layout: Layout) -> tuple[Scene, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An archive that stands on disk."""
+    """An archive on disk."""
 
     folder: Path
     layout: Layout
     bytes: int
-    """Of all rasters."""
+    """Size of all rasters, in bytes."""
 
     def documents(self, base: str, dates: int | None = None) -> list[dict[str, Any]]:
-        """STAC items with absolute hrefs below `base`, and the collection, last.
+        """Return the STAC items with absolute hrefs below `base`; the collection is last.
 
         Parameters
         ----------
         base : str
             URL or folder of the archive.
         dates : int, optional
-            More dates than there are: each set of files is used again every five days from January on, under URLs
-            `base/again/<n>/...` that a server maps to the same files, so that no cache knows them.
+            More dates than the archive has. Each set of files is then used again every five days from January on. Its
+            URLs are `base/again/<n>/...`, so that no cache contains them; the server maps them to the same files.
         """
         collection = json.loads((self.folder / "collection.json").read_text())
         items = [json.loads(path.read_text()) for path in sorted(self.folder.glob("*_L2A/*.json"))]
@@ -204,20 +204,20 @@ def _again(item: dict[str, Any], base: str, repetition: int, day: date) -> dict[
 
 
 def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> Archive:
-    """Write an archive, or keep the one that stands there already.
+    """Write an archive, or keep an equal one that exists.
 
     Parameters
     ----------
     folder : Path
-        To be created; another version or a part of one that stands there is replaced.
+        Folder of the archive. An incomplete archive, or one of another version, is replaced.
     layout : Layout
-        Which one.
+        Size of the archive.
     workers : int, optional
-        Processes that write; the number of CPUs when left out.
+        Number of writing processes; default: the number of CPUs.
     """
-    standing = _standing(folder, layout)
-    if standing is not None:
-        return standing
+    existing = _existing(folder, layout)
+    if existing is not None:
+        return existing
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -231,7 +231,7 @@ def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> 
                 items = list(pool.map(_write_scene, [draft] * count, [layout] * count, everything))
         marker = {"version": VERSION, "seed": SEED, "layout": layout.name, "files": _files(draft)}
         _write_json(draft / "collection.json", _collection(items, marker))
-        draft.chmod(0o755)  # another user's server reads it
+        draft.chmod(0o755)  # a server of another user reads it
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
     except BaseException:
@@ -240,7 +240,7 @@ def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> 
     return Archive(folder, layout, sum(_files(folder).values()))
 
 
-def _standing(folder: Path, layout: Layout) -> Archive | None:
+def _existing(folder: Path, layout: Layout) -> Archive | None:
     try:
         marker = json.loads((folder / "collection.json").read_text())["ardcube:benchmark"]
     except (OSError, ValueError, KeyError):
@@ -278,7 +278,7 @@ def _write_scene(folder: Path, layout: Layout, scene: Scene) -> dict[str, Any]:
 
 
 def _edge(layout: Layout, scene: Scene) -> Edge | None:
-    """The swath's edge in pixels of the data window: straight in the raster, through two points in degrees."""
+    """Return the edge of the swath in pixels of the data window: a straight line through two points in degrees."""
     if scene.edge is None:
         return None
     share, sees_west = scene.edge
@@ -293,7 +293,7 @@ def _edge(layout: Layout, scene: Scene) -> Edge | None:
 
 
 def _footprint(granule: Granule, edge: Edge | None) -> Polygon:
-    """Outline of the valid pixels in degrees; straight lines of the raster bend there."""
+    """Return the outline of the valid pixels in degrees; straight lines of the raster are curved there."""
     y0, y1, x0, x1 = granule.data
     outline = box(0, 0, x1 - x0, y1 - y0)
     if edge is not None:
@@ -382,7 +382,7 @@ def _collection(items: Sequence[dict[str, Any]], marker: dict[str, Any]) -> dict
         "type": "Collection",
         "stac_version": "1.0.0",
         "id": COLLECTION,
-        "description": "Synthetic scenes for measuring ardcube. Land, weather and pixels are invented.",
+        "description": "Synthetic scenes for benchmarks of ardcube. Land, weather and pixels are invented.",
         "license": "CC0-1.0",
         "extent": {"spatial": {"bbox": [extent]}, "temporal": {"interval": [[times[0], times[-1]]]}},
         "item_assets": {key: _asset(key) for key in BANDS},
@@ -396,7 +396,7 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 def ratios(archive: Archive) -> Iterator[tuple[str, float]]:
-    """How often smaller a band's file is than its pixels within the blocks that hold data, per scene."""
+    """Yield the compression ratio of a band of each scene: pixels of blocks with data, per byte of the file."""
     for scene in scenes(archive.layout):
         y0, y1, x0, x1 = scene.granule.data
         pixels = (y1 - y0) * (x1 - x0) * 4 / 3
@@ -406,8 +406,8 @@ def ratios(archive: Archive) -> Iterator[tuple[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layout", choices=LAYOUTS, default="full")
-    parser.add_argument("--crop", action="store_const", dest="layout", const="crop", help="the small one for CI")
-    parser.add_argument("--folder", type=Path, default=Path("data/bench"), help="where archives are kept")
+    parser.add_argument("--crop", action="store_const", dest="layout", const="crop", help="the small layout for CI")
+    parser.add_argument("--folder", type=Path, default=Path("data/bench"), help="folder of the archives")
     chosen = parser.parse_args()
     start = time.perf_counter()
     archive = ensure_archive(chosen.folder / chosen.layout, LAYOUTS[chosen.layout])

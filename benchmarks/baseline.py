@@ -1,9 +1,9 @@
-"""The usual way to a composite: odc.stac, Dask and xarray, plainly, without any trick and without any hindrance.
+"""Build a chunk with the baseline: plain odc.stac, Dask and xarray, with neither tuning nor handicap.
 
-It loads the chunk lazily, cleans the scene classification up with odc.algo, takes xarray's median and writes the
-region with xarray. Where it differs from the pixel contract, it is the usual way that differs: GDAL's warper takes
-its kernel and an approximate transform from the window, odc.stac rounds the overview down to a whole ratio, masks are
-cleaned up without a halo, and footprints are not looked at.
+The baseline loads the chunk lazily, cleans up the scene classification with odc.algo, computes xarray's median and
+writes the region with xarray. Its pixels differ from the pixel contract in four ways. GDAL's warper derives its kernel
+and an approximate transform from the window. odc.stac rounds the overview down to a whole ratio. Masks are cleaned up
+without a halo. Footprints are ignored.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ RADIUS = 5
 def composite(
     items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, scl: bool, dask_chunk: int
 ) -> xr.DataArray:
-    """Describe the composite of one chunk lazily: float32 (latitude, longitude, band), NaN without observation.
+    """Return the lazy composite of one chunk: float32 (latitude, longitude, band), NaN without observation.
 
     Parameters
     ----------
     items : sequence of pystac.Item
-        Of the period.
+        Items of the period.
     geobox : GeoBox
-        Of the chunk.
+        Grid of the chunk.
     bands : sequence of str
         Reflectance bands.
     scl : bool
-        Whether to mask by the scene classification.
+        Whether the scene classification masks clouds.
     dask_chunk : int
         Rows and columns of a Dask chunk.
     """
@@ -55,16 +55,16 @@ def composite(
 def load(
     items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, dask_chunk: int, driver: str = "rio"
 ) -> xr.Dataset:
-    """Describe the scenes of one chunk lazily: uint16 and uint8 (time, latitude, longitude).
+    """Return the lazy scenes of one chunk: uint16 and uint8 (time, latitude, longitude).
 
     Parameters
     ----------
     items : sequence of pystac.Item
-        Of the period.
+        Items of the period.
     geobox : GeoBox
-        Of the chunk.
+        Grid of the chunk.
     bands : sequence of str
-        What is read.
+        Bands to read.
     dask_chunk : int
         Rows and columns of a Dask chunk.
     driver : str
@@ -92,7 +92,7 @@ def build_chunk(
     dask_chunk: int,
     threads: int,
 ) -> NDArray[np.uint16]:
-    """Load, mask, composite and write one chunk; give what was written, uint16 (y, x, band)."""
+    """Load, mask, composite and write one chunk; return the written pixels, uint16 (y, x, band)."""
     with dask.config.set(scheduler="threads", num_workers=threads):
         median = composite(items, geobox, bands, scl=scl, dask_chunk=dask_chunk)
         numbers = median.fillna(0).round().astype(np.uint16).compute()
@@ -102,12 +102,12 @@ def build_chunk(
 
 
 def create_store(geobox: GeoBox, bands: Sequence[str], store: Path) -> None:
-    """Make an empty store of one chunk, with xarray's defaults."""
+    """Create an empty store of one chunk with xarray's defaults."""
     empty = dask.array.zeros((*geobox.shape, len(bands)), dtype=np.uint16, chunks=-1)
     dataset = xr.Dataset({"composite": (("latitude", "longitude", "band"), empty)})
     dataset.to_zarr(store, compute=False, zarr_format=3, consolidated=False)
 
 
 def parse_items(documents: Sequence[dict[str, Any]]) -> list[pystac.Item]:
-    """Items from their JSON."""
+    """Return the items of JSON documents."""
     return [pystac.Item.from_dict(document) for document in documents if document["type"] == "Feature"]

@@ -1,4 +1,4 @@
-"""A cube of any number of chunks without a scene: what it costs to build it is orchestration."""
+"""Define a cube of any number of chunks without scenes: its build costs only orchestration."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 PERIODS = 10
 CHUNK = 16
-"""Pixels: the smallest that a cube may have."""
+"""Pixels on a side of a chunk: the minimum of a cube."""
 RESOLUTION = 0.001
 
 
 def write_catalogue(folder: Path) -> Path:
-    """Write a catalogue whose only item lies on the other side of the world."""
+    """Write a catalogue whose only item is outside of the cube."""
     folder.mkdir(parents=True, exist_ok=True)
     collection = "sentinel-2-c1-l2a"
     asset = {
@@ -52,7 +52,7 @@ def write_catalogue(folder: Path) -> Path:
 
 
 def options(catalogue: Path, store: Path, chunks: int, scheduler: str) -> list[str]:
-    """Arguments of `ardcube build` for a cube of so many chunks, ten periods where that divides them."""
+    """Return the arguments of `ardcube build` for a cube of `chunks` chunks, in ten periods if these divide them."""
     periods = PERIODS if chunks % PERIODS == 0 else 1
     tiles = chunks // periods
     rows = next(rows for rows in range(int(tiles**0.5), 0, -1) if tiles % rows == 0)

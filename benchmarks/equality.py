@@ -1,4 +1,4 @@
-"""Whether the pixels of a run are right: beside the oracle, where they must be, and beside the usual way."""
+"""Compare the pixels of a run with the oracle, where they must be equal, and with the baseline."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.archive import RESOLUTION, Archive
 from benchmarks.measure import BANDS
 
 _LEAST_EQUAL = 0.9999
-"""The oracle projects every pixel, the program a lattice of nodes: a ten-thousandth of a pixel between the two turns a
-rounding or a nearest pixel now and then."""
+"""Share of values that must equal the oracle. The oracle projects every pixel, and ardcube interpolates between nodes:
+a difference of a ten-thousandth of a pixel occasionally changes a rounding or a nearest pixel."""
 _LIMITS = (1, 2, 5, 10, 50)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How two composites of the same chunk compare."""
+    """The agreement of two composites of the same chunk."""
 
     what: str
     pixels: int
@@ -28,20 +28,20 @@ class Agreement:
     largest: int
     """Largest difference, in digital numbers."""
     required: bool
-    """Whether the run fails when it does not hold."""
+    """Whether the run fails if the composites disagree."""
     within: dict[str, float] = field(default_factory=dict)
-    """Share of values that differ by at most so many digital numbers."""
+    """Difference in digital numbers -> share of values with at most this difference."""
 
     @property
     def holds(self) -> bool:
-        """Whether so few values differ that only rounding can be the reason."""
+        """Whether only roundings differ."""
         return self.equal >= _LEAST_EQUAL
 
 
-def beside_oracle(archive: Archive, ours: NDArray[np.uint16], mask: str) -> Agreement:
+def compare_with_oracle(archive: Archive, ours: NDArray[np.uint16], mask: str) -> Agreement:
     """Compare the north-western corner of a chunk with the oracle of the tests.
 
-    That corner, since a cube that starts at the same corner has the same pixel coordinates to the last bit.
+    A cube that starts at the same corner has the same pixel coordinates to the last bit.
     """
     from tests.oracle.cube import oracle_cube
 
@@ -58,14 +58,14 @@ def beside_oracle(archive: Archive, ours: NDArray[np.uint16], mask: str) -> Agre
         bands=BANDS,
         cloud_mask="scl" if mask == "scl" else "none",
     )
-    return _compare(f"{mask}: ours and the oracle on {height} x {width} px", ours, cube.values[0], required=True)
+    return _compare(f"{mask}: ardcube and the oracle on {height} x {width} px", ours, cube.values[0], required=True)
 
 
-def beside_baseline(ours: NDArray[np.uint16], usual: NDArray[np.uint16], mask: str) -> Iterator[Agreement]:
-    """Compare with the usual way, which differs at mask borders and by GDAL's approximations."""
+def compare_with_baseline(ours: NDArray[np.uint16], usual: NDArray[np.uint16], mask: str) -> Iterator[Agreement]:
+    """Compare with the baseline, which differs at mask borders and by GDAL's approximations."""
     both = (ours != 0) & (usual != 0)
     seen = float((both == ((ours != 0) | (usual != 0))).mean())
-    what = f"{mask}: ours and the usual way where both see (the same pixels are seen in {100 * seen:.2f} %)"
+    what = f"{mask}: ardcube and the baseline where both are valid (validity is equal in {100 * seen:.2f} %)"
     yield _compare(what, ours[both], usual[both], required=False)
 
 

@@ -1,8 +1,8 @@
-"""The floor: what each step of a chunk costs alone, on one core, with its input at hand and nothing else going on.
+"""Measure the floor: the cost of each step of a chunk alone, on one core, with its input in memory.
 
-Only the blocks are decoded that a clear pixel's kernel touches, from memory, by libdeflate; projecting, resampling,
-mask and median are the program's own kernels, each called with arrays that are ready. What a chunk costs beyond the sum
-is requests, headers, copies, locks and bookkeeping.
+libdeflate decodes only the blocks that the kernel of a clear pixel touches. Projection, resampling, mask and median are
+the kernels of ardcube, called with prepared arrays. The difference between the cost of a chunk and this sum is
+requests, headers, copies, locks and bookkeeping.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RESAMPLING = {"uint8": "nearest", "uint16": "bilinear"}
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """CPU seconds of the steps, and the bytes behind them."""
+    """CPU seconds of the steps, and the bytes that they process."""
 
     cpu_seconds: dict[str, float]
     blocks: int
@@ -64,19 +64,19 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What all steps share: the archive, its days, and where pixels lie in each CRS."""
+    """The input of all steps: the archive, its days, and the projection of pixels to each CRS."""
 
     archive: Archive
     days: Sequence[Sequence[Scene]]
     halo: Mapping[int, Projection]
-    """By EPSG code, of the chunk and its halo."""
+    """EPSG code -> projection of the chunk and its halo."""
     core: Mapping[int, Projection]
-    """Of the chunk alone."""
+    """EPSG code -> projection of the chunk without halo."""
     tally: _Tally
 
 
 def floor(archive: Archive, tiny: Archive) -> Floor:
-    """Measure every step for an archive's first chunk with the SCL mask; `tiny` is for warming up."""
+    """Measure every step for the first chunk of an archive with the SCL mask; `tiny` warms up the kernels."""
     tally = _Tally()
     for one in (tiny, archive):
         tally = _Tally()
@@ -115,7 +115,7 @@ def _chunk(archive: Archive, tally: _Tally) -> None:
 
 
 def _classes(work: _Work) -> NDArray[np.uint8]:
-    """Scene classification of each day, uint8 (day, y, x)."""
+    """Return the scene classification of each day, uint8 (day, y, x)."""
     shape = next(iter(work.halo.values())).window.shape
     classes = np.zeros((len(work.days), 1, *shape), np.uint8)
     for observation, taken in zip(classes, work.days, strict=True):
@@ -125,7 +125,7 @@ def _classes(work: _Work) -> NDArray[np.uint8]:
 
 
 def _stack(work: _Work, clear: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Digital numbers of each day where it is clear, uint16 (day, band, y, x)."""
+    """Return the digital numbers of clear pixels of each day, uint16 (day, band, y, x)."""
     stack = np.zeros((len(work.days), len(_REFLECTANCE), *clear.shape[1:]), np.uint16)
     for observation, wanted, taken in zip(stack, clear, work.days, strict=True):
         for scene in taken:
@@ -169,18 +169,18 @@ def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Decoded blocks of one band, ready."""
+    """Decoded blocks of one band."""
 
     ready: Sequence[Piece]
     size: int = 0
 
     def pieces(self) -> Iterator[Piece]:
-        """As they are."""
+        """Yield the blocks."""
         yield from self.ready
 
 
 def _level(archive: Archive, scene: Scene) -> Level:
-    """The 20 m level that the contract's rule takes at any latitude of the archive."""
+    """Return the 20 m level, which the pixel contract selects at each latitude of the archive."""
     size, side = scene.granule.size // 2, archive.layout.block
     with rasterio.open(archive.folder / scene.id / f"{BANDS['scl']}.tif") as source:
         transform = source.transform @ Affine.scale(source.width / size, source.height / size)
@@ -188,7 +188,7 @@ def _level(archive: Archive, scene: Scene) -> Level:
 
 
 def _pieces(archive: Archive, scene: Scene, band: str, level: Level, blocks: Blocks, tally: _Tally) -> Iterator[Piece]:
-    """Decode the needed blocks of a band, each read beforehand."""
+    """Decode the needed blocks of a band; reading is not part of the measured time."""
     path, side = archive.folder / scene.id / f"{BANDS[band]}.tif", archive.layout.block
     with rasterio.open(path) as source, path.open("rb") as file:
         dtype, overview = np.dtype(source.dtypes[0]), None if band == "scl" else 0

@@ -1,4 +1,4 @@
-"""Items that do not exist, described as Earth Search describes those that do: the same for the same options."""
+"""Generate items in the form of Earth Search; equal options give equal items."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _FOLDER = "https://e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com/sen
 
 @dataclass(slots=True)
 class MadeUp:
-    """A catalogue of items that do not exist; counts the seconds that making them up takes."""
+    """A catalogue of generated items, which measures the seconds that their generation takes."""
 
     items: int
     bounds: tuple[float, float, float, float]
     periods: int
-    asked: int = 0
+    searches: int = 0
     wall: float = 0.0
     cpu: float = 0.0
 
     @property
     def collection(self) -> Item:
-        """With the offset of reflectance."""
+        """The collection, with the offset of reflectance."""
         return made_up_collection()
 
     def search(self, _bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
-        """Items of a period, made page by page when they are asked for."""
-        period, self.asked = self.asked, self.asked + 1
+        """Yield the items of a period, generated page by page."""
+        period, self.searches = self.searches, self.searches + 1
         share = len(range(period, self.items, self.periods))
         made = made_up_items(share, self.bounds, start, end, seed=period)
         while True:
@@ -52,7 +52,7 @@ class MadeUp:
 
 
 def made_up_collection() -> Item:
-    """Its assets, with the offset of reflectance."""
+    """Return the collection and its assets, with the offset of reflectance."""
     assets: dict[str, Any] = {band: {"raster:bands": [_raster(band)]} for band in BANDS}
     return {"type": "Collection", "id": "sentinel-2-c1-l2a", "item_assets": assets, "links": []}
 
@@ -60,7 +60,7 @@ def made_up_collection() -> Item:
 def made_up_items(
     count: int, bounds: tuple[float, float, float, float], start: datetime, end: datetime, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Items with their footprints in `bounds` and their times between two, as Earth Search describes them."""
+    """Yield items with footprints in `bounds` and times from `start` to `end`, in the form of Earth Search."""
     random = np.random.default_rng(seed)
     west, south, east, north = bounds
     lon, lat = random.uniform(west, east, count), random.uniform(south, north, count)
@@ -130,5 +130,5 @@ def _raster(band: str) -> dict[str, Any]:
 
 
 def _hash_of(text: str) -> str:
-    """32 hexadecimal digits that look like a checksum."""
+    """Return 32 hexadecimal digits in place of a checksum."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,8 +1,8 @@
-"""One measurement in a process of its own: `python -m benchmarks.measure` reads a task from stdin, answers in JSON.
+"""Run one measurement in a new process: `python -m benchmarks.measure` reads a task from stdin and prints JSON.
 
-What is measured is the second chunk of a process, as most of a worker's chunks are no first ones: imports and the
-first, the same one under other addresses, are start-up and counted apart. The peak of memory is that of the whole
-process while the second is built: the kernel's counter is set back before.
+The measured chunk is the second of the process, because most chunks of a worker are not the first. Imports and the
+first chunk, the same one with other addresses, count as start-up. The peak of memory is that of the whole process while
+the second chunk is built, because the kernel's counter is reset before it.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ BANDS = ("red", "green", "blue", "nir")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a child is to do."""
+    """The task of a child process."""
 
     way: str
-    """`ours`; `ours-gdal`, read by GDAL; `ours-pair`, two neighbouring chunks in two threads, as a worker builds them;
-    `ours-processes`, one of these two, the other one in another process; `baseline`; `load`, `odc.stac.load` alone; or
-    `load-exact`, the same with `ardcube.odc_driver`."""
+    """`ours`: ardcube; `ours-gdal`: ardcube with the GDAL reader; `ours-pair`: two neighbouring chunks in two threads
+    of one worker; `ours-processes`: one of these two chunks, while another process builds the other; `baseline`;
+    `load`: `odc.stac.load` alone; or `load-exact`: the same with `ardcube.odc_driver`."""
     catalog: str
     """Folder of items.json and collection.json."""
     first_catalog: str
-    """The same for the chunk that is built before."""
+    """The same for the first chunk of the process."""
     bbox: tuple[float, float, float, float]
     months: tuple[str, str]
-    """First and last month of the one period."""
+    """First and last month of the only period."""
     chunk: int
     scl: bool
     threads: int
     dask_chunk: int
     requests: int
-    """Requests in flight, ours."""
+    """Requests in flight of ardcube."""
     job: int
-    """Which chunk of ours."""
+    """Index of the chunk, for ardcube."""
     scratch: str
-    """Empty folder for stores."""
+    """Empty folder for the stores."""
     pixels: str = ""
-    """File for the first chunk's pixels, .npy."""
+    """File for the pixels of the first measured chunk, .npy."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What was measured, per chunk."""
+    """The result of a measurement, per chunk."""
 
     way: str
     cpu_seconds: float
     """User and system time of all threads."""
     wall_seconds: float
     peak_mb: float
-    """Largest resident set of the whole process while it worked."""
+    """Largest resident set of the whole process while it built the chunk."""
     startup_seconds: float
     """From the start of Python to the end of the first chunk."""
     startup_cpu_seconds: float
@@ -69,7 +69,7 @@ class Outcome:
     """Parsing items, planning and creating the store."""
     chunks: int
     stages: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage, where the way tells."""
+    """Seconds by stage; empty if the way does not report stages."""
 
 
 def _cpu() -> float:
@@ -88,11 +88,11 @@ def _peak_mb() -> float:
 
 
 Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int]
-"""What builds and gives seconds by stage, what reads the pixels back, and how many chunks that is."""
+"""A function that builds and returns seconds by stage, one that reads the pixels, and the number of chunks."""
 
 
 def prepare_ours(task: Task, *, first: bool) -> Ready:
-    """Plan a cube of ours up to its chunks."""
+    """Plan a cube of ardcube and create its store."""
     from ardcube.chunk.build import process_chunk
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.pixels.masks import cloud_mask
@@ -163,7 +163,7 @@ def prepare_baseline(task: Task, *, first: bool) -> Ready:
 
 
 def prepare_load(task: Task, *, first: bool) -> Ready:
-    """Parse the items of one chunk, which `odc.stac.load` then reads into memory: no mask, no composite, no store."""
+    """Parse the items of one chunk; `odc.stac.load` reads them into memory without mask, composite or store."""
     import dask
     from odc.geo.geobox import GeoBox
 
@@ -186,7 +186,7 @@ def prepare_load(task: Task, *, first: bool) -> Ready:
 
 
 def measure(task: Task, started: float) -> Outcome:
-    """Build once, then measure how that is done again."""
+    """Build the first chunk, then measure the second."""
     prepare = {"baseline": prepare_baseline, "load": prepare_load, "load-exact": prepare_load}.get(
         task.way, prepare_ours
     )
@@ -212,7 +212,7 @@ def main() -> None:
 
 
 def _process_start() -> float:
-    """When this process was started, in seconds of the epoch."""
+    """Return the start time of this process, in seconds since the epoch."""
     ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return time.time() - (uptime - ticks / os.sysconf("SC_CLK_TCK"))

@@ -1,9 +1,9 @@
-"""What it costs to run chunks, whatever is in them: `python -m benchmarks.orchestration`.
+"""Measure the cost of orchestration: `python -m benchmarks.orchestration`.
 
-Every chunk goes the whole way (plan, batch, task run, Dask, worker, pixels, record, server) and has no scene, so that
-what is left is the orchestration. Flow, scheduler, workers and server with its database are processes of their own,
-each measured apart; what a build of eight chunks costs is start-up, and told apart. All of it is what users run: the
-`ardcube` command, a Prefect server, a Dask cluster of two workers.
+Every chunk passes through plan, batch, task run, Dask, worker, pixels, record and server, but has no scene, so that
+only the orchestration costs time. Flow, scheduler, workers, and server with database are separate processes and are
+measured separately. The cost of a build with eight chunks counts as start-up and is subtracted. All parts are those of
+users: the `ardcube` command, a Prefect server, a Dask cluster of two workers.
 """
 
 from __future__ import annotations
@@ -35,46 +35,46 @@ from tests.servers import processes
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = 2
 LONGEST = 3_600.0
-"""Seconds that one command may take."""
+"""Seconds until a command is stopped."""
 START_UP = 8
-"""Chunks of the build that tells start-up: some for each worker."""
+"""Chunks of the build that measures start-up: several for each worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one build took."""
+    """The cost of one build."""
 
     database: str
     chunks: int
     task_runs: int
-    """That the flow submitted."""
+    """Number of task runs that the flow submitted."""
     recorded: Mapping[str, int]
-    """Task runs that the server knows, by state."""
+    """Number of task runs at the server, by state."""
     events: int
-    """Of task runs, that the server kept."""
+    """Number of task run events that the server stored."""
     flow_cpu: float
-    """Seconds of user and system time, as the others."""
+    """Seconds of user and system time, as all `..._cpu`."""
     scheduler_cpu: float
     workers_cpu: float
     server_cpu: float
-    """With its database."""
+    """Including the database."""
     wall: float
     flow_mb: float
-    """Peak of the resident set, as the others."""
+    """Peak of the resident set in MB, as all `..._mb`."""
     scheduler_mb: float
     worker_mb: float
     server_mb: float
     load: float
-    """Of the machine before: CPU seconds grow when neighbours share its cores."""
+    """Load of the machine before the build; CPU seconds grow with it."""
 
     @property
     def cpu(self) -> float:
-        """Seconds of all processes."""
+        """CPU seconds of all processes."""
         return self.flow_cpu + self.scheduler_cpu + self.workers_cpu + self.server_cpu
 
     @property
     def lost(self) -> int:
-        """Task runs that did not end as completed at the server, and events of them that it does not have."""
+        """Number of task runs that are not completed at the server, and of missing events."""
         completed = self.recorded.get("COMPLETED", 0)
         others = sum(self.recorded.values()) - completed
         return abs(self.task_runs - completed) + others + abs(STATES_OF_A_TASK_RUN * self.task_runs - self.events)
@@ -82,12 +82,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """What it takes to find that there is nothing to do."""
+    """The cost of a run that finds all chunks done."""
 
     database: str
     records: str
-    """`table` after a run that ended, `killed` as a run leaves them that was killed at its end, `files` the worst that
-    there can be: one file each."""
+    """State of the records: `table` after a finished run, `killed` after a run that was killed at its end, `files` in
+    the worst case, with one file per record."""
     chunks: int
     wall: float
     cpu: float
@@ -96,14 +96,14 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Services that run, and a folder for cubes."""
+    """Running services, and a folder for cubes."""
 
     services: Services
     cluster: processes.DaskCluster
     folder: Path
 
     def build(self, chunks: int, name: str = "") -> Outcome:
-        """Build one cube, and ask the server afterwards what it knows."""
+        """Build one cube, then count its task runs and events at the server."""
         server = (self.services.server.pid, *self.services.database_pids)
         groups = ((self.cluster.scheduler_pid,), self.cluster.worker_pids, server)
         before = [_cpu(*group) for group in groups]
@@ -122,7 +122,7 @@ class Bench:
         )
 
     def resume(self, chunks: int) -> Iterator[Resume]:
-        """Run once more what is finished. The records are as large as those of chunks with scenes."""
+        """Run a finished build again. The records are as large as those of chunks with scenes."""
         place = self.folder / str(chunks)
         ledger = Ledger.beside(Place.at(str(place / "cube.zarr")))
         scenes = tuple(f"S2A_T32TPT_2023{month:02d}10T101234_L2A" for month in range(1, 13))
@@ -143,7 +143,7 @@ class Bench:
             yield Resume(self.services.database, state, chunks, wall, cpu, peak_mb)
 
     def run(self, chunks: int, place: Path) -> tuple[float, float, float]:
-        """Run `ardcube build` for a cube of so many chunks."""
+        """Run `ardcube build` for a cube of `chunks` chunks."""
         catalogue = write_catalogue(place / "catalogue")
         arguments = options(catalogue, place / "cube.zarr", chunks, self.cluster.address)
         return run_command(["build", *arguments], self.services.environment, place / "log")
@@ -152,12 +152,12 @@ class Bench:
 def run_command(
     arguments: Sequence[str], env: Mapping[str, str], log: Path, seconds: float = LONGEST
 ) -> tuple[float, float, float]:
-    """Run `ardcube` to its end; give wall and CPU seconds, and the peak of memory in MB.
+    """Run `ardcube` to its end; return wall and CPU seconds, and the peak of memory in MB.
 
     Raises
     ------
     RuntimeError
-        If it fails, or has not ended after so many seconds.
+        If it fails, or has not ended after `seconds`.
     """
     start = time.perf_counter()
     peak = 0.0
@@ -166,7 +166,7 @@ def run_command(
             [Path(sys.executable).parent / "ardcube", *arguments],
             stdout=output, stderr=output, env=processes.environment(env), cwd=ROOT,
         )  # fmt: skip
-        # Asked while it lives: what the kernel tells afterwards begins with the memory of this process.
+        # Read while the process runs: the kernel's figure after its end includes the memory of this process.
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
             peak = max(peak, _peak_mb(process.pid))
             if time.perf_counter() - start > seconds:
@@ -182,7 +182,7 @@ def run_command(
 
 
 def _cpu(*roots: int) -> float:
-    """Seconds of user and system time of processes and all that they started, ended ones included."""
+    """Return seconds of user and system time of processes and their children, including ended ones."""
     total = 0.0
     for root in roots:
         process = psutil.Process(root)
@@ -194,7 +194,7 @@ def _cpu(*roots: int) -> float:
 
 
 def _peak_mb(pid: int) -> float:
-    """Largest resident set of a process or of one that it started."""
+    """Return the largest resident set of a process and its children, in MB."""
     process = psutil.Process(pid)
     peaks = [0]
     for one in (process, *process.children(recursive=True)):
@@ -205,14 +205,14 @@ def _peak_mb(pid: int) -> float:
 
 
 def per_chunk(outcome: Outcome, start_up: Outcome) -> dict[str, float]:
-    """Milliseconds of CPU per chunk, without start-up, by process and all together."""
+    """Return milliseconds of CPU per chunk without start-up, by process and in total."""
     chunks = outcome.chunks - start_up.chunks
     names = ("flow_cpu", "scheduler_cpu", "workers_cpu", "server_cpu", "cpu")
     return {name: 1000 * (getattr(outcome, name) - getattr(start_up, name)) / chunks for name in names}
 
 
 def measure(database: str, counts: Sequence[int], folder: Path, *, resumed: bool) -> dict[str, Any]:
-    """Build cubes of so many chunks on one database, one after the other; the last one is then resumed."""
+    """Build a cube for each count of chunks on one database; then resume the last cube."""
     with ExitStack() as stack:
         services = stack.enter_context(serving(database, folder / "server"))
         cluster = stack.enter_context(processes.dask_cluster(folder, workers=WORKERS, env=services.server.environment))
@@ -233,7 +233,7 @@ def measure(database: str, counts: Sequence[int], folder: Path, *, resumed: bool
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """One build in words."""
+    """Return one line about a build."""
     ms = row["ms_per_chunk"]
     parts = ", ".join(f"{name} {ms[f'{name}_cpu']:.2f}" for name in ("flow", "scheduler", "workers", "server"))
     return (
@@ -246,7 +246,7 @@ def line(row: Mapping[str, Any]) -> str:
 
 def main() -> int:
     chosen = _arguments()
-    # Else every process compiles all it imports, which a machine in use does once.
+    # Otherwise every process would compile its imports, which a machine in use does once.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end and scratch folders go
     result: dict[str, Any] = {"machine": machine(), "options": vars(chosen) | {"output": str(chosen.output)}}
@@ -268,7 +268,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--chunks", nargs="+", type=int, default=[100, 1_000, 10_000, 100_000])
     parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="resume the last cube")
-    parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench", help="where results are written")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench", help="folder of the results")
     return parser.parse_args()
 
 

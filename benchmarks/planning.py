@@ -1,18 +1,17 @@
-"""What it costs to plan a cube, before any pixel is read: `python -m benchmarks.planning`.
+"""Measure the cost of planning a cube: `python -m benchmarks.planning`.
 
-A cube of `--chunks` chunks in `--periods` periods over an archive of `--items` items goes through the program's own
-functions, all in one process: items are searched and parsed, joined with tiles to jobs, written as manifests; the
-estimate is made, what a ledger says is done (every other chunk) is taken off, and all jobs are gone through. Then a
-process of its own does what a worker does before it reads a pixel: it takes jobs of one tile, reads the manifests of
-their periods, and finds the scenes. At last a STAC API that answers as Earth Search does counts requests for a part of
-the items.
+One process plans a cube of `--chunks` chunks in `--periods` periods over `--items` items with the functions of ardcube.
+It searches and parses items, joins them with tiles to jobs, writes manifests, computes the estimate, subtracts finished
+chunks (every other one), and iterates over all jobs. A second process measures the first step of a worker: it reads the
+manifests of one tile and finds the scenes of its jobs. Finally a STAC API in the form of Earth Search counts requests
+for a part of the items.
 
-Items are made up, the same for the same options: footprints of 110 km that a swath edge has cut, anywhere in the cube;
-assets, properties and links as Earth Search's have them. Making them up is a step of its own, since it is no work of
-the program. The grid is as fine as the default, 1/3600 degree, with tiles of 1200 pixels.
+Items are generated, and are equal for equal options. Their footprints measure 110 km, are cut by a swath edge, and are
+anywhere in the cube. Assets, properties and links have the form of Earth Search. The time of the generation is
+subtracted. The grid has the default resolution of 1/3600 degree, with tiles of 1200 pixels.
 
-For each step: wall seconds, CPU seconds, and the largest resident set of the process until its end. The table goes to
-standard output, the same as JSON to `--output`.
+The result of each step is wall seconds, CPU seconds, and the largest resident set of the process until the end of the
+step. The table goes to standard output, and JSON to `--output`.
 """
 
 from __future__ import annotations
@@ -51,32 +50,33 @@ from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
 RESOLUTION = 1 / 3600
 TILE = 1200
 PAGE_ITEMS = 2000
-"""Items that the stand-in API serves: enough for some pages in each of some periods."""
+"""Items that the local API serves: several pages in each of several periods."""
 START = datetime(2019, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Step:
-    """What one step took."""
+    """The cost of one step."""
 
     name: str
     wall: float
-    """Seconds, as CPU."""
+    """Wall time, in seconds."""
     cpu: float
+    """CPU time, in seconds."""
     peak_mb: float
-    """Largest resident set of the process until the step's end."""
+    """Largest resident set of the process until the end of the step, in MB."""
     detail: str = ""
 
 
 @dataclass(slots=True)
 class Steps:
-    """All of them, in order."""
+    """The finished steps, in order."""
 
     done: list[Step] = field(default_factory=list)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Measure a block; it may fill in the detail."""
+        """Measure a block, which may set the detail."""
         begun = Step(name, time.perf_counter(), time.process_time(), 0.0)
         yield begun
         self.done.append(
@@ -91,14 +91,14 @@ class Steps:
 
 
 def peak_mb() -> float:
-    """Largest resident set of this process so far, in MB."""
-    # Not getrusage: its figure begins with that of the process that started this one.
+    """Return the largest resident set of this process so far, in MB."""
+    # getrusage would include the peak of the parent process.
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1e3
 
 
 def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Request:
-    """A request for a cube around the equator of at least `chunks` chunks, as square as it goes."""
+    """Return a request for a nearly square cube at the equator with at least `chunks` chunks."""
     tiles = math.ceil(chunks / periods)
     cols = math.ceil(math.sqrt(tiles))
     rows = math.ceil(tiles / cols)
@@ -132,7 +132,7 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
 
 
 def measure(chunks: int, items: int, periods: int, scratch: Path) -> dict[str, Any]:
-    """Plan once, and say what each step took."""
+    """Plan once, and return the cost of each step."""
     steps = Steps()
     steps.done.append(Step("interpreter and imports", *_since_start(), peak_mb()))
     place = Place.at(str(scratch / "cube.zarr"))
@@ -142,16 +142,16 @@ def measure(chunks: int, items: int, periods: int, scratch: Path) -> dict[str, A
         found = search_scenes(request)
     searched = steps.done[-1]
     searched.wall, searched.cpu = searched.wall - catalog.wall, searched.cpu - catalog.cpu
-    searched.detail = f"{sum(map(len, found.values())):,} scenes; items made up apart, {catalog.wall:.1f} s"
+    searched.detail = f"{sum(map(len, found.values())):,} scenes; without the generation of items, {catalog.wall:.1f} s"
     with steps.step("join to jobs, write manifests") as step:
         plan = make_plan(request, found)
         folder = Path(request.ledger.place.path) / "items"
         megabytes = sum(file.stat().st_size for file in folder.glob("*")) / 1e6
         step.detail = f"{len(plan.jobs):,} chunks, manifests of {megabytes:.0f} MB"
     with steps.step("estimate") as step:
-        told = estimate(plan)
-        step.detail = f"{told.chunk_scenes / told.chunks:.1f} scenes a chunk"
-    with steps.step("take off what is done") as step:
+        estimated = estimate(plan)
+        step.detail = f"{estimated.chunk_scenes / estimated.chunks:.1f} scenes per chunk"
+    with steps.step("subtract finished chunks") as step:
         step.detail = f"{_pending(plan):,} left"
     with steps.step("make all jobs, one by one") as step:
         step.detail = f"{sum(job.pixels for job in plan.jobs) / 1e9:,.0f} Gpx"
@@ -175,19 +175,19 @@ def measure(chunks: int, items: int, periods: int, scratch: Path) -> dict[str, A
 
 
 def _since_start() -> tuple[float, float]:
-    """Wall and CPU seconds since this process began."""
+    """Return wall and CPU seconds since the start of this process."""
     ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     up = float(Path("/proc/uptime").read_text().split()[0])
     return up - ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 
 def _pending(plan: CubePlan) -> int:
-    """Take off every other chunk, as a resumed run does."""
+    """Return the number of pending chunks of a resumed run with every other chunk done."""
     return len(plan.jobs.without((job.key, job.inputs) for job in plan.jobs[::2]))
 
 
 def _worker(plan: CubePlan) -> dict[str, Any]:
-    """Let a process of its own find the scenes of all periods of the middle tile, twice."""
+    """Run a process that finds the scenes of all periods of the middle tile, twice."""
     periods = len(plan.periods)
     middle = len(plan.jobs) // periods // 2 * periods
     jobs = plan.jobs[middle : middle + periods]
@@ -206,7 +206,7 @@ def _worker(plan: CubePlan) -> dict[str, Any]:
 
 
 def as_worker(task: dict[str, Any]) -> dict[str, Any]:
-    """Find the scenes of jobs: seconds for the first, for all, and for all once more."""
+    """Find the scenes of jobs; return seconds for the first job, for all jobs, and for all again."""
     import shapely
 
     before = peak_mb()
@@ -228,7 +228,7 @@ def as_worker(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_requests(periods: int, items: int = PAGE_ITEMS) -> dict[str, int]:
-    """Search a stand-in for Earth Search, and count what it was asked."""
+    """Search a local STAC API in the form of Earth Search, and count its requests."""
     from tests.servers.earth_search import EarthSearch
 
     bounds = (0.0, 0.0, 1.0, 1.0)
@@ -254,7 +254,7 @@ def count_requests(periods: int, items: int = PAGE_ITEMS) -> dict[str, int]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result as Markdown."""
+    """Return the result as Markdown."""
     options, worker, api = result["options"], result["worker"], result["api"]
     rows = [("step", "wall s", "CPU s", "peak MB", "")]
     rows += [
@@ -271,11 +271,12 @@ def table(result: dict[str, Any]) -> str:
         f"Python {machine['python']}, {machine['cpus']} CPUs, load {machine['load']:.1f}"
     )
     remark = (
-        f"A worker finds the scenes of a chunk in {worker['first_s']:.3f} s at first, {worker['each_s']:.3f} s in "
-        f"the mean over a tile's periods, {worker['again_s']:.3f} s again, and grows by {worker['grown_mb']:.0f} MB."
+        f"A worker finds the scenes of the first chunk in {worker['first_s']:.3f} s, of a chunk of the tile in "
+        f"{worker['each_s']:.3f} s on average, again in {worker['again_s']:.3f} s; its memory grows by "
+        f"{worker['grown_mb']:.0f} MB."
     )
-    asked = f"A STAC API is asked {api['requests']} times for {api['items']:,} items of {api['periods']} periods."
-    return "\n".join([about, "", *lines, "", remark, asked])
+    served = f"A STAC API receives {api['requests']} requests for {api['items']:,} items of {api['periods']} periods."
+    return "\n".join([about, "", *lines, "", remark, served])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

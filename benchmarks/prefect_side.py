@@ -1,4 +1,4 @@
-"""A Prefect server on SQLite or PostgreSQL, and what it knows of a flow run."""
+"""Run a Prefect server on SQLite or PostgreSQL, and count the task runs and events of a flow run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from typing import Any
 from tests.servers import processes
 
 SETTLE_SECONDS = 200.0
-"""Longest wait for the server to write down the events that it was sent."""
+"""Seconds until the wait for the server to store its events ends."""
 QUIET_SECONDS = 60.0
-"""The server is taken to be done when nothing has changed for so long; it writes down events every second or so."""
+"""Seconds without a change after which the server counts as done; it stores events about every second."""
 STATES_OF_A_TASK_RUN = 3
-"""Pending, running, completed: an event each."""
+"""Number of states, with one event each: pending, running, completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Services:
     """`sqlite` or `postgresql`."""
     server: processes.PrefectServer
     database_pids: tuple[int, ...] = ()
-    """Of processes apart from the server's."""
+    """Process ids of the database, if it is a separate process."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a flow needs to run here: `submitted` reads what it prints."""
-        told = {"PREFECT_LOGGING_TO_API_ENABLED": "true", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-        return self.server.environment | told
+        """Environment variables of a flow that uses this server; `submitted` reads its output."""
+        logging = {"PREFECT_LOGGING_TO_API_ENABLED": "true", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
+        return self.server.environment | logging
 
 
 @contextmanager
@@ -69,11 +69,11 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run PostgreSQL on a database of its own; give the URL as Prefect wants it, and the server's process."""
+    """Run PostgreSQL with a new database; yield its URL in the form of Prefect, and its process id."""
     data, port = Path(tempfile.mkdtemp(prefix="ardcube-postgres-")), processes.free_port()
     programs = _postgresql_programs()
     as_user: list[str] = []
-    if os.geteuid() == 0:  # it refuses to run as root
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(data, "nobody")
         as_user = ["setpriv", "--reuid", "nobody", "--clear-groups"]
     subprocess.run(
@@ -97,23 +97,23 @@ def _postgresql(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _postgresql_programs() -> Path:
-    """Debian keeps them out of the path."""
+    """Return the folder of PostgreSQL's programs, which Debian does not put on the path."""
     found = [Path(name).resolve().parent for name in (shutil.which("initdb"),) if name]
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
-        raise RuntimeError("there is no PostgreSQL; install it (Debian, Ubuntu: apt-get install postgresql)")
+        raise RuntimeError("PostgreSQL is missing; install it (Debian, Ubuntu: apt-get install postgresql)")
     return found[-1]
 
 
 def latest_flow_run(services: Services) -> str:
-    """Id of the flow run that was started last; deployments have later ones, which are scheduled."""
+    """Return the id of the flow run that started last; scheduled runs have not started."""
     started = {"flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC", "limit": 1}
     found: str = ask(services, "flow_runs/filter", started)[0]["id"]
     return found
 
 
 def submitted(printed: Path) -> int:
-    """Task runs that the flow says it submitted, from what it printed: Prefect drops lines that it cannot send."""
+    """Return the number of submitted task runs in the output of a flow; Prefect drops log lines that it cannot send."""
     found = re.search(r"\d+ chunks went to workers in (\d+) task runs", printed.read_text())
     if not found:
         raise RuntimeError(f"the flow does not say how many task runs it submitted, see {printed}")
@@ -121,7 +121,7 @@ def submitted(printed: Path) -> int:
 
 
 def settled(services: Services, flow_run: str, task_runs: int) -> tuple[dict[str, int], int]:
-    """Wait until the server has written down all that it was sent, or nothing more comes."""
+    """Wait until the server has stored all task runs and events, or nothing changes; return states and events."""
     runs = {"flow_runs": {"id": {"any_": [flow_run]}}}
     events = {
         "filter": {
@@ -153,7 +153,7 @@ def settled(services: Services, flow_run: str, task_runs: int) -> tuple[dict[str
 
 
 def ask(services: Services, path: str, body: Mapping[str, Any]) -> Any:
-    """POST to the server's API."""
+    """Send a POST request to the API of the server; return the answer."""
     request = urllib.request.Request(
         f"{services.server.api_url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

@@ -1,4 +1,4 @@
-"""Measure both ways in one run, pair by pair, and check the pixels: `scripts/bench`, or `python -m benchmarks.run`."""
+"""Measure ardcube and the baseline pair by pair in one run, and check pixels: `scripts/bench`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.archive import CROP, FULL, TINY, Archive, ensure_archive
-from benchmarks.equality import Agreement, beside_baseline, beside_oracle
+from benchmarks.equality import Agreement, compare_with_baseline, compare_with_oracle
 from benchmarks.floor import floor
 from benchmarks.measure import Outcome, Task
 from benchmarks.server import Server, Traffic, serving
@@ -31,13 +31,13 @@ from benchmarks.table import console_table, markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 LATENCY = 0.03
-"""Seconds per request of a far store."""
+"""Seconds of latency per request of a distant store."""
 _LIBRARIES = ("numpy", "numba", "rasterio", "odc-stac", "odc-algo", "xarray", "dask", "zarr")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one comparison is about."""
+    """The parameters of one comparison."""
 
     scl: bool
     dates: int
@@ -45,14 +45,14 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As the tables show it."""
+        """The name in the tables."""
         mask = "SCL mask" if self.scl else "no mask"
         return f"{mask}, {self.dates} dates" + (f", {self.latency * 1000:.0f} ms" if self.latency else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One child's outcome and its traffic."""
+    """The outcome of one child process and its traffic."""
 
     case: str
     outcome: Outcome
@@ -69,7 +69,7 @@ CASES = {
 }
 WAYS = ("ours", "ours-gdal", "ours-pair", "ours-processes", "baseline", "load", "load-exact")
 BASELINES = {"load": "load", "load-exact": "load"}
-"""Way that another one is compared with, where it is not `baseline`."""
+"""Way -> its baseline, if that is not `baseline`."""
 DEFAULT_CASES = ("scl", "none", "scl-30ms", "scl-120")
 
 
@@ -106,7 +106,7 @@ def main() -> int:
 
 @dataclass(slots=True)
 class _Bench:
-    """Runs children against the archive and keeps their first pixels."""
+    """Runs child processes against the archive and keeps their first pixels."""
 
     archive: Archive
     scratch: Path
@@ -115,7 +115,7 @@ class _Bench:
     requests: int
 
     def compare(self, case: Case, ways: Sequence[str], pairs: int) -> Iterator[Measurement]:
-        """Measure each way in turn, `pairs` times over."""
+        """Measure each way in turn, `pairs` times."""
         if case.dates > self.archive.layout.dates:
             ways = [way for way in ways if way not in BASELINES]  # all scenes of 120 dates do not fit into memory
         with serving(self.archive.folder, case.latency) as server:
@@ -132,7 +132,7 @@ class _Bench:
         pixels = self.scratch / f"{'scl' if case.scl else 'none'}-{way}.npy"
         keep = case.dates == layout.dates and not pixels.exists()
         more = case.dates > layout.dates
-        # One period holds all dates.
+        # One period contains all dates.
         with tempfile.TemporaryDirectory(prefix="child-", dir=self.scratch) as stores:
             task = Task(
                 way=way,
@@ -162,7 +162,7 @@ class _Bench:
         return Measurement(case.name, outcome, traffic)
 
     def agreements(self, oracle_pixels: int) -> Iterator[Agreement]:
-        """Compare the pixels of this run: ours with the oracle, and with the usual way."""
+        """Compare the pixels of ardcube in this run with the oracle and with the baseline."""
         for mask in ("scl", "none"):
             ours, usual = (self.scratch / f"{mask}-{way}.npy" for way in ("ours", "baseline"))
             if not ours.exists():
@@ -170,9 +170,9 @@ class _Bench:
             values = np.load(ours)
             side = min(oracle_pixels, values.shape[0])
             if side:
-                yield beside_oracle(self.archive, values[:side, :side], mask)
+                yield compare_with_oracle(self.archive, values[:side, :side], mask)
             if usual.exists():
-                yield from beside_baseline(values, np.load(usual), mask)
+                yield from compare_with_baseline(values, np.load(usual), mask)
 
 
 def run_child(task: Task) -> Outcome:
@@ -181,13 +181,13 @@ def run_child(task: Task) -> Outcome:
     Raises
     ------
     RuntimeError
-        If it fails; its last words are in the message.
+        If it fails; the message contains the end of its output.
     """
     environment = os.environ | {
         "NUMBA_NUM_THREADS": str(task.threads),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
-        # What GDAL is told in most guides to read COGs; both ways get it.
+        # The usual setting for COGs in guides to GDAL; both ways use it.
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "PYTHONPATH": str(ROOT),
     }
@@ -201,7 +201,7 @@ def run_child(task: Task) -> Outcome:
 
 
 def run_two(task: Task) -> Outcome:
-    """Measure two neighbouring chunks, each in a process of its own, at the same time; give the mean, per chunk."""
+    """Measure two neighbouring chunks at the same time in two processes; return the mean per chunk."""
     for job in (0, 1):
         Path(task.scratch, str(job)).mkdir()
     tasks = [replace(task, job=job, scratch=f"{task.scratch}/{job}", pixels="") for job in (0, 1)]
@@ -225,7 +225,7 @@ def _write_catalog(folder: Path, documents: list[dict[str, Any]]) -> Path:
 
 
 def summarize(case: Case, measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Return the medians of each way, and how many times less each is than its baseline."""
+    """Return the medians of each way, and the ratios of its baseline to them."""
     rows = []
     for way in dict.fromkeys(one.outcome.way for one in measurements):
         mine = [one for one in measurements if one.outcome.way == way]
@@ -260,7 +260,7 @@ def summarize(case: Case, measurements: Sequence[Measurement]) -> list[dict[str,
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return a description of this machine and the versions of libraries."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -278,20 +278,22 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="small rasters, one pair, oracle: for CI")
+    parser.add_argument(
+        "--short", action="store_true", help="small rasters, one pair, larger part for the oracle: for CI"
+    )
     parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(DEFAULT_CASES)}")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=("baseline", "ours", "load", "load-exact"))
-    parser.add_argument("--pairs", type=int, help="how often each way is measured in turn (default 3; 120 dates: 1)")
-    parser.add_argument("--threads", type=int, default=2, help="of each way (default %(default)s)")
-    parser.add_argument("--requests", type=int, default=16, help="in flight, ours (default %(default)s)")
+    parser.add_argument("--pairs", type=int, help="measurements of each way, in turn (default 3; 120 dates: 1)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each way (default %(default)s)")
+    parser.add_argument("--requests", type=int, default=16, help="requests in flight of ardcube (default %(default)s)")
     parser.add_argument(
         "--dask-chunk", type=int, default=600,
         help="rows and columns of the baseline's Dask chunks, 0: the whole chunk (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--oracle-pixels", type=int, help="side of the part that the oracle checks, 0: none")
-    parser.add_argument("--no-floor", action="store_true", help="do not measure the steps alone")
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "bench", help="where archives are kept")
-    parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench", help="where results are written")
+    parser.add_argument("--oracle-pixels", type=int, help="rows and columns that the oracle checks, 0: none")
+    parser.add_argument("--no-floor", action="store_true", help="do not measure each step alone")
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "bench", help="folder of the archives")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench", help="folder of the results")
     chosen = parser.parse_args()
     chosen.cases = chosen.cases or (("scl", "none") if chosen.short else DEFAULT_CASES)
     chosen.pairs = chosen.pairs or (1 if chosen.short else 3)

@@ -1,7 +1,7 @@
-"""Pixels of the benchmark archive: fields, clouds, shadows and swath edges, strip by strip (pure).
+"""Generate pixels of the benchmark archive: fields, clouds, shadows and swath edges, strip by strip (pure).
 
-Nothing here wants to be pretty. What matters is what costs time: the compression ratio, how clear pixels lie among
-clouds, and where a swath ends. Every strip draws from a generator of its own, so that one seed gives the same pixels.
+The pixels are realistic in the properties that cost time: the compression ratio, the distribution of clear pixels among
+clouds, and the ends of swaths. Each strip has a separate random generator, so that equal seeds give equal pixels.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Floats = NDArray[np.float32]
 STRIP = 512
 """Rows of 10 m computed at once."""
 OFFSET = 1000
-"""Digital number of reflectance 0, as of processing baseline 04.00."""
+"""Digital number of reflectance 0, since processing baseline 04.00."""
 _CELL = 16
 """Pixels between nodes of the cloud field."""
 _NOISE = (16, 5)
-"""Standard deviations of texture from pixel to pixel at 10 m and at 20 m, in digital numbers: with these a clear
-scene shrinks by about 1.65 under DEFLATE with predictor 2, as real ones do."""
+"""Standard deviation of the texture at 10 m and at 20 m, in digital numbers. With these values DEFLATE with predictor 2
+compresses a clear scene by about 1.65, like real scenes."""
 _SPECKS = 0.002
-"""Share of single pixels that the scene classification gets wrong."""
-# Reflectance * 10,000 of red, green, blue, nir; the second half stands for bare soil.
+"""Share of single pixels with a wrong scene class."""
+# Reflectance * 10,000 of red, green, blue, nir; the second half is bare soil.
 _SPECTRA = np.array(
     [
         (300, 550, 250, 4200), (450, 800, 350, 3900), (250, 480, 220, 3100), (380, 650, 300, 4600),
@@ -38,17 +38,17 @@ _CLOUD = np.array((5200, 5300, 5500, 5600), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """Weather over one granule, at nodes `_CELL` pixels apart."""
+    """Weather over one granule, at nodes with a distance of `_CELL` pixels."""
 
     cloud: Floats
-    """Opacity before it is cut to 0..1, (y, x)."""
+    """Opacity before it is clipped to 0..1, (y, x)."""
     brightness: Floats
     """Relative brightness of clouds, about 1, (y, x)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Some rows of a scene's data window."""
+    """Consecutive rows of the data window of a scene."""
 
     row: int
     """First row, in pixels of 10 m."""
@@ -60,7 +60,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A swath's edge, x = start + slope * y in pixels of the data window."""
+    """The edge of a swath, x = start + slope * y in pixels of the data window."""
 
     start: float
     slope: float
@@ -70,20 +70,20 @@ class Edge:
 def strips(
     shape: tuple[int, int], *, seed: tuple[int, ...], land_seed: int, cover: float, edge: Edge | None
 ) -> Iterator[Strip]:
-    """Compute a scene from north to south.
+    """Yield the strips of a scene from north to south.
 
     Parameters
     ----------
     shape : (int, int)
         Rows and columns of the data window, multiples of 2.
     seed : tuple of int
-        Of this scene's weather and noise.
+        Seed of the weather and noise of this scene.
     land_seed : int
-        Of the land, the same on all dates of a granule.
+        Seed of the land, equal on all dates of a granule.
     cover : float
-        Share of the data window under cloud, 0 to 1.
+        Share of clouds in the data window, 0 to 1.
     edge : Edge or None
-        Where the swath ends, None if it reaches beyond the window on both sides.
+        Edge of the swath; None if the swath covers the window.
     """
     sky = weather(shape, seed, cover)
     for row in range(0, shape[0], STRIP):
@@ -91,7 +91,7 @@ def strips(
 
 
 def weather(shape: tuple[int, int], seed: tuple[int, ...], cover: float) -> Sky:
-    """Fractal clouds of 40 km to 300 m; a share of `cover` of the window has an opacity of a half or more."""
+    """Return fractal clouds of 40 km to 300 m; a share of `cover` of the window has an opacity of at least 0.5."""
     rng = np.random.default_rng((*seed, 1))
     nodes = tuple(-(-side // _CELL) + 2 for side in shape)
     cloud, bright = (_fractal(rng, nodes, coarsest) for coarsest in (256, 64))
@@ -101,7 +101,7 @@ def weather(shape: tuple[int, int], seed: tuple[int, ...], cover: float) -> Sky:
 
 
 def _fractal(rng: np.random.Generator, shape: tuple[int, int], coarsest: int) -> Floats:
-    """Sum of octaves of value noise, the coarsest with a period of `coarsest` nodes."""
+    """Return a sum of octaves of value noise; the coarsest octave has a period of `coarsest` nodes."""
     total, period, amplitude = np.zeros(shape, np.float32), coarsest, 1.0
     while period >= 2:
         table = rng.standard_normal(tuple(side // period + 3 for side in shape), np.float32)
@@ -112,7 +112,7 @@ def _fractal(rng: np.random.Generator, shape: tuple[int, int], coarsest: int) ->
 
 
 def _weights(position: NDArray[np.float64], nodes: int) -> Floats:
-    """Linear interpolation as a matrix (position, node); a product of two is bilinear and runs in BLAS."""
+    """Return linear interpolation as a matrix (position, node); a product of two is bilinear and runs in BLAS."""
     matrix = np.zeros((len(position), nodes), np.float32)
     first = np.clip(position.astype(np.intp), 0, nodes - 2)
     part = np.clip(position - first, 0, 1)
@@ -132,7 +132,7 @@ def _strip(
         return down @ field @ _weights((cols + east) / _CELL, field.shape[1]).T
 
     opacity = np.clip(at(sky.cloud), 0, 1)
-    # The sun stands in the south-east: a cloud shades what lies north-west of it.
+    # The sun is in the south-east: the shadow of a cloud is north-west of it.
     shadow = np.clip(at(sky.cloud, south=60, east=40), 0, 1) * (1 - opacity)
     kind = _parcels(rows, cols, land_seed)
     light = (1 - np.float32(0.6) * shadow) * (1 - opacity)
@@ -165,7 +165,7 @@ def _outside(edge: Edge, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDAr
 
 
 def _parcels(rows: NDArray[np.intp], cols: NDArray[np.intp], seed: int) -> NDArray[np.uint8]:
-    """Fields of about 180 m by 320 m, a little turned: index into `_SPECTRA`, uint8 (y, x)."""
+    """Return slightly rotated fields of about 180 m by 320 m: index into `_SPECTRA`, uint8 (y, x)."""
     table = np.random.default_rng((seed, 3)).integers(0, len(_SPECTRA), 1 << 16, np.uint8)
     c, s = np.float32(np.cos(0.3)), np.float32(np.sin(0.3))
     y, x = rows.astype(np.float32)[:, None], cols.astype(np.float32)[None, :]
@@ -175,7 +175,7 @@ def _parcels(rows: NDArray[np.intp], cols: NDArray[np.intp], seed: int) -> NDArr
 
 
 def _classify(kind: NDArray[np.uint8], opacity: Floats, shadow: Floats) -> NDArray[np.uint8]:
-    """Scene classification (SCL) as the L2A processor codes it."""
+    """Return the scene classification (SCL) in the codes of the L2A processor."""
     classes = np.where(kind < len(_SPECTRA) // 2, 4, 5).astype(np.uint8)
     classes[shadow > 0.3] = 3
     for least, code in ((0.04, 7), (0.10, 10), (0.30, 8), (0.70, 9)):

@@ -1,4 +1,4 @@
-"""The archive over HTTP: nginx with a log of requests and bytes, and where asked for, 30 ms more per request."""
+"""Serve the archive over HTTP with nginx, a log of requests and bytes, and an optional latency per request."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ http {{
     types {{ image/tiff tif; application/json json; }}
     server {{
         listen 127.0.0.1:{port};
-        # The same files under other names, for more dates than there are files.
+        # The same files with other URLs, for more dates than the archive has.
         location ~ ^/again/[0-9]+/(.+)$ {{ alias {root}/$1; }}
-        # And under one more, for what a process does before it is measured.
+        # And with further URLs, for requests of a process before its measurement.
         location ~ ^/before/again/[0-9]+/(.+)$ {{ access_log off; alias {root}/$1; }}
         location ~ ^/before/(.+)$ {{ access_log off; alias {root}/$1; }}
         location / {{ root {root}; }}
@@ -49,19 +49,19 @@ _START_SECONDS = 10.0
 
 
 class ServerError(RuntimeError):
-    """The server is not there, or did not start."""
+    """The server is missing or did not start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a client asked for."""
+    """The requests of a client."""
 
     requests: int
     bytes: int
-    """Of bodies."""
+    """Bytes of response bodies."""
     files: int
     failures: int
-    """Answers of status 400 and above."""
+    """Responses with status 400 and above."""
 
 
 @dataclass(slots=True)
@@ -73,8 +73,8 @@ class Server:
     _position: int = 0
 
     def traffic(self) -> Traffic:
-        """Count what was asked for since the last call."""
-        time.sleep(0.05)  # nginx writes a line when the last byte has left, which a client may not wait for
+        """Count the requests since the last call."""
+        time.sleep(0.05)  # nginx logs a request after its last byte, which a client may not wait for
         with self._log.open() as log:
             log.seek(self._position)
             lines = [line.split(maxsplit=3) for line in log.read().splitlines()]
@@ -88,12 +88,12 @@ class Server:
 
 
 def nginx_path() -> str | None:
-    """Find nginx; Debian keeps it out of the path of plain users."""
+    """Return the path of nginx, which Debian does not put on the path of ordinary users."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened on a moment ago."""
+    """Return a port of 127.0.0.1 that was free at the time of the call."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -101,26 +101,26 @@ def free_port() -> int:
 
 @contextmanager
 def serving(root: Path, latency: float = 0.0) -> Iterator[Server]:
-    """Serve a folder by nginx while the block runs.
+    """Serve a folder with nginx while the block runs.
 
     Parameters
     ----------
     root : Path
         Folder of an archive.
     latency : float
-        Seconds that each request waits before nginx sees it.
+        Seconds before each request reaches nginx.
 
     Raises
     ------
     ServerError
-        If there is no nginx or it does not start.
+        If nginx is missing or does not start.
     """
     nginx = nginx_path()
     if nginx is None:
-        raise ServerError("there is no nginx; install it (Debian, Ubuntu: apt-get install nginx-light)")
+        raise ServerError("nginx is missing; install it (Debian, Ubuntu: apt-get install nginx-light)")
     home = Path(tempfile.mkdtemp(prefix="ardcube-nginx-"))
     port = free_port()
-    user = "user root;" if os.geteuid() == 0 else ""  # else its workers could not read a folder of root's
+    user = "user root;" if os.geteuid() == 0 else ""  # otherwise its workers cannot read a folder of root
     (home / "nginx.conf").write_text(_CONFIGURATION.format(home=home, root=root.resolve(), port=port, user=user))
     commands = [[nginx, "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]]
     if latency:
@@ -149,9 +149,9 @@ def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
 
 
 async def _delay(port: int, upstream: int, seconds: float) -> None:
-    """Pass connections on; each request head waits, answers do not."""
+    """Forward connections; delay each request head, but no response."""
 
-    async def asks(client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+    async def requests(client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await client.readuntil(b"\r\n\r\n"):
                 await asyncio.sleep(seconds)
@@ -159,7 +159,7 @@ async def _delay(port: int, upstream: int, seconds: float) -> None:
                 await server.drain()
         server.close()
 
-    async def answers(server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def responses(server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while piece := await server.read(_PIECE):
                 client.write(piece)
@@ -168,7 +168,7 @@ async def _delay(port: int, upstream: int, seconds: float) -> None:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner = await asyncio.open_connection("127.0.0.1", upstream, limit=_PIECE)
-        await asyncio.gather(asks(reader, inner[1]), answers(inner[0], writer), return_exceptions=True)
+        await asyncio.gather(requests(reader, inner[1]), responses(inner[0], writer), return_exceptions=True)
 
     server = await asyncio.start_server(connected, "127.0.0.1", port, limit=_HEAD_LIMIT)
     async with server:

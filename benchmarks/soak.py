@@ -1,10 +1,10 @@
-"""A long build in bad weather: `python -m benchmarks.soak`.
+"""Build a cube while requests fail at random: `python -m benchmarks.soak`.
 
-The sample archive lies behind an HTTP server, its items behind a STAC API, the store in S3; of all requests to the
-three, `--share` fail at random: answered with 429, 500 or 503, reset, cut short, or applied and never answered. The
-cube, about a thousand chunks by default, must equal, value by value, the one that the same command builds from files
-on disk without a network, and every chunk must be recorded. Told are the requests, how they failed, and what was done
-once more: by the clients themselves, which the program does not see, and by the program, which the ledger keeps.
+An HTTP server serves the sample archive, a STAC API its items, and an S3 server the store. A share of `--share` of all
+requests fails: with status 429, 500 or 503, a reset, a truncated body, or an applied request without answer. The cube
+has about a thousand chunks by default. It must equal, value by value, the cube that the same command builds from files
+without a network, and every chunk must have a record. The output lists requests, failures, and retries of chunks from
+the ledger. Retries inside the clients are visible as requests only.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ AREA: dict[str, Any] = {
     "chunk_size": 24,
     "cloud_mask": "scl",
 }
-"""1,134 chunks of the sample archive, all of it and all that is odd about it."""
+"""The complete sample archive with all its irregularities, in 1,134 chunks."""
 TINY: dict[str, Any] = {"bbox": (11.96, 46.85, 12.04, 46.89), "end_date": "2023-05-31", "chunk_size": 32}
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A build that has ended."""
+    """The result of a finished build."""
 
     seconds: float
     exit_code: int
@@ -62,14 +62,14 @@ class Built:
 
 
 def build(cube: CubeConfig, run: RunConfig, environment: dict[str, str]) -> Built:
-    """Run the installed command."""
+    """Run `ardcube build`."""
     start = time.perf_counter()
     done = jobs.run(["build", *jobs.options(cube, run)], environment, seconds=7200)
     return Built(time.perf_counter() - start, done.returncode, done.stdout + done.stderr)
 
 
 def differing(one: str, other: str, options: dict[str, Any]) -> dict[str, int]:
-    """Values that differ between a local cube and one in S3, by array."""
+    """Return the number of differing values between a local cube and one in S3, by array."""
     here = zarr.open_group(one, mode="r")
     there = zarr.open_group(other, mode="r", storage_options=options)
     assert set(here.array_keys()) == set(there.array_keys())
@@ -80,21 +80,21 @@ def differing(one: str, other: str, options: dict[str, Any]) -> dict[str, int]:
 
 
 def attempts(records: dict[ChunkKey, ChunkRecord]) -> dict[str, Any]:
-    """What the ledger tells of chunks that were tried more than once."""
+    """Return statistics of chunk attempts from the ledger."""
     again = [record for record in records.values() if len(record.attempts) > 1]
     reasons = Counter(
         (attempt.error or "").split(":")[0] for record in again for attempt in record.attempts if attempt.error
     )
     return {
         "status": dict(Counter(record.status for record in records.values())),
-        "tried again": len(again),
+        "retried": len(again),
         "most attempts": max((len(record.attempts) for record in records.values()), default=0),
         "errors": dict(reasons),
     }
 
 
 def soak(folder: Path, area: dict[str, Any], share: float, seed: int) -> dict[str, Any]:
-    """Build twice, and compare."""
+    """Build without and with faults, and compare."""
     archive = folder / "archive"
     write_archive(archive)
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def soak(folder: Path, area: dict[str, Any], share: float, seed: int) -> dict[st
             CubeConfig(**area, stac_url=str(archive)), RunConfig(fsspec_uri=str(folder / "calm.zarr")), {}
         )
         if undisturbed.exit_code:
-            raise RuntimeError(f"the undisturbed build failed: {undisturbed.output}")
+            raise RuntimeError(f"the build without faults failed: {undisturbed.output}")
         weathers = {
             "catalogue": Weather(share, READING, seed),
             "scenes": Weather(share, READING, seed + 1),
@@ -147,12 +147,12 @@ def soak(folder: Path, area: dict[str, Any], share: float, seed: int) -> dict[st
                 for place, weather in weathers.items()
             },
             "ledger": attempts(records),
-            "seconds": {"calm": round(undisturbed.seconds, 1), "bad weather": round(disturbed.seconds, 1)},
+            "seconds": {"calm": round(undisturbed.seconds, 1), "faults": round(disturbed.seconds, 1)},
         }
 
 
 def table(result: dict[str, Any]) -> Table:
-    """Requests and how they failed."""
+    """Return a table of requests and failures."""
     kinds = sorted({kind for place in result["requests"].values() for kind in place["failed"]})
     shown = Table("to", "requests", "failed", *kinds)
     for place, counts in result["requests"].items():
@@ -164,10 +164,10 @@ def table(result: dict[str, Any]) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit with 1 where anything differs or is missing."""
+    """Run the soak test; return 1 if a value differs or a chunk is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="some tens of chunks")
-    parser.add_argument("--share", type=float, default=0.05, help="of all requests that fail (default: 0.05)")
+    parser.add_argument("--short", action="store_true", help="a small cube")
+    parser.add_argument("--share", type=float, default=0.05, help="share of requests that fail (default: 0.05)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("output/bench"), help="folder of soak.json")
     chosen = parser.parse_args(arguments)
@@ -178,13 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (chosen.output / "soak.json").write_text(json.dumps(result, indent=1) + "\n")
     console = Console(width=120)
     console.print(table(result))
-    told, times = result["ledger"], result["seconds"]
+    ledger, times = result["ledger"], result["seconds"]
     differences = sum(result["differing values"].values())
     console.print(
-        f"{result['recorded']} of {result['chunks']} chunks recorded: {told['status']}; {told['tried again']} were "
-        f"tried again, at most {told['most attempts']} times: {told['errors'] or 'no error'}\n"
-        f"{differences} values differ from the undisturbed cube\n"
-        f"{times['bad weather']} s, undisturbed and from disk {times['calm']} s",
+        f"{result['recorded']} of {result['chunks']} chunks recorded: {ledger['status']}; {ledger['retried']} "
+        f"retried, at most {ledger['most attempts']} attempts, errors: {ledger['errors'] or 'none'}\n"
+        f"{differences} values differ from the cube without faults\n"
+        f"{times['faults']} s with faults, {times['calm']} s without faults from local files",
         highlight=False,
     )
     right = not result["exit code"] and not differences and result["recorded"] == result["chunks"]

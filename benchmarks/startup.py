@@ -1,13 +1,12 @@
-"""What it costs to start: `python -m benchmarks.startup`.
+"""Measure the start of commands: `python -m benchmarks.startup`.
 
-Every command runs in a process of its own, some times over; told are the median of wall and of CPU seconds, and how
-many modules were imported. Modules are compiled before, into a folder of the benchmark's own, so that the figures do
-not depend on whether the environment holds compiled ones; `--plain` takes it as it is.
+Every command runs several times, each time in a new process. The results are the medians of wall and CPU seconds, and
+the number of imported modules. Modules are compiled into a temporary folder first, so that the results do not depend on
+compiled modules of the environment; `--plain` uses the environment unchanged.
 
-A build of a few chunks of the sample archive is taken apart, by what it tells while it runs: until the command has
-checked the request, until Prefect and what builds are imported, until the flow has begun on its temporary server and
-the catalogue was searched, until the store stands ready, and until the first chunk is recorded. It runs twice: the
-first run compiles kernels where no cache holds them, the second is told.
+The stages of a build with a few chunks of the sample archive are measured too: request checked, Prefect and build
+modules imported, flow begun on its temporary server, catalogue searched, store ready, first chunk recorded. The build
+runs twice, because the first run compiles kernels that no cache contains; the results are those of the second run.
 """
 
 from __future__ import annotations
@@ -32,18 +31,19 @@ AREA = ["--bbox", "11.96", "46.85", "12.04", "46.89", "--resolution", "0.0005", 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What one command took, from its start to its end."""
+    """The cost of one command from its start to its end."""
 
     name: str
     wall: float
-    """Seconds, as CPU; medians."""
+    """Median wall time, in seconds."""
     cpu: float
+    """Median CPU time, in seconds."""
     modules: int
-    """Imported until its end."""
+    """Number of imported modules."""
 
 
 def commands(scratch: Path) -> dict[str, list[str]]:
-    """What is run, by what it stands for. All but the last ones are mistakes or ask for help."""
+    """Return the arguments of each measured command; most are wrong requests or calls of help."""
     archive, taken = scratch / "archive", scratch / "taken"
     taken.mkdir()
     (taken / "file.txt").touch()
@@ -62,14 +62,14 @@ def commands(scratch: Path) -> dict[str, list[str]]:
 
 
 def measure(name: str, words: Sequence[str], times: int, environment: Mapping[str, str]) -> Start:
-    """Run one command some times."""
-    run(words, environment)  # compiles, and brings files into memory
+    """Run one command several times."""
+    run(words, environment)  # compiles modules, and fills the page cache
     walls, cpus, modules = zip(*(run(words, environment) for _ in range(times)), strict=True)
     return Start(name, statistics.median(walls), statistics.median(cpus), modules[0])
 
 
 def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float, int]:
-    """Wall and CPU seconds of one command, and the modules that it imported."""
+    """Return wall and CPU seconds of one command, and its number of imported modules."""
     code = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(f'modules {len(sys.modules)}', file=sys.stderr))\n"
@@ -86,15 +86,15 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[float, fl
     return wall, cpu, int(done.stderr.splitlines()[-1].split()[1])
 
 
-# ---- a build, taken apart ------------------------------------------------------------------------
+# ---- stages of a build ---------------------------------------------------------------------------
 
 
 Reached = Mapping[str, tuple[float, float, int]]
-"""Wall seconds, CPU seconds of the command's own process, and modules, until a stage was reached."""
+"""Stage -> wall seconds, CPU seconds of the command's process, and modules, from the start to this stage."""
 
 
 def first_chunk(scratch: Path, environment: Mapping[str, str]) -> Reached:
-    """When each stage of a build was reached, in its second run."""
+    """Return the time of each stage of a build, in its second run."""
     answer: Reached = {}
     for number in range(2):
         store = scratch / f"first-{number}.zarr"
@@ -109,7 +109,7 @@ def first_chunk(scratch: Path, environment: Mapping[str, str]) -> Reached:
 
 
 def as_build(started: float, words: Sequence[str]) -> None:
-    """Run the command in this process; at its end, tell on standard error when what was reached."""
+    """Run the command in this process; print the time of each stage to standard error at its end."""
     reached: dict[str, tuple[float, float, int]] = {}
 
     def reach(name: str) -> None:
@@ -129,10 +129,10 @@ def as_build(started: float, words: Sequence[str]) -> None:
     check.check_request = checked
     from flows import cli
 
-    cli.main = cli.cli  # its own handling of errors would end the process
+    cli.main = cli.cli  # `main` would end the process after an error
     from flows import console
 
-    class Told(console.ConsoleProgress):
+    class TimedProgress(console.ConsoleProgress):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             reach("prefect and what builds imported")
@@ -149,7 +149,7 @@ def as_build(started: float, words: Sequence[str]) -> None:
             super().ended(*args)
             reach("first chunk recorded")
 
-    console.ConsoleProgress = Told  # type: ignore[misc]
+    console.ConsoleProgress = TimedProgress  # type: ignore[misc]
     cli.cli.main(list(words), standalone_mode=False)
     reach("end")
     print(json.dumps(reached), file=sys.stderr)
@@ -159,11 +159,11 @@ def as_build(started: float, words: Sequence[str]) -> None:
 
 
 def table(starts: Sequence[Start], stages: Reached) -> str:
-    """The result as Markdown."""
+    """Return the result as Markdown."""
     lines = ["| command | wall s | CPU s | modules |", "|---|---|---|---|"]
     lines += [f"| {start.name} | {start.wall:.2f} | {start.cpu:.2f} | {start.modules} |" for start in starts]
     if stages:
-        lines += ["", "| a build has reached | after wall s | CPU s | modules |", "|---|---|---|---|"]
+        lines += ["", "| stage of a build | wall s | CPU s | modules |", "|---|---|---|---|"]
         lines += [f"| {name} | {wall:.2f} | {cpu:.2f} | {modules} |" for name, (wall, cpu, modules) in stages.items()]
     return "\n".join(lines)
 

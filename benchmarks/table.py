@@ -1,4 +1,4 @@
-"""Results of a run as tables: Markdown for documents, rich for a terminal."""
+"""Format the results of a run as tables: Markdown for documents, rich for a terminal."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _remarks(result: dict[str, Any]) -> Iterator[str]:
         )
     if "floor" in result:
         steps = result["floor"]["cpu_seconds"]
-        told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in steps.items())
-        yield f"floor, CPU s of each step alone: {told}; together {sum(steps.values()):.2f}"
+        listed = ", ".join(f"{name} {seconds:.2f}" for name, seconds in steps.items())
+        yield f"floor, CPU s of each step alone: {listed}; together {sum(steps.values()):.2f}"
         yield (
             f"floor, bytes: {result['floor']['compressed_mb']:.0f} MB in {result['floor']['blocks']} blocks, "
             f"{result['floor']['decoded_mb']:.0f} MB decoded"
@@ -48,7 +48,7 @@ def _remarks(result: dict[str, Any]) -> Iterator[str]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The tables of a run as Markdown."""
+    """Return the tables of a run as Markdown."""
     machine = result["machine"]
     options = result["options"]
     about = (
@@ -69,7 +69,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def console_table(result: dict[str, Any]) -> None:
-    """Show the tables on a terminal."""
+    """Print the tables on a terminal."""
     table = Table(*_HEAD)
     for row in _rows(result):
         table.add_row(*row)

@@ -1,4 +1,4 @@
-"""Servers of which a share of all requests fails at random, in every way that a network has."""
+"""Servers that fail a share of all requests at random, with each kind of network fault."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tests.servers.faults import Fault
 from tests.servers.faulty_proxy import FaultyProxy, Strike
 
 READING = ("503", "500", "429", "reset", "truncate")
-"""What becomes of requests for scenes and items; a number is the status of the answer."""
+"""Faults of requests for scenes and items; a number is the status of the response."""
 WRITING = ("503", "500", "reset", "lost")
-"""What becomes of requests to the store; `lost` ones are applied, and their answer never arrives."""
+"""Faults of requests to the store; a `lost` request is applied, and its response does not arrive."""
 _CODES = {"503": "SlowDown", "500": "InternalError"}
 
 
 class Weather:
-    """Decides which requests fail, and counts them.
+    """Selects the requests that fail, and counts them.
 
     Parameters
     ----------
     share : float
-        Of all requests, 0 to 1.
+        Share of requests that fail, 0 to 1.
     kinds : sequence of str
-        One of them, each as often.
+        Kinds of faults, with equal probability.
     seed : int
-        The same requests in the same order fail in the same way.
+        Seed of the random sequence; equal seeds give equal faults for equal sequences of requests.
     """
 
     def __init__(self, share: float, kinds: Sequence[str], seed: int) -> None:
@@ -41,7 +41,7 @@ class Weather:
         self._lock = threading.Lock()
 
     def next(self) -> str | None:
-        """What becomes of the next request: a kind, or None where it is answered."""
+        """Return the fault of the next request, or None if it succeeds."""
         with self._lock:
             self.requests += 1
             if self._random.random() >= self._share:
@@ -52,14 +52,14 @@ class Weather:
 
 
 class WeatheredProxy(FaultyProxy):
-    """Passes requests on to a server as far as the weather allows."""
+    """Forwards requests to a server, and injects the faults of the weather."""
 
     def __init__(self, url: str, weather: Weather) -> None:
         super().__init__(url)
         self.weather = weather
 
     def struck(self, method: str, path: str) -> Strike | None:
-        """Find what is to happen to a request."""
+        """Return the fault of a request, or None."""
         kind = self.weather.next()
         if kind is None:
             return None
@@ -69,7 +69,7 @@ class WeatheredProxy(FaultyProxy):
 
 
 class WeatheredEarthSearch(EarthSearch):
-    """A catalogue that answers as far as the weather allows."""
+    """A STAC API with the faults of the weather."""
 
     def __init__(self, collections: Sequence[Any], items: Sequence[Any], weather: Weather) -> None:
         super().__init__(collections, items)

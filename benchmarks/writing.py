@@ -1,7 +1,7 @@
-"""What it costs to write and to read a cube, by codec and by layout: `python -m benchmarks.writing`.
+"""Measure writing and reading of a cube by codec and by layout: `python -m benchmarks.writing`.
 
-The pixels are real composites: a chunk of the benchmark archive, built as any chunk is, or cubes that stand already
-(`--cube`). Codecs are measured in memory, layouts on the disk, both through zarr as the program and its users call it.
+The pixels are real composites: a chunk of the benchmark archive, or existing cubes (`--cube`). Codecs are measured in
+memory, layouts on disk, both through zarr.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from ardcube.store.writer import open_for_writing
 from benchmarks.archive import BANDS, CROP, FULL, TINY, Archive, Layout, ensure_archive
 
 PERIODS = 6
-"""Months of a cube whose layout is measured."""
+"""Number of months of a cube whose layout is measured."""
 AREA = 100
-"""Rows and columns of the small area that a reader wants, in pixels."""
+"""Rows and columns of the small area that is read, in pixels."""
 SHUFFLES = ("shuffle", "bitshuffle", "noshuffle")
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Pixels of one chunk."""
+    """The pixels of one chunk."""
 
     name: str
     values: NDArray[np.uint16]
@@ -59,12 +59,12 @@ class Composite:
     count: NDArray[np.uint16]
     """(y, x)"""
     stages: dict[str, float]
-    """Seconds by stage of building it, where it was built here."""
+    """Seconds by stage of its build; empty for an existing cube."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecCost:
-    """One codec on one array: best of several times."""
+    """The cost of one codec on one array: best of several times."""
 
     pixels: str
     array: str
@@ -72,40 +72,40 @@ class CodecCost:
     share: float
     """Compressed bytes per byte."""
     write_ms: float
-    """CPU, of all threads."""
+    """CPU time of all threads."""
     write_mb_s: float
-    """Wall."""
+    """By wall time."""
     read_ms: float
     read_mb_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutCost:
-    """One way to cut a cube of `PERIODS` months into chunks and objects."""
+    """The cost of one layout of a cube of `PERIODS` months in chunks and shards."""
 
     pixels: str
     tile: int
-    """Rows and columns that are built and written in one go."""
+    """Rows and columns that are built and written together."""
     chunk: int
     shard: int
     """Chunks on each side of a shard."""
     objects: int
     mb: float
     write_ms: float
-    """Wall, per megapixel, both arrays."""
+    """Wall time per megapixel, both arrays."""
     month_ms: float
-    """Wall, to read a whole month, per megapixel."""
+    """Wall time to read a whole month, per megapixel."""
     area_ms: float
-    """Wall, to read `AREA` x `AREA` pixels of one month."""
+    """Wall time to read `AREA` x `AREA` pixels of one month."""
     area_kb: float
     series_ms: float
-    """Wall, to read one pixel at all months."""
+    """Wall time to read one pixel of all months."""
     series_kb: float
     series_requests: int
 
 
 def codecs() -> dict[str, dict[str, Any]]:
-    """Arguments of `zarr.create_array`, by name."""
+    """Return codec names and their arguments of `zarr.create_array`."""
     found: dict[str, dict[str, Any]] = {"none": {"compressors": None}, "zarr's default (zstd 0)": {}}
     found |= {f"zstd {level}": {"compressors": ZstdCodec(level=level)} for level in (1, 3)}
     found["gzip 1"] = {"compressors": GzipCodec(level=1)}
@@ -148,12 +148,12 @@ def built_composite(archive: Archive, scratch: Path) -> Composite:
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
     record = process_chunk(plan.spec, plan.jobs[0])
-    (one,) = standing_composites(run.fsspec_uri, cube.varname, plan.jobs[0].window)
+    (one,) = existing_composites(run.fsspec_uri, cube.varname, plan.jobs[0].window)
     return replace(one, name=f"archive, {archive.layout.name}", stages=dict(record.seconds))
 
 
-def standing_composites(uri: str, varname: str = "rgb_median", window: Window | None = None) -> Iterator[Composite]:
-    """Read the first month of a cube: its whole, or a window."""
+def existing_composites(uri: str, varname: str = "rgb_median", window: Window | None = None) -> Iterator[Composite]:
+    """Yield the first month of an existing cube: all of it, or a window."""
     group = zarr.open_group(uri, mode="r")
     values, count = group[varname], group[COUNT]
     rows, cols = window.slices if window else (slice(None), slice(None))
@@ -177,7 +177,7 @@ def measure_codecs(composite: Composite, repeats: int) -> Iterator[CodecCost]:
 
             (write_wall, write_cpu), (read_wall, read_cpu) = _best(write, repeats), _best(read, repeats)
             if not np.array_equal(read(), data):
-                raise AssertionError(f"{name} gave other pixels back")
+                raise AssertionError(f"{name}: the pixels differ after a round trip")
             size = sum(len(content) for key, content in memory._store_dict.items() if "c/" in key)
             mb = data.nbytes / 1e6
             yield CodecCost(
@@ -189,7 +189,7 @@ def measure_codecs(composite: Composite, repeats: int) -> Iterator[CodecCost]:
 def measure_layouts(
     composite: Composite, layouts: Sequence[tuple[int, int]], scratch: Path, repeats: int
 ) -> Iterator[LayoutCost]:
-    """Write a cube of 2 x 2 copies and `PERIODS` months in each layout (chunk, shard), then read it in three ways."""
+    """Write a cube of 2 x 2 copies and `PERIODS` months in each layout (chunk, shard); read it in three ways."""
     values, count = np.tile(composite.values, (2, 2, 1)), np.tile(composite.count, (2, 2))
     for number, (chunk, shard) in enumerate(layouts):
         place = Place.at(str(scratch / f"{composite.name.replace('/', '-')}-{number}.zarr"))
@@ -206,7 +206,7 @@ def measure_layouts(
                 seconds.append(time.perf_counter() - start)
         array = zarr.open_group(_Counting(LocalStore(place.path)), mode="r", use_consolidated=False)[spec.varname]
         assert isinstance(array, zarr.Array)
-        tally = array.store  # not the one above: zarr made it read-only, which is another
+        tally = array.store  # zarr replaced the store above by a read-only one
         assert isinstance(tally, _Counting)
         middle = slice(chunk // 3, chunk // 3 + AREA)
         month_s, _ = _best(lambda array=array: array[0], repeats)  # type: ignore[misc]
@@ -218,7 +218,7 @@ def measure_layouts(
         tally.start()
         series = array[:, chunk // 2, chunk // 2, :]
         if not (np.array_equal(area, values[middle, middle]) and (series == values[chunk // 2, chunk // 2]).all()):
-            raise AssertionError(f"chunk {chunk}, shard {shard} gave other pixels back")
+            raise AssertionError(f"chunk {chunk}, shard {shard}: the pixels differ after a round trip")
         names = [name for name in place.list() if "/c/" in name and name.split("/")[0] in (spec.varname, COUNT)]
         yield LayoutCost(
             pixels=composite.name,
@@ -238,13 +238,13 @@ def measure_layouts(
 
 
 class _Counting(WrapperStore[Store]):
-    """Counts what is read."""
+    """Counts requests and bytes that are read."""
 
     requests = 0
     bytes = 0
 
     def start(self) -> None:
-        """Begin anew."""
+        """Reset the counters."""
         self.requests = self.bytes = 0
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
@@ -254,7 +254,7 @@ class _Counting(WrapperStore[Store]):
         return self._counted(self._store.get_sync(key, **kwargs))  # type: ignore[attr-defined]
 
     def get_ranges(self, *args: Any, **kwargs: Any) -> Any:
-        # Later versions of zarr ask so; the base class goes through `get`, a wrapper past it.
+        # Later versions of zarr call this. The base class calls `get`, but the wrapper would bypass it.
         return Store.get_ranges(self, *args, **kwargs)  # type: ignore[attr-defined]
 
     def _counted(self, content: Any) -> Any:
@@ -282,7 +282,7 @@ def _spec(place: Place, values: NDArray[np.uint16]) -> CubeSpec:
 
 
 def _best(work: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Shortest wall and CPU seconds of several times: what others do on the machine only ever adds."""
+    """Return the shortest wall and CPU seconds of several times, because other load only adds time."""
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), _cpu()
@@ -298,7 +298,7 @@ def _cpu() -> float:
 
 
 def _layouts(tile: int) -> list[tuple[int, int]]:
-    """Chunk and shard: chunks as objects of their own, small chunks in shards of a tile, and shards of 2 x 2 tiles."""
+    """Return pairs of chunk and shard: one object per chunk, shards of one tile, and shards of 2 x 2 tiles."""
     parts = [part for part in (2, 4, 8) if tile % part == 0 and tile // part >= 16]
     return [
         (tile, 1),
@@ -331,8 +331,8 @@ def _share_of_writing(composite: Composite) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="a small archive and few repeats")
-    parser.add_argument("--data", type=Path, default=Path("data/bench"), help="where archives are kept")
-    parser.add_argument("--cube", action="append", default=[], help="measure a cube that stands, too; may be repeated")
+    parser.add_argument("--data", type=Path, default=Path("data/bench"), help="folder of the archives")
+    parser.add_argument("--cube", action="append", default=[], help="also measure an existing cube; can be repeated")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("output/bench"), help="folder of writing.json")
     chosen = parser.parse_args()
@@ -346,7 +346,7 @@ def main() -> int:
         composite = built_composite(archive, scratch)
         share = _share_of_writing(composite)
         console.print(f"seconds by stage {composite.stages}: writing is {100 * share:.1f} % of them")
-        composites = [composite, *(one for uri in chosen.cube for one in standing_composites(uri))]
+        composites = [composite, *(one for uri in chosen.cube for one in existing_composites(uri))]
         costs = [cost for one in composites for cost in measure_codecs(one, repeats)]
         layouts = list(measure_layouts(composite, _layouts(layout.chunk), scratch, repeats))
     for table in _tables(costs, layouts):

@@ -1,4 +1,4 @@
-"""The benchmark of the orchestration, at a size that says nothing about speed."""
+"""The benchmark of the orchestration, at a size too small to measure speed."""
 
 from pathlib import Path
 
@@ -27,6 +27,6 @@ def test_every_task_run_and_event_is_counted_and_a_second_run_finds_all_done(
     ]  # fmt: skip
 
 
-def test_a_command_that_does_not_end_is_ended(tmp_path: Path) -> None:
+def test_a_command_that_exceeds_its_time_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="did not end within 0 s"):
         run_command(["--help"], {}, tmp_path / "log", seconds=0)

@@ -1,4 +1,4 @@
-"""The benchmark of planning: at a small size it plans what it says, and a worker finds the same scenes."""
+"""The benchmark of planning: a small plan has the requested size, and a worker finds the same scenes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_a_small_plan_is_measured_step_by_step(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize(("items", "pages"), [(600, 2), (2000, 4)])
 def test_requests_are_one_per_page(items: int, pages: int) -> None:
-    """Two periods: as many pages each, and the empty one that the last `next` link leads to."""
-    asked = planning.count_requests(2, items)
-    assert asked == {"periods": 2, "items": items, "requests": 2 * (pages + 1)}
+    """Each of two periods has `pages` pages and the empty page of the last `next` link."""
+    counted = planning.count_requests(2, items)
+    assert counted == {"periods": 2, "items": items, "requests": 2 * (pages + 1)}
 
 
-def test_items_are_the_same_each_time() -> None:
+def test_generated_items_are_equal_each_time() -> None:
     bounds = (0.0, 0.0, 5.0, 5.0)
     first, second = (
         list(made_up_items(5, bounds, planning.START, planning.START.replace(month=2), seed=1)) for _ in "ab"

@@ -1,4 +1,4 @@
-"""The benchmark archive: the same pixels each time, and items that say what the files hold."""
+"""The benchmark archive: equal pixels each time, and items that match the files."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     return ensure_archive(tmp_path_factory.mktemp("bench") / "tiny", TINY, workers=1)
 
 
-def test_the_archive_is_the_same_each_time_and_kept_when_it_stands(tiny: Archive, tmp_path: Path) -> None:
+def test_the_archive_is_equal_each_time_and_an_existing_one_is_kept(tiny: Archive, tmp_path: Path) -> None:
     again = ensure_archive(tmp_path / "again", TINY, workers=1)
     files = sorted(path.relative_to(tiny.folder) for path in tiny.folder.rglob("*.*"))
     assert len(files) == len(scenes(TINY)) * (len(BANDS) + 1) + 1
@@ -29,7 +29,7 @@ def test_the_archive_is_the_same_each_time_and_kept_when_it_stands(tiny: Archive
     assert marker.stat().st_mtime_ns == before
 
 
-def test_an_archive_that_was_damaged_is_written_anew(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_written_again(tmp_path: Path) -> None:
     written = ensure_archive(tmp_path / "tiny", TINY, workers=1)
     victim = next(written.folder.rglob("B04.tif"))
     whole = victim.read_bytes()
@@ -38,7 +38,7 @@ def test_an_archive_that_was_damaged_is_written_anew(tmp_path: Path) -> None:
     assert victim.read_bytes() == whole
 
 
-def test_items_describe_the_files_truly(tiny: Archive) -> None:
+def test_items_match_the_files(tiny: Archive) -> None:
     *items, collection = tiny.documents(str(tiny.folder))
     assert collection["type"] == "Collection"
     assert {item["properties"]["proj:epsg"] for item in items} == {32632, 32633}
@@ -61,12 +61,12 @@ def test_items_describe_the_files_truly(tiny: Archive) -> None:
             back = Transformer.from_crs(item["properties"]["proj:epsg"], 4326, always_xy=True)
             lon, lat = back.transform(*(transform @ (columns + 0.5, rows + 0.5)))
             inside = shapely.contains_xy(shapely.geometry.shape(item["geometry"]), lon, lat)
-            # A pixel on the swath's edge may lie on either side, and one of 20 m more so.
+            # A pixel on the edge of the swath may be on either side, above all a pixel of 20 m.
             assert (valid == inside).mean() > 0.99, (item["id"], key)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_the_chunk_and_its_halo_lie_within_the_data_of_the_first_granule(layout) -> None:
+def test_the_chunk_and_its_halo_are_within_the_data_of_the_first_granule(layout) -> None:
     west, south, east, north = layout.bbox
     margin = 25 * RESOLUTION
     granule = layout.granules[0]
@@ -98,7 +98,7 @@ def test_half_of_the_twelve_dates_are_cloudy() -> None:
     assert 5 <= sum(cover > 0.4 for cover in covers) <= 7
 
 
-def test_clouds_cover_what_the_item_says(tiny: Archive) -> None:
+def test_clouds_cover_the_share_that_the_item_states(tiny: Archive) -> None:
     for path in tiny.folder.glob("*_L2A/*.json"):
         cover = json.loads(path.read_text())["properties"]["ardcube:cloud_share"]
         with rasterio.open(path.parent / "SCL.tif") as source:
