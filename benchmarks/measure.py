@@ -94,6 +94,7 @@ Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int]
 def prepare_ours(task: Task, *, first: bool) -> Ready:
     """Plan a cube of ardcube and create its store."""
     from ardcube.chunk.build import process_chunk
+    from ardcube.chunk.open_cube import open_cube
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.pixels.masks import cloud_mask
     from ardcube.prepare.check import check_request
@@ -125,11 +126,13 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     initialize(request, plan)
     jobs = list(plan.jobs[:2]) if task.way == "ours-pair" else [plan.jobs[task.job]]
 
+    opened = open_cube(plan.spec)
+
     def build() -> list[dict[str, float]]:
         if len(jobs) == 1:
-            return [dict(process_chunk(plan.spec, jobs[0]).seconds)]
+            return [dict(process_chunk(opened, jobs[0]).seconds)]
         with ThreadPoolExecutor(task.threads) as pool:
-            return [dict(record.seconds) for record in pool.map(lambda job: process_chunk(plan.spec, job), jobs)]
+            return [dict(record.seconds) for record in pool.map(lambda job: process_chunk(opened, job), jobs)]
 
     def pixels() -> Any:
         import zarr

@@ -28,6 +28,7 @@ from zarr.codecs import BloscCodec, GzipCodec, TransposeCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from ardcube.chunk.build import process_chunk
+from ardcube.chunk.open_cube import open_cube
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
@@ -147,7 +148,7 @@ def built_composite(archive: Archive, scratch: Path) -> Composite:
     request = check_request(cube, run, SCLCloudMaskHook())
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
-    record = process_chunk(plan.spec, plan.jobs[0])
+    record = process_chunk(open_cube(plan.spec), plan.jobs[0])
     (one,) = existing_composites(run.fsspec_uri, cube.varname, plan.jobs[0].window)
     return replace(one, name=f"archive, {archive.layout.name}", stages=dict(record.seconds))
 

@@ -1,4 +1,4 @@
-"""Going on without scenes that cannot be read, where the user allows it."""
+"""Build a chunk without the scenes that cannot be read, if the user allows it."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ logger = logging.getLogger(__name__)
 def without_bad_scenes(
     build: Callable[[list[Scene]], T], scenes: Sequence[Scene], most: int, *, last: bool, chunk: str
 ) -> tuple[T, dict[str, str]]:
-    """Build from scenes, and anew without those that cannot be read: as if the catalogue had never had them.
+    """Build from scenes, and again without those that cannot be read, as if the catalogue did not have them.
 
     Parameters
     ----------
     build : callable
-        Builds from the scenes that it is given.
+        Builds from a list of scenes.
     scenes : sequence of Scene
-        To build from.
+        Scenes of the chunk.
     most : int
-        So many may be left out.
+        Scenes that may be left out.
     last : bool
-        Whether no further attempt follows. Only then a scene is left out that may be readable at another time, and
-        never all of them: that is not a bad scene, but a server that is down.
+        Whether this is the last attempt. Only then a scene with a transient error is left out. If all scenes have
+        transient errors, none is left out, because the server is down.
     chunk : str
-        For the log.
+        Key of the chunk, for the log.
 
     Returns
     -------
     built
-        What `build` made.
+        Result of `build`.
     skipped : dict
-        Scenes that were left out, by id, and why.
+        Scenes that were left out: id and reason.
 
     Raises
     ------
     SceneError, TransientError
-        Of the scene that is one too many; it names those before.
+        If one scene too many cannot be read. The error names all of them.
     """
-    good, skipped, passing = list(scenes), dict[str, str](), False
+    good, skipped, transient = list(scenes), dict[str, str](), False
     while True:
         try:
             return build(good), skipped
         except (SceneError, TransientError) as error:
-            passing |= isinstance(error, TransientError)
+            transient |= isinstance(error, TransientError)
             if not most or error.scene is None or (isinstance(error, TransientError) and not last):
                 raise
             reason = without_secrets(str(error))
             left = [scene for scene in good if scene.id != error.scene]
-            if len(skipped) == most or len(left) == len(good) or (passing and not left):
+            if len(skipped) == most or len(left) == len(good) or (transient and not left):
                 raise _one_too_many(error, reason, skipped, most) from error
-            logger.warning("%s goes on without scene %s: %s", chunk, error.scene, reason)
+            logger.warning("%s: scene %s is left out: %s", chunk, error.scene, reason)
             skipped[error.scene] = reason
             good = left
 
@@ -66,7 +66,7 @@ def without_bad_scenes(
 def _one_too_many(
     error: SceneError | TransientError, reason: str, skipped: dict[str, str], most: int
 ) -> SceneError | TransientError:
-    told = "; ".join(f"{scene} ({why})" for scene, why in [*skipped.items(), (str(error.scene), reason)])
+    named = "; ".join(f"{scene} ({why})" for scene, why in [*skipped.items(), (str(error.scene), reason)])
     count = len(skipped) + 1
-    more = f"more than skip-bad-scenes {most}" if count > most else "which is all"
-    return type(error)(f"{count} scenes cannot be read, {more}: {told}")
+    too_many = f"more than skip-bad-scenes {most}" if count > most else "all scenes of the chunk"
+    return type(error)(f"{count} scenes cannot be read, {too_many}: {named}")

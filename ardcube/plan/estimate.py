@@ -10,7 +10,7 @@ from ardcube.catalog.scene import BandAsset
 from ardcube.plan.plan import CubePlan
 
 if TYPE_CHECKING:
-    from ardcube.plan.memory import Work
+    from ardcube.plan.memory import Workload
 
 
 _METRES_PER_DEGREE = 111_320
@@ -89,15 +89,15 @@ def within_memory(plan: CubePlan, limit: int | None, chunks: int) -> CubePlan:
     return replace(plan, spec=replace(plan.spec, chunk_memory=chunk_limit(limit, chunks, largest_work(plan))))
 
 
-def largest_work(plan: CubePlan) -> Work:
+def largest_work(plan: CubePlan) -> Workload:
     """What the largest chunk of a plan can be, as far as memory is concerned."""
-    from ardcube.plan.memory import Work
+    from ardcube.plan.memory import Workload
 
     spec, tiles = plan.spec, plan.jobs.tiles
     met = int(plan.jobs.scenes.max())
     days = max((len({scene.solar_day() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
     shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
-    return Work.of(spec.mask, len(spec.bands), shape, min(met, days), met)
+    return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met)
 
 
 def _bytes_per_pixel(asset: BandAsset, resolution: float) -> float:

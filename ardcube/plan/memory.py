@@ -1,4 +1,4 @@
-"""What a chunk takes of memory, and how it is portioned to bound that (pure)."""
+"""Memory model of a chunk: what building it takes, and how it is subdivided to stay within a limit (pure)."""
 
 from __future__ import annotations
 
@@ -11,39 +11,37 @@ from ardcube.kernels.layout import LANES
 from ardcube.pixels.masks import CloudMaskHook
 
 STACK_BYTES = 350_000_000
-"""Memory for the stack of observations of one chunk, in bytes: of 1200 x 1200 pixels, 24 days of four bands, or 121
-days of one."""
+"""Bytes of the stack of observations of one chunk: 24 days of four bands, or 121 days of one, of 1200 x 1200 pixels."""
 DAYS_AT_ONCE = 4
-"""Days whose mask is worked out together, where the mask judges each day by itself."""
+"""Days that are masked together, if the mask judges each day independently."""
 FILES_AHEAD = 4
-"""Files whose blocks are fetched while others are decoded and resampled: a scene of four bands, whose ranges keep 16
-requests busy; with 30 ms of latency 8 were no faster."""
+"""Files whose blocks are fetched while others are decoded and resampled. A scene of four bands keeps 16 requests in
+flight; with 30 ms of latency 8 files were no faster."""
 DECODED_AHEAD = 1
 """Scenes that are decoded while another one is resampled."""
 PART_SIDE = 1200
-"""Rows and columns that are built at once, in pixels: a larger chunk, or a shard, is built part by part."""
+"""Pixels a side of the parts in which a larger chunk, or a shard, is built."""
 WORKER_BYTES = 350_000_000
-"""Memory of a worker process before its first chunk, in bytes: the interpreter, the libraries, compiled code."""
+"""Bytes of a worker process before its first chunk: the interpreter, the libraries, compiled code."""
 
 _SMALLEST_PART = 16
-"""Side of the smallest part, in pixels: the smallest chunk there is."""
+"""Pixels a side of the smallest part, which is the smallest chunk size."""
 _SOURCE_PIXELS = 3
-"""Source pixels per output pixel: an overview is finer than the output, by less than a factor of two a side."""
+"""Source pixels per output pixel. An overview is finer than the output by less than a factor of two a side."""
 _FETCHED_BYTES = 7
-"""Bytes fetched of a file per output pixel: compressed whole blocks, and gaps between them that are not worth a
-request."""
+"""Bytes fetched of a file per output pixel: compressed whole blocks, and gaps too small for another request."""
 _BLOCK_BYTES = 100_000_000
-"""What is fetched and decoded takes so much however small a part is, since blocks are taken whole: of 1024 x 1024
-pixels, four of each of four files compressed, those of two scenes decoded, and what the heap keeps of them."""
-_SHARE_OF_SEVERAL = 0.8
-"""Of the stack's memory, for several bands at once: the windows of their scenes are larger than those of one."""
-_WRITTEN = 3.7
-"""Bytes held per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
+"""Least bytes of fetched and decoded blocks, because blocks are read whole: of 1024 x 1024 pixels, four compressed
+blocks of each of four files, the decoded blocks of two scenes, and what the heap keeps of them."""
+_SHARE_FOR_SEVERAL_BANDS = 0.8
+"""Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
+_COMPRESSION_OVERHEAD = 3.7
+"""Bytes per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What there is to do for one chunk, as far as memory is concerned."""
+class Workload:
+    """The sizes of a chunk that its memory depends on."""
 
     height: int
     width: int
@@ -51,131 +49,138 @@ class Work:
     days: int
     scenes: int
     halo: int = 0
-    """Pixels that the mask sees beyond a part."""
+    """Pixels around a part that the mask reads."""
     mask_bands: int = 0
-    """Categorical bands that the mask looks at."""
+    """Categorical bands that the mask reads."""
     independent_days: bool = True
-    """Whether the mask judges each day by itself; else it sees all days of a part at once."""
+    """Whether the mask judges each day independently; otherwise it gets all days of a part at once."""
 
     @classmethod
     def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int) -> Self:
-        """What a mask makes of it."""
+        """Return the workload of a chunk of a shape (height, width) with a mask."""
         independent = bool(getattr(mask, "independent_days", False))
         return cls(*shape, bands, days, scenes, mask.halo, len(mask.bands), independent)
 
+    def part(self, side: int) -> tuple[int, int]:
+        """Return height and width of the largest part, if parts have at most `side` pixels a side."""
+        return min(self.height, side), min(self.width, side)
+
 
 @dataclass(frozen=True, slots=True)
-class Portions:
-    """How a chunk is taken apart."""
+class Subdivision:
+    """How a chunk is subdivided; it changes no pixel."""
 
     side: int
-    """Largest rows and columns of a part, in pixels."""
+    """Most pixels a side of a part."""
     stack_bytes: int
-    """For the stack of observations of a part, in bytes."""
+    """Most bytes of a part's stack of observations."""
 
 
-def portion(days: int, height: int, width: int, bands: int, stack_bytes: int = STACK_BYTES) -> tuple[int, int]:
-    """Bands and rows to stack at once: all bands of all rows if they fit, then fewer bands, then fewer rows."""
-    per_band = max(1, days * height * width * 2)
-    at_once = min(bands, max(1, int(_SHARE_OF_SEVERAL * stack_bytes) // per_band))
-    strips = min(height, math.ceil(per_band / stack_bytes)) or 1
-    return at_once, math.ceil(height / strips)
+def stack_size(days: int, shape: tuple[int, int], bands: int, stack_bytes: int = STACK_BYTES) -> tuple[int, int]:
+    """Return how many bands and rows are stacked at once.
+
+    All bands of all rows if they fit into `stack_bytes`; otherwise fewer bands, then fewer rows.
+    """
+    height, width = shape
+    band_bytes = max(1, days * height * width * 2)
+    bands_at_once = min(bands, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // band_bytes))
+    strips = min(height, math.ceil(band_bytes / stack_bytes)) or 1
+    return bands_at_once, math.ceil(height / strips)
 
 
-def portions(work: Work, limit: int | None) -> Portions:
-    """How a chunk is taken apart so that it fits into a limit; how, changes no pixel.
+def subdivide(workload: Workload, limit: int | None) -> Subdivision:
+    """Choose the parts and the stack of a chunk so that it fits into a limit.
 
-    Bands one by one cost weights that are worked out again, strips of rows cost blocks that are decoded again, and
-    smaller parts most: they are made only where the masks would take more than half of what they share with the stack.
+    Fewer bands at once mean that weights are computed again, strips of rows that blocks are decoded again. Smaller
+    parts cost most, so they are chosen only if the masks would take more than half of the memory that masks and stack
+    share.
 
     Parameters
     ----------
-    work : Work
-        What there is to do.
+    workload : Workload
+        Sizes of the chunk.
     limit : int or None
-        Memory of the chunk, in bytes; without, what is fast.
+        Bytes that the chunk may take; None chooses what is fast.
     """
     if limit is None:
-        return Portions(PART_SIDE, STACK_BYTES)
-    room = limit - _written(work)
-    shared = room - _beside_the_stack(work, _SMALLEST_PART)
-    left = [(side, room - _beside_the_stack(work, side)) for side in _sides()]
-    side, stack = next((each for each in left if 2 * each[1] >= shared), left[-1])
-    return Portions(side, max(1, min(STACK_BYTES, stack)))
+        return Subdivision(PART_SIDE, STACK_BYTES)
+    available = limit - _write_bytes(workload)
+    shared = available - _part_bytes(workload, _SMALLEST_PART)
+    choices = [(side, available - _part_bytes(workload, side)) for side in _part_sides()]
+    side, stack_bytes = next((choice for choice in choices if 2 * choice[1] >= shared), choices[-1])
+    return Subdivision(side, max(1, min(STACK_BYTES, stack_bytes)))
 
 
-def least_bytes(work: Work) -> int:
-    """The lowest limit that a chunk can be built within, in bytes: in parts of the smallest size, row by row."""
-    one_row = 2 * work.days * min(work.width, _SMALLEST_PART)
-    return _written(work) + _beside_the_stack(work, _SMALLEST_PART) + one_row
+def least_bytes(workload: Workload) -> int:
+    """Return the smallest limit in bytes that a chunk can be built within: smallest parts, one row at a time."""
+    one_row = 2 * workload.days * min(workload.width, _SMALLEST_PART)
+    return _write_bytes(workload) + _part_bytes(workload, _SMALLEST_PART) + one_row
 
 
-def chunk_bytes(work: Work, limit: int | None = None) -> int:
-    """Memory of one chunk while it is built, in bytes.
+def chunk_bytes(workload: Workload, limit: int | None = None) -> int:
+    """Return the bytes that building a chunk takes.
 
-    The stack of observations, bounded by `STACK_BYTES`; two bits per day and pixel for what is clear and what was seen,
-    and one per scene for its footprint; the masks of `DAYS_AT_ONCE` days with their clean-up, or of all; the window of
-    one scene, decoded, and of `DECODED_AHEAD` more; the blocks of `FILES_AHEAD` files, compressed. These for a part.
-    And the composite of the whole, which is compressed in one go.
+    For one part: the stack of observations, bounded by `STACK_BYTES`; two bits per day and pixel (clear, observed) and
+    one bit per scene and pixel (footprint); the masks of `DAYS_AT_ONCE` days, or of all days; the decoded window of
+    1 + `DECODED_AHEAD` scenes; the compressed blocks of `FILES_AHEAD` files. For the whole chunk: the composite and its
+    compressed copy.
     """
-    how = portions(work, limit)
-    at_once, rows = portion(work.days, *_part(work, how.side), work.bands, how.stack_bytes)
-    stack = 2 * work.days * at_once * rows * _part(work, how.side)[1]
-    return stack + _beside_the_stack(work, how.side) + _written(work)
+    chosen = subdivide(workload, limit)
+    part = workload.part(chosen.side)
+    bands_at_once, rows_at_once = stack_size(workload.days, part, workload.bands, chosen.stack_bytes)
+    stack = 2 * workload.days * bands_at_once * rows_at_once * part[1]
+    return stack + _part_bytes(workload, chosen.side) + _write_bytes(workload)
 
 
-def chunk_limit(process: int | None, chunks: int, work: Work) -> int | None:
-    """Memory that each chunk may take, in bytes, where some are built at once in a process; None without a limit.
+def chunk_limit(process: int | None, chunks: int, workload: Workload) -> int | None:
+    """Return the bytes that each chunk may take in a process of limited memory; None without a limit.
 
     Parameters
     ----------
     process : int or None
-        Memory of the process, in bytes.
+        Bytes that the process may take.
     chunks : int
-        That are built at once.
-    work : Work
+        Chunks that the process builds at the same time.
+    workload : Workload
         The largest of them.
 
     Raises
     ------
     InputError
-        If that is too little.
+        If the limit is too small.
     """
     if process is None:
         return None
-    share, least = (process - WORKER_BYTES) // chunks, least_bytes(work)
+    share, least = (process - WORKER_BYTES) // chunks, least_bytes(workload)
     if share < least:
         raise InputError(
-            f"memory-limit {process / 1e6:,.0f} MB is too little for chunks of {work.height} x {work.width} pixels, "
-            f"{work.bands} bands and up to {work.days} days, {chunks} at once: that takes at least "
+            f"memory-limit {process / 1e6:,.0f} MB is too little for chunks of {workload.height} x {workload.width} "
+            f"pixels, {workload.bands} bands and up to {workload.days} days, {chunks} at once: that takes at least "
             f"{(WORKER_BYTES + chunks * least) / 1e6:,.0f} MB; allow more, or choose fewer threads or a smaller "
             "chunk-size"
         )
     return share
 
 
-def _sides() -> list[int]:
-    """Sides of parts to try, largest first: each about three quarters of the one before, so half as many pixels."""
+def _part_sides() -> list[int]:
+    """Return the sides to choose from, largest first: each has about half as many pixels as the one before."""
     sides = [PART_SIDE]
     while sides[-1] > _SMALLEST_PART:
         sides.append(max(_SMALLEST_PART, sides[-1] * 3 // 4))
     return sides
 
 
-def _part(work: Work, side: int) -> tuple[int, int]:
-    return min(work.height, side), min(work.width, side)
+def _part_bytes(workload: Workload, side: int) -> int:
+    """Return the bytes of a part without its stack and the composite."""
+    height, width = workload.part(side)
+    with_halo = (height + 2 * workload.halo) * (width + 2 * workload.halo)
+    masked_days = min(workload.days, DAYS_AT_ONCE) if workload.independent_days else workload.days
+    decoded = (1 + DECODED_AHEAD) * _SOURCE_PIXELS * 2 * min(workload.bands, LANES)
+    blocks = max(_BLOCK_BYTES, (decoded + FILES_AHEAD * _FETCHED_BYTES) * height * width)
+    bits = (2 * workload.days + workload.scenes) / 8 * height * width
+    return int(bits + masked_days * (3 + workload.mask_bands) * with_halo + blocks)
 
 
-def _beside_the_stack(work: Work, side: int) -> int:
-    """Bytes of a part, without its stack and what is written."""
-    height, width = _part(work, side)
-    around = (height + 2 * work.halo) * (width + 2 * work.halo)
-    masked_days = min(work.days, DAYS_AT_ONCE) if work.independent_days else work.days
-    decoded = (1 + DECODED_AHEAD) * _SOURCE_PIXELS * 2 * min(work.bands, LANES)
-    in_hand = max(_BLOCK_BYTES, (decoded + FILES_AHEAD * _FETCHED_BYTES) * height * width)
-    bits = (2 * work.days + work.scenes) / 8 * height * width
-    return int(bits + masked_days * (3 + work.mask_bands) * around + in_hand)
-
-
-def _written(work: Work) -> int:
-    return int(2 * (work.bands + 1) * _WRITTEN * work.height * work.width)
+def _write_bytes(workload: Workload) -> int:
+    """Return the bytes of the composite and the count while they are compressed."""
+    return int(2 * (workload.bands + 1) * _COMPRESSION_OVERHEAD * workload.height * workload.width)

@@ -87,12 +87,12 @@ def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: G
 
     How many chunks a cluster's worker builds at once is not known yet.
     """
-    from ardcube.plan.memory import Work, chunk_limit  # slow to import
+    from ardcube.plan.memory import Workload, chunk_limit  # slow to import
 
     days = max((period.end - period.start).days for period in periods)
     shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
     at_once = run.local_threads if run.serverless_backend == "local" else 1
-    chunk_limit(run.memory_bytes, at_once, Work.of(mask, len(cube.bands), shape, days, 2 * days))
+    chunk_limit(run.memory_bytes, at_once, Workload.of(mask, len(cube.bands), shape, days, 2 * days))
 
 
 def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:

@@ -71,7 +71,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.prepare.check import check_request
 from ardcube.prepare.planning import make_plan, search_scenes
-from ardcube.chunk.build import composite_chunk
+from ardcube.chunk.composite import composite_chunk
 from hooks.cloud_masks import cloud_mask, cloud_mask_names
 
 def refused(name, **options):
@@ -91,7 +91,7 @@ cube = CubeConfig(
 request = check_request(cube, RunConfig(fsspec_uri=uri), cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
 plan = make_plan(request, search_scenes(request))
 job = plan.jobs[0]
-chunk = composite_chunk(plan.spec, job, list(plan.scenes["2023-08"]))
+chunk = composite_chunk(plan.spec, job.window, list(plan.scenes["2023-08"]))
 print(json.dumps({
     "names": cloud_mask_names(),
     "cube": [cube.cloud_mask, cube.cloud_mask_options],

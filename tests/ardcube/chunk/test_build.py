@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from ardcube.chunk.batch import process_batch
-from ardcube.chunk.build import composite_chunk, process_chunk
+from ardcube.chunk.build import process_chunk
+from ardcube.chunk.composite import composite_chunk
+from ardcube.chunk.open_cube import open_cube
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
@@ -122,7 +124,7 @@ def test_chunks_in_any_order_give_the_cube_of_the_oracle(
     jobs = list(plan.jobs)
     random.Random(chunk_size).shuffle(jobs)
     for job in jobs:
-        process_chunk(plan.spec, job)
+        process_chunk(open_cube(plan.spec), job)
     items, collection = read_catalogue(archive)
     expected = oracle_cube(
         items,
@@ -150,11 +152,11 @@ def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
     chunks = prepare(archive, tmp_path / "chunks.zarr", mask, chunk_size=16)
     shards = prepare(archive, tmp_path / "shards.zarr", mask, chunk_size=16, shard=3)
     for job in chunks.jobs:
-        process_chunk(chunks.spec, job)
+        process_chunk(open_cube(chunks.spec), job)
     monkeypatch.setattr("ardcube.plan.memory.PART_SIDE", 20)  # parts that end within chunks
     ledger = ledger_of(shards)
     for job in shards.jobs:
-        record = process_chunk(shards.spec, job)
+        record = process_chunk(open_cube(shards.spec), job)
         assert record == ledger.read(job.key)
         assert record.statistics["days"] == 3
         assert record.byte_counts["read"] > 0
@@ -182,7 +184,7 @@ def test_a_chunk_of_the_sample_archive_is_that_of_the_oracle(sample_archive: Pat
         end_date="2023-06-30",
     )
     (job,) = plan.jobs
-    record = process_chunk(plan.spec, job)
+    record = process_chunk(open_cube(plan.spec), job)
     items, collection = read_catalogue(sample_archive)
     june = [item for item in items if item["properties"]["datetime"].startswith("2023-06")]
     expected = oracle_cube(june, collection, start="2023-06-01", end="2023-06-30", cloud_mask="scl", **request)
@@ -198,7 +200,7 @@ def test_a_chunk_of_the_sample_archive_is_that_of_the_oracle(sample_archive: Pat
 def test_the_record_tells_what_the_chunk_was_built_from(archive: Path, tmp_path: Path) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr")
     job = plan.jobs[0]
-    record = process_chunk(plan.spec, job)
+    record = process_chunk(open_cube(plan.spec), job)
     assert ledger_of(plan).read(job.key) == record
     assert record.status == "written"
     assert record.is_done(job)
@@ -215,7 +217,7 @@ def test_the_record_tells_what_the_chunk_was_built_from(archive: Path, tmp_path:
 def test_a_chunk_that_no_scene_meets_is_empty_and_leaves_no_object(archive: Path, tmp_path: Path) -> None:
     far = {"bbox": (15.5, 46.3, 15.505, 46.305)}
     plan = prepare(archive, tmp_path / "cube.zarr", SCLCloudMaskHook(), **far)
-    record = process_chunk(plan.spec, plan.jobs[0])
+    record = process_chunk(open_cube(plan.spec), plan.jobs[0])
     assert (record.status, record.scenes, record.statistics["observed_share"]) == ("empty", (), 0.0)
     assert record.is_done(plan.jobs[0])
     assert not list((tmp_path / "cube.zarr" / "rgb_median").rglob("c/*"))
@@ -236,14 +238,14 @@ def test_a_chunk_that_is_done_is_not_read_again(
     (remote / "collection.json").write_text(json.dumps(stac_collection()))
     plan = prepare(remote, tmp_path / "cube.zarr", bands=("red",))
     job = plan.jobs[0]
-    first = process_chunk(plan.spec, job)
+    first = process_chunk(open_cube(plan.spec), job)
     assert {request.path for request in server.requests} == {f"{name}/red.tif" for name in "abcd"}
 
     server.reset()
-    assert process_chunk(plan.spec, job) == first
+    assert process_chunk(open_cube(plan.spec), job) == first
     assert server.requests == []
     # What it was built from has changed: now it is built again.
-    again = process_chunk(plan.spec, replace(job, inputs="another"))
+    again = process_chunk(open_cube(plan.spec), replace(job, inputs="another"))
     assert server.requests != []
     assert len(again.attempts) == 2
     assert again.inputs == "another"
@@ -300,7 +302,7 @@ def test_a_mask_that_fails_is_recorded_with_every_attempt(
     job = plan.jobs[0]
     for attempts in (1, 2):
         with pytest.raises(error, match=told):
-            process_chunk(plan.spec, job)
+            process_chunk(open_cube(plan.spec), job)
         record = ledger_of(plan).read(job.key)
         assert record is not None
         assert record.status == "failed"
@@ -309,7 +311,7 @@ def test_a_mask_that_fails_is_recorded_with_every_attempt(
         assert record.error is not None
         assert record.error.startswith(error.__name__)
     # The next attempt may go well, and the ones before are not forgotten.
-    done = process_chunk(replace(plan.spec, mask=OddMask()), job)
+    done = process_chunk(open_cube(replace(plan.spec, mask=OddMask())), job)
     assert done.status == "written"
     assert [bool(attempt.error) for attempt in done.attempts] == [True, True, False]
 
@@ -323,10 +325,10 @@ def test_a_scene_whose_file_is_missing_fails_the_chunk_and_names_the_file(archiv
     file.unlink()
     plan = prepare(folder, tmp_path / "cube.zarr")
     with pytest.raises(SceneError, match=f"{file} cannot be read"):
-        process_chunk(plan.spec, plan.jobs[0])
+        process_chunk(open_cube(plan.spec), plan.jobs[0])
     assert not list((tmp_path / "cube.zarr" / "rgb_median").rglob("c/*"))
     file.write_bytes(content)
-    record = process_chunk(plan.spec, plan.jobs[0])
+    record = process_chunk(open_cube(plan.spec), plan.jobs[0])
     assert (record.status, len(record.attempts)) == ("written", 2)
 
 
@@ -342,13 +344,13 @@ def test_pixels_are_written_before_the_record(archive: Path, tmp_path: Path, mon
         write(self, record)
 
     monkeypatch.setattr(Ledger, "write", check_and_write)
-    process_chunk(plan.spec, job)
+    process_chunk(open_cube(plan.spec), job)
 
 
 def test_a_store_that_was_replaced_by_another_shape_is_not_written_to(archive: Path, tmp_path: Path) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr")
     with pytest.raises(PermanentError, match="run again to plan anew"):
-        process_chunk(replace(plan.spec, periods=5), plan.jobs[0])
+        process_chunk(open_cube(replace(plan.spec, periods=5)), plan.jobs[0])
 
 
 def test_a_batch_goes_on_after_a_chunk_that_fails(archive: Path, tmp_path: Path) -> None:
@@ -377,7 +379,7 @@ def test_computing_a_chunk_writes_nothing(archive: Path, tmp_path: Path) -> None
     plan = prepare(archive, tmp_path / "cube.zarr")
     before = sorted(tmp_path.rglob("*"))
     job: ChunkJob = plan.jobs[0]
-    chunk = composite_chunk(plan.spec, job, list(plan.scenes["2023-08"]))
+    chunk = composite_chunk(plan.spec, job.window, list(plan.scenes["2023-08"]))
     assert chunk.values.shape == (32, 32, 2)
     assert chunk.days == 3
     assert sorted(tmp_path.rglob("*")) == before
@@ -397,5 +399,5 @@ def test_what_decodes_as_it_reads_has_threads_of_its_own(
         return read(self, level, blocks)
 
     monkeypatch.setattr(kind, "fetch", fetch)
-    composite_chunk(replace(plan.spec, reader=reader), plan.jobs[0], list(plan.scenes["2023-08"]))
+    composite_chunk(replace(plan.spec, reader=reader), plan.jobs[0].window, list(plan.scenes["2023-08"]))
     assert seen == {pool}

@@ -27,20 +27,20 @@ from ardcube.errors import InputError
 from ardcube.plan.memory import (
     STACK_BYTES,
     WORKER_BYTES,
-    Work,
+    Workload,
     chunk_bytes,
     chunk_limit,
     least_bytes,
-    portion,
-    portions,
+    stack_size,
+    subdivide,
 )
 from tests.servers.processes import ROOT, environment
 from tests.strategies import raster_band, stac_collection, stac_item
 
 SIDES = st.integers(1, 4096)
 DAYS, BANDS = st.integers(0, 1000), st.integers(1, 12)
-WORKS = st.builds(
-    Work,
+WORKLOADS = st.builds(
+    Workload,
     height=st.integers(16, 4096),
     width=st.integers(16, 4096),
     bands=BANDS,
@@ -50,14 +50,14 @@ WORKS = st.builds(
     mask_bands=st.integers(0, 3),
     independent_days=st.booleans(),
 )
-USUAL = Work(1200, 1200, 4, 12, 12, 20, 1)
+USUAL = Workload(1200, 1200, 4, 12, 12, 20, 1)
 
 
 @given(days=DAYS, height=SIDES, width=SIDES, bands=BANDS, stack=st.integers(1, STACK_BYTES))
-def test_a_portion_fits_or_is_a_single_band_of_few_rows(
+def test_a_stack_fits_its_limit_or_holds_one_band_of_few_rows(
     days: int, height: int, width: int, bands: int, stack: int
 ) -> None:
-    at_once, rows = portion(days, height, width, bands, stack)
+    at_once, rows = stack_size(days, (height, width), bands, stack)
     assert 1 <= at_once <= bands
     assert 1 <= rows <= height
     stacked = days * at_once * rows * width * 2
@@ -68,29 +68,29 @@ def test_a_portion_fits_or_is_a_single_band_of_few_rows(
     assert groups * at_once >= bands
 
 
-def test_the_usual_chunk_is_stacked_in_one_go() -> None:
-    assert portion(12, 1200, 1200, 4) == (4, 1200)
+def test_the_usual_chunk_is_stacked_at_once() -> None:
+    assert stack_size(12, (1200, 1200), 4) == (4, 1200)
 
 
-@given(work=WORKS)
-def test_memory_grows_with_each_part_and_holds_the_stack_and_the_output(work: Work) -> None:
-    memory = chunk_bytes(work)
-    pixels = work.height * work.width
-    part = min(work.height, 1200) * min(work.width, 1200)
-    assert memory >= min(2 * work.days * part, STACK_BYTES) + 2 * work.bands * pixels
-    assert chunk_bytes(replace(work, scenes=work.scenes + 8)) > memory
-    assert chunk_bytes(replace(work, height=2 * work.height)) > memory or work.days > 0  # strips are cut anew
+@given(workload=WORKLOADS)
+def test_memory_grows_with_the_workload_and_covers_stack_and_output(workload: Workload) -> None:
+    memory = chunk_bytes(workload)
+    pixels = workload.height * workload.width
+    part = min(workload.height, 1200) * min(workload.width, 1200)
+    assert memory >= min(2 * workload.days * part, STACK_BYTES) + 2 * workload.bands * pixels
+    assert chunk_bytes(replace(workload, scenes=workload.scenes + 8)) > memory
+    assert chunk_bytes(replace(workload, height=2 * workload.height)) > memory or workload.days > 0
 
 
-@given(work=WORKS, spare=st.integers(0, 2**31))
-def test_whatever_the_work_it_fits_into_any_limit_that_is_not_refused(work: Work, spare: int) -> None:
-    limit = least_bytes(work) + spare
-    one_row = 2 * work.days * min(work.width, portions(work, limit).side)
-    assert chunk_bytes(work, limit) <= limit + one_row
-    assert chunk_bytes(work, limit) <= chunk_bytes(work, None) + one_row
-    assert chunk_limit(WORKER_BYTES + 3 * limit, 3, work) == limit
+@given(workload=WORKLOADS, spare=st.integers(0, 2**31))
+def test_every_workload_fits_into_any_limit_that_is_accepted(workload: Workload, spare: int) -> None:
+    limit = least_bytes(workload) + spare
+    one_row = 2 * workload.days * min(workload.width, subdivide(workload, limit).side)
+    assert chunk_bytes(workload, limit) <= limit + one_row
+    assert chunk_bytes(workload, limit) <= chunk_bytes(workload, None) + one_row
+    assert chunk_limit(WORKER_BYTES + 3 * limit, 3, workload) == limit
     with pytest.raises(InputError, match=r"^memory-limit .* is too little for chunks of .* at once: .* allow more"):
-        chunk_limit(WORKER_BYTES + 3 * least_bytes(work) - 1, 3, work)
+        chunk_limit(WORKER_BYTES + 3 * least_bytes(workload) - 1, 3, workload)
 
 
 def test_a_thousand_dates_need_no_more_than_ten() -> None:
@@ -131,6 +131,7 @@ from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.chunk.build import process_chunk
+from ardcube.chunk.open_cube import open_cube
 from hooks.cloud_masks import cloud_mask
 
 catalogue, store, limit, side = sys.argv[1:]
@@ -142,7 +143,7 @@ run = RunConfig(fsspec_uri=store, memory_limit=limit or None, threads=1)
 request = check_request(cube, run, cloud_mask("scl"))
 plan = within_memory(make_plan(request, search_scenes(request)), run.memory_bytes, 1)
 initialize(request, plan)
-record = process_chunk(plan.spec, plan.jobs[0])
+record = process_chunk(open_cube(plan.spec), plan.jobs[0])
 with open("/proc/self/status") as status:
     peak = 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 group = zarr.open_group(store, mode="r")

@@ -21,6 +21,7 @@ from pyproj import Transformer
 
 from ardcube.chunk.batch import process_batch
 from ardcube.chunk.build import process_chunk
+from ardcube.chunk.open_cube import open_cube
 from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
@@ -158,7 +159,7 @@ def undisturbed(_served: tuple[RangeServer, Path], tmp_path_factory: pytest.Temp
         (root / f"{name}.json").write_text(json.dumps(item(name, str(_served[1] / "original" / f"{name}.tif"))))
     plan = Archive(_served[0], root, root).plan(root / "cube.zarr", "gdal", allow_asset_roots=(str(_served[1]),))
     for job in plan.jobs:
-        process_chunk(plan.spec, job)
+        process_chunk(open_cube(plan.spec), job)
     return {job.key.period: stored(plan, job) for job in plan.jobs}
 
 
@@ -399,8 +400,8 @@ def test_a_scene_that_may_be_readable_later_is_left_out_only_when_nothing_else_i
 def test_a_server_that_is_down_is_not_taken_for_bad_scenes(archive: Archive, tmp_path: Path) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=100)
     archive.server.fail(f"{archive.folder.name}/*", times=None, status=503)
-    with pytest.raises(TransientError, match=r"3 scenes cannot be read, which is all: a .*; b .*; c "):
-        process_chunk(plan.spec, plan.jobs[0], last=True)
+    with pytest.raises(TransientError, match=r"3 scenes cannot be read, all scenes of the chunk: a .*; b .*; c "):
+        process_chunk(open_cube(plan.spec), plan.jobs[0], last=True)
 
 
 def test_one_bad_scene_too_many_fails_the_chunk_which_names_them(archive: Archive, tmp_path: Path) -> None:
@@ -409,7 +410,7 @@ def test_one_bad_scene_too_many_fails_the_chunk_which_names_them(archive: Archiv
         (archive.folder / f"{name}.tif").unlink()
     told = "2 scenes cannot be read, more than skip-bad-scenes 1: a .*a.tif cannot be read.*; b .*b.tif cannot be read"
     with pytest.raises(SceneError, match=told):
-        process_chunk(plan.spec, plan.jobs[0])
+        process_chunk(open_cube(plan.spec), plan.jobs[0])
 
 
 def test_a_run_that_allows_fewer_bad_scenes_builds_such_chunks_again(

@@ -1,0 +1,58 @@
+"""A cube that a worker process has opened: its ledger and its store, opened once and passed on."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from threading import Lock
+
+from ardcube.catalog.spatial_index import SceneIndex
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.manifest import read_manifest
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import CubeSpec
+from ardcube.store.writer import CubeStore, open_for_writing
+
+_MOST_OPEN = 4
+"""Cubes that a process keeps open, because a worker may serve several runs."""
+
+
+class OpenCube:
+    """A cube that chunks are built for.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        What every chunk of the cube has in common.
+    """
+
+    def __init__(self, spec: CubeSpec) -> None:
+        self.spec = spec
+        self.ledger = Ledger.at(spec.ledger_uri, spec.storage_options, spec.holder)
+        """Writes only while the run holds the lease."""
+
+    @cached_property
+    def store(self) -> CubeStore:
+        """The store's arrays, opened at the first use, so that an error is recorded for the chunk that met it."""
+        return open_for_writing(self.spec)
+
+    def scenes(self, job: ChunkJob) -> SceneIndex:
+        """Return the scenes of the job's period, from its manifest."""
+        return read_manifest(self.spec.ledger_uri, job.manifest, self.spec.storage_options)
+
+
+_open: list[OpenCube] = []
+"""The cube used last comes last."""
+_lock = Lock()
+
+
+def open_cube(spec: CubeSpec) -> OpenCube:
+    """Return the cube of a spec; this process opens it once."""
+    with _lock:
+        cube = next((known for known in _open if known.spec == spec), None)
+        if cube is None:
+            cube = OpenCube(spec)
+        else:
+            _open.remove(cube)
+        _open.append(cube)
+        del _open[:-_MOST_OPEN]
+        return cube
