@@ -1,7 +1,7 @@
-"""The models at the border: what is built (`CubeConfig`), up to when (`RefreshConfig`), where and how (`RunConfig`).
+"""Models of a request: the cube (`CubeConfig`), its end (`RefreshConfig`), and the run (`RunConfig`).
 
-They validate what a person, a form or a deployment hands in, once. Their fields are the options of the
-command line and of the Prefect form, so a field's description is what both show.
+Options of a person, a form or a deployment come in; validated, frozen models go out. Their fields are the options of
+the command line and of the Prefect form, and both show the descriptions of the fields.
 """
 
 from ardcube.config.cube import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, GrowingCubeConfig, Resampling

@@ -1,4 +1,4 @@
-"""What all models have in common: how they refuse, and two kinds of fields."""
+"""Base of the models: strict validation, and the types of dates and addresses."""
 
 import re
 from datetime import date, datetime
@@ -9,34 +9,36 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, mod
 from ardcube.config import form_schema
 from ardcube.redaction import CREDENTIAL_IN_ADDRESS
 
-STORED = "would be stored with the run for all to read"
+STORED = "would be stored with the run, where others can read it"
 _CREDENTIAL = re.compile(CREDENTIAL_IN_ADDRESS, re.IGNORECASE)
 
 
 class Model(BaseModel):
-    """Frozen, strict about names, and silent about what was given."""
+    """Base model: frozen, without unknown fields, and with errors that do not quote the input."""
 
-    # Input is hidden in errors, since somebody may have put a secret there; messages say what was given where it helps.
+    # Errors hide the input because it may be a secret; messages of validators quote it where it is safe.
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
         hide_input_in_errors=True,
         field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
-        json_schema_extra=form_schema.present,
+        json_schema_extra=form_schema.adapt,
     )
 
     @model_validator(mode="after")
-    def _can_be_written(self) -> Self:
+    def _check_text(self) -> Self:
         try:
             self.model_dump_json()
         except ValueError:
-            raise ValueError("a text holds half a character, which no file can hold; write it anew") from None
+            raise ValueError(
+                "a text contains half of a surrogate pair, which cannot be stored; enter the text again"
+            ) from None
         return self
 
 
 def _as_date(value: Any) -> Any:
-    """Accept every form of the command line: a date, or a date with a time that is ignored."""
+    """Accept a date, or a date with a time, which is ignored."""
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, str):
@@ -45,25 +47,25 @@ def _as_date(value: Any) -> Any:
                 return datetime.strptime(value.removesuffix("Z"), pattern).date()
             except ValueError:
                 continue
-        raise ValueError(f"{value!r} is not a date; write it like 2023-01-01")
+        raise ValueError(f"{value!r} is not a date; use the format 2023-01-01")
     return value
 
 
 MonthDate = Annotated[date, BeforeValidator(_as_date)]
 
 
-def no_credential(address: str) -> str:
-    """Refuse an address that holds a credential, without repeating it."""
+def check_no_credential(address: str) -> str:
+    """Return an address without credentials; raise ValueError, without quoting it, if it contains one."""
     if _CREDENTIAL.search(address):
         raise ValueError(
-            f"the address holds a user or a secret parameter, which {STORED}; leave it out and put credentials into "
+            f"the address contains a user or a secret parameter, which {STORED}; remove it and put credentials into "
             "the environment"
         )
     return address
 
 
-Address = Annotated[str, AfterValidator(no_credential)]
+Address = Annotated[str, AfterValidator(check_no_credential)]
 ADDRESS_FORM = form_schema.expects(
     {"not": {"type": "string", "pattern": f"(?i){CREDENTIAL_IN_ADDRESS}"}},
-    f"an address without credentials, since they {STORED}; put them into the environment",
+    f"an address without credentials, because they {STORED}; put them into the environment",
 )

@@ -1,4 +1,4 @@
-"""What is built."""
+"""Configuration of a cube: everything that determines its pixels and its layout."""
 
 import json
 import re
@@ -13,27 +13,27 @@ from ardcube.config.base import ADDRESS_FORM, Address, Model, MonthDate
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_RESOLUTION = 1 / 3600
-"""One arc second in degrees, about 31 m on a meridian."""
+"""Degrees per pixel: one arc second, about 31 m along a meridian."""
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _RESERVED_NAMES = {"time", "latitude", "longitude", "band", "time_bnds", "spatial_ref", "observation_count"}
 _LAST_YEAR = 9998
 _LARGEST_TILE = 16384
-"""Pixels a side; four bands of so many are 2 GB."""
+"""Pixels per side of a tile; four bands of it take 2 GB."""
 
 
 class GrowingCubeConfig(Model):
-    """All that changes a pixel of the cube, or the layout that holds it; its end may be left open."""
+    """Options that change the pixels or the layout of a cube; the end may be open."""
 
     start_date: MonthDate = Field(
-        description="First month of the cube. Everything but year and month is ignored.",
+        description="First month of the cube. The day is ignored.",
     )
     end_date: MonthDate | None = Field(
         default=None,
         description=(
-            "Last month that the cube ever gets, included. Left out, the cube goes on. Everything but year and month "
-            "is ignored."
+            "Last month that the cube may have, included. The day is ignored. Default: no end; the cube grows with "
+            "each run."
         ),
     )
     bbox: tuple[float, float, float, float] | None = Field(
@@ -42,19 +42,19 @@ class GrowingCubeConfig(Model):
         json_schema_extra=form_schema.bounding_box,
         description=(
             "Bounding box in degrees: min_lon, min_lat, max_lon, max_lat. Across the antimeridian max_lon is "
-            "above 180 (179 -17 181 -16). Use this or a geometry file, not both."
+            "above 180 (179 -17 181 -16). Give this or a geometry file, not both."
         ),
     )
     geometry_file: str | None = Field(
         default=None,
         description=(
-            "File of geometries (.shp, .gpkg, .geojson, any CRS) whose bounds are the cube's. "
-            "Use this or a bounding box, not both."
+            "File of geometries (.shp, .gpkg or .geojson, any CRS). Their bounds are the area of the cube. "
+            "Give this or a bounding box, not both."
         ),
     )
     use_geometry_mask: bool = Field(
         default=False,
-        description="Build only the tiles that intersect the geometries of the geometry file.",
+        description="Build only the tiles that intersect geometries of the geometry file.",
     )
     time_frequency_months: int = Field(
         default=1, ge=1, le=24, title="Time frequency (months)", description="Length of one period, in months."
@@ -75,24 +75,25 @@ class GrowingCubeConfig(Model):
         ge=1,
         le=64,
         description=(
-            "Chunks on each side of a shard: N x N chunks of a period are built together and stored as one object, "
-            "for cubes of very many chunks. GDAL and QGIS read shards from GDAL 3.13 on; 1 stores each chunk by itself."
+            "Chunks per side of a shard: N x N chunks of a period are built together and stored as one object, which "
+            "suits cubes of very many chunks. 1 stores each chunk as one object. GDAL and QGIS read shards with GDAL "
+            "3.13 or newer."
         ),
     )
     bands: tuple[str, ...] = Field(
         default=("red", "green", "blue", "nir"),
         min_length=1,
         json_schema_extra=form_schema.bands,
-        description="Reflectance bands to composite, by asset key or common name.",
+        description="Reflectance bands to composite: asset keys or common names.",
     )
     varname: str = Field(
         default="rgb_median",
         title="Variable name",
         json_schema_extra=form_schema.expects(
             {"pattern": f"^{_NAME.pattern}$", "not": {"enum": sorted(_RESERVED_NAMES)}},
-            "a name of letters, digits and _ that the store itself does not take",
+            "a name of letters, digits and _ that the store does not use itself",
         ),
-        description="Name of the composite's variable in the store.",
+        description="Name of the variable in the store that holds the composite.",
     )
     epsg: Literal[4326] = Field(
         default=4326, title="EPSG code", description="EPSG code of the cube's CRS. Only 4326 is supported."
@@ -100,36 +101,36 @@ class GrowingCubeConfig(Model):
     cloud_mask: str = Field(
         default="none",
         json_schema_extra=form_schema.cloud_masks,
-        description="Cloud mask by name: 'none', 'scl', or one that an installed package adds.",
+        description="Name of the cloud mask: 'none', 'scl', or one from an installed package.",
     )
     cloud_mask_options: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="Parameters of the cloud mask, such as closing=3 or allowed_values=[4,5,6] for 'scl'.",
+        description="Options of the cloud mask, such as closing=3 or allowed_values=[4,5,6] for 'scl'.",
     )
     resampling: Resampling = Field(
         default="bilinear",
-        description="Resampling of reflectance bands; categorical bands are always nearest.",
+        description="Resampling of reflectance bands. Categorical bands always use nearest.",
     )
     stac_url: Address = Field(
         default=EARTH_SEARCH,
         title="Catalogue",
         json_schema_extra=ADDRESS_FORM,
         description=(
-            "Catalogue: the URL of a STAC API, or a local folder of items, an ItemCollection file, "
+            "Catalogue: the URL of a STAC API, or the path of a folder of items, an ItemCollection file, "
             "or a stac-geoparquet file."
         ),
     )
-    collection: str = Field(default="sentinel-2-c1-l2a", description="STAC collection to read.")
+    collection: str = Field(default="sentinel-2-c1-l2a", description="Id of the STAC collection.")
 
     @property
     def tile_size(self) -> int:
-        """Rows and columns of what is built and stored in one go, in pixels: a shard, else a chunk."""
+        """Pixels per side of a tile, the unit of building and storing: a shard, or a chunk without shards."""
         return self.chunk_size * self.shard
 
     @model_validator(mode="before")
     @classmethod
     def _hook_becomes_name_and_options(cls, values: Any) -> Any:
-        """Let Python code hand in a mask itself, `cloud_mask=SCLCloudMaskHook(closing=3)`; a model stays JSON."""
+        """Accept a mask object in Python, such as `cloud_mask=SCLCloudMaskHook(closing=3)`; store it as JSON."""
         hook = values.get("cloud_mask") if isinstance(values, dict) else None
         if is_dataclass(hook) and not isinstance(hook, type) and hasattr(hook, "name"):
             return {**values, "cloud_mask": hook.name, "cloud_mask_options": json.loads(json.dumps(asdict(hook)))}
@@ -139,9 +140,9 @@ class GrowingCubeConfig(Model):
     @classmethod
     def _varname_is_a_name(cls, value: str) -> str:
         if not _NAME.fullmatch(value):
-            raise ValueError(f"{value!r} cannot name a variable; use letters, digits and _")
+            raise ValueError(f"{value!r} is not a valid name of a variable; use letters, digits and _")
         if value in _RESERVED_NAMES:
-            raise ValueError(f"{value!r} is taken by the store itself; choose another name")
+            raise ValueError(f"{value!r} is a name that the store uses itself; choose another name")
         return value
 
     @field_validator("bands")
@@ -149,17 +150,19 @@ class GrowingCubeConfig(Model):
     def _bands_are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         twice = sorted({band for band in value if value.count(band) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} given more than once; name each band once")
+            raise ValueError(f"{', '.join(twice)} is given more than once; give each band once")
         return value
 
     @field_validator("bbox", mode="before")
     @classmethod
     def _edges_become_a_list(cls, value: Any) -> Any:
-        """Accept the four labelled numbers of the form."""
+        """Accept the four labelled numbers of the Prefect form."""
         if not isinstance(value, dict):
             return value
         if set(value) != set(form_schema.EDGES):
-            raise ValueError(f"{', '.join(map(str, value)) or 'nothing'} is given; give {', '.join(form_schema.EDGES)}")
+            raise ValueError(
+                f"its keys are {', '.join(map(str, value)) or 'missing'}; give {', '.join(form_schema.EDGES)}"
+            )
         return [value[edge] for edge in form_schema.EDGES]
 
     @field_validator("bbox")
@@ -173,43 +176,43 @@ class GrowingCubeConfig(Model):
         given = " ".join(f"{number:g}" for number in value)
         if west >= east or south >= north:
             raise ValueError(
-                f"{given} has a minimum that is not below its maximum; the order is min_lon min_lat max_lon "
-                "max_lat, and across the antimeridian max_lon is above 180"
+                f"{given} has a minimum that is not below its maximum; give min_lon min_lat max_lon max_lat, with a "
+                "max_lon above 180 across the antimeridian"
             )
         if not (-180 <= west < 180 and east - west <= 360 and south >= -90 and north <= 90):
             raise ValueError(
-                f"{given} lies outside the world; longitudes start within -180..180 and span at most 360, "
-                "latitudes are within -90..90"
+                f"{given} is not a box in degrees on Earth; give a min_lon within -180..180, at most 360 degrees of "
+                "longitude, and latitudes within -90..90"
             )
         return value
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
         if self.end_date is not None and self.end_date.year > _LAST_YEAR:
-            raise ValueError(f"end_date {self.end_date} lies beyond the calendar; choose one before {_LAST_YEAR + 1}")
-        if self.end_date is not None and _month(self.end_date) < _month(self.start_date):
             raise ValueError(
-                f"end_date {self.end_date:%Y-%m} lies before start_date {self.start_date:%Y-%m}; swap them"
+                f"end_date {self.end_date}: after the last year of the calendar; choose one before {_LAST_YEAR + 1}"
             )
+        if self.end_date is not None and _month(self.end_date) < _month(self.start_date):
+            raise ValueError(f"end_date {self.end_date:%Y-%m}: before start_date {self.start_date:%Y-%m}; swap them")
         if self.bbox is not None and self.geometry_file is not None:
-            raise ValueError("bbox and geometry_file are both given; give one of them")
+            raise ValueError("bbox and geometry_file: both are given; give one of them")
         if self.bbox is None and self.geometry_file is None:
-            raise ValueError("neither bbox nor geometry_file is given; give one of them")
+            raise ValueError("bbox and geometry_file: none of them is given; give one of them")
         if self.tile_size > _LARGEST_TILE:
             raise ValueError(
-                f"shard {self.shard} of chunk_size {self.chunk_size} is {self.tile_size} pixels a side, more than "
-                f"{_LARGEST_TILE}; choose a smaller one of the two"
+                f"shard {self.shard} of chunk_size {self.chunk_size}: {self.tile_size} pixels per side are more than "
+                f"{_LARGEST_TILE}; make one of them smaller"
             )
         if self.use_geometry_mask and self.geometry_file is None:
-            raise ValueError("use_geometry_mask needs geometry_file; give one or leave the mask out")
+            raise ValueError("use_geometry_mask: needs a geometry_file; give one or omit the mask")
         return self
 
 
 class CubeConfig(GrowingCubeConfig):
-    """All that changes a pixel of the cube, or the layout that holds it."""
+    """Options that change the pixels or the layout of a cube."""
 
     end_date: MonthDate = Field(
-        description="Last month of the cube, included. Everything but year and month is ignored.",
+        description="Last month of the cube, included. The day is ignored.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a cube goes and how the work is run."""
+"""Configuration of a run: the store, the backend, and how work is done."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, no_credential
+from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_no_credential
 from ardcube.redaction import SECRET_NAMES
 
 Access = Literal["unsigned", "requester-pays", "signed"]
@@ -18,119 +18,118 @@ _BYTES = TypeAdapter(ByteSize)
 
 
 class RunConfig(Model):
-    """Where the cube goes and how the work is run; never changes a pixel."""
+    """Options of a run: store, backend, limits, retries. They never change a pixel."""
 
     fsspec_uri: Address = Field(
         min_length=1,
         title="Store (URI)",
         json_schema_extra=ADDRESS_FORM,
-        description="Where the store is written: a local path, file://, s3:// or any fsspec URI.",
+        description="Location of the store: a local path, file://, s3:// or any fsspec URI.",
     )
     storage_backend: Literal["fsspec"] = Field(
-        default="fsspec", description="How the store is reached; fsspec serves every URI."
+        default="fsspec", description="Library that accesses the store. fsspec supports all URIs."
     )
     storage_options: dict[str, JsonValue] = Field(
         default_factory=dict,
-        json_schema_extra=form_schema.without_names(
+        json_schema_extra=form_schema.without_secrets(
             f"(?i){_SECRET.pattern}",
-            f"no credentials, since they {STORED}; put them into the environment",
+            f"no credentials, because they {STORED}; put them into the environment",
             ADDRESS_FORM,
         ),
         description=(
-            "Options of the store's filesystem, such as endpoint_url. Credentials belong in the environment, "
-            "never here."
+            "Options of the store's filesystem, such as endpoint_url. Credentials are refused here; put them into the "
+            "environment."
         ),
     )
     credentials_block: str | None = Field(
         default=None,
         json_schema_extra=form_schema.secret_block,
         description=(
-            "Secret block of the Prefect server that holds the run's credentials: a JSON object of environment "
+            "Secret block of the Prefect server with the credentials of the run: a JSON object of environment "
             "variables, such as AWS_ACCESS_KEY_ID. Default: the environment of the worker."
         ),
     )
     serverless_backend: Literal["local", "dask", "coiled"] = Field(
         default="local",
-        description="Where chunks are built: threads of this machine, a Dask cluster, or Coiled.",
+        description="Where chunks are built: threads of this machine, a Dask cluster, or a Coiled cluster.",
     )
     scheduler_address: Address | None = Field(
         default=None,
         pattern=r"^[a-z]+://.+",
         json_schema_extra=ADDRESS_FORM,
-        description="Address of the Dask scheduler, for the dask backend: tcp://host:8786.",
+        description="Address of the Dask scheduler for the dask backend, such as tcp://host:8786.",
     )
     workers: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description="Workers of a Coiled cluster. Default: adaptive.",
+        description="Number of workers of the Coiled cluster. Default: adaptive.",
     )
     threads: int | None = Field(
         default=None,
         ge=1,
         le=1024,
-        description="Chunks built at once in one process. Default: the number of CPUs.",
+        description="Chunks that one process builds at once. Default: the number of CPUs.",
     )
     memory_limit: str | None = Field(
         default=None,
         description=(
-            "Memory of one worker process, such as '2 GB' or '1.5GiB': larger chunks are built in parts, however many "
-            "scenes there are, with the same pixels. Default: what is fast."
+            "Memory limit of one worker process, such as '2 GB' or '1.5GiB', for any number of scenes. Chunks that "
+            "need more are built in parts, with the same pixels. Default: no limit, which is fastest."
         ),
     )
-    limit: int | None = Field(
-        default=None, ge=1, description="Build at most this many of the chunks that are not done yet."
-    )
+    limit: int | None = Field(default=None, ge=1, description="Maximum number of chunks to build in this run.")
     look_back_months: int | None = Field(
         default=None,
         ge=0,
         le=1200,
         description=(
-            "Search only what is new in the cube, so many months before that, and months that are not complete; "
-            "complete months before stay as they are. Default: search all."
+            "Search only new months, this many months before them, and incomplete months. Other months remain "
+            "unchanged. Default: search all months."
         ),
     )
     initialize: bool = Field(
         default=True,
         description=(
-            "Create the store when there is none, and extend it when the end date is later. Without it the store "
-            "must stand ready."
+            "Create the store if it does not exist, and extend it to a later end date. Otherwise the store must exist "
+            "with this time axis."
         ),
     )
     overwrite: bool = Field(
-        default=False, description="Remove the cube that ardcube wrote at the URI, then build it anew."
+        default=False, description="Remove the cube at the store's URI if ardcube wrote it, then build it again."
     )
     break_lease: bool = Field(
         default=False,
         description=(
-            "Take the cube from the run that holds it. For a run that is known to be dead; one that is not, stops. "
-            "Never set it in a schedule."
+            "Take over the lease of the run that holds the cube. Use it if that run is known to be dead; otherwise "
+            "that run stops. Never set it in a schedule."
         ),
     )
     asset_access: Access = Field(
         default="unsigned",
-        description="How remote s3:// assets are read: unsigned, signed, or signed with the requester paying.",
+        description="Access to remote s3:// assets: unsigned, signed, or signed with the requester paying.",
     )
     requests: int = Field(
-        default=16, ge=1, le=1024, description="Requests for scenes in flight at once, in one worker process."
+        default=16, ge=1, le=1024, description="Maximum number of requests for scenes in flight, per worker process."
     )
     decode_threads: int | None = Field(
         default=None,
         ge=1,
         le=256,
-        description="Threads that decode blocks, in one worker process, beside those that build chunks; all cores.",
+        description="Threads that decode blocks, per worker process, in addition to threads. Default: all cores.",
     )
     reader: Reader = Field(
         default="auto",
-        description="How scenes are read: 'auto', block by block where a file allows it, or 'gdal'. Equal pixels.",
+        description="Reader of scenes: 'auto' reads blocks if the file format permits it, else through GDAL; 'gdal' "
+        "always uses GDAL. The pixels are equal.",
     )
     allow_asset_roots: tuple[Address, ...] = Field(
         default=(),
         title="Allowed asset roots",
         json_schema_extra={"items": {"type": "string", **ADDRESS_FORM}},
         description=(
-            "Folders, or URLs such as http://10.0.0.5, that the catalogue may point to although they are outside of "
-            "its own folder, or nearer to this machine than the catalogue is. Default: none."
+            "Local folders that a remote catalogue may refer to, and URLs of link-local servers that any catalogue may "
+            "refer to. Default: none."
         ),
     )
     skip_bad_scenes: int = Field(
@@ -138,54 +137,54 @@ class RunConfig(Model):
         ge=0,
         le=1000,
         description=(
-            "Leave out of a chunk at most so many scenes that cannot be read; which ones is recorded. A later run "
-            "with a smaller number builds such chunks again. Default: a chunk fails if one of its scenes does."
+            "Maximum number of unreadable scenes that a chunk may skip; their ids are recorded. A later run with a "
+            "smaller number builds such chunks again. With 0, a chunk fails if one of its scenes cannot be read."
         ),
     )
-    retries: int = Field(default=3, ge=0, le=20, description="Further attempts of a chunk after a transient error.")
+    retries: int = Field(default=3, ge=0, le=20, description="Number of retries of a chunk after transient errors.")
     retry_delay_seconds: float = Field(
         default=2.0,
         ge=0,
         le=600,
         title="Retry delay (seconds)",
-        description="Seconds before the first further attempt, doubled for each one after.",
+        description="Seconds before the first retry. Each further retry waits twice as long.",
     )
     batch_size: int | None = Field(
         default=None,
         ge=1,
         description=(
-            "Chunks in one Prefect task run. Default: one each up to 200 chunks, else about 30 seconds of work, in at "
-            "most about 1000 task runs."
+            "Chunks per Prefect task run. Default: 1 for up to 200 chunks, else about 30 seconds of work, with at most "
+            "about 1000 task runs."
         ),
     )
-    dry_run: bool = Field(default=False, description="Show what would be built and write nothing to the store.")
-    debug: bool = Field(default=False, description="Log in detail, and show tracebacks.")
+    dry_run: bool = Field(default=False, description="Show the plan and write nothing to the store.")
+    debug: bool = Field(default=False, description="Log details and show tracebacks.")
     max_chunks: int = Field(
-        default=10_000, ge=1, description="Refuse a cube of more chunks than this, unless yes is set."
+        default=10_000, ge=1, description="Refuse a cube with more chunks than this, unless yes is set."
     )
-    yes: bool = Field(default=False, description="Build the cube however many chunks it has.")
+    yes: bool = Field(default=False, description="Build the cube regardless of its number of chunks.")
     price_per_core_hour: float | None = Field(
         default=None,
         ge=0,
-        description="Price of one core for an hour, in any currency: the summary then says what a run cost.",
+        description="Price of one core for one hour, in any currency, for the cost in the summary.",
     )
     coiled_name: str = Field(default="ardcube", description="Name of the Coiled cluster.")
     coiled_region: str = Field(
         default="us-west-2",
-        description="Cloud region of the Coiled cluster; scenes of Earth Search are in us-west-2.",
+        description="Cloud region of the Coiled cluster. The scenes of Earth Search are in us-west-2.",
     )
-    coiled_worker_cpu: int = Field(default=4, ge=1, description="CPUs of one Coiled worker.")
-    coiled_worker_memory: str = Field(default="16 GiB", description="Memory of one Coiled worker.")
+    coiled_worker_cpu: int = Field(default=4, ge=1, description="CPUs per Coiled worker.")
+    coiled_worker_memory: str = Field(default="16 GiB", description="Memory per Coiled worker.")
     coiled_spot_policy: Literal["on-demand", "spot", "spot_with_fallback"] = Field(
         default="spot_with_fallback",
-        description="What Coiled rents: spot machines cost less and may be taken away; their chunks are built again.",
+        description="Coiled machines. Spot machines cost less and may be interrupted; their chunks are retried.",
     )
     coiled_image: str | None = Field(
         default=None,
         min_length=1,
         description=(
-            "Container image of the Coiled workers, with this package in it. Default: Coiled installs the packages "
-            "of the machine that runs the flow."
+            "Container image of the Coiled workers; it must contain this package. Default: Coiled installs the "
+            "packages of the machine that runs the flow."
         ),
     )
     coiled_idle_timeout: str = Field(
@@ -194,12 +193,12 @@ class RunConfig(Model):
 
     @property
     def local_threads(self) -> int:
-        """Chunks that are built at once in this process, where the backend is local."""
+        """Chunks that this process builds at once with the local backend."""
         return self.threads or os.cpu_count() or 1
 
     @property
     def memory_bytes(self) -> int | None:
-        """Memory of one worker process, in bytes; None without a limit."""
+        """Memory limit of one worker process in bytes, or None."""
         return None if self.memory_limit is None else _bytes(self.memory_limit)
 
     @field_validator("memory_limit", mode="before")
@@ -214,14 +213,14 @@ class RunConfig(Model):
     @field_validator("credentials_block", mode="before")
     @classmethod
     def _block_becomes_its_name(cls, value: Any) -> Any:
-        """Keep nothing but the name of a block: Prefect hands in the block itself, secret and all."""
+        """Keep only the name of a block, because Prefect passes the block itself with its secret."""
         return getattr(value, "_block_document_name", value)
 
     @field_validator("allow_asset_roots")
     @classmethod
     def _roots_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(not root.strip() for root in value):
-            raise ValueError("an empty root is given; give a folder, or a URL such as http://10.0.0.5")
+            raise ValueError("one of the roots is empty; give a folder, or a URL such as http://169.254.1.1")
         return value
 
     @field_validator("storage_options")
@@ -234,24 +233,24 @@ class RunConfig(Model):
                 "AWS_SECRET_ACCESS_KEY"
             )
         for text in _texts(value):
-            no_credential(text)
+            check_no_credential(text)
         return value
 
     @model_validator(mode="after")
     def _backend_has_what_it_needs(self) -> Self:
         if self.serverless_backend == "dask" and self.scheduler_address is None:
-            raise ValueError("serverless_backend dask needs scheduler_address, such as tcp://host:8786")
+            raise ValueError("serverless_backend dask: needs a scheduler_address; give one, such as tcp://host:8786")
         if self.serverless_backend != "dask" and self.scheduler_address is not None:
             raise ValueError(
-                f"scheduler_address is of no use to serverless_backend {self.serverless_backend}; use dask"
+                f"scheduler_address: serverless_backend {self.serverless_backend} does not use it; omit it or use dask"
             )
         if self.overwrite and not self.initialize:
-            raise ValueError("overwrite needs initialize; drop no-initialize")
+            raise ValueError("overwrite: needs initialize; omit no-initialize")
         return self
 
 
 def _names(value: JsonValue) -> Iterator[str]:
-    """Names at any depth."""
+    """Yield the names of nested mappings, at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield name
@@ -262,7 +261,7 @@ def _names(value: JsonValue) -> Iterator[str]:
 
 
 def _texts(value: JsonValue) -> Iterator[str]:
-    """Texts at any depth."""
+    """Yield the texts in nested values, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -271,11 +270,11 @@ def _texts(value: JsonValue) -> Iterator[str]:
 
 
 def _bytes(size: str) -> int:
-    """Bytes that a text says; decimal units (2 GB) and binary ones (2 GiB)."""
+    """Convert a size with a decimal unit (2 GB) or a binary unit (2 GiB) to bytes."""
     try:
         count = int(_BYTES.validate_python(size.strip()))
     except (ValidationError, OverflowError):
         count = 0
     if count <= 0:
-        raise ValueError(f"{size!r:.40} is no size in bytes; give something like 2 GB or 1.5GiB")
+        raise ValueError(f"{size!r:.40} is not a size; give a number with a unit, such as 2 GB or 1.5GiB")
     return count

@@ -1,4 +1,4 @@
-"""A browser, and where its pictures go."""
+"""Fixtures: a browser and its screenshots."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from playwright.sync_api import Page, sync_playwright
 from tests.servers.processes import ROOT
 
 PICTURES = ROOT / "test-output" / "browser"
-"""Kept after the tests, for a person to look at."""
+"""Folder of the screenshots; they are kept after the tests."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-    # Pages of Prefect ask for fonts and news elsewhere.
+    # Pages of Prefect request fonts and news from other servers.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of the browser; where it is absent, tests skip, but never where they must run."""
+    """Return the path of the browser; skip the test if there is none, but fail in CI."""
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         reason = "no Chromium; install it (Debian, Ubuntu: apt-get install chromium)"
@@ -35,7 +35,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def page(chromium: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """An empty page of a browser that remembers nothing; what it showed last is kept, for a test that fails."""
+    """Open an empty page with a new profile; save a screenshot of its last state."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
@@ -55,7 +55,7 @@ def page(chromium: str, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
 
 @pytest.fixture
 def picture(page: Page) -> Callable[[str], Path]:
-    """Take a picture of what is seen: `picture("form")`."""
+    """Return a function that saves a screenshot under a name."""
 
     def take(name: str) -> Path:
         file = PICTURES / f"{name}.png"

@@ -131,7 +131,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "bbox west above east": ({"--bbox": "12.04 46 11.96 47"}, ["--bbox", "12.04 46 11.96 47", "min_lon min_lat"]),
     "bbox west equals east": ({"--bbox": "12 46 12 47"}, ["--bbox", "12 46 12 47", "not below its maximum"]),
     "bbox south above north": ({"--bbox": "11 47 12 46"}, ["--bbox", "11 47 12 46", "not below its maximum"]),
-    "bbox beyond the pole": ({"--bbox": "11 46 12 95"}, ["--bbox", "11 46 12 95", "outside the world", "-90..90"]),
+    "bbox beyond the pole": ({"--bbox": "11 46 12 95"}, ["--bbox", "11 46 12 95", "not a box in degrees", "-90..90"]),
     "bbox west of the world": ({"--bbox": "-200 46 12 48"}, ["--bbox", "-200 46 12 48", "-180..180"]),
     "bbox around the world twice": ({"--bbox": "-180 46 540 48"}, ["-180 46 540 48", "span at most 360"]),
     "bbox of no numbers": ({"--bbox": "a b c d"}, ["--bbox", "'a' is not a valid float"]),
@@ -144,7 +144,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "no bbox, no geometry": ({"--bbox": None}, ["neither --bbox nor --geometry-file", "give one"]),
     "mask without geometry": ({"--use-geometry-mask": ""}, ["--use-geometry-mask needs --geometry-file"]),
     "unknown band": ({"--bands": "swir99"}, ["swir99", "it has red, green, blue, nir"]),
-    "a band twice": ({"--bands": "red --bands red"}, ["--bands", "red given more than once", "once"]),
+    "a band twice": ({"--bands": "red --bands red"}, ["--bands", "red is given more than once", "once"]),
     "a band of classes": ({"--bands": "scl"}, ["band scl", "choose reflectance bands"]),
     "unknown mask": ({"--cloud-mask": "fog"}, ["cloud mask fog is unknown", "none, scl"]),
     "unknown option of a mask": (
@@ -167,7 +167,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "no-initialize without a store": ({"--no-initialize": ""}, ["cube.zarr holds no cube", "drop --no-initialize"]),
     "overwrite without initialize": (
         {"--no-initialize": "", "--overwrite": ""},
-        ["--overwrite needs --initialize", "drop --no-initialize"],
+        ["--overwrite: needs --initialize", "omit --no-initialize"],
     ),
     "wrong date": ({"--start-date": "2023-13-01"}, ["--start-date", "'2023-13-01' is not a date", "like 2023-01-01"]),
     "no date": ({"--end-date": None}, ["--end-date is missing", "Last month of the cube"]),
@@ -248,7 +248,7 @@ def write(file: Path, shapes: list[Any], crs: str | None) -> None:
         ("nameless.shp", [SQUARE], None, ["does not say its CRS", ".prj", "ogr2ogr -a_srs"]),
         ("nameless.gpkg", [SQUARE], None, ["does not say its CRS", "ogr2ogr -a_srs"]),
         ("point.gpkg", [shapely.Point(12, 46.8)], DEGREES, ["covers no area", "polygons"]),
-        ("metres.gpkg", [shapely.box(5e5, 4e6, 5.1e5, 4.1e6)], DEGREES, ["outside the world", "CRS"]),
+        ("metres.gpkg", [shapely.box(5e5, 4e6, 5.1e5, 4.1e6)], DEGREES, ["not degrees on Earth", "CRS"]),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )

@@ -260,4 +260,4 @@ def test_dates_are_taken_in_every_form_of_the_reference(text: str) -> None:
 def test_a_message_speaks_of_options_and_not_of_fields() -> None:
     with pytest.raises(InputError) as caught:
         build_model(RunConfig, {"fsspec_uri": "cube", "overwrite": True, "initialize": False})
-    assert str(caught.value) == "--overwrite needs --initialize; drop --no-initialize"
+    assert str(caught.value) == "--overwrite: needs --initialize; omit --no-initialize"

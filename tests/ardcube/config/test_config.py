@@ -1,4 +1,4 @@
-"""The two models: what a person, a form or a deployment hands in, checked once, and told in one line."""
+"""Models of a request: defaults, validation, and messages that do not reveal secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN: dict[str, Any] = {"fsspec_uri": "./output/cube"}
 
 
 def refusal(model: type[CubeConfig | RunConfig], values: dict[str, Any]) -> str:
-    """What a person reads of values that are refused."""
+    """Return the messages of the errors that a model raises for values."""
     with pytest.raises(ValidationError) as caught:
         model(**values)
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in caught.value.errors())
@@ -38,8 +38,8 @@ def test_defaults_are_those_of_the_reference() -> None:
     assert (run.overwrite, run.limit, run.debug, run.asset_access) == (False, None, False, "unsigned")
 
 
-def test_the_python_example_of_the_reference_works_and_survives_json() -> None:
-    """A mask handed in from Python becomes a name and options, so that a model is always JSON."""
+def test_the_python_example_of_the_reference_works_and_a_mask_is_stored_as_json() -> None:
+    """A mask object becomes a name and options."""
     cube = CubeConfig(
         resolution=0.0005,
         epsg=4326,
@@ -59,7 +59,7 @@ def test_the_python_example_of_the_reference_works_and_survives_json() -> None:
         assert cloud_mask(model.cloud_mask, model.cloud_mask_options) == SCLCloudMaskHook(closing=3)
 
 
-def test_a_model_equals_what_became_of_it_through_json() -> None:
+def test_a_model_is_equal_after_a_round_trip_through_json() -> None:
     hooked = CubeConfig(**CUBE, cloud_mask=SCLCloudMaskHook(opening=0, allowed_values=(4, 5, 6)))
     for cube in (CubeConfig(**CUBE), hooked, CubeConfig(**CUBE, cloud_mask=DefaultCloudMaskHook())):
         assert CubeConfig.model_validate_json(cube.model_dump_json()) == cube
@@ -71,73 +71,73 @@ def test_a_model_equals_what_became_of_it_through_json() -> None:
     "given",
     ["2023-01-01", "2023-01-01T12:30:00", "2023-01-01 12:30:00", date(2023, 1, 1), datetime(2023, 1, 1, 23, 59)],
 )
-def test_dates_come_in_every_form_of_the_reference(given: Any) -> None:
+def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None:
     assert CubeConfig(**CUBE | {"start_date": given}).start_date == date(2023, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"start_date": "2023-04-01"}, "end_date 2023-03 lies before start_date 2023-04"),
-        ({"start_date": "01.02.2023"}, "'01.02.2023' is not a date; write it like 2023-01-01"),
+        ({"start_date": "2023-04-01"}, "end_date 2023-03: before start_date 2023-04"),
+        ({"start_date": "01.02.2023"}, "'01.02.2023' is not a date; use the format 2023-01-01"),
         ({"start_date": "2023-02-30"}, "'2023-02-30' is not a date"),
         ({"bbox": (2, 0, 1, 1)}, "2 0 1 1 has a minimum that is not below its maximum"),
         ({"bbox": (0, 1, 1, 1)}, "0 1 1 1 has a minimum that is not below its maximum"),
-        ({"bbox": (0, -91, 1, 1)}, "outside the world"),
-        ({"bbox": (0, 0, 1, 90.5)}, "outside the world"),
-        ({"bbox": (-181, 0, 1, 1)}, "outside the world"),
-        ({"bbox": (180, 0, 181, 1)}, "outside the world"),
-        ({"bbox": (-10, 0, 351, 1)}, "outside the world"),
+        ({"bbox": (0, -91, 1, 1)}, "not a box in degrees on Earth"),
+        ({"bbox": (0, 0, 1, 90.5)}, "not a box in degrees on Earth"),
+        ({"bbox": (-181, 0, 1, 1)}, "not a box in degrees on Earth"),
+        ({"bbox": (180, 0, 181, 1)}, "not a box in degrees on Earth"),
+        ({"bbox": (-10, 0, 351, 1)}, "not a box in degrees on Earth"),
         ({"bbox": (float("nan"), 0, 1, 1)}, "finite number"),
         ({"bbox": (0, 0, 1)}, "bbox"),
-        ({"bbox": None}, "neither bbox nor geometry_file is given"),
-        ({"geometry_file": "area.gpkg"}, "bbox and geometry_file are both given"),
-        ({"use_geometry_mask": True}, "use_geometry_mask needs geometry_file"),
+        ({"bbox": None}, "bbox and geometry_file: none of them is given"),
+        ({"geometry_file": "area.gpkg"}, "bbox and geometry_file: both are given"),
+        ({"use_geometry_mask": True}, "use_geometry_mask: needs a geometry_file"),
         ({"resolution": 0}, "resolution: Input should be greater than 0"),
         ({"resolution": -0.1}, "resolution: Input should be greater than 0"),
         ({"resolution": float("inf")}, "resolution"),
         ({"chunk_size": 15}, "chunk_size: Input should be greater than or equal to 16"),
         ({"shard": 0}, "shard: Input should be greater than or equal to 1"),
         ({"shard": 65}, "shard: Input should be less than or equal to 64"),
-        ({"shard": 14}, "shard 14 of chunk_size 1200 is 16800 pixels a side, more than 16384"),
+        ({"shard": 14}, "shard 14 of chunk_size 1200: 16800 pixels per side are more than 16384"),
         ({"time_frequency_months": 0}, "time_frequency_months: Input should be greater than or equal to 1"),
         ({"time_frequency_months": 25}, "time_frequency_months: Input should be less than or equal to 24"),
         ({"bands": ()}, "bands"),
-        ({"bands": ("red", "nir", "red")}, "red given more than once"),
-        ({"varname": "a/b"}, "'a/b' cannot name a variable"),
-        ({"varname": "time"}, "'time' is taken by the store itself"),
-        ({"varname": "observation_count"}, "taken by the store itself"),
-        ({"varname": ""}, "cannot name a variable"),
-        ({"varname": ".."}, "cannot name a variable"),
+        ({"bands": ("red", "nir", "red")}, "red is given more than once"),
+        ({"varname": "a/b"}, "'a/b' is not a valid name of a variable"),
+        ({"varname": "time"}, "'time' is a name that the store uses itself"),
+        ({"varname": "observation_count"}, "a name that the store uses itself"),
+        ({"varname": ""}, "not a valid name of a variable"),
+        ({"varname": ".."}, "not a valid name of a variable"),
         ({"epsg": 3857}, "epsg: Input should be 4326"),
         ({"resampling": "lanczos"}, "resampling: Input should be 'nearest', 'bilinear' or 'cubic'"),
         ({"no_such_option": 1}, "no_such_option: Extra inputs are not permitted"),
     ],
 )
-def test_a_bad_cube_is_refused_with_what_was_given_and_what_is_wrong(change: dict[str, Any], message: str) -> None:
-    told = refusal(CubeConfig, CUBE | change)
-    assert message in told
-    assert "\n" not in told
+def test_an_invalid_cube_is_refused_with_a_message_that_names_the_value(change: dict[str, Any], message: str) -> None:
+    refused = refusal(CubeConfig, CUBE | change)
+    assert message in refused
+    assert "\n" not in refused
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"fsspec_uri": ""}, "fsspec_uri"),
-        ({"serverless_backend": "dask"}, "needs scheduler_address, such as tcp://host:8786"),
-        ({"scheduler_address": "tcp://host:8786"}, "of no use to serverless_backend local"),
-        ({"overwrite": True, "initialize": False}, "overwrite needs initialize"),
+        ({"serverless_backend": "dask"}, "needs a scheduler_address; give one, such as tcp://host:8786"),
+        ({"scheduler_address": "tcp://host:8786"}, "scheduler_address: serverless_backend local does not use it"),
+        ({"overwrite": True, "initialize": False}, "overwrite: needs initialize"),
         ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
         ({"retries": -1}, "retries"),
         ({"serverless_backend": "modal"}, "Input should be 'local', 'dask' or 'coiled'"),
         ({"storage_backend": "icechunk"}, "Input should be 'fsspec'"),
     ],
 )
-def test_a_bad_run_is_refused_with_what_was_given_and_what_is_wrong(change: dict[str, Any], message: str) -> None:
+def test_an_invalid_run_is_refused_with_a_message_that_names_the_value(change: dict[str, Any], message: str) -> None:
     assert message in refusal(RunConfig, RUN | change)
 
 
-def test_a_bounding_box_may_cross_the_antimeridian_and_be_the_whole_world() -> None:
+def test_a_bounding_box_may_cross_the_antimeridian_or_cover_the_earth() -> None:
     assert CubeConfig(**CUBE | {"bbox": (179, -17, 181, -16)}).bbox == (179, -17, 181, -16)
     assert CubeConfig(**CUBE | {"bbox": (-180, -90, 180, 90)}).bbox == (-180, -90, 180, 90)
 
@@ -162,8 +162,8 @@ def test_secrets_in_storage_options_are_refused(options: dict[str, Any]) -> None
     assert "put credentials into the environment" in refusal(RunConfig, RUN | {"storage_options": options})
 
 
-def test_a_secret_that_is_refused_is_not_shown() -> None:
-    """The error of a deployment's parameters is logged with its run."""
+def test_the_error_for_a_secret_does_not_quote_it() -> None:
+    """Prefect logs the validation error of a run's parameters."""
     with pytest.raises(ValidationError) as caught:
         RunConfig(**RUN, storage_options={"secret": "hush-hush"})
     assert "hush-hush" not in str(caught.value)
@@ -187,7 +187,7 @@ ADDRESSES_WITH_CREDENTIALS = (
     "field", ["stac_url", "fsspec_uri", "scheduler_address", "allow_asset_roots", "endpoint_url", "proxies"]
 )
 def test_credentials_in_an_address_are_refused_and_not_shown(field: str, address: str) -> None:
-    """By the models, and by the form's server before it stores them; neither the error nor the terminal tells them."""
+    """Neither the error of the model nor the message of the command line quotes them."""
     model: type[CubeConfig | RunConfig] = CubeConfig if field == "stac_url" else RunConfig
     values: dict[str, Any] = (CUBE if field == "stac_url" else RUN) | {
         "endpoint_url": {"storage_options": {field: address}},
@@ -199,10 +199,10 @@ def test_credentials_in_an_address_are_refused_and_not_shown(field: str, address
         model(**values)
     assert "put credentials into the environment" in str(caught.value) or "should match pattern" in str(caught.value)
     assert "hush-hush" not in str(caught.value)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refused:
         build_model(model, values)
-    assert "hush-hush" not in without_secrets(str(told.value)), "as the command line prints it"
-    assert "\n" not in str(told.value)
+    assert "hush-hush" not in without_secrets(str(refused.value)), "the message of the command line"
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -223,13 +223,13 @@ def test_storage_options_without_secrets_are_kept() -> None:
 
 
 @pytest.mark.parametrize("model", [CubeConfig, RunConfig])
-def test_every_field_describes_itself(model: type[CubeConfig | RunConfig]) -> None:
+def test_every_field_has_a_description(model: type[CubeConfig | RunConfig]) -> None:
     for name, field in model.model_fields.items():
         assert field.description, name
         assert field.description.rstrip().endswith("."), name
 
 
-def test_models_do_not_change_once_made() -> None:
+def test_models_are_frozen() -> None:
     cube = CubeConfig(**CUBE)
     with pytest.raises(ValidationError, match="frozen"):
         cube.varname = "other"  # type: ignore[misc]
