@@ -126,9 +126,9 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
 
 
 def _is_complete(place: Place) -> bool:
-    from ardcube.store.schema import is_there  # zarr is slow to import
+    from ardcube.store.schema import exists  # zarr is slow to import
 
-    return is_there(place)
+    return exists(place)
 
 
 def _can_write(path: Path) -> bool:

@@ -33,7 +33,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "offset": plan.spec.offset,
         "config": request.cube.model_dump(mode="json"),
     }
-    if request.stored is None or not schema.is_there(place):
+    if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
         schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
         return

@@ -55,7 +55,7 @@ def check_retry(run: RunConfig) -> Retry:
     InputError
         If there is no cube, or its last plan is missing.
     """
-    from ardcube.store.schema import is_there  # zarr is slow to import
+    from ardcube.store.schema import exists  # zarr is slow to import
 
     if run.overwrite:
         raise InputError("overwrite cannot be combined with a retry; to build the cube again, run the build")
@@ -66,7 +66,7 @@ def check_retry(run: RunConfig) -> Retry:
         raise InputError(
             f"fsspec-uri {place.uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json; build it first"
         )
-    if not is_there(place):
+    if not exists(place):
         raise InputError(f"fsspec-uri {place.uri} is missing or incomplete; run the build again")
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
     if planned is None:

@@ -16,9 +16,9 @@ from ardcube.report.quicklook import shown_bands, stretch_of, stretched
 from ardcube.report.state_map import RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
 from ardcube.storage.place import Place
-from ardcube.store.checked_blosc import checked
+from ardcube.store.checked_codecs import checked_codecs
 from ardcube.store.schema import FILL
-from ardcube.store.validate import read_metadata, readable
+from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _MOST_PIXELS = 40_000_000
 """Read at most, of one band: some 30 chunks of 1200 pixels a side, about a second of decoding."""
@@ -58,10 +58,10 @@ def draw_preview(
     step = max(1, -(-max(height, width) // _SIDES.get(len(chosen), _SMALL_SIDE)))
     bands = shown_bands(cube.config.bands)
     # An empty mapping would be refused for a local path.
-    read_metadata(place)
+    read_layouts(place)
     with (
-        readable(place.uri),
-        checked(),
+        damage_as_store_error(place.uri),
+        checked_codecs(),
         xr.open_zarr(
             place.uri, storage_options=options or None, mask_and_scale=False, chunks=None, zarr_format=3
         ) as opened,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ardcube.errors import InputError
 from ardcube.report.png import encode_png
 from ardcube.storage.place import Place
-from ardcube.store.checked_blosc import checked
-from ardcube.store.schema import is_there
-from ardcube.store.validate import read_metadata, readable
+from ardcube.store.checked_codecs import checked_codecs
+from ardcube.store.schema import exists
+from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4
@@ -53,13 +53,13 @@ def write_quicklooks(
         If there is no store, or it holds no variable with a `band` dimension.
     """
     place = Place.at(uri, storage_options)
-    if not is_there(place):
+    if not exists(place):
         raise InputError(f"{uri} holds no cube; give the URI of a store that was built")
-    read_metadata(place)
+    read_layouts(place)
     # An empty mapping would be refused for a local path.
     with (
-        readable(uri),
-        checked(),
+        damage_as_store_error(uri),
+        checked_codecs(),
         xr.open_zarr(
             uri, storage_options=storage_options or None, mask_and_scale=False, chunks=None, zarr_format=3
         ) as cube,

@@ -1,4 +1,4 @@
-"""How zarr reaches a place, with an end to every call."""
+"""Zarr stores on the filesystems of fsspec; every call on the network has a time limit."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ardcube.storage.place import Place, patience
 
 
 def zarr_store(place: Place) -> Store:
-    """The store of a place."""
+    """Return the Zarr store of a place."""
     if place.is_local:
         return LocalStore(place.path)
     if place.fs.async_impl:
-        return _Patient(FsspecStore.from_url(place.uri, storage_options=dict(place.fs.storage_options)))
+        return _TimeLimitedStore(FsspecStore.from_url(place.uri, storage_options=dict(place.fs.storage_options)))
     return FsspecStore.from_mapper(place.fs.get_mapper(place.path))
 
 
 def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a group.
+    """Return an array of a group.
 
     Raises
     ------
     StoreError
-        If there is none of this name.
+        If the group has no array of this name.
     """
     array = group.get(name)
     if not isinstance(array, zarr.Array):
@@ -37,8 +37,8 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array
 
 
-class _Patient(WrapperStore[Store]):
-    """A store on the network, each of whose calls ends."""
+class _TimeLimitedStore(WrapperStore[Store]):
+    """A store on the network; reading, writing and deleting an object raise TimeoutError after a bounded time."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

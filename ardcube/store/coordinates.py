@@ -1,4 +1,4 @@
-"""The coordinates of a cube as CF has them: time with its bounds, latitude, longitude, bands, and the grid mapping."""
+"""Write the coordinates of a cube by the CF conventions: time with bounds, latitude, longitude, bands, grid mapping."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ardcube.extent.periods import Period
 from ardcube.store.backend import array_of
 
 COORDINATES = ("time", "time_bnds", "latitude", "longitude", "band", "spatial_ref")
-"""Their arrays."""
+"""Names of the arrays of coordinates."""
 _EPOCH = np.datetime64("1970-01-01", "D")
 _TIME_CHUNK = 4096
-"""Longer than any time axis, so that growing it rewrites one small chunk."""
+"""Periods in a chunk of `time`: more than any cube has, so that extending the time axis rewrites one chunk."""
 
 
 def write_times(group: zarr.Group, periods: Sequence[Period]) -> None:
-    """Write `time`, the periods' starts, and their CF bounds; in place of shorter ones, where these stand."""
+    """Write `time`, the start of each period, and its CF bounds; replace those of a shorter time axis."""
     starts = _days([period.start for period in periods])
     bounds = np.stack([starts, _days([period.end for period in periods])], axis=1)
     encoding = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
@@ -35,19 +35,19 @@ def _days(dates: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def write_plane(group: zarr.Group, grid: Grid, bands: Sequence[str]) -> None:
-    """Write latitude and longitude of the pixels' centres, the names of the bands, and the grid mapping."""
+    """Write latitude and longitude of pixel centres, the names of the bands, and the grid mapping."""
     lat = {"axis": "Y", "standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
     lon = {"axis": "X", "standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
     _write(group, "latitude", grid.latitude(np.arange(grid.height)), ("latitude",), lat)
     _write(group, "longitude", grid.longitude(np.arange(grid.width)), ("longitude",), lon)
     transform = grid.transform
     crs = grid.geobox.crs
-    assert crs is not None  # a grid is always in degrees
+    assert crs is not None  # a grid always has a CRS
     mapping = crs.proj.to_cf() | {
         "spatial_ref": crs.to_wkt(),
         "GeoTransform": " ".join(repr(float(value)) for value in transform.to_gdal()),
     }
-    _write(group, "spatial_ref", np.array(grid.geobox.crs.to_epsg(), np.int32), (), mapping)  # type: ignore[union-attr]
+    _write(group, "spatial_ref", np.array(crs.to_epsg(), np.int32), (), mapping)
     names = np.array(bands, dtype=np.dtypes.StringDType())
     _write(group, "band", names, ("band",), {"long_name": "band name"})
 

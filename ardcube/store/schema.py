@@ -1,4 +1,4 @@
-"""The Zarr v3 store: its schema, and how it is created, extended, checked and removed."""
+"""Create, extend, check and remove the Zarr v3 store of a cube."""
 
 from __future__ import annotations
 
@@ -18,30 +18,23 @@ from ardcube.plan.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.coordinates import COORDINATES, write_plane, write_times
-from ardcube.store.validate import check_own, read_metadata, readable
+from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_store_error
 
 COUNT = "observation_count"
 FILL = 0
+_DATA_TYPE = "uint16"
 _BLOSC_BLOCK = 512 * 1024
-"""Bytes that Blosc packs at once: with its own choice a chunk takes twice as long and is 3 to 7 % larger."""
-
-
-def _layout(grid: Grid, chunk_size: int, shard: int) -> tuple[tuple[int, int, int], tuple[int, int, int] | None]:
-    """Shape of a chunk and of a shard, (time, y, x). Neither is larger than the grid needs."""
-    height, width = min(chunk_size, grid.height), min(chunk_size, grid.width)
-    # A shard lies within one period: a longer time axis, or a month that is built again, touches no other month.
-    rows, cols = min(shard, -(-grid.height // height)), min(shard, -(-grid.width // width))
-    return (1, height, width), ((1, rows * height, cols * width) if shard > 1 else None)
+"""Bytes of a Blosc block. With the size that Blosc chooses, chunks take twice as long and are 3 to 7 % larger."""
 
 
 def compressor() -> BloscCodec:
-    """Codec of composites and counts, chosen by size and by time to write and read (docs/decisions/0010-writing.md)."""
+    """Return the codec of composites and counts; docs/decisions/0010-writing.md has the figures behind the choice."""
     return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", blocksize=_BLOSC_BLOCK)
 
 
-def is_there(place: Place) -> bool:
-    """Whether a complete Zarr v3 group stands at a place: its metadata is written last."""
-    content = place.read("zarr.json")
+def exists(place: Place) -> bool:
+    """Return whether a place holds a complete Zarr v3 group; its consolidated metadata are written last."""
+    content = place.read(METADATA)
     if content is None:
         return False
     try:
@@ -51,49 +44,49 @@ def is_there(place: Place) -> bool:
 
 
 def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
-    """Refuse a store that is no longer laid out as it was made: what is built would not fit to what stands.
-
-    Raises
-    ------
-    StoreError
-        If somebody has edited its metadata.
-    """
-    arrays = read_metadata(place)
-    check_own(place, arrays)
-    chunks, shards = _layout(spec.grid, chunk_size, shard)
-    for name, more in ((spec.varname, (len(spec.bands),)), (COUNT, ())):
-        wanted = ("uint16", FILL, *(shards or chunks), *more)
-        with readable(place.uri):
-            array = arrays[name]
-            found = (array["data_type"], array["fill_value"], *array["chunk_grid"]["configuration"]["chunk_shape"])
-            if found != wanted:
-                raise ValueError(f"{name} is stored as {found}, and was made as {wanted}")
+    """Raise StoreError if the store's layout differs from the one it was created with."""
+    chunk_shape, shard_shape = _object_shapes(spec.grid, chunk_size, shard)
+    codecs: tuple[str, ...] = ("bytes", "blosc")
+    if shard_shape is not None:
+        codecs = ("sharding_indexed", *codecs, "bytes", "crc32c")
+    created = {
+        name: Layout(
+            data_type=_DATA_TYPE,
+            fill_value=FILL,
+            shape=(spec.periods, spec.grid.height, spec.grid.width, *bands),
+            object_shape=(*(shard_shape or chunk_shape), *bands),
+            codecs=codecs,
+            chunk_shape=(*chunk_shape, *bands),
+        )
+        for name, bands in ((spec.varname, (len(spec.bands),)), (COUNT, ()))
+    }
+    check_layouts(place, created)
 
 
 def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: int, shard: int = 1) -> None:
-    """Create the store: coordinates, empty arrays, consolidated metadata.
+    """Create the store: coordinates, empty arrays, then the consolidated metadata.
 
     Parameters
     ----------
     place : Place
-        Where there is no store yet, or a part of one that was never finished.
+        Address of the store. An incomplete store at this address is replaced.
     spec : CubeSpec
-        Of the cube.
+        Grid, bands, variable and offset.
     periods : sequence of Period
         Time axis.
     chunk_size : int
         Rows and columns of a chunk, in pixels.
     shard : int
-        Chunks on each side of a shard; 1 stores each chunk as an object of its own.
+        Chunks on each side of a shard; with 1 the arrays are not sharded.
     """
     grid = spec.grid
     group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=_group_attributes())
     shape = (len(periods), grid.height, grid.width)
-    chunks, shards = _layout(grid, chunk_size, shard)
+    chunks, shards = _object_shapes(grid, chunk_size, shard)
     write_plane(group, grid, spec.bands)
     write_times(group, periods)
     common: dict[str, Any] = {
-        "dtype": "uint16",
+        "dtype": _DATA_TYPE,
         "fill_value": FILL,
         "compressors": compressor(),
         "overwrite": True,
@@ -114,7 +107,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
             "valid_min": 1,
             "valid_max": 65535,
             "grid_mapping": "spatial_ref",
-            "coordinates": "spatial_ref",  # so that xarray makes it a coordinate without being asked
+            "coordinates": "spatial_ref",  # makes it a coordinate in xarray
             "cell_methods": "time: median",
         },
         **common,
@@ -129,7 +122,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
             "long_name": "number of clear days behind the composite",
             "units": "1",
             "grid_mapping": "spatial_ref",
-            "coordinates": "spatial_ref",  # so that xarray makes it a coordinate without being asked
+            "coordinates": "spatial_ref",  # makes it a coordinate in xarray
             "cell_methods": "time: sum",
         },
         **common,
@@ -138,9 +131,8 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
 
 
 def extend(place: Place, varname: str, periods: Sequence[Period]) -> None:
-    """Grow the time axis to `periods`; nothing that stands is touched. Harmless when repeated."""
-    read_metadata(place)
-    with readable(place.uri):
+    """Extend the time axis to `periods`; existing chunks stay unchanged. Repeating it changes nothing."""
+    with damage_as_store_error(place.uri):
         group = zarr.open_group(zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
         for name in (varname, COUNT):
             array = array_of(group, name)
@@ -151,7 +143,7 @@ def extend(place: Place, varname: str, periods: Sequence[Period]) -> None:
 
 
 def remove(place: Place, varname: str) -> None:
-    """Delete the store that `create` made: its own arrays and metadata, no other file.
+    """Delete the arrays and metadata that `create` wrote, and no other file.
 
     Raises
     ------
@@ -160,16 +152,25 @@ def remove(place: Place, varname: str) -> None:
     """
     if "/" in varname or varname in ("", ".", ".."):
         raise StoreError(f"{varname!r} is not a variable of a cube; nothing was removed")
-    own = (varname, COUNT, *COORDINATES)
+    arrays = (varname, COUNT, *COORDINATES)
     names = place.list()
-    place.remove(["zarr.json"] if "zarr.json" in names else [])  # first: without it nobody takes the rest for a cube
-    place.remove(name for name in names if name.split("/", 1)[0] in own)
+    # The group's metadata first, because the rest without it is no cube to any reader.
+    place.remove([METADATA] if METADATA in names else [])
+    place.remove(name for name in names if name.split("/", 1)[0] in arrays)
     place.remove_empty_folders()
+
+
+def _object_shapes(grid: Grid, chunk_size: int, shard: int) -> tuple[tuple[int, int, int], tuple[int, int, int] | None]:
+    """Return the shapes (time, y, x) of a chunk and of a shard; neither is larger than the grid needs."""
+    height, width = min(chunk_size, grid.height), min(chunk_size, grid.width)
+    # A shard holds chunks of one period, so that extending or rebuilding a period changes no other period.
+    rows, cols = min(shard, -(-grid.height // height)), min(shard, -(-grid.width // width))
+    return (1, height, width), ((1, rows * height, cols * width) if shard > 1 else None)
 
 
 def _consolidate(place: Place) -> None:
     with warnings.catch_warnings():
-        # Zarr v3 has no words for it yet, but every reader named in the README understands it.
+        # The specification of Zarr v3 does not define them yet; every reader named in the README reads them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(zarr_store(place))
 

@@ -1,145 +1,115 @@
-"""What the Zarr metadata of a cube may say: looked at before zarr is asked, since they name the code that reads pixels.
-
-Names of codecs and data types are looked up among whatever is installed, in version 2 of the format among codecs that
-unpickle. A cube needs few of them; whoever edited its metadata gets no others.
-"""
+"""Compare the layout of a store, as its Zarr metadata states it, with the layout that ardcube creates."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from ardcube.errors import ArdcubeError, StoreError
 from ardcube.storage.place import Place
 
-NAME = "zarr.json"
-_CODECS = {"bytes", "blosc", "crc32c", "gzip", "sharding_indexed", "transpose", "vlen-utf8", "zstd"}
-_DATA_TYPES = {"uint8", "uint16", "int32", "int64", "float32", "float64", "string"}
-_LONGEST = 2**29
-"""Of an axis. Coordinates are read whole."""
-_LARGEST = 2**33
-"""Numbers in one object: a shard of 16384 pixels a side has 2**28 for each band."""
+METADATA = "zarr.json"
+"""Name of the object that holds the metadata of a group or an array."""
+_CODECS = {"bytes", "blosc", "crc32c", "gzip", "sharding_indexed", "vlen-utf8", "zstd"}
+"""Codecs of cubes. Others are never looked up: which code that runs would depend on the installed packages."""
 _AXES = ("time", "latitude", "longitude", "band")
 
 _OF_DAMAGE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
-    SystemError,  # of numcodecs, where the length of a chunk is negative
+    SystemError,  # raised by numcodecs for a chunk of negative length
 )  # fmt: skip
 
-Metadata = Mapping[str, Any]
-"""Of an array: its `zarr.json`."""
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How one array is stored."""
+
+    data_type: str
+    fill_value: Any
+    shape: tuple[int, ...]
+    object_shape: tuple[int, ...]
+    """Shape of one object: a chunk, or a shard."""
+    codecs: tuple[str, ...]
+    """Names; those of a shard's chunks and of its index follow `sharding_indexed`."""
+    chunk_shape: tuple[int, ...]
+    """Shape of the chunks in a shard; equal to `object_shape` without sharding."""
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self:
+        """Read the layout from the metadata of an array.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError, AttributeError
+            If the metadata are not those of an array of Zarr version 3 with the codecs of a cube.
+        """
+        if (metadata["zarr_format"], metadata["node_type"]) != (3, "array"):
+            raise ValueError("not an array of Zarr version 3")
+        object_shape = chunk_shape = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        codecs = metadata["codecs"]
+        if codecs[0]["name"] == "sharding_indexed":
+            shard = codecs[0]["configuration"]
+            chunk_shape = tuple(shard["chunk_shape"])
+            codecs = [*codecs, *shard["codecs"], *shard["index_codecs"]]
+        names = tuple(codec["name"] for codec in codecs)
+        if not _CODECS.issuperset(names) or names.count("sharding_indexed") > 1:
+            raise ValueError(f"no cube has the codecs {names!r:.200}")
+        shape = tuple(metadata["shape"])
+        return cls(metadata["data_type"], metadata["fill_value"], shape, object_shape, names, chunk_shape)
 
 
-def read_metadata(place: Place) -> dict[str, Metadata]:
-    """Metadata of the arrays of a store by name, as every reader finds them: from the consolidated ones.
-
-    Raises
-    ------
-    StoreError
-        If they are not those of a cube.
-    """
-    with readable(place.uri):
-        group = json.loads(place.read(NAME) or b"{}")
-        if type(group["zarr_format"]) is not int or group["zarr_format"] != 3 or group["node_type"] != "group":
-            raise ValueError("no group of Zarr version 3")
-        arrays: dict[str, Metadata] = group["consolidated_metadata"]["metadata"]
-        for name, array in arrays.items():
-            check_array(name, array)
-        _check_axes(arrays)
-        for name, array in arrays.items():
-            if array["data_type"] == "string":
-                _check_texts(place, name, array)
-        return arrays
-
-
-def check_array(name: str, array: Metadata) -> None:
-    """Refuse an array that no cube has.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError, AttributeError
-        Says what is wrong with it, if it is of the right shape to say that.
-    """
-    if type(array["zarr_format"]) is not int or array["zarr_format"] != 3 or array["node_type"] != "array":
-        raise ValueError(f"{name} is no array of Zarr version 3")
-    if array["data_type"] not in _DATA_TYPES:
-        raise ValueError(f"{name} is of the data type {array['data_type']!r:.100}")
-    if array.get("storage_transformers"):
-        raise ValueError(f"{name} has storage transformers")
-    _check_codecs(name, array["codecs"])
-    shape, chunk = array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]
-    if not _are_lengths(shape, 0) or not _are_lengths(chunk, 1) or len(shape) != len(chunk):
-        raise ValueError(f"{name} has the shape {shape!r:.100} in chunks of {chunk!r:.100}")
-
-
-def check_own(place: Place, arrays: Mapping[str, Metadata]) -> None:
-    """Refuse a store of which some readers see another thing than others.
+def read_layouts(place: Place) -> dict[str, Layout]:
+    """Read the layout of each array from the consolidated metadata, before zarr looks up codecs named there.
 
     Raises
     ------
     StoreError
-        If the consolidated metadata are not those of the arrays.
+        If these are not the arrays of a cube.
     """
-    own = place.read_many(f"{name}/{NAME}" for name in arrays)
-    for name, array in arrays.items():
-        with readable(place.uri):
-            if json.loads(own[f"{name}/{NAME}"]) != array:
-                raise ValueError(f"the consolidated metadata of {name} are not those of the array itself")
+    with damage_as_store_error(place.uri):
+        group = json.loads(place.read(METADATA) or b"{}")
+        if (group["zarr_format"], group["node_type"]) != (3, "group"):
+            raise ValueError("not a group of Zarr version 3")
+        arrays = group["consolidated_metadata"]["metadata"]
+        layouts = {name: Layout.of(array) for name, array in arrays.items()}
+        for name, array in arrays.items():
+            if tuple(array.get("dimension_names") or ()) == _AXES:
+                _check_axes(layouts, name)
+        return layouts
+
+
+def check_layouts(place: Place, created: Mapping[str, Layout]) -> None:
+    """Raise StoreError if arrays are not laid out as they were created, in their own or the consolidated metadata."""
+    consolidated = read_layouts(place)
+    own = place.read_many(f"{name}/{METADATA}" for name in created)
+    with damage_as_store_error(place.uri):
+        for name, expected in created.items():
+            for found in (consolidated[name], Layout.of(json.loads(own[f"{name}/{METADATA}"]))):
+                for field in fields(Layout):
+                    stored, right = getattr(found, field.name), getattr(expected, field.name)
+                    if stored != right:
+                        raise ValueError(f"{field.name} of {name} is {stored!r:.200} instead of {right!r}")
 
 
 @contextmanager
-def readable(uri: str) -> Iterator[None]:
-    """Raise what the metadata, or the pixels, of a damaged store lead to as one error.
-
-    Raises
-    ------
-    StoreError
-        Names the store and says what to do.
-    """
+def damage_as_store_error(uri: str) -> Iterator[None]:
+    """Raise the errors that damaged metadata or pixels of a store lead to as StoreError."""
     try:
         yield
     except ArdcubeError:
         raise
     except _OF_DAMAGE as error:
-        told = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
         raise StoreError(
-            f"{uri} is damaged, or was edited ({told}); restore it, or build the cube anew with --overwrite"
+            f"{uri} is damaged, or was edited ({reason}); restore it, or build the cube again with --overwrite"
         ) from error
 
 
-def _check_codecs(name: str, codecs: Sequence[Mapping[str, Any]]) -> None:
-    for codec in codecs:
-        if codec["name"] not in _CODECS:
-            raise ValueError(f"{name} has the codec {codec['name']!r:.100}")
-        if codec["name"] == "sharding_indexed":
-            inner = codec["configuration"]
-            _check_codecs(name, [*inner["codecs"], *inner["index_codecs"]])
-
-
-def _check_axes(arrays: Mapping[str, Metadata]) -> None:
-    """Coordinates are as long as the pixels have them."""
-    for pixels in [array for array in arrays.values() if tuple(array.get("dimension_names") or ()) == _AXES]:
-        for axis, length in zip(_AXES, pixels["shape"], strict=True):
-            if arrays[axis]["shape"] != [length]:
-                raise ValueError(f"{axis} has {arrays[axis]['shape']!r:.100} coordinates for {length} pixels")
-
-
-def _check_texts(place: Place, name: str, array: Metadata) -> None:
-    """Texts say themselves how many they are, and numcodecs makes room for so many before it looks further."""
-    whole = array["chunk_grid"]["configuration"]["chunk_shape"] == array["shape"]
-    if len(array["shape"]) != 1 or not whole or [codec["name"] for codec in array["codecs"]] != ["vlen-utf8"]:
-        raise ValueError(f"{name} is no list of texts in one piece")
-    content = place.read(f"{name}/c/0")
-    if content is not None and int.from_bytes(content[:4], "little") != array["shape"][0]:
-        raise ValueError(f"{name} holds another number of texts than its {array['shape'][0]}")
-
-
-def _are_lengths(numbers: Any, least: int) -> bool:
-    product = 1
-    for number in numbers if isinstance(numbers, list) else [-1]:
-        if type(number) is not int or not least <= number <= _LONGEST:
-            return False
-        product *= max(1, number)
-    return least == 0 or product <= _LARGEST
+def _check_axes(layouts: Mapping[str, Layout], name: str) -> None:
+    """Raise ValueError if a coordinate is not as long as the axis of an array of pixels."""
+    for axis, length in zip(_AXES, layouts[name].shape, strict=True):
+        if layouts[axis].shape != (length,):
+            raise ValueError(f"{axis} has {layouts[axis].shape!r:.100} coordinates for {length} pixels of {name}")

@@ -1,11 +1,10 @@
-"""How the pixels of one chunk get into the store: to exactly their region, and never past a lease."""
+"""Write the pixels of a chunk to exactly its region of the store, and only while the run holds its lease."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -23,28 +22,49 @@ from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.schema import COUNT
-from ardcube.store.validate import check_array, readable
-
-_METADATA = "zarr.json"
+from ardcube.store.validate import METADATA, damage_as_store_error
 
 
 @dataclass(frozen=True, slots=True)
 class CubeStore:
-    """A store that stands ready."""
+    """The arrays of a cube, open for writing."""
 
     composite: zarr.Array[Any]
     """uint16 (time, latitude, longitude, band)"""
     count: zarr.Array[Any]
     """uint16 (time, latitude, longitude)"""
     uri: str
-    """Where it stands, for a person."""
+    """Address of the store, for messages."""
+
+    @classmethod
+    def open(cls, spec: CubeSpec, fence: Fence | None = None) -> Self:
+        """Open the arrays of a cube, written only while the fence allows it.
+
+        Raises
+        ------
+        StoreError
+            If the arrays are missing, damaged, or not of the shape in `spec`.
+        """
+        uri = spec.store_uri
+        shape = (spec.periods, spec.grid.height, spec.grid.width)
+        place = Place.at(uri, spec.storage_options)
+        with explained(uri), damage_as_store_error(uri):
+            # Not the consolidated metadata: they are stale for a moment while the time axis is extended.
+            group = zarr.open_group(
+                _WriteOnlyStore(zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False
+            )
+            opened = cls(array_of(group, spec.varname), array_of(group, COUNT), uri)
+        if opened.composite.shape[:3] != shape or opened.count.shape != shape:
+            # zarr clips a region that is outside the array, and reports nothing.
+            raise StoreError(f"{uri} has shape {opened.count.shape}, the plan {shape}; run again to make a new plan")
+        return opened
 
     def write_chunk(
         self, time_index: int, window: Window, values: NDArray[np.uint16], count: NDArray[np.uint16]
     ) -> None:
-        """Write one chunk, or one shard, to exactly its region: one object of each array, replaced in one piece.
+        """Write one chunk, or one shard, as one object of each array, which appears whole or not at all.
 
-        What holds nothing but 0 leaves no object behind.
+        An array whose values are all 0 gets no object.
 
         Parameters
         ----------
@@ -60,11 +80,11 @@ class CubeStore:
         Raises
         ------
         StoreError
-            If the region cuts through an object: the rest of it would be lost.
+            If the region covers an object in part: its other pixels would be lost.
         LeaseLostError
-            If the run that this is for no longer holds the cube.
+            If the run no longer holds the lease of the cube.
         UnwritableError, TransientError
-            If the store does not take it, for good or for now; what stood there stands, or the whole new chunk.
+            If the store refuses the object, permanently or for a while. The object is then the old or the new one.
         """
         _, height, width = self.count.shape
         _, *stored = self.count.shards or self.count.chunks
@@ -72,63 +92,46 @@ class CubeStore:
             raise StoreError(f"{window} cuts through the store's objects of {stored[0]} x {stored[1]} pixels")
         rows, cols = window.slices
         with explained(self.uri):
-            _for(values, self.composite)[time_index : time_index + 1, rows, cols, :] = values[None]
-            _for(count, self.count)[time_index : time_index + 1, rows, cols] = count[None]
+            _for_values(self.composite, values)[time_index : time_index + 1, rows, cols, :] = values[None]
+            _for_values(self.count, count)[time_index : time_index + 1, rows, cols] = count[None]
+
+
+_opened: dict[tuple[object, ...], CubeStore] = {}
+"""Stores that this process has opened, by all that identifies their arrays."""
+_MOST_OPENED = 8
 
 
 def open_for_writing(spec: CubeSpec) -> CubeStore:
-    """Open the store's arrays; kept per process, since every chunk needs them.
-
-    Raises
-    ------
-    StoreError
-        If the arrays are not those of the cube.
-    """
+    """Open the arrays of a cube, or return those that this process has opened before."""
     options = json.dumps(dict(spec.storage_options), sort_keys=True)
-    shape = (spec.periods, spec.grid.height, spec.grid.width)
-    fence = fence_of(spec.ledger_uri, spec.storage_options, spec.holder)
-    with explained(spec.store_uri):
-        return _open(spec.store_uri, spec.varname, options, shape, spec.fingerprint, fence)
-
-
-# Shape and fingerprint are part of the key: a worker outlives runs, and in between a cube can grow or be replaced.
-@lru_cache(maxsize=8)
-def _open(
-    uri: str, varname: str, options: str, shape: tuple[int, int, int], _fingerprint: str, fence: Fence | None
-) -> CubeStore:
-    # Not the consolidated metadata: its shapes are old for a moment while the time axis grows.
-    place = Place.at(uri, json.loads(options))
-    with readable(uri):
-        for name, content in place.read_many(f"{name}/{_METADATA}" for name in (varname, COUNT)).items():
-            check_array(name, json.loads(content))
-        group = zarr.open_group(_ForWriting(zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False)
-        opened = CubeStore(array_of(group, varname), array_of(group, COUNT), uri)
-    if opened.composite.shape[:3] != shape or opened.count.shape != shape:
-        # zarr would clip what lies outside without a word.
-        raise StoreError(f"{uri} has shape {opened.count.shape}, the plan {shape}; run again to plan anew")
-    return opened
+    # With grid, periods and fingerprint, because between two runs of a worker a cube is extended or replaced.
+    key = (spec.store_uri, options, spec.varname, spec.grid, spec.periods, spec.fingerprint, spec.holder)
+    if key not in _opened:
+        if len(_opened) >= _MOST_OPENED:
+            _opened.clear()
+        _opened[key] = CubeStore.open(spec, fence_of(spec.ledger_uri, spec.storage_options, spec.holder))
+    return _opened[key]
 
 
 def _cuts(start: int, stop: int, length: int, step: int) -> bool:
-    """Whether a range does not consist of whole steps, of which the last one may reach beyond the length."""
+    """Return whether a range covers a step in part; the last step may extend beyond the length."""
     return start % step != 0 or (stop % step != 0 and stop != length)
 
 
-def _for(values: NDArray[np.uint16], array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """The array, told that `values` are not all 0, where they are not: zarr takes ten times as long to find out.
+def _for_values(array: zarr.Array[Any], values: NDArray[np.uint16]) -> zarr.Array[Any]:
+    """Return the array, set to write values that are not all 0 without comparing them with the fill value.
 
-    A shard leaves out those of its chunks that are, so zarr has to look at each.
+    zarr compares ten times as slowly as NumPy counts. In a shard zarr has to compare, because it leaves out chunks.
     """
     if array.shards is not None or not np.count_nonzero(values):
         return array
     return array.with_config({"write_empty_chunks": True})
 
 
-class _ForWriting(WrapperStore[Store]):
-    """A store whose pixels are written and never read, and only while the run that wants it holds the cube.
+class _WriteOnlyStore(WrapperStore[Store]):
+    """A store whose pixels are written, never read, and only while the run holds the lease.
 
-    zarr 3.1 reads a shard before it writes it, also where the whole of it is replaced: a request for nothing, and one
-    that an object which was damaged makes fail for ever.
+    zarr 3.1 reads a shard before it replaces it whole: a needless request, which a damaged object makes fail.
     """
 
     def __init__(self, store: Store, fence: Fence | None = None) -> None:
@@ -139,24 +142,24 @@ class _ForWriting(WrapperStore[Store]):
         return type(self)(store, self._fence)
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
-        return await self._store.get(key, *args, **kwargs) if key.endswith(_METADATA) else None
+        return await self._store.get(key, *args, **kwargs) if key.endswith(METADATA) else None
 
     def get_sync(self, key: str, **kwargs: Any) -> Any:
-        # Later versions of zarr ask so where the store below can answer at once.
-        return self._store.get_sync(key, **kwargs) if key.endswith(_METADATA) else None  # type: ignore[attr-defined]
+        # Called instead of `get` by later versions of zarr if the inner store has it.
+        return self._store.get_sync(key, **kwargs) if key.endswith(METADATA) else None  # type: ignore[attr-defined]
 
     async def set(self, key: str, value: Buffer) -> None:
-        await self._check()
+        await self._check_lease()
         await self._store.set(key, value)
         if isinstance(self._store, LocalStore):
-            # The record, which comes next, shall not outlast a power cut that the pixels do not.
+            # Pixels reach the disk before their record, so that no record outlives them in a power cut.
             await asyncio.to_thread(flush, self._store.root / key)
 
     async def delete(self, key: str) -> None:
-        await self._check()
+        await self._check_lease()
         await self._store.delete(key)
 
-    async def _check(self) -> None:
-        """Ask as late as can be: the chunk is compressed, and its bytes go out next."""
+    async def _check_lease(self) -> None:
+        """Check the lease as late as possible: after the chunk was compressed."""
         if self._fence is not None and not self._fence.is_fresh:
             await asyncio.to_thread(self._fence.check)

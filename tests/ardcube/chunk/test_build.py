@@ -383,7 +383,7 @@ def test_computing_a_chunk_writes_nothing(archive: Path, tmp_path: Path) -> None
     assert chunk.values.shape == (32, 32, 2)
     assert chunk.days == 3
     assert sorted(tmp_path.rglob("*")) == before
-    assert schema.is_there(Ledger.at(plan.spec.store_uri).place)
+    assert schema.exists(Ledger.at(plan.spec.store_uri).place)
 
 
 @pytest.mark.parametrize(("reader", "pool"), [("auto", "ardcube-request"), ("gdal", "ardcube-read")])

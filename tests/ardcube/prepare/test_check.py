@@ -169,7 +169,7 @@ def test_the_offset_of_the_cube_is_that_of_its_collection_else_of_its_first_scen
 
 def test_initialize_creates_the_store_and_repeating_it_changes_nothing(world: Path) -> None:
     request, _ = prepare(world)
-    assert schema.is_there(request.place)
+    assert schema.exists(request.place)
     before = contents(world)
     again, _ = prepare(world)
     assert again.stored is not None
@@ -180,7 +180,7 @@ def test_a_store_that_was_never_finished_is_finished(world: Path) -> None:
     request, _ = prepare(world)
     (world / "cube.zarr" / "zarr.json").unlink()
     prepare(world)
-    assert schema.is_there(request.place)
+    assert schema.exists(request.place)
 
 
 def test_a_later_end_date_extends_the_time_axis_and_keeps_what_is_done(world: Path) -> None:
@@ -331,7 +331,7 @@ def test_a_place_that_is_not_ours_is_refused_even_with_overwrite(world: Path, ki
 def test_an_empty_folder_is_a_place_for_a_cube(world: Path) -> None:
     (world / "cube.zarr").mkdir()
     request, _ = prepare(world)
-    assert schema.is_there(request.place)
+    assert schema.exists(request.place)
 
 
 def test_without_initialize_the_store_must_stand_ready(world: Path) -> None:

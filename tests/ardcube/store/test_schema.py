@@ -166,9 +166,9 @@ def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
 
 
 def test_a_store_is_there_once_it_is_complete(place: Place) -> None:
-    assert not schema.is_there(place)
+    assert not schema.exists(place)
     create(place)
-    assert schema.is_there(place)
+    assert schema.exists(place)
 
 
 def test_a_part_of_a_store_is_not_there_and_is_finished_when_created_again(local: Place) -> None:
@@ -178,9 +178,9 @@ def test_a_part_of_a_store_is_not_there_and_is_finished_when_created_again(local
     del unfinished["consolidated_metadata"]
     local.write("zarr.json", json.dumps(unfinished).encode())
     local.remove(name for name in local.list() if name.startswith(("observation_count", "band")))
-    assert not schema.is_there(local)
+    assert not schema.exists(local)
     schema.create(local, spec, periods_until(3), CHUNK)
-    assert schema.is_there(local)
+    assert schema.exists(local)
     write_all(spec)
     with xr.open_zarr(local.uri, mask_and_scale=False) as cube:
         np.testing.assert_array_equal(cube["latitude"], GRID.latitude(np.arange(30)))
