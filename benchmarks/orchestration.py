@@ -29,7 +29,7 @@ from ardcube.storage.place import Place
 from benchmarks.empty_cube import options, write_catalogue
 from benchmarks.prefect_side import STATES_OF_A_TASK_RUN, Services, latest_flow_run, serving, settled, submitted
 from benchmarks.run import machine
-from flows.dispatch import GATHERED
+from flows.batch_results import RECORDS_PER_FILE
 from tests.servers import processes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,9 +132,9 @@ class Bench:
                 every = ledger.records().values()
                 records = [replace(one, scenes=scenes, seconds=stages) for one in every]
                 ledger.place.remove(["ledger.parquet"])
-                gathered = GATHERED * ((chunks - 1) // GATHERED) if state == "killed" else 0
-                for start in range(0, gathered, GATHERED):
-                    ledger.gather(records[start : start + GATHERED])
+                gathered = RECORDS_PER_FILE * ((chunks - 1) // RECORDS_PER_FILE) if state == "killed" else 0
+                for start in range(0, gathered, RECORDS_PER_FILE):
+                    ledger.gather(records[start : start + RECORDS_PER_FILE])
                 for record in records[gathered:]:
                     ledger.write(record)
             wall, cpu, peak_mb = self.run(chunks, place)

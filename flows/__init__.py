@@ -1,1 +1,1 @@
-"""Orchestration: what runs, in which order, on which runner."""
+"""Prefect flows and the command line: they choose the runner, map the chunk task, recover, and report progress."""

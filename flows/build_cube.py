@@ -1,6 +1,9 @@
-"""The whole job: plan the cube, make its store ready, build what is missing, say what became of it."""
+"""Build a cube: plan it, initialize its store, map the chunk task over the tile grid, and summarize."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -8,13 +11,18 @@ from prefect.runtime import flow_run
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import holding
-from ardcube.prepare.check import check_request, with_stored_cube
+from ardcube.lease.lease import Lease
+from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
 from ardcube.prepare.planning import search_scenes
-from ardcube.report.summary import BuildSummary, summarize
-from flows.build_pending import build_pending
-from flows.progress import current_progress
-from flows.runners import check_workers_can_report
+from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
+from ardcube.storage.place import Place, cube_name
+from flows.checked import checked_request
+from flows.progress import current_progress, reporting
+from flows.progress_artifact import ProgressArtifact
+from flows.run_context import RunContext
+from flows.run_summary import summarize_run
+from flows.runners import check_workers_can_report, start_isolated_runner, start_runner
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import build_run_name
@@ -29,58 +37,129 @@ from hooks.states import on_cancellation, on_crashed, on_failure
     on_cancellation=[on_cancellation],
 )
 def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
-    """Build a cube, or what is missing of it.
+    """Build the missing chunks of a cube.
 
-    1. Check the request against the world; nothing is written before.
-    2. Search the catalogue, once per period.
-    3. Take the cube's lease, held until the end: one run at a time.
-    4. With `overwrite`, remove the cube that stands there.
-    5. Join scenes and tiles to jobs; create or extend the store.
-    6. Build the chunks that the ledger does not know as done, in batches, on the backend's workers.
-    7. Build once more those whose worker was lost.
-    8. Gather the records, tell what came of it, and fail if a chunk is missing.
+    1. Check the request against files, the store and the catalogue; write nothing.
+    2. Search the catalogue once per period.
+    3. Take the lease of the cube and hold it to the end, because one run at a time may write it.
+    4. Join scenes and tiles to chunks; with `overwrite`, remove the existing cube first.
+    5. Initialize the store: create, extend or check it.
+    6. Map the chunk task over batches of the missing chunks on the run's Dask task runner.
+    7. Build again the chunks whose worker was lost.
+    8. Merge the records, summarize, and fail if a chunk is missing.
 
     Parameters
     ----------
     cube : CubeConfig
-        What is built.
+        All that changes a pixel of the cube.
     run : RunConfig
-        Where and how.
+        Where and how the cube is built.
 
     Raises
     ------
     InputError
-        If the request cannot be met, or another run holds the cube; nothing was written.
+        If the request cannot be met, or another run holds the cube. Nothing was written.
     LeaseLostError
         If another run has taken the cube from this one.
     ChunksFailedError
-        If chunks are missing although everything else was built.
+        If chunks are missing although all others were built.
     """
-    start = time.perf_counter()
-    forward_logs()
-    take_credentials(run)
-    check_workers_can_report(run)
-    request = check_request(cube, run)
-    found = search_scenes(request, current_progress().searched)
+    started = time.perf_counter()
+    prepare_process(run)
+    request = checked_request(cube, run)
+    scenes = search_scenes(request, current_progress().searched)
     if run.dry_run:
-        pending = plan_build(request, found, build=False)
+        pending = plan_build(request, scenes, build=False)
         _log_plan(pending)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - started
         return summarize(pending.place.uri, pending.chunks, [], pending.jobs, {}, seconds)
-    with holding(
-        request.ledger.place,
-        run=str(flow_run.name),
-        run_id=str(flow_run.id),
-        break_lease=run.break_lease,
-        tell=get_run_logger().warning,
-    ) as lease:
-        request = with_stored_cube(request)
+    with hold_lease(request.ledger.place, run) as lease:
+        request = with_stored_cube(request)  # another run may have created or extended the cube during the search
         lease.check()
-        pending = plan_build(request, found)
+        pending = plan_build(request, scenes)
         _log_plan(pending)
         lease.check()
         initialize_store(request, pending)
-        return build_pending(pending, run, lease, start)
+        return build_chunks(RunContext(run, pending, lease, started).fenced())
+
+
+def build_chunks(context: RunContext) -> BuildSummary:
+    """Build the missing chunks of an initialized store, and summarize.
+
+    Raises
+    ------
+    LeaseLostError
+        If another run has taken the cube from this one.
+    ChunksFailedError
+        If chunks are missing although all others were built.
+    """
+    pending = context.pending
+    context.lease.check()
+    progress = ProgressArtifact(
+        current_progress(),
+        UUID(str(flow_run.id)),
+        cube_name(pending.place.path),
+        context.attempts_before,
+        context.lease.check,
+    )
+    with reporting(progress):
+        progress.started(len(context.selected), pending.chunks - len(pending.jobs))
+        if context.selected:
+            _map_chunks(context)
+        progress.finished()
+    summary = summarize_run(context, progress.tally)
+    if summary.failures:
+        raise ChunksFailedError(summary)
+    return summary
+
+
+def _map_chunks(context: RunContext) -> None:
+    """Map the chunk task over batches of the tile grid, in rounds: all chunks, then those whose worker was lost."""
+    from flows.batch_results import BatchResults  # these import distributed, which takes seconds
+    from flows.map_chunks import chunk_task, map_batches
+    from flows.recovery import Recovery
+
+    task, results = chunk_task(context.run), BatchResults(context)
+    recovery = Recovery(context, results)
+    if recovery.jobs:
+        with start_runner(context.run) as runner, recovery.in_flight_cleared():
+            for batches in recovery.rounds(runner):
+                for batch, future in map_batches(runner, task, batches):
+                    batches.measured(results.collect(batch, future))
+    if recovery.suspects:
+        with start_isolated_runner() as runner:
+            for batches in recovery.isolated_rounds(runner):
+                for batch, future in map_batches(runner, task, batches):
+                    results.collect(batch, future)
+    recovery.finish()
+
+
+def prepare_process(run: RunConfig) -> None:
+    """Forward logs to the run, load its credentials, and check that workers can report to Prefect's server.
+
+    Raises
+    ------
+    InputError
+        If the credentials are missing, or the workers cannot report.
+    """
+    forward_logs()
+    take_credentials(run)
+    check_workers_can_report(run)
+
+
+@contextmanager
+def hold_lease(ledger: Place, run: RunConfig) -> Iterator[Lease]:
+    """Hold the lease of a cube in the name of this flow run.
+
+    Raises
+    ------
+    LeaseHeldError
+        If another run holds it.
+    """
+    log = get_run_logger().warning
+    name, run_id = str(flow_run.name), str(flow_run.id)
+    with holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, tell=log) as lease:
+        yield lease
 
 
 def _log_plan(pending: PendingBuild) -> None:

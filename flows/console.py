@@ -1,4 +1,4 @@
-"""What a person sees of a build: a bar on a terminal, plain lines when piped, tables at the end."""
+"""Show a build on the console: a progress bar on a terminal, plain lines when piped, tables at the end."""
 
 import time
 from collections import Counter
@@ -12,16 +12,23 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.estimate import Estimate
 from ardcube.plan.jobs import ChunkJob
 from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out
+from flows.progress import ProgressReceiver
 
 _FEW = 200
-"""Up to so many chunks, each gets a line of its own when piped."""
+"""Chunks up to which each gets a line when the output is piped."""
 _SECONDS_BETWEEN_LINES = 10.0
+"""Seconds between lines when more chunks are built and the output is piped."""
 _MOST_LEFT_OUT = 50
-"""Scenes that a table names; the ledger has all."""
+"""Scenes in a table at most; the ledger has all."""
 
 
-class ConsoleProgress:
-    """A progress bar with counts, Mpx/s and time left; one line per chunk, or now and then, when piped."""
+def new_console() -> Console:
+    """Return a console that prints text of catalogues and ledgers as it is, without markup."""
+    return Console(markup=False)
+
+
+class ConsoleProgress(ProgressReceiver):
+    """Shows a progress bar with counts, Mpx/s and time left; when piped, lines with the same."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -38,23 +45,23 @@ class ConsoleProgress:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("chunks", total=None, detail="")
-        self._begun = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
 
     def searched(self, period: Period, scenes: int) -> None:
-        """Tell the scenes of a period."""
+        """Print the number of scenes of a period."""
         self.console.print(f"{period.label}: {scenes} scenes", highlight=False)
 
     def started(self, chunks: int, already_done: int) -> None:
-        """Begin to count."""
+        """Print the number of chunks and start the bar."""
         before = f", {already_done} were done before" if already_done else ""
         self.console.print(f"{chunks} chunks to build{before}", highlight=False)
         self.total = chunks
-        self._begun = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._bar.update(self._task, total=chunks)
         self._bar.start()
 
-    def ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
-        """Count a chunk."""
+    def chunk_ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
+        """Count a chunk, and print it when piped."""
         status = record.status if record is not None else "failed"
         self.counts[status] += 1
         self.counts["retried"] += record is not None and len(record.attempts) > 1
@@ -63,9 +70,9 @@ class ConsoleProgress:
         now = time.monotonic()
         ended = self._ended()
         if not self.console.is_terminal and (
-            self.total <= _FEW or now - self._told > _SECONDS_BETWEEN_LINES or ended == self.total
+            self.total <= _FEW or now - self._printed > _SECONDS_BETWEEN_LINES or ended == self.total
         ):
-            self._told = now
+            self._printed = now
             error = f": {record.error}" if record is not None and record.error else ""
             if record is not None and record.skipped:
                 error += f" without {', '.join(record.skipped)}"
@@ -75,24 +82,21 @@ class ConsoleProgress:
                 soft_wrap=True,
             )
 
-    def returned(self) -> None:
-        """Nothing: each chunk was told."""
-
     def finished(self) -> None:
-        """Leave the terminal as it was."""
+        """Stop the bar and restore the cursor."""
         self._bar.stop()
 
     def _ended(self) -> int:
         return self.counts["written"] + self.counts["empty"] + self.counts["failed"]
 
     def _detail(self) -> str:
-        rate = self.pixels / 1e6 / max(1e-9, time.monotonic() - self._begun)
+        rate = self.pixels / 1e6 / max(1e-9, time.monotonic() - self._began)
         shown = [f"{self.counts[name]} {name}" for name in ("empty", "failed", "retried") if self.counts[name]]
         return ", ".join([*shown, f"{rate:.2f} Mpx/s"])
 
 
 def print_summary(console: Console, summary: BuildSummary) -> None:
-    """Say what a run did, with a table of what is missing."""
+    """Print the counts of a run, and tables of scenes that were left out and chunks that failed."""
     console.print(
         f"chunks   {summary.written} written, {summary.empty} empty, {summary.failed} failed"
         + (f", {summary.already_done} done before" if summary.already_done else "")
@@ -113,8 +117,10 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
 
 
 def print_left_out(console: Console, scenes: tuple[LeftOut, ...]) -> None:
-    """A table of the scenes that the cube does without."""
-    table = Table("scene", "chunks", Column("reason", overflow="fold"), title="Scenes left out, since they were bad")
+    """Print a table of the scenes that chunks were built without."""
+    table = Table(
+        "scene", "chunks", Column("reason", overflow="fold"), title="Scenes left out because they could not be read"
+    )
     for scene in scenes[:_MOST_LEFT_OUT]:
         table.add_row(scene.scene, str(scene.chunks), scene.reason)
     if len(scenes) > _MOST_LEFT_OUT:
@@ -123,7 +129,7 @@ def print_left_out(console: Console, scenes: tuple[LeftOut, ...]) -> None:
 
 
 def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
-    """A table of the chunks that are missing."""
+    """Print a table of the chunks that failed."""
     # Folded, not cut: the end of a URL is the file that is broken.
     table = Table("chunk", "attempts", Column("error", overflow="fold"), title="Chunks that failed")
     for failure in failures:
@@ -132,8 +138,8 @@ def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
 
 
 def print_estimate(console: Console, estimate: Estimate, pending: int, threads: int) -> None:
-    """Say what a plan will take."""
-    from ardcube.plan.memory import WORKER_BYTES  # (slow to import)
+    """Print the size of a plan."""
+    from ardcube.plan.memory import WORKER_BYTES  # slow to import
 
     table = Table(show_header=False, box=None)
     table.add_row("tiles", f"{estimate.tiles:,}")
@@ -151,7 +157,7 @@ def print_estimate(console: Console, estimate: Estimate, pending: int, threads: 
 
 
 def print_records(console: Console, records: list[ChunkRecord]) -> None:
-    """A ledger as a table, one row per period, and one per chunk that failed."""
+    """Print the records of a cube: a table with a row per period, and one with a row per failed chunk."""
     table = Table("period", "written", "empty", "failed", "retried", "scenes", "clear days", title="Ledger")
     for period in sorted({record.key.period for record in records}):
         rows = [record for record in records if record.key.period == period]

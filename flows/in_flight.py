@@ -1,57 +1,58 @@
-"""Which chunks this very process is at work on, kept beside the store: one of them may have been the end of it.
+"""Which chunks the flow's own process builds, kept next to the store, because one of them may kill the process.
 
-A worker that dies of a chunk is seen by its scheduler. Threads of the flow's own process take the flow with them, and
-nobody is left to tell. So what they have in hand is written down before, and taken back however the run ends; where
-the next run finds some, the process was killed, maybe by one of these chunks.
+The scheduler notices when a worker dies. Threads of the flow's own process take the flow with them, and no process is
+left to report it. So the keys of the chunks in flight are written to a file before they are built, and removed when the
+run ends, however it ends. A file that the next run finds means that the process was killed, perhaps by one of them.
 """
 
 import json
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.plan.jobs import ChunkKey
 from ardcube.storage.place import Place
 
 NAME = "in-hand.json"
+"""Name of the file. It is part of the on-disk format, so it keeps its first name."""
 
 
-class InHand:
-    """The chunks in hand of the run that holds a cube.
+class InFlightFile:
+    """The file that lists the chunks in flight of the run that holds a cube.
 
     Parameters
     ----------
     ledger : Place
-        Folder beside the store.
+        Folder of the ledger.
 
     Attributes
     ----------
     suspects : frozenset of ChunkKey
-        Chunks that some run had in hand when its process was killed, and that none has built since.
+        Chunks that were in flight when the process of a run was killed, and that no run has built since.
     """
 
     def __init__(self, ledger: Place) -> None:
         self._ledger = ledger
-        self.suspects = self._left()
+        self.suspects = self._read()
 
-    def take(self, jobs: Iterable[ChunkJob]) -> None:
-        """Write down all that is in hand now."""
-        self._write(self.suspects.union(job.key for job in jobs))
+    def write(self, in_flight: Iterable[ChunkKey]) -> None:
+        """Write the keys of all chunks in flight, and of the suspects."""
+        self._write(self.suspects.union(in_flight))
 
-    def put_down(self) -> None:
-        """Nothing is in hand any more; suspects stay suspects."""
-        with suppress(Exception):  # how the run ended matters more, and what is left here costs the next one seconds
+    def clear(self) -> None:
+        """Record that no chunk is in flight; suspects remain suspects."""
+        with suppress(Exception):  # the run's own error matters more; a file that stays costs the next run seconds
             if self.suspects:
                 self._write(self.suspects)
             else:
                 self._ledger.remove([NAME])
 
     def suspect_only(self, keys: Iterable[ChunkKey]) -> None:
-        """Suspect nothing else any more."""
+        """Replace the suspects; no chunk is in flight."""
         self.suspects = frozenset(keys)
-        self.put_down()
+        self.clear()
 
-    def _left(self) -> frozenset[ChunkKey]:
-        with suppress(ValueError, TypeError):  # damaged, it counts as none
+    def _read(self) -> frozenset[ChunkKey]:
+        with suppress(ValueError, TypeError):  # a damaged file counts as none
             keys = json.loads(self._ledger.read(NAME) or b"[]")
             return frozenset(ChunkKey(str(period), int(row), int(col)) for period, row, col in keys)
         return frozenset()

@@ -1,4 +1,4 @@
-"""A Dask worker in the flow's own process, which is gone as soon as the flow is cancelled."""
+"""A Dask worker in the flow's own process that closes at once when the flow is cancelled."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from distributed import Worker
 
 
 class LocalWorker(Worker):
-    """Does not wait for its threads when it is closed: one may be at work on a chunk for minutes.
+    """Does not wait for its threads when it is closed, because one may build a chunk for minutes.
 
-    What is in flight then is lost with the process, as when it is killed: a chunk without a record is built again.
+    Chunks in flight are then lost with the process, as if it were killed: a chunk without a record is built again.
     """
 
     async def close(self, *args: Any, **more: Any) -> Any:
-        """Close, and leave the threads behind."""
+        """Close the worker; leave its threads running."""
         return await super().close(*args, **{**more, "executor_wait": False})

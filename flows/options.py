@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of the two models, so that the two cannot drift apart."""
+"""Command-line options that are made from the fields of the models, so that the two cannot differ."""
 
 import json
 import re
@@ -11,27 +11,26 @@ import click
 
 from ardcube.errors import InputError
 
-if TYPE_CHECKING:  # pydantic takes longer to import than all else that `ardcube --help` needs
+if TYPE_CHECKING:  # pydantic takes longer to import than everything else that `ardcube --help` needs
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
 M = TypeVar("M", bound="BaseModel")
 
 _SINGULAR = {"storage_options": "--storage-option", "cloud_mask_options": "--cloud-mask-option"}
-"""Mappings are given as one `key=value` after the other."""
-
+"""Options of mappings: each takes one `key=value`, and can be given several times."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 200
 
 
 class ModelCommand(click.Command):
-    """A command with one option per field of some models, in their order, made when they are first asked for.
+    """A command with one option per field of some models, in their order. The models are imported on first use.
 
     Parameters
     ----------
     models : callable
-        Imports and returns the models.
+        Import and return the models.
     without : collection of str
         Fields that get no option.
     """
@@ -51,7 +50,7 @@ class ModelCommand(click.Command):
 
     @property
     def params(self) -> list[click.Parameter]:
-        """What is declared, then options of the fields."""
+        """Return the declared parameters, then the options of the fields."""
         if self._options is None:
             self._options = self._declared + [
                 click.Option(_declare(name, field), **_settings(name, field))
@@ -63,22 +62,22 @@ class ModelCommand(click.Command):
 
     @params.setter
     def params(self, declared: list[click.Parameter]) -> None:
-        """Take what is declared beside the fields."""
+        """Set the parameters that are declared in addition to the fields."""
         self._declared = declared
 
 
 def option_name(field: str) -> str:
-    """The option of a field: ``--start-date`` of ``start_date``."""
+    """Return the option of a field: ``--start-date`` for ``start_date``."""
     return _SINGULAR.get(field, "--" + field.replace("_", "-"))
 
 
 def build_model(model: type[M], values: dict[str, Any]) -> M:
-    """Make a model of the options that were given.
+    """Return a model made of the options that were given.
 
     Raises
     ------
     InputError
-        In one line, with the options' names.
+        If a value is missing or invalid; one line, with the names of the options.
     """
     from pydantic import ValidationError
 
@@ -95,7 +94,7 @@ def _declare(name: str, field: "FieldInfo") -> tuple[str, ...]:
 
 
 def _settings(name: str, field: "FieldInfo") -> dict[str, Any]:
-    """Arguments of `click.option`; defaults stay with the model, help only tells them."""
+    """Return the arguments of `click.option`. The model sets the defaults; the help only shows them."""
     kind = _without_none(field.annotation)
     settings: dict[str, Any] = {"help": _help(name, field), "default": None}
     origin = get_origin(kind)
@@ -152,12 +151,12 @@ def _range(kind: type[int] | type[float], field: "FieldInfo") -> click.ParamType
 
 
 def key_values(_context: click.Context, option: click.Parameter, pairs: Iterable[str]) -> dict[str, Any]:
-    """Read each `key=value`; a value that is JSON keeps its kind: `closing=3` is a number, `secure=false` is false."""
+    """Parse `key=value` pairs. A value that is JSON keeps its type: `closing=3` is a number, `secure=false` false."""
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param=option)
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE; write it with an equals sign", param=option)
         values[key] = _value(text)
     return values
 
@@ -170,7 +169,7 @@ def _value(text: str) -> Any:
 
 
 def _explain(model: "type[BaseModel]", problem: Any) -> str:
-    """One problem of a validation in one clause, in the words of the command line."""
+    """Return one validation error as a clause that names the option instead of the field."""
     names = sorted(model.model_fields, key=len, reverse=True)
     message = re.sub("^Value error, ", "", problem["msg"])
     named = rf"\b(no-)?({'|'.join(names)})\b"

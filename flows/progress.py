@@ -1,69 +1,44 @@
-"""Telling a person how far a build is: the flow reports, whoever started it chooses how that looks."""
+"""The progress of a build: the flow reports it, and the program that started the flow chooses how it is shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob
 
 
-class Progress(Protocol):
-    """What a flow tells while it works."""
+class ProgressReceiver:
+    """Receives the progress of a build. It ignores all reports; a subclass shows them."""
 
     def searched(self, period: Period, scenes: int) -> None:
-        """One period was searched."""
-        ...
+        """Report the number of scenes found for a period."""
 
     def started(self, chunks: int, already_done: int) -> None:
-        """Chunks are about to be built."""
-        ...
+        """Report that chunks are about to be built."""
 
-    def ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
-        """A chunk came to an end; without a record its worker was lost."""
-        ...
+    def chunk_ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
+        """Report the record of a chunk; None means that its worker was lost."""
 
-    def returned(self) -> None:
-        """All chunks that came back together were told."""
-        ...
+    def batch_ended(self) -> None:
+        """Report that all chunks of a batch were reported."""
 
     def finished(self) -> None:
-        """No more chunks will come."""
-        ...
+        """Report that no more chunks will be built."""
 
 
-class Silence:
-    """Tells nothing."""
-
-    def searched(self, period: Period, scenes: int) -> None:
-        """Ignore."""
-
-    def started(self, chunks: int, already_done: int) -> None:
-        """Ignore."""
-
-    def ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
-        """Ignore."""
-
-    def returned(self) -> None:
-        """Ignore."""
-
-    def finished(self) -> None:
-        """Ignore."""
+_current: ContextVar[ProgressReceiver] = ContextVar("progress", default=ProgressReceiver())  # noqa: B039  (it holds no state)
 
 
-_current: ContextVar[Progress] = ContextVar("progress", default=Silence())  # noqa: B039  (it holds no state)
-
-
-def current_progress() -> Progress:
-    """Whoever listens to this run."""
+def current_progress() -> ProgressReceiver:
+    """Return the receiver of this run's progress."""
     return _current.get()
 
 
 @contextmanager
-def reporting(progress: Progress) -> Iterator[None]:
-    """Let `progress` hear of the flows that run in this block."""
+def reporting(progress: ProgressReceiver) -> Iterator[None]:
+    """Report the progress of flows that run in this block to `progress`."""
     token = _current.set(progress)
     try:
         yield

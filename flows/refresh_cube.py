@@ -1,4 +1,4 @@
-"""The scheduled job: a cube up to the month that has just ended, and what has changed in the months before it."""
+"""Refresh a cube on a schedule: add the months that have ended, and build again what changed in the months before."""
 
 from datetime import UTC, datetime
 
@@ -23,17 +23,17 @@ _TODAY = RefreshConfig()
     on_cancellation=[on_cancellation],
 )
 def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig = _TODAY) -> BuildSummary:
-    """Build a cube up to the last period that has ended; what stands is built again where its scenes changed.
+    """Build a cube up to the last period that has ended; build existing chunks again if their scenes changed.
 
     A month that a run missed is built by the next one. With `run.look_back_months`, complete months before the
-    look-back are not searched, and stay as they are even if scenes of theirs have changed.
+    look-back are not searched, and remain unchanged even if their scenes have changed.
 
     Parameters
     ----------
     cube : GrowingCubeConfig
-        What is built; its end is resolved when the run begins.
+        All that changes a pixel of the cube. Its end is resolved when the run begins.
     run : RunConfig
-        Where and how.
+        Where and how the cube is built.
     refresh : RefreshConfig
         When a month counts as ended.
 
@@ -42,11 +42,11 @@ def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig
     InputError
         If no period has ended, or as `build_cube`.
     ChunksFailedError
-        If chunks are missing although everything else was built.
+        If chunks are missing although all others were built.
     """
     today = refresh.as_of or datetime.now(UTC).date()
     dated = limit_to_ended_periods(cube, today, refresh.delay_days)
     get_run_logger().info(
         "as of %s the cube goes from %s to %s", today, f"{dated.start_date:%Y-%m}", f"{dated.end_date:%Y-%m}"
     )
-    return build_cube.fn(dated, run)  # not as a flow of its own: there is one run to see, and to cancel
+    return build_cube.fn(dated, run)  # no second flow run, because an operator should see and cancel one run

@@ -1,19 +1,16 @@
-"""Building just what is missing of a cube: its failed chunks, from the scenes that they were planned with."""
+"""Build the chunks of a cube that failed, from the scenes that they were planned with."""
 
 import time
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from ardcube.config import RunConfig
-from ardcube.lease.acquire import holding
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, summarize
-from flows.build_pending import build_pending
-from flows.runners import check_workers_can_report
-from hooks.credentials import take_credentials
-from hooks.logs import forward_logs
+from flows.build_cube import build_chunks, hold_lease, prepare_process
+from flows.checked import checked_retry
+from flows.run_context import RunContext
 from hooks.names import retry_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure
 
@@ -26,12 +23,12 @@ from hooks.states import on_cancellation, on_crashed, on_failure
     on_cancellation=[on_cancellation],
 )
 def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
-    """Build what failed of the cube at `run.fsspec_uri`.
+    """Build the failed chunks of the cube at `run.fsspec_uri`.
 
-    1. Read what the cube is, and what was planned, beside its store; no catalogue is asked.
-    2. Take the cube's lease, held until the end.
-    3. Build the chunks that failed, and with `missing` those that were never built.
-    4. Gather the records, and fail if a chunk is still missing.
+    1. Read the cube and its last plan from the ledger; no catalogue is searched.
+    2. Take the lease of the cube and hold it to the end.
+    3. Build the chunks that failed, and with `missing` those that were never built, as `build_cube` does.
+    4. Merge the records, summarize, and fail if a chunk is still missing.
 
     Parameters
     ----------
@@ -43,26 +40,19 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
     Raises
     ------
     InputError
-        If there is no cube, or another run holds it; nothing was written.
+        If there is no cube, or another run holds it. Nothing was written.
+    LeaseLostError
+        If another run has taken the cube from this one.
     ChunksFailedError
-        If chunks are missing although everything else was built.
+        If chunks are missing although all others were built.
     """
-    start = time.perf_counter()
-    forward_logs()
-    take_credentials(run)
-    check_workers_can_report(run)
-    place, ledger = (checked := check_retry(run)).place, checked.ledger
-    with holding(
-        ledger.place,
-        run=str(flow_run.name),
-        run_id=str(flow_run.id),
-        break_lease=run.break_lease,
-        tell=get_run_logger().warning,
-    ) as lease:
+    started = time.perf_counter()
+    prepare_process(run)
+    with hold_lease(checked_retry(run).ledger.place, run) as lease:
         retry = check_retry(run)  # another run may have changed the cube before this one held the lease
         pending = plan_retry(retry, missing=missing)
         jobs = () if pending is None else pending.jobs
-        get_run_logger().info("%d of %d chunks to build at %s", len(jobs), retry.chunks, place.uri)
+        get_run_logger().info("%d of %d chunks to build at %s", len(jobs), retry.chunks, retry.place.uri)
         if pending is None or run.dry_run:
-            return summarize(place.uri, retry.chunks, [], jobs, {}, time.perf_counter() - start)
-        return build_pending(pending, run, lease, start)
+            return summarize(retry.place.uri, retry.chunks, [], jobs, {}, time.perf_counter() - started)
+        return build_chunks(RunContext(run, pending, lease, started).fenced())

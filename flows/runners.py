@@ -1,4 +1,4 @@
-"""Which `DaskTaskRunner` a run's chunks go to."""
+"""The Dask task runners of a run: threads of the flow's process, an existing cluster, Coiled, a separate process."""
 
 import logging
 import socket
@@ -17,23 +17,39 @@ from ardcube.errors import InputError
 from hooks.clusters import cluster_name
 from hooks.events import report_to
 
-if TYPE_CHECKING:  # it imports all of distributed, which a run that is refused or cancelled does not wait for
+if TYPE_CHECKING:  # prefect_dask imports all of distributed, which a run that is refused or cancelled never needs
     from prefect_dask.task_runners import DaskTaskRunner
 
 _CONNECT_SECONDS = 10.0
+"""Seconds to wait for a scheduler to accept a connection."""
 _MAX_COILED_WORKERS = 100
-"""Upper end of an adaptive cluster: so many workers read about as fast as a bucket likes."""
+"""Workers of an adaptive cluster at most. More of them do not read faster, because a bucket limits its requests."""
+
+
+@contextmanager
+def start_runner(run: RunConfig) -> "Iterator[DaskTaskRunner]":
+    """Start the runner of a run's backend, with workers that report to this run's Prefect server."""
+    with server_address_for_workers(run.serverless_backend != "local"), make_runner(run) as runner:
+        connect_workers_to_server(run, runner.client)
+        yield runner
+
+
+@contextmanager
+def start_isolated_runner() -> "Iterator[DaskTaskRunner]":
+    """Start the runner of one separate process, for chunks that may kill the process that builds them."""
+    with server_address_for_workers(True), make_isolated_runner() as runner:
+        yield runner
 
 
 def make_runner(run: RunConfig) -> "DaskTaskRunner":
-    """Runner of a backend: threads of this process, an existing scheduler, or a Coiled cluster."""
+    """Return the runner of a backend: threads of this process, an existing scheduler, or a Coiled cluster."""
     from prefect_dask.task_runners import DaskTaskRunner
 
     if run.serverless_backend == "dask":
         return DaskTaskRunner(address=run.scheduler_address)
     if run.serverless_backend == "coiled":
         cluster, adapt = coiled_arguments(run)
-        # A name, so that coiled is imported only here: it is slow to import and wants an account.
+        # A name instead of the class, because coiled is slow to import and needs an account.
         return DaskTaskRunner(cluster_class="coiled.Cluster", cluster_kwargs=cluster, adapt_kwargs=adapt)
     from flows.local_worker import LocalWorker
 
@@ -44,16 +60,16 @@ def make_runner(run: RunConfig) -> "DaskTaskRunner":
             "threads_per_worker": run.local_threads,
             "processes": False,
             "worker_class": LocalWorker,
-            # None would open port 8787 on every interface.
+            # The default, None, would open port 8787 on every interface.
             "dashboard_address": "127.0.0.1:0",
             "worker_dashboard_address": "127.0.0.1:0",
-            "memory_limit": 0,  # it is this very process; Dask pausing it would stop the flow
+            "memory_limit": 0,  # Dask would pause the worker, which is the flow's own process
         },
     )
 
 
-def make_lone_runner() -> "DaskTaskRunner":
-    """Runner of chunks that may end the process that builds them: one at a time, in one that is not the flow's."""
+def make_isolated_runner() -> "DaskTaskRunner":
+    """Return the runner of one worker process with one thread, which is not the flow's process."""
     from prefect_dask.task_runners import DaskTaskRunner
 
     return DaskTaskRunner(
@@ -65,7 +81,7 @@ def make_lone_runner() -> "DaskTaskRunner":
             "dashboard_address": "127.0.0.1:0",
             "worker_dashboard_address": "127.0.0.1:0",
             "memory_limit": 0,
-            # Its process may not yet know that the cluster is closed, and would say so on the flow's own stderr.
+            # The process may miss that the cluster is closed, and would log a traceback to the flow's stderr.
             "silence_logs": logging.CRITICAL,
             "scheduler_kwargs": {"allowed_failures": 1},
         },
@@ -73,7 +89,7 @@ def make_lone_runner() -> "DaskTaskRunner":
 
 
 def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Keyword arguments of `coiled.Cluster`, and of its `adapt` where the size is not fixed."""
+    """Return the keyword arguments of `coiled.Cluster`, and of its `adapt` unless the size is fixed."""
     cluster: dict[str, Any] = {
         "name": cluster_name(run, flow_run.id),
         "region": run.coiled_region,
@@ -85,48 +101,46 @@ def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | N
         "environ": prefect_environment(),
         "worker_options": {"nthreads": run.threads or run.coiled_worker_cpu},
     }
-    if run.coiled_image is not None:  # else Coiled brings the packages of this machine
-        # The image's own entrypoint is the `ardcube` command.
+    if run.coiled_image is not None:  # without an image, Coiled installs the packages of this machine
+        # The image's entrypoint is the `ardcube` command.
         cluster |= {"container": run.coiled_image, "ignore_container_entrypoint": True}
     adapt = None if run.workers else {"minimum": 1, "maximum": _MAX_COILED_WORKERS}
     return cluster, adapt
 
 
 def check_workers_can_report(run: RunConfig) -> None:
-    """Refuse a backend whose workers are elsewhere while Prefect is only here.
+    """Check that the workers of a backend can reach Prefect's server.
 
     Raises
     ------
     InputError
-        Says how to start a server that they reach.
+        If the workers are on other machines and the server is on this one, or if the scheduler does not answer.
     """
     if run.serverless_backend == "local":
         return
     if run.scheduler_address is not None:
         _check_answers(run.scheduler_address)
     api = get_current_settings().api.url
-    elsewhere = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
-    if elsewhere and (not api or _is_loopback(api)):
+    are_remote = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
+    if are_remote and (not api or _is_loopback(api)):
         raise InputError(
-            f"serverless-backend {run.serverless_backend} runs on other machines, which cannot report to "
+            f"serverless-backend {run.serverless_backend}: its workers run on other machines and cannot report to "
             f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
         )
 
 
 @contextmanager
-def workers_know_the_server(run: RunConfig, *, lone: bool = False) -> Iterator[None]:
-    """Let tasks carry the address of this run's Prefect server, also if it is a temporary one.
+def server_address_for_workers(are_processes: bool) -> Iterator[None]:
+    """Put the address of this run's Prefect server into the settings that travel with tasks.
 
-    A worker that is not told starts a server of its own, which outlives it.
+    Otherwise a worker process starts another temporary server, which outlives the run.
 
     Parameters
     ----------
-    run : RunConfig
-        Says where chunks are built: this very process knows already.
-    lone : bool
-        Whether they are built by `make_lone_runner`.
+    are_processes : bool
+        Whether workers are processes. Threads of this process have the address already.
     """
-    if (run.serverless_backend == "local" and not lone) or get_current_settings().api.url:
+    if not are_processes or get_current_settings().api.url:
         yield
         return
     with get_client(sync_client=True) as client:
@@ -135,21 +149,21 @@ def workers_know_the_server(run: RunConfig, *, lone: bool = False) -> Iterator[N
         yield
 
 
-def tell_workers_the_server(run: RunConfig, client: Any) -> None:
-    """Let the workers of a cluster that stood before report to this run's Prefect server, whichever they served before.
+def connect_workers_to_server(run: RunConfig, client: Any) -> None:
+    """Connect the workers of an existing cluster to this run's Prefect server, because they may have served another.
 
     Parameters
     ----------
     run : RunConfig
-        Other workers than those of an existing scheduler start with the run, and know no other server.
+        Names the backend. Workers of the other backends start with the run and know no other server.
     client : distributed.Client
-        Of the cluster.
+        Client of the cluster.
     """
     server = get_current_settings().api.url
     if run.serverless_backend != "dask" or not server:
         return
-    told = client.run(report_to, server, on_error="return")
-    if failures := {worker: error for worker, error in told.items() if error is not None}:
+    answers = client.run(report_to, server, on_error="return")
+    if failures := {worker: error for worker, error in answers.items() if error is not None}:
         get_run_logger().warning("workers may report to another Prefect server: %s", failures)
 
 
@@ -168,7 +182,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def prefect_environment() -> dict[str, str]:
-    """Variables that let a worker report to this run's Prefect server; without, it would start one of its own."""
+    """Return the environment variables that let a worker process report to this run's Prefect server."""
     api = get_current_settings().api
     environment = {}
     if api.url:

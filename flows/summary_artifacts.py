@@ -1,14 +1,13 @@
-"""The pages that a run leaves in Prefect's UI: its summary with a map and a picture, and a table of what went wrong."""
+"""Post the artifacts of a run that ended: its summary with a map and a picture, and a table of failed chunks."""
 
 import json
 from collections.abc import Mapping
 from uuid import UUID
 
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
-from ardcube.config import RunConfig
 from ardcube.ledger.last_plan import read_planned
-from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.jobs import ChunkKey
@@ -16,53 +15,37 @@ from ardcube.redaction import without_secrets
 from ardcube.report.state_map import chunk_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
-from ardcube.storage.place import Place, cube_name
+from ardcube.storage.place import cube_name
+from flows.run_context import RunContext
 from hooks.artifacts import artifact_key, post
 
 
-def post_pages(
-    flow_run_id: UUID,
-    run: RunConfig,
-    place: Place,
-    ledger: Ledger,
-    records: Mapping[ChunkKey, ChunkRecord],
-    summary: BuildSummary,
-    tally: Tally,
+def post_summary(
+    context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally
 ) -> None:
-    """Post the summary, and the table if anything failed or was retried. Never fails a run that built its cube.
+    """Post the summary, and a table if chunks failed or were retried. An error is logged, since the cube is built.
 
     Parameters
     ----------
-    flow_run_id : UUID
-        Of the run.
-    run : RunConfig
-        How it was asked for.
-    place, ledger : Place, Ledger
-        Of the cube.
+    context : RunContext
+        The run.
     records : mapping
-        The ledger when the run ended; in brief is enough.
+        Records of the cube's chunks when the run ended; brief ones are enough.
     summary, tally : BuildSummary, Tally
-        Of the run.
+        Counts of the run.
     """
     try:
-        _post(flow_run_id, run, place, ledger, records, summary, tally)
+        _post(context, records, summary, tally)
     except Exception as error:  # noqa: BLE001  (see above)
         get_run_logger().warning("no summary: %s", without_secrets(f"{type(error).__name__}: {error}"))
 
 
-def _post(
-    flow_run_id: UUID,
-    run: RunConfig,
-    place: Place,
-    ledger: Ledger,
-    records: Mapping[ChunkKey, ChunkRecord],
-    summary: BuildSummary,
-    tally: Tally,
-) -> None:
+def _post(context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally) -> None:
     from ardcube.report.page import Cost, ended_page, trouble_note, trouble_rows
-    from ardcube.report.preview import draw_preview  # (xarray and rasterio are slow to import)
+    from ardcube.report.preview import draw_preview  # xarray and rasterio are slow to import
 
-    name, options = cube_name(place.path), dict(run.storage_options)
+    place, ledger, flow_run_id = context.pending.place, context.pending.ledger, UUID(str(flow_run.id))
+    name, options = cube_name(place.path), dict(context.run.storage_options)
     rows = trouble_rows(summary, tally)
     if rows:
         note = trouble_note(place, options, summary, tally)
@@ -74,9 +57,9 @@ def _post(
     states = chunk_states([period.label for period in cube.periods], planned.tiles, records.values())
     try:
         preview = draw_preview(place, options, cube, states)
-    except Exception as error:  # noqa: BLE001  (a summary without a picture is still one)
+    except Exception as error:  # noqa: BLE001  (a summary without a picture is useful too)
         get_run_logger().warning("no picture: %s", without_secrets(f"{type(error).__name__}: {error}"))
         preview = None
-    cost = Cost(run.price_per_core_hour)
+    cost = Cost(context.run.price_per_core_hour)
     page = ended_page(place, options, cube, states, summary, tally, cost, preview)
     post(flow_run_id, "markdown", artifact_key(name, "summary"), page)

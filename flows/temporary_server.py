@@ -1,4 +1,4 @@
-"""Prefect's temporary server, and what a process does while it waits for it."""
+"""Start Prefect's temporary server while the process imports libraries, and end it with the process."""
 
 import shutil
 import subprocess
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 _watchers: "list[subprocess.Popen[bytes]]" = []
-"""Kept, since a pipe that nobody refers to is closed."""
+"""Keeps the pipes open, because Python closes a pipe without a reference."""
 
 
 def start_server(meanwhile: Callable[[], None]) -> None:
-    """Start the temporary server where no other is configured, which takes seconds, and do something meanwhile.
+    """Start the temporary server, which takes seconds, unless a server is configured; call `meanwhile` in that time.
 
-    Only this thread imports. Two threads that import packages which import each other can fail in the middle of it.
+    Only this thread imports, because two threads that import packages which import each other can fail.
     """
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:
@@ -29,21 +29,21 @@ def start_server(meanwhile: Callable[[], None]) -> None:
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
-    waiting = Thread(target=_start, args=[server], daemon=True)
-    waiting.start()
+    starting = Thread(target=_start, args=[server], daemon=True)
+    starting.start()
     meanwhile()
-    # Prefect takes a server that is about to start for one that runs.
-    waiting.join()
-    _ends_with_this_process(server)
+    # Prefect would use the server before it answers.
+    starting.join()
+    _end_with_this_process(server)
 
 
 def _start(server: "SubprocessASGIServer") -> None:
-    with suppress(Exception):  # The flow tries again, and tells what is wrong.
+    with suppress(Exception):  # the flow tries again, and reports the error
         server.start()
 
 
-def _ends_with_this_process(server: "SubprocessASGIServer") -> None:
-    """Leave no server behind if this process is killed: who waits at its end of a pipe then ends the server."""
+def _end_with_this_process(server: "SubprocessASGIServer") -> None:
+    """End the server even if this process is killed: a shell waits at the end of a pipe, then ends the server."""
     shell = shutil.which("sh")
     if shell is None or server.server_process is None:
         return
@@ -52,6 +52,6 @@ def _ends_with_this_process(server: "SubprocessASGIServer") -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # an interrupt from the terminal is not for it
+        start_new_session=True,  # an interrupt from the terminal must not reach the shell
     )
     _watchers.append(watcher)

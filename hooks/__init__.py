@@ -1,1 +1,1 @@
-"""Plug-ins of ardcube: cloud masks."""
+"""Prefect's hooks: state handlers, names, logs, credentials and artifacts of runs; and the cloud masks."""

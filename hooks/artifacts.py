@@ -1,7 +1,7 @@
-"""What an operator sees of a flow run in Prefect's UI: artifacts, posted from whichever process knows something.
+"""Post and update artifacts of a flow run from any process.
 
-Prefect's own functions know the run they are called in; a run whose process was killed is told of by another one.
-None of these ever fails a run: a cube that is built is worth more than a page about it.
+Prefect's functions post artifacts of the run that they are called in only. A run whose process was killed is reported
+by another process. An error is logged and never raised, because it must not fail a run that built its cube.
 """
 
 import logging
@@ -19,7 +19,7 @@ Kind = Literal["markdown", "table", "progress"]
 
 
 def artifact_key(cube: str, what: str) -> str:
-    """Key of an artifact: `vancouver-summary`. Runs of the same cube share it, and the UI shows them as versions."""
+    """Return the key of an artifact: `vancouver-summary`. The UI shows artifacts of one key as versions."""
     name = re.sub("[^a-z0-9]+", "-", cube.lower()).strip("-")
     return f"{name}-{what}" if name else what
 
@@ -30,20 +30,20 @@ def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str | 
     Parameters
     ----------
     flow_run_id : UUID
-        Of the run.
+        Id of the flow run.
     kind : str
-        As the UI draws it.
+        Type of the artifact.
     key : str
-        Lower-case letters, digits and dashes.
+        Key of the artifact: lower-case letters, digits and dashes.
     data
-        Markdown; rows as a JSON text; a share in percent.
+        Markdown, rows as JSON text, or the progress in percent.
     description : str, optional
-        Markdown shown above it.
+        Markdown that is shown above the data.
 
     Returns
     -------
     UUID or None
-        Its id, or None where the server did not take it.
+        Id of the artifact, or None if the server did not accept it.
     """
     artifact = ArtifactCreate(type=kind, key=key, data=data, description=description, flow_run_id=flow_run_id)
     try:
@@ -55,7 +55,7 @@ def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str | 
 
 
 def posted(flow_run_id: UUID, key: str) -> UUID | None:
-    """Find an artifact of a flow run by its key; None where there is none, or no server."""
+    """Return the id of a flow run's artifact by its key; None if it or the server is missing."""
     try:
         with get_client(sync_client=True) as client:
             found = client.read_artifacts(
@@ -64,17 +64,17 @@ def posted(flow_run_id: UUID, key: str) -> UUID | None:
                 limit=1,
             )
     except Exception as error:  # noqa: BLE001  (see above)
-        logger.warning("artifact %s could not be looked for: %s", key, error)
+        logger.warning("artifact %s could not be read: %s", key, error)
         return None
     return found[0].id if found else None
 
 
 def revise(artifact_id: UUID, data: Any, description: str) -> bool:
-    """Change an artifact; whether the server took it."""
+    """Update an artifact; return whether the server accepted it."""
     try:
         with get_client(sync_client=True) as client:
             client.update_artifact(artifact_id, ArtifactUpdate(data=data, description=description))
     except Exception as error:  # noqa: BLE001  (see above)
-        logger.warning("an artifact could not be changed: %s", error)
+        logger.warning("an artifact could not be updated: %s", error)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Cloud masks by the names of the prior demo; they are defined in `ardcube.pixels.masks`."""
+"""Cloud masks, under the name that the prior demo gave this module. `ardcube.pixels.masks` defines them."""
 
 from ardcube.pixels.masks import (
     CloudMaskHook,

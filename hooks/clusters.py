@@ -1,4 +1,4 @@
-"""Clusters that a flow run makes: named after it, so that they can be closed when its own process no longer can."""
+"""Name and close the Coiled cluster of a flow run, also from another process after the run's own was killed."""
 
 import logging
 
@@ -6,30 +6,30 @@ from ardcube.config import RunConfig
 
 logger = logging.getLogger(__name__)
 _LETTERS = 12
-"""Of a flow run's id: enough to tell runs apart, and short enough for a name."""
+"""Hexadecimal digits of a flow run's id in the name: enough to be unique, and short enough for Coiled."""
 
 
 def cluster_name(run: RunConfig, flow_run_id: object) -> str:
-    """Name of the Coiled cluster of a flow run.
+    """Return the name of the Coiled cluster of a flow run.
 
-    A name that runs share would let the first one that ends close the cluster under the others.
+    Each run needs another name. Otherwise the first run that ends would close the cluster of the others.
     """
     return f"{run.coiled_name}-{str(flow_run_id).replace('-', '')[:_LETTERS]}" if flow_run_id else run.coiled_name
 
 
 def close_cluster(run: RunConfig, flow_run_id: object) -> None:
-    """Delete the cluster that a flow run made, if it is still there. Clusters that stood before are left alone.
+    """Delete the cluster that a flow run created, if it still exists. Clusters that existed before are kept.
 
     Parameters
     ----------
     run : RunConfig
-        Its settings: threads of its own process end with it, and a scheduler by address is somebody else's.
+        Names the backend. Only a Coiled cluster is created by the run and outlives its process.
     flow_run_id
-        Of the run.
+        Id of the flow run.
     """
     if run.serverless_backend != "coiled":
         return
-    import coiled  # slow to import, and wants an account
+    import coiled  # slow to import, and needs an account
 
     name = cluster_name(run, flow_run_id)
     coiled.delete_cluster(name=name)

@@ -1,4 +1,4 @@
-"""Credentials of a run, from a Secret block of the Prefect server into the environment of the run's process."""
+"""Load a run's credentials from a Secret block of the Prefect server into the environment of the process."""
 
 import os
 import re
@@ -9,33 +9,32 @@ from ardcube.config import RunConfig
 from ardcube.errors import InputError
 
 _ALLOWED = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
-"""Variables of object stores alone: a block sets no library path, no proxy, and no other Prefect server."""
+"""Variables that a block may set: those of object stores, but no library path, proxy or Prefect setting."""
 
 
 def take_credentials(run: RunConfig) -> None:
-    """Put the variables of the run's block into the environment, where stores and readers look for them.
+    """Set the variables of the run's block in the environment, where stores and readers look for them.
 
-    A run has a process of its own, so they end with it. They are nowhere else: parameters hold the name of the
-    block, and neither the ledger nor an artifact knows of it. Workers in other processes have an environment of
-    their own; Coiled sends them credentials by itself.
+    They end with the process of the run. Parameters hold only the name of the block; ledger and artifacts do not hold
+    it at all. Workers in other processes have a separate environment, and Coiled sends them credentials by itself.
 
     Raises
     ------
     InputError
-        If there is no such block, or it holds something else. No value is told.
+        If the block is missing, or holds something else. The message contains no value.
     """
     if run.credentials_block is not None:
         os.environ.update(_variables(run.credentials_block, _load(run.credentials_block)))
 
 
 def _load(name: str) -> Any:
-    from prefect.blocks.system import Secret  # slow to import, and seldom needed
+    from prefect.blocks.system import Secret  # slow to import, and rarely needed
 
     try:
         block: Any = Secret.load(name, _sync=True)  # type: ignore[call-arg,unused-ignore]
     except ValueError:
         raise InputError(
-            f"credentials-block {name} is no Secret block of this Prefect server; make one under Blocks"
+            f"credentials-block {name} is no Secret block of this Prefect server; create one under Blocks"
         ) from None
     return block.get()
 
@@ -43,11 +42,11 @@ def _load(name: str) -> Any:
 def _variables(name: str, held: Any) -> dict[str, str]:
     example = '{"AWS_ACCESS_KEY_ID": "...", "AWS_SECRET_ACCESS_KEY": "..."}'
     if not isinstance(held, Mapping) or not all(isinstance(value, str) for value in held.values()):
-        raise InputError(f"credentials-block {name} holds no JSON object of texts; make it like {example}")
+        raise InputError(f"credentials-block {name} holds no JSON object of strings; write it like {example}")
     strange = [variable for variable in held if not _ALLOWED.fullmatch(str(variable))]
     if strange:
         raise InputError(
-            f"credentials-block {name} has {len(strange)} entries that are no variables of an object store; "
-            f"make it like {example}"
+            f"credentials-block {name} has {len(strange)} entries that are not variables of an object store; "
+            f"write it like {example}"
         )
     return dict(held)

@@ -1,7 +1,7 @@
-"""Lines that the domain logs, on their way to the run in Prefect: each names its chunk, none holds a secret.
+"""Forward the log lines of `ardcube` to the run in Prefect, with the chunk's name and without secrets.
 
-Dask workers print them where nobody looks. Prefect's `PREFECT_LOGGING_EXTRA_LOGGERS` would send them too, but must be
-set on every worker before it starts, and knows neither chunks nor secrets.
+Dask workers print log lines on machines that an operator does not see. Prefect's `PREFECT_LOGGING_EXTRA_LOGGERS` would
+forward them too, but must be set on every worker before it starts, and handles neither chunks nor secrets.
 """
 
 import logging
@@ -17,43 +17,43 @@ from ardcube.runtime.log_context import current_chunk
 
 _OURS = "ardcube"
 _lock = Lock()
-# Prefect logs all parameters of a flow run whose parameters are refused, before any line of the flow is run.
+# If Prefect refuses the parameters of a flow run, it logs all of them before any line of the flow is run.
 logging.getLogger("prefect.flows").addFilter(hide_secrets)
 
 
-class ToTheRun(logging.Handler):
-    """Passes lines on to the logger of the flow or task run that they were written in."""
+class RunHandler(logging.Handler):
+    """Passes log lines to the logger of the flow or task run that they were written in."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one on; what is logged outside of any run stays where it is."""
+        """Pass a line on, unless it was logged outside of any run."""
         try:
             run_logger = get_run_logger()
         except MissingContextError:
             return
         try:
             run_logger.log(record.levelno, "%s", line_of(record))
-        except Exception:  # noqa: BLE001  (what `logging` asks of a handler: a line is not worth a chunk)
+        except Exception:  # noqa: BLE001  (a handler must not raise, since a line must not fail a chunk)
             self.handleError(record)
 
 
 def line_of(record: logging.LogRecord) -> str:
-    """What a record says, with its chunk in front and without secrets."""
+    """Return the text of a log record with its chunk in front and without secrets."""
     line, chunk = without_secrets(record.getMessage()), current_chunk()
     return line if not chunk or chunk in line else f"{chunk}: {line}"
 
 
 def forward_logs() -> None:
-    """Let the run that this process works for hear what the domain logs. Harmless when repeated."""
+    """Forward the log lines of `ardcube` to the runs of this process. Repeated calls have no effect."""
     logger = logging.getLogger(_OURS)
     with _lock:
-        if not any(isinstance(handler, ToTheRun) for handler in logger.handlers):
-            logger.addHandler(ToTheRun())
+        if not any(isinstance(handler, RunHandler) for handler in logger.handlers):
+            logger.addHandler(RunHandler())
 
 
-def tell_built(records: Sequence[ChunkRecord]) -> None:
-    """Log what became of a batch: a line on the chunk, or one on all of them where there are several.
+def log_built(records: Sequence[ChunkRecord]) -> None:
+    """Log the result of a batch: one line, on its chunk or on all of its chunks.
 
-    A line per chunk would cost the Prefect server more than the chunks cost the workers.
+    A line per chunk would cost the Prefect server more CPU than the chunks cost the workers.
     """
     if len(records) == 1:
         (record,) = records

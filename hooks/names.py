@@ -1,4 +1,4 @@
-"""Names of runs as an operator reads them: area, periods, tiles, attempt."""
+"""Names of flow runs and task runs in Prefect's UI: cube, area, periods, tiles, attempt."""
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -9,12 +9,15 @@ from prefect.runtime import flow_run, task_run
 from ardcube.config import GrowingCubeConfig, RunConfig
 from ardcube.storage.place import cube_name
 
-if TYPE_CHECKING:  # what builds chunks is slow to import, and not all who name runs build them
+if TYPE_CHECKING:  # slow to import, and a process that names flow runs may build no chunk
     from ardcube.chunk.batch import Batch
 
 
 def build_run_name() -> str:
-    """As in ``vancouver 2023-01..2023-03 [-123.3 48.9 -122.9 49.4]``: cube, months, area. An open end is left out."""
+    """Return a name such as ``vancouver 2023-01..2023-03 [-123.3 48.9 -122.9 49.4]``: cube, months, area.
+
+    The name of a cube without an end date has no last month.
+    """
     cube: GrowingCubeConfig = flow_run.parameters["cube"]
     run: RunConfig = flow_run.parameters["run"]
     end = "" if cube.end_date is None else f"{cube.end_date:%Y-%m}"
@@ -22,14 +25,14 @@ def build_run_name() -> str:
 
 
 def retry_run_name() -> str:
-    """As in ``retry vancouver``."""
+    """Return a name such as ``retry vancouver``."""
     run: RunConfig = flow_run.parameters["run"]
     what = "retry and complete" if flow_run.parameters.get("missing") else "retry"
     return f"{what} {cube_name(run.fsspec_uri)}{_attempt()}"
 
 
 def batch_name() -> str:
-    """As in ``vancouver 2023-01 y0003 x0001``: cube, period, tile; the first and the last of several chunks."""
+    """Return a name such as ``vancouver 2023-01 y0003 x0001``: cube, period, tile; the first and last of several."""
     batch: Batch = task_run.parameters["batch"]
     first, last = (str(job.key).replace("_", " ") for job in (batch.jobs[0], batch.jobs[-1]))
     chunks = first if len(batch.jobs) == 1 else f"{first} .. {last} ({len(batch.jobs)} chunks)"
@@ -37,9 +40,9 @@ def batch_name() -> str:
 
 
 def name_attempt() -> None:
-    """Add the attempt to the name of the task run that this is called in, from the second one on.
+    """Add the attempt to the name of the current task run, from the second attempt on.
 
-    Prefect names a task run once. What it tells the server of a state carries the name that the run has then.
+    Prefect names a task run once. Its reports to the server carry the name that the run has when its state changes.
     """
     context = TaskRunContext.get()
     if context is not None and context.task_run.run_count > 1:

@@ -1,4 +1,4 @@
-"""Which failed task runs Prefect tries again."""
+"""Decide which failed task runs Prefect retries."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from ardcube.errors import PermanentError
 
 
 def retry_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
-    """Retry all but permanent errors."""
+    """Return whether a failed task run is retried: unless its error is permanent."""
     try:
         state.result()
     except PermanentError:
         return False
-    except Exception:  # noqa: BLE001  (whatever a library raised: the next attempt may meet a better moment)
+    except Exception:  # noqa: BLE001  (an error of a library may be transient)
         return True
     return False
 
 
 def is_last_attempt() -> bool:
-    """Whether the task run that this is called in is not tried again, whatever happens."""
+    """Return whether the current task run is not retried, whatever happens."""
     context = TaskRunContext.get()
     return context is None or context.task_run.run_count > (context.task.retries or 0)

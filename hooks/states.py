@@ -1,11 +1,11 @@
-"""What is tidied up when a run fails, crashes, or is cancelled, in whichever process Prefect calls these.
+"""Clean up after a run that failed, crashed, or was cancelled, in whichever process Prefect calls these hooks.
 
-A flow that fails, or is interrupted, has let go of everything by itself when it ends; then there is nothing to do here.
-A flow whose process was killed has not: its lease still stands, its cluster still runs. For such a run Prefect's worker
-calls `on_crashed` or `on_cancellation`, in a process of its own, that knows the run's parameters and nothing else.
+A flow that fails or is interrupted releases its lease and closes its cluster by itself. A flow whose process was killed
+does not. For such a run, Prefect's worker calls `on_crashed` or `on_cancellation` in another process, which has the
+parameters of the run and nothing else.
 
-The ledger needs no repair: pixels are written before their record and a record in one piece, so a chunk in flight is
-one without a record, which the next run builds.
+The ledger needs no repair: pixels are written before their record, and a record is replaced atomically. So a chunk that
+was in flight has no record, and the next run builds it.
 """
 
 import logging
@@ -37,21 +37,21 @@ Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 def on_failure(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
-    """Let go of what a run that failed still holds."""
-    _tidy_up(flow, flow_run, state, told=True)
+    """Release the lease and close the cluster of a run that failed."""
+    _clean_up(flow, flow_run, state, report=False)
 
 
 def on_crashed(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
-    """Let go of what a dead run still holds, and tell what stands of its cube."""
-    _tidy_up(flow, flow_run, state, told=False)
+    """Release the lease and close the cluster of a run whose process was killed; report the state of its cube."""
+    _clean_up(flow, flow_run, state, report=True)
 
 
 def on_cancellation(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
-    """Let go of what a cancelled run still holds, and tell what stands of its cube."""
-    _tidy_up(flow, flow_run, state, told=False)
+    """Release the lease and close the cluster of a run that was cancelled; report the state of its cube."""
+    _clean_up(flow, flow_run, state, report=True)
 
 
-def _tidy_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, told: bool) -> None:
+def _clean_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, report: bool) -> None:
     run = _run_of(flow, flow_run)
     if run is None:
         return
@@ -61,19 +61,19 @@ def _tidy_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, told: 
         lambda: take_credentials(run),
         lambda: _release(_place(run), flow_run, logger),
     ]
-    if not told:
-        steps.append(lambda: _tell(_place(run), run, flow_run, state))
+    if report:
+        steps.append(lambda: _report(_place(run), run, flow_run, state))
     for step in steps:
         try:
             step()
-        except Exception as error:  # noqa: BLE001  (the next step is as important, and the run has ended anyhow)
+        except Exception as error:  # noqa: BLE001  (the next step matters as much, and the run has ended)
             logger.warning("%s", without_secrets(f"after the end of the run: {type(error).__name__}: {error}"))
 
 
 def _run_of(flow: Flow[..., object], flow_run: FlowRun) -> RunConfig | None:
-    """How the run was asked for; None for one that never began, since its parameters were refused."""
+    """Return the run's configuration; None if the run never began because its parameters were refused."""
     try:
-        run = flow.validate_parameters(flow_run.parameters)["run"]  # also what the form put as a reference to a block
+        run = flow.validate_parameters(flow_run.parameters)["run"]  # resolves references to blocks, too
     except (ParameterTypeError, ValidationError, ValueError, KeyError):
         return None
     return run if isinstance(run, RunConfig) else None
@@ -84,7 +84,7 @@ def _place(run: RunConfig) -> Place:
 
 
 def _release(place: Place, flow_run: FlowRun, logger: Logger) -> None:
-    """Release the lease if this run, or one that it started, is the holder; another's is never touched."""
+    """Release the lease if this run, or a run that it started, is the holder."""
     ledger = Ledger.beside(place).place
     for owner in (flow_run.id, *_children(flow_run.id)):
         if release(ledger, str(owner)):
@@ -97,7 +97,7 @@ def _children(flow_run_id: UUID) -> list[UUID]:
         return [child.id for child in client.read_flow_runs(flow_run_filter=started_by)]
 
 
-def _tell(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
+def _report(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
     from ardcube.report.page import stopped_page
 
     ledger = Ledger.beside(place)
@@ -107,13 +107,13 @@ def _tell(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None
     except ArdcubeError:
         return
     if cube is None or planned is None:
-        return  # it was stopped before it wrote anything
+        return  # the run was stopped before it wrote anything
     labels = [period.label for period in cube.periods]
     states = chunk_states(labels, planned.tiles, ledger.records(brief=True).values())
     ending = "Cancelled" if state.is_cancelling() or state.is_cancelled() else "Crashed"
     page = stopped_page(place, dict(run.storage_options), cube, states, ending)
     post(flow_run.id, "markdown", artifact_key(cube_name(place.path), "summary"), page)
-    # The run's own process told how far it was some seconds before its end.
+    # The run's own process updated the progress some seconds before it was killed.
     progress = posted(flow_run.id, artifact_key(cube_name(place.path), "progress"))
     if progress is not None:
         counts = ", ".join(f"{count} {name}" for name, count in count_states(states).items())

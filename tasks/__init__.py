@@ -1,1 +1,1 @@
-"""Prefect tasks: nothing but `@task` functions, each a few lines around `ardcube`."""
+"""Prefect tasks: `@task` functions of a few lines that call `ardcube`."""

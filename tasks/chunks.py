@@ -6,7 +6,7 @@ from prefect.runtime import task_run
 
 from ardcube.chunk.batch import Batch, process_batch
 from ardcube.ledger.record import ChunkRecord
-from hooks.logs import forward_logs, tell_built
+from hooks.logs import forward_logs, log_built
 from hooks.names import batch_name, name_attempt
 from hooks.retries import is_last_attempt, retry_transient
 
@@ -14,14 +14,14 @@ from hooks.retries import is_last_attempt, retry_transient
 @task(
     name="build-chunks",
     task_run_name=batch_name,
-    cache_policy=NO_CACHE,  # the ledger knows what is done
+    cache_policy=NO_CACHE,  # the ledger records which chunks are done
     retry_condition_fn=retry_transient,
     retry_jitter_factor=0.5,
 )
 def build_chunks(batch: Batch) -> list[ChunkRecord]:
-    """Build a batch of chunks; a repetition skips those that are done."""
+    """Build a batch of chunks; a retry skips the chunks that are done."""
     name_attempt()
     forward_logs()
     records = process_batch(batch.spec, batch.jobs, again=task_run.run_count > 1, last=is_last_attempt())
-    tell_built(records)
+    log_built(records)
     return records

@@ -51,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name != "ARDCUBE_REAL_DATA":
             del os.environ[name]  # a developer's own settings are not part of a test
     os.environ.update(_ENVIRONMENT)
+    processes.restore_interrupts()
     config.addinivalue_line("markers", "real: needs the shared real scenes, and skips where they are absent")
 
 

@@ -9,7 +9,7 @@ import pytest
 from ardcube.extent.grid import Window
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
-from flows.in_flight import NAME, InHand
+from flows.in_flight import NAME, InFlightFile
 
 
 def job(col: int) -> ChunkJob:
@@ -21,17 +21,17 @@ def ledger(tmp_path: Path) -> Place:
     return Place.at(str(tmp_path))
 
 
-def test_what_was_taken_and_not_put_down_is_suspected_until_somebody_built_it(ledger: Place) -> None:
-    assert InHand(ledger).suspects == frozenset()
-    InHand(ledger).take([job(0), job(1)])
-    second = InHand(ledger)
+def test_what_was_taken_and_not_clear_is_suspected_until_somebody_built_it(ledger: Place) -> None:
+    assert InFlightFile(ledger).suspects == frozenset()
+    InFlightFile(ledger).write([job(0).key, job(1).key])
+    second = InFlightFile(ledger)
     assert second.suspects == {job(0).key, job(1).key}
-    second.take([job(2)])
-    assert InHand(ledger).suspects == {job(0).key, job(1).key, job(2).key}
-    second.put_down()
-    assert InHand(ledger).suspects == {job(0).key, job(1).key}
+    second.write([job(2).key])
+    assert InFlightFile(ledger).suspects == {job(0).key, job(1).key, job(2).key}
+    second.clear()
+    assert InFlightFile(ledger).suspects == {job(0).key, job(1).key}
     second.suspect_only([job(1).key])
-    assert InHand(ledger).suspects == {job(1).key}
+    assert InFlightFile(ledger).suspects == {job(1).key}
     second.suspect_only([])
     assert ledger.read(NAME) is None
 
@@ -39,4 +39,4 @@ def test_what_was_taken_and_not_put_down_is_suspected_until_somebody_built_it(le
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'[["2023-01"]]', b'[["a", "b", "c"]]', b"null", b"\xff"])
 def test_a_damaged_file_counts_as_none(ledger: Place, content: bytes) -> None:
     ledger.write(NAME, content)
-    assert InHand(ledger).suspects == frozenset()
+    assert InFlightFile(ledger).suspects == frozenset()

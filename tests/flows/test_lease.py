@@ -20,7 +20,7 @@ from ardcube.lease.lease import Lease, LeaseLostError, Timing
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
-from flows.progress import Silence, reporting
+from flows.progress import ProgressReceiver, reporting
 from tests.flows import jobs
 from tests.flows.jobs import options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
@@ -117,7 +117,7 @@ def test_a_run_whose_lease_is_broken_stops_and_says_who_has_it(
 
     with ExitStack() as stack:
 
-        class Breaker(Silence):
+        class Breaker(ProgressReceiver):
             def started(self, chunks: int, already_done: int) -> None:
                 stack.enter_context(holding(ledger(uri), run="second", break_lease=True))
                 assert leases[0].lost.wait(20)
@@ -146,7 +146,7 @@ def test_what_another_run_did_while_this_one_searched_is_seen(
     uri, cube = tmp_path / "cube.zarr", sample_cube(sample_archive, **ONE_CHUNK)
     theirs = sample_cube(sample_archive, **ONE_CHUNK, resampling=resampling)
 
-    class AnotherRun(Silence):
+    class AnotherRun(ProgressReceiver):
         def searched(self, period: Period, scenes: int) -> None:
             with ThreadPoolExecutor(1) as pool:  # not a part of this flow
                 assert pool.submit(build_cube, theirs, run_config(uri)).result().written == 1

@@ -241,8 +241,8 @@ def test_a_chunk_that_kills_the_flow_itself_is_named_by_the_next_run_which_build
 def test_a_cluster_without_workers_is_given_up_and_what_is_missing_is_told(
     sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.dispatch.PATIENCE", 0.0)
-    monkeypatch.setattr("flows.dispatch._SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("flows.workers.NO_WORKER_SECONDS", 0.0)
+    monkeypatch.setattr("flows.workers._LOOK_SECONDS", 0.0)
     with processes.dask_cluster(tmp_path, workers=0) as cluster:
         run = run_config(
             tmp_path / "cube.zarr", threads=None, serverless_backend="dask", scheduler_address=cluster.address

@@ -1,7 +1,8 @@
-"""Progress is told now and then, never chunk by chunk, and a server that is away does not hold up the chunks."""
+"""The progress artifact is updated every few seconds, and chunks do not wait for a server that does not answer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -12,8 +13,8 @@ from ardcube.extent.grid import Window
 from ardcube.lease.lease import LeaseLostError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
-from flows.progress import Silence
-from flows.progress_artifact import Watch
+from flows.progress import ProgressReceiver
+from flows.progress_artifact import ProgressArtifact
 from tests.servers.processes import PrefectServer
 
 
@@ -26,13 +27,13 @@ def record(col: int) -> ChunkRecord:
     return ChunkRecord(ChunkKey("2023-01", 0, col), "written", "h", (attempt,))
 
 
-def watch(check: object = None) -> tuple[Watch, str]:
+def artifact_of(check: Callable[[], None] = lambda: None) -> tuple[ProgressArtifact, str]:
     flow_run_id = uuid4()
-    return Watch(Silence(), flow_run_id, "Alps 1", lambda _: 0, check or (lambda: None)), str(flow_run_id)  # type: ignore[arg-type]
+    return ProgressArtifact(ProgressReceiver(), flow_run_id, "Alps 1", lambda _: 0, check), str(flow_run_id)
 
 
 class Clock:
-    """Goes on as it is told."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -47,71 +48,71 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_ten_thousand_chunks_in_a_minute_are_some_updates(
+def test_ten_thousand_chunks_in_a_minute_cost_a_dozen_updates(
     prefect_server: PrefectServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    shown: list[str] = []
     revise = flows.progress_artifact.revise
-    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *what: told.append(what[2]) or revise(*what))
-    seen, flow_run_id = watch()
-    seen.started(10_000, 7)
+    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *what: shown.append(what[2]) or revise(*what))
+    artifact, flow_run_id = artifact_of()
+    artifact.started(10_000, 7)
     for col in range(10_000):
         clock.now += 0.006
-        seen.ended(job(col), record(col))
-        seen.returned()
-    seen.finished()
-    assert 10 <= len(told) <= 13
-    assert told[0].endswith("; 7 were done before")
-    assert told[1].endswith("; 7 were done before; less than a minute left")
-    (artifact,) = prefect_server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}})
-    assert (artifact["key"], artifact["type"], artifact["data"]) == ("alps-1-progress", "progress", 100.0)
-    assert artifact["description"] == "10000 of 10000 chunks: 10000 written; 7 were done before"
+        artifact.chunk_ended(job(col), record(col))
+        artifact.batch_ended()
+    artifact.finished()
+    assert 10 <= len(shown) <= 13
+    assert shown[0].endswith("; 7 were done before")
+    assert shown[1].endswith("; 7 were done before; less than a minute left")
+    (posted,) = prefect_server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}})
+    assert (posted["key"], posted["type"], posted["data"]) == ("alps-1-progress", "progress", 100.0)
+    assert posted["description"] == "10000 of 10000 chunks: 10000 written; 7 were done before"
 
 
-def test_chunks_that_come_back_together_are_all_told_and_the_first_ones_do_not_say_how_long_the_others_take(
+def test_all_chunks_of_a_batch_are_counted_and_the_first_batch_does_not_count_for_the_time_left(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    shown: list[str] = []
     monkeypatch.setattr(flows.progress_artifact, "post", lambda *_: uuid4())
-    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *what: told.append(what[2]) or True)
-    seen, _ = watch()
-    seen.started(1000, 0)
+    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *what: shown.append(what[2]) or True)
+    artifact, _ = artifact_of()
+    artifact.started(1000, 0)
     for batch in range(3):
         clock.now += 60 if batch == 0 else 6  # workers start, and load what they need
         for col in range(10 * batch, 10 * batch + 10):
-            seen.ended(job(col), record(col))
-        seen.returned()
-    assert told == [
+            artifact.chunk_ended(job(col), record(col))
+        artifact.batch_ended()
+    assert shown == [
         "10 of 1000 chunks: 10 written",
         "20 of 1000 chunks: 20 written; about 10 min left",
         "30 of 1000 chunks: 30 written; about 10 min left",
     ]
 
 
-def test_a_server_that_is_away_is_not_asked_again_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_asked_again_after_a_minute(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[float] = []
     monkeypatch.setattr(flows.progress_artifact, "post", lambda *_: uuid4())
-    monkeypatch.setattr(
-        flows.progress_artifact, "revise", lambda *_: asked.append(clock.now)
-    )  # None: it did not take it
-    seen, _ = watch()
-    seen.started(1000, 0)
+    monkeypatch.setattr(flows.progress_artifact, "revise", lambda *_: asked.append(clock.now))
+    artifact, _ = artifact_of()
+    artifact.started(1000, 0)
     for col in range(1000):
         clock.now += 0.2
-        seen.ended(job(col), record(col))
-        seen.returned()
+        artifact.chunk_ended(job(col), record(col))
+        artifact.batch_ended()
     assert len(asked) == 4
-    assert seen.tally.ended["written"] == 1000
+    assert artifact.tally.ended["written"] == 1000
 
 
-def test_a_run_that_has_lost_its_cube_stops_in_the_middle(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_lost_its_lease_stops_at_the_next_update(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost() -> None:
         raise LeaseLostError("another run has it")
 
     monkeypatch.setattr(flows.progress_artifact, "post", lambda *_: None)
-    seen, _ = watch(lost)
-    seen.started(2, 0)
+    artifact, _ = artifact_of(lost)
+    artifact.started(2, 0)
     clock.now += 60
-    seen.ended(job(0), record(0))
+    artifact.chunk_ended(job(0), record(0))
     with pytest.raises(LeaseLostError):
-        seen.returned()
+        artifact.batch_ended()

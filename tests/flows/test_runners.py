@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from ardcube.config import RunConfig
-from flows.runners import coiled_arguments, make_lone_runner, make_runner, prefect_environment
+from flows.runners import coiled_arguments, make_isolated_runner, make_runner, prefect_environment
 from tests.servers.processes import DaskCluster, environment
 
 
@@ -43,7 +43,7 @@ def complain() -> None:
 def test_the_process_of_a_lone_worker_says_nothing_on_the_stderr_of_the_flow(
     changes: dict[str, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with LocalCluster(**(make_lone_runner().cluster_kwargs | changes)) as cluster, Client(cluster) as client:
+    with LocalCluster(**(make_isolated_runner().cluster_kwargs | changes)) as cluster, Client(cluster) as client:
         client.submit(complain).result(timeout=60)
     assert ("Failed to communicate" in capfd.readouterr().err) == bool(changes)
 

@@ -9,7 +9,7 @@ import pytest
 from prefect import flow, task
 
 from ardcube.runtime.log_context import at_work_on
-from hooks.logs import ToTheRun, forward_logs, line_of
+from hooks.logs import RunHandler, forward_logs, line_of
 
 LOGGER = logging.getLogger("ardcube.somewhere")
 
@@ -55,4 +55,4 @@ def test_lines_of_the_domain_reach_the_logger_of_the_run_once(caplog: pytest.Log
     said = [entry.getMessage() for entry in caplog.records if entry.name == "prefect.flow_runs"]
     assert said.count("searching") == 1
     assert "outside of any run" not in said
-    assert sum(isinstance(handler, ToTheRun) for handler in logging.getLogger("ardcube").handlers) == 1
+    assert sum(isinstance(handler, RunHandler) for handler in logging.getLogger("ardcube").handlers) == 1

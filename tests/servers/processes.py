@@ -117,6 +117,16 @@ class PrefectServer:
         return json.loads(until(lambda: answers(f"{self.api_url}/{path}", body=body), f"an answer to {path}"))
 
 
+def restore_interrupts() -> None:
+    """Let this process and the processes that it starts receive SIGINT.
+
+    A shell without job control starts background jobs with SIGINT ignored, and child processes inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
 def process_state(pid: int) -> str:
     """The kernel's letter for it (man 5 proc), such as T for one that is stopped; empty where there is none."""
     try:

@@ -123,7 +123,7 @@ SIDE = 300
 SCRIPT = """
 import hashlib, json, sys
 import numpy as np, zarr
-import flows.build_cube, flows.dispatch  # as in a worker
+import flows.build_cube, flows.map_chunks  # as in a worker
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.plan.memory import WORKER_BYTES
 from ardcube.plan.estimate import estimate, within_memory

@@ -1,0 +1,70 @@
+"""Collect the results of batches: report them, merge their records, and keep the chunks whose worker was lost."""
+
+from distributed.scheduler import KilledWorker
+
+from ardcube.chunk.batch import Batch
+from ardcube.errors import RunStopsError
+from ardcube.ledger.record import ChunkRecord
+from ardcube.plan.jobs import ChunkJob, ChunkKey
+from flows.map_chunks import BatchFuture
+from flows.progress import current_progress
+from flows.run_context import RunContext
+
+RECORDS_PER_FILE = 5_000
+"""Finished chunks whose records are merged into one file while the run goes on."""
+
+
+class BatchResults:
+    """Results of the batches of a run.
+
+    Attributes
+    ----------
+    lost : list of ChunkJob
+        Chunks without a new record: their worker died, or the task failed outside the chunk.
+    worker_deaths : dict
+        Worker processes that died while they held a chunk, by chunk.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._unmerged: list[ChunkRecord] = []
+        self.lost: list[ChunkJob] = []
+        self.worker_deaths: dict[ChunkKey, int] = {}
+
+    def take_lost(self) -> list[ChunkJob]:
+        """Return the lost chunks, and forget them."""
+        lost, self.lost = self.lost, []
+        return lost
+
+    def collect(self, batch: Batch, future: BatchFuture) -> list[ChunkRecord]:
+        """Report the chunks of a completed batch; return their new records.
+
+        Raises
+        ------
+        RunStopsError
+            If another run holds the cube by now, or the store accepts no more writes.
+        """
+        ledger, progress = self._context.pending.ledger, current_progress()
+        try:
+            records = {record.key: record for record in future.result()}
+        except RunStopsError:
+            raise
+        except KilledWorker as error:
+            self.worker_deaths |= {job.key: error.allowed_failures + 1 for job in batch.jobs}
+            records = ledger.read_each(job.key for job in batch.jobs)
+        except Exception:  # noqa: BLE001  (the task failed, or its worker died: the ledger has what was finished)
+            records = ledger.read_each(job.key for job in batch.jobs)
+        new = []
+        for job in batch.jobs:
+            record = records.get(job.key)
+            if record is None or not self._context.is_new(record):
+                self.lost.append(job)
+            else:
+                new.append(record)
+                progress.chunk_ended(job, record)
+        progress.batch_ended()
+        self._unmerged += new
+        if len(self._unmerged) >= RECORDS_PER_FILE:
+            ledger.gather(self._unmerged)
+            self._unmerged = []
+        return new

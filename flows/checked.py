@@ -1,0 +1,52 @@
+"""Hand a request that the command line has checked to the flow in the same process, so that it is checked once.
+
+The command line checks before it starts Prefect, because that takes longer than the check and a mistake should be
+reported within a second. A flow that a deployment starts checks by itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.prepare.check import check_request
+from ardcube.prepare.request import Request
+from ardcube.prepare.retry import Retry, check_retry
+
+_checked: ContextVar[Request | Retry | None] = ContextVar("checked request", default=None)
+
+
+@contextmanager
+def already_checked(request: Request | Retry | None) -> Iterator[None]:
+    """Let flows in this block take a checked request instead of checking it again."""
+    token = _checked.set(request)
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
+def checked_request(cube: CubeConfig, run: RunConfig) -> Request:
+    """Return the checked request of a build.
+
+    Raises
+    ------
+    InputError
+        If the request cannot be met. Nothing was written.
+    """
+    found = _checked.get()
+    if isinstance(found, Request) and (found.cube, found.run) == (cube, run):
+        return found
+    return check_request(cube, run)
+
+
+def checked_retry(run: RunConfig) -> Retry:
+    """Return the checked request of a retry.
+
+    Raises
+    ------
+    InputError
+        If there is no cube to retry. Nothing was written.
+    """
+    found = _checked.get()
+    return found if isinstance(found, Retry) and found.run == run else check_retry(run)

@@ -1,0 +1,172 @@
+"""Recovery from lost workers: chunks are built again, at last each alone, and a poison chunk is set aside.
+
+A poison chunk kills every worker process that builds it. Workers that are killed by something else lose innocent
+chunks. So lost chunks are built again in smaller batches while there are many, then one at a time with nothing else in
+flight. A chunk that still kills its workers is recorded as failed, and the other chunks are built.
+
+With the local backend, the worker is the flow's own process. Chunks that were in flight when the process of an earlier
+run was killed are suspects: they are built last, one at a time in a separate process.
+"""
+
+import math
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from prefect.logging import get_run_logger
+from prefect_dask.task_runners import DaskTaskRunner
+
+from ardcube.ledger.record import DONE, Attempt, ChunkRecord
+from ardcube.plan.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
+from ardcube.plan.estimate import within_memory
+from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.plan.plan import CubeSpec
+from flows.batch_results import BatchResults
+from flows.in_flight import InFlightFile
+from flows.map_chunks import BatchQueue
+from flows.progress import current_progress
+from flows.run_context import RunContext
+from flows.workers import chunks_per_worker
+
+FEW = 8
+"""Lost chunks that are built one at a time at once. More are first sent together again, since most are innocent."""
+
+
+class Recovery:
+    """Rounds in which the chunks of a run are built.
+
+    Parameters
+    ----------
+    context : RunContext
+        The run.
+    results : BatchResults
+        Gets the result of each batch before the next round is asked for.
+
+    Attributes
+    ----------
+    jobs : sequence of ChunkJob
+        Chunks of the first round: all selected chunks but the suspects.
+    suspects : list of ChunkJob
+        Chunks that are built in a separate process, since they may have killed the flow's own.
+    """
+
+    def __init__(self, context: RunContext, results: BatchResults) -> None:
+        self._context = context
+        self._results = results
+        self._is_local = context.run.serverless_backend == "local"
+        self._poison: dict[ChunkKey, int] = {}
+        self._lost: list[ChunkJob] = []
+        self._stopped = False
+        """Whether the cluster was without a worker for too long."""
+        self.task_runs = 0
+        # A ledger in memory does not outlive the process.
+        is_kept = self._is_local and not context.pending.ledger.place.uri.startswith("memory:")
+        self._file = InFlightFile(context.pending.ledger.place) if is_kept else None
+        self._suspected = self._file.suspects if self._file is not None else frozenset()
+        self.jobs: Sequence[ChunkJob] = context.selected
+        self.suspects: list[ChunkJob] = []
+        if self._suspected:
+            self.suspects = [job for job in context.selected if job.key in self._suspected]
+            self.jobs = [job for job in context.selected if job.key not in self._suspected]
+
+    @contextmanager
+    def in_flight_cleared(self) -> Iterator[None]:
+        """Record at the end of the block, however it ends, that the flow's own process builds no chunk any more."""
+        try:
+            yield
+        finally:
+            if self._file is not None:
+                self._file.clear()
+
+    def rounds(self, runner: DaskTaskRunner) -> Iterator[BatchQueue]:
+        """Yield the rounds on the run's runner: all chunks, then those that lost their worker in smaller batches.
+
+        Each round must be complete before the next one is asked for.
+        """
+        run, spec = self._context.run, self._spec(runner)
+        # Chunks that wait in the flow's own process are in flight too: as few as keep its threads busy.
+        most = math.ceil(1.25 * run.local_threads) + 1 if self._is_local else None
+        yield from self._round(spec, self.jobs, BatchSizes(len(self.jobs), run.batch_size, most))
+        for size in (math.ceil(len(self._lost) / SINGLE_CHUNK_LIMIT), 1):
+            if len(self._lost) > FEW:
+                yield from self._again(spec, self._lost, size)
+        if not self._is_local:
+            yield from self._each_alone(spec, self._lost)
+        elif self._file is not None:
+            self.suspects += self._lost
+            self._lost = []
+
+    def isolated_rounds(self, runner: DaskTaskRunner) -> Iterator[BatchQueue]:
+        """Yield the rounds on the runner of a separate process: each suspect alone."""
+        get_run_logger().warning(
+            "%d chunks may have killed the process that built them; building them in another one", len(self.suspects)
+        )
+        yield from self._each_alone(self._spec(runner), self.suspects)
+
+    def finish(self) -> None:
+        """Report the chunks that no round built, and record the poison chunks among them as failed."""
+        selected = self._context.selected
+        if self._file is not None:
+            others = self._suspected.difference(job.key for job in selected)
+            left = {key for key in others if not self._was_done(key)}
+            self._file.suspect_only(left.union(job.key for job in self._lost))
+        for job in self._lost:
+            current_progress().chunk_ended(job, self._set_aside(job) if job.key in self._poison else None)
+        current_progress().batch_ended()
+        get_run_logger().info("%d chunks went to workers in %d task runs", len(selected), self.task_runs)
+
+    def _round(
+        self, spec: CubeSpec, jobs: Sequence[ChunkJob], sizes: BatchSizes, *, alone: bool = False
+    ) -> Iterator[BatchQueue]:
+        """Yield one round; note the chunks that were lost in it, and why."""
+        batches = BatchQueue(self._context.run, spec, jobs, sizes, None if alone else self._file)
+        yield batches
+        self.task_runs += batches.sent
+        self._stopped = bool(batches.abandoned)
+        self._lost = self._results.take_lost() + batches.abandoned
+
+    def _again(
+        self, spec: CubeSpec, jobs: Sequence[ChunkJob], size: int, *, alone: bool = False
+    ) -> Iterator[BatchQueue]:
+        """Yield a round of chunks that were lost before, unless the cluster has no worker any more."""
+        if self._stopped:
+            self._lost = list(jobs)
+            return
+        get_run_logger().warning("%d chunks lost their worker; building them again", len(jobs))
+        yield from self._round(spec, jobs, BatchSizes(len(jobs), size), alone=alone)
+
+    def _each_alone(self, spec: CubeSpec, jobs: Sequence[ChunkJob]) -> Iterator[BatchQueue]:
+        """Yield a round for each chunk: if its workers die, the chunk kills them."""
+        lost: list[ChunkJob] = []
+        for job in jobs:
+            self._results.worker_deaths.clear()
+            yield from self._again(spec, [job], 1, alone=True)
+            if job.key in self._results.worker_deaths:
+                self._poison[job.key] = self._results.worker_deaths[job.key]
+            lost += self._lost
+        self._lost = lost
+
+    def _spec(self, runner: DaskTaskRunner) -> CubeSpec:
+        """Return what all chunks have in common, with the memory that the runner's workers have for each."""
+        run, client = self._context.run, runner.client
+        return within_memory(self._context.pending.plan, run.memory_bytes, chunks_per_worker(run, client)).spec
+
+    def _set_aside(self, job: ChunkJob) -> ChunkRecord:
+        """Record a poison chunk as failed."""
+        error = (
+            f"KilledWorker: {self._poison[job.key]} worker processes died while they built this chunk and nothing "
+            "else; their logs say why; if memory ran out, set --memory-limit or use fewer threads"
+        )
+        before = self._context.pending.ledger.read(job.key)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        attempt = Attempt(now, socket.gethostname(), 0.0, error, permanent=True)
+        attempts = (*(before.attempts if before is not None else ()), attempt)
+        record = ChunkRecord(job.key, "failed", job.inputs, attempts)
+        get_run_logger().error("%s is set aside: %s", job.key, error)
+        self._context.pending.ledger.write(record)
+        return record
+
+    def _was_done(self, key: ChunkKey) -> bool:
+        records = self._context.pending.records
+        return key in records and records[key].status in DONE

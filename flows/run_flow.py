@@ -1,0 +1,81 @@
+"""Run a flow from the command line: Prefect's settings, its temporary server, and the progress on the console."""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ardcube.redaction import WithoutSecrets
+
+if TYPE_CHECKING:
+    from ardcube.report.summary import BuildSummary
+
+
+def configure_prefect(debug: bool) -> None:
+    """Set the environment that Prefect reads when it is imported. Variables that the user has set are kept.
+
+    Parameters
+    ----------
+    debug : bool
+        Log everything to the console.
+    """
+    if debug:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "DEBUG")
+        handler = logging.StreamHandler()
+        handler.setFormatter(WithoutSecrets(logging.BASIC_FORMAT))
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
+    else:
+        # The console shows progress and summary instead; the Prefect server still gets every log line.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        logging.getLogger("ardcube").addHandler(logging.NullHandler())
+    # The temporary server sends no usage data, because the machine may have no network.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # A server that stops answering is asked again for four minutes (2, 4, 8 ... seconds); Prefect's default is one.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")
+    # A machine under load takes longer than Prefect's default to start the temporary server.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+
+
+def run_flow(flow: "Callable[[], BuildSummary]") -> None:
+    """Run a flow, show its progress, and print its summary.
+
+    Parameters
+    ----------
+    flow : callable
+        Calls the flow.
+
+    Raises
+    ------
+    ChunksFailedError
+        If chunks are missing, after the summary was printed.
+    """
+    from ardcube.report.summary import ChunksFailedError
+    from flows.console import ConsoleProgress, new_console, print_summary
+    from flows.progress import reporting
+    from flows.temporary_server import start_server
+
+    console = new_console()
+    progress = ConsoleProgress(console)
+    start_server(meanwhile=_import_libraries)
+    try:
+        with reporting(progress):
+            summary = flow()
+    except ChunksFailedError as error:
+        progress.finished()
+        print_summary(console, error.summary)
+        raise
+    finally:
+        progress.finished()
+    print_summary(console, summary)
+
+
+def _import_libraries() -> None:
+    """Import what builds chunks. An error is left to the module that needs the library."""
+    with suppress(ImportError):
+        for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
+            import_module(name)
+        import_module("ardcube.kernels.sampling")

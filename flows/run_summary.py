@@ -1,0 +1,48 @@
+"""Summarize a run: merge the records, count the chunks, log what failed, and post the summary to Prefect's server."""
+
+import time
+
+from prefect.logging import get_run_logger
+
+from ardcube.report.statistics import Tally
+from ardcube.report.summary import BuildSummary, summarize
+from flows.run_context import RunContext
+from flows.summary_artifacts import post_summary
+
+_MOST_LOGGED = 20
+"""Failures and scenes that are logged one by one. The table has more of them, the ledger has all."""
+
+
+def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
+    """Merge the records of a run, and return its summary after logging and posting it.
+
+    Parameters
+    ----------
+    context : RunContext
+        The run, all chunks of which have ended.
+    tally : Tally
+        Time and attempts that the chunks took.
+
+    Raises
+    ------
+    LeaseLostError
+        If another run holds the cube by now.
+    """
+    context.lease.check()
+    pending = context.pending
+    records = pending.ledger.compact()
+    seconds = time.perf_counter() - context.started
+    summary = summarize(
+        pending.place.uri, pending.chunks, context.selected, pending.jobs, records, seconds,
+        context.run.skip_bad_scenes,
+    )  # fmt: skip
+    logger = get_run_logger()
+    logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
+    post_summary(context, records, summary, tally)
+    for scene in summary.left_out[:_MOST_LOGGED]:
+        logger.warning("scene %s is left out of %d chunks: %s", scene.scene, scene.chunks, scene.reason)
+    for failure in summary.failures[:_MOST_LOGGED]:
+        logger.error("%s failed after %d attempts: %s", failure.chunk, failure.attempts, failure.error)
+    if len(summary.failures) > _MOST_LOGGED:
+        logger.error("%d more chunks failed", len(summary.failures) - _MOST_LOGGED)
+    return summary
