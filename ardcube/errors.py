@@ -1,60 +1,60 @@
-"""What can go wrong, as one tree.
+"""Tree of the errors that ardcube raises.
 
 ::
 
     ArdcubeError
-    ├── PermanentError          trying again gives the same answer
-    │   ├── InputError          what a person handed in; exit code 2, before anything is written
+    ├── PermanentError          a retry would fail in the same way
+    │   ├── InputError          invalid options or input files; exit code 2, before anything is written
     │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease.acquire`)
-    │   ├── RunStopsError       no further chunk can be written, whichever it is: the run stops
-    │   │   ├── LeaseLostError  the cube is another run's by now (`ardcube.lease.lease`)
-    │   │   └── UnwritableError credentials that ran out, no room, no right to write
-    │   ├── StoreError          the store cannot be used as asked
-    │   ├── SceneError          a scene that cannot be read as its item says
-    │   └── ChunksFailedError   a run that left chunks missing (`ardcube.report.summary`)
-    └── TransientError          the network, a server or a disk had a bad moment: worth another try
-        └── CatalogError        a STAC API that does not answer properly
+    │   ├── RunStopsError       no chunk can be written any more: the run stops
+    │   │   ├── LeaseLostError  another run has taken over the cube (`ardcube.lease.lease`)
+    │   │   └── UnwritableError expired credentials, exceeded quota, missing permission
+    │   ├── StoreError          the store cannot be used for the request
+    │   ├── SceneError          a scene is missing, damaged, or differs from its item
+    │   └── ChunksFailedError   the run left chunks missing (`ardcube.report.summary`)
+    └── TransientError          an error of network, server or disk that a retry may avoid
+        └── CatalogError        a STAC API does not answer, or not completely
 
-Every message says what was given, what is wrong with it, and what to do.
+Every message has the form `<given value>: <problem>; <what to do>`.
 """
 
 from __future__ import annotations
 
 
 class ArdcubeError(Exception):
-    """Anything ardcube raises on purpose."""
+    """Base of all errors that ardcube raises."""
 
     scene: str | None = None
-    """Id of the scene that could not be read, where it was one."""
+    """Id of the scene that caused the error, or None."""
 
 
 class PermanentError(ArdcubeError):
-    """Trying again would give the same answer; never retried."""
+    """An error that a retry would repeat; it is never retried."""
 
 
 class InputError(PermanentError):
-    """What a person handed in cannot be used. Raised before anything is written."""
+    """Invalid options or input files. Raised before anything is written."""
 
 
 class RunStopsError(PermanentError):
-    """No further chunk can be written: the run stops, and what it left is built by a later one."""
+    """No chunk can be written any more: the run stops, and a later run builds the missing chunks."""
 
 
 class UnwritableError(RunStopsError):
-    """The store takes nothing more until a person has done something about it."""
+    """The store refuses writes until the operator fixes credentials, quota or permissions."""
 
 
 class StoreError(PermanentError):
-    """The store at the URI cannot be used as asked."""
+    """The store at the URI cannot be used for the request."""
 
 
 class SceneError(PermanentError):
-    """A scene's file is missing, forbidden, or not what its item says."""
+    """The file of a scene is missing, forbidden, damaged, or differs from its item."""
 
 
 class TransientError(ArdcubeError):
-    """A network, server or disk that may answer on another try; retried with backoff."""
+    """An error of network, server or disk; it is retried with backoff."""
 
 
 class CatalogError(TransientError):
-    """A STAC API failed to answer after every retry of its own."""
+    """A STAC API failed after all retries of a request."""

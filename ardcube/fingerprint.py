@@ -1,4 +1,4 @@
-"""Short hashes of JSON values, by which inputs and identities are compared."""
+"""Hash JSON values to compare inputs and identities (pure)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _JSON = json.JSONEncoder(sort_keys=True, check_circular=False, default=str)
 
 
 def digest(value: Any) -> str:
-    """Short hash, 16 hexadecimal digits, of anything JSON can say."""
+    """Return a hash of a JSON value: 16 hexadecimal digits."""
     text = _JSON.encode(value)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Texts without what must not be read by all: the query of a signed URL, a user's password in an address (pure)."""
+"""Redact secrets in texts: queries of signed URLs, passwords in addresses, values with names of secrets (pure)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 import re
 
 HIDDEN = "***"
-# What is redacted may come from others, so no text may take long: no pattern goes over it again and again.
+# Texts may be hostile, so each pattern passes over a text once: nested repetition would take seconds.
 _QUERY = re.compile(r"(://[^\s?'\"<>|]+)(\?[^\s'\"<>|)\]}]+)?")
-"""Signatures, tokens and keys stand there: of S3, of Azure, of most data providers."""
+"""Query of a URL, which may contain signatures, tokens and keys of S3, Azure and data providers."""
 _USER = re.compile(r"(://)[^\s/'\"<>]+@")
-"""A password may hold an @ itself."""
+"""User of a URL; the greedy match includes an @ in the password."""
 _NAMED = re.compile(
     r"((?:secret|token|passw(?:or)?d|passphrase|credential|signature|authorization|(?:account|access|api)[_-]?key)"
     r"[a-z_\-]{0,40}['\"]?\s*[:=]\s*(?:b?['\"])?)"
@@ -18,26 +18,26 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 SECRET_NAMES = r"secret|token|passw|passphrase|credential|authorization|(account|access|api|subscription)[_-]?key"
-"""Regular expression of what names of parameters hold whose values are for nobody."""
+"""Regular expression for names of secret parameters."""
 CREDENTIAL_IN_ADDRESS = (
-    r"https?:/+[^/?#\s]*@"  # a user alone is a token there; abfs://container@account is none
+    r"https?:/+[^/?#\s]*@"  # with http a user alone is a token; in abfs://container@account it is not
     r"|://(?!\[)[^/?#@:\s]*:(?!\d*([/?#]|$))[^?#\s]{0,500}@"
     r"|[?&;#]([^=?&;#]{0,80}[-_.])?(key|sig|sas|auth|pwd)="
     rf"|[?&;#][^=?&;#]{{0,80}}({SECRET_NAMES}|signature)[^=?&;#]{{0,80}}="
 )
-"""Regular expression, of JSON schema too, of addresses with a user's password, or a parameter named like a secret.
+"""Regular expression, also for JSON schema, for addresses with a password or a secret parameter.
 
-Its repetitions are bounded, so that no text takes long.
+Its repetitions are bounded, so that matching a long text stays fast.
 """
 
 
 def without_secrets(text: str) -> str:
-    """A text whose URLs have no query and no user, and whose `secret=...` have no value.
+    """Replace queries and users of URLs, and values such as that of `secret=...`, by `***`.
 
     Parameters
     ----------
     text : str
-        An error or a line of a log; whatever a library put into it.
+        An error message or a log line, including parts from libraries.
     """
     text = _QUERY.sub(lambda found: f"{found[1]}?{HIDDEN}" if found[2] else found[1], text)
     text = _USER.sub(rf"\1{HIDDEN}@", text)
@@ -45,14 +45,14 @@ def without_secrets(text: str) -> str:
 
 
 def hide_secrets(record: logging.LogRecord) -> bool:
-    """Take the secrets out of a record, as the filter of a logger of others."""
+    """Redact a log record; used as a filter of library loggers."""
     record.msg, record.args = without_secrets(record.getMessage()), None
     return True
 
 
 class WithoutSecrets(logging.Formatter):
-    """What a handler writes, tracebacks included, without secrets: libraries log the headers that they send."""
+    """Formatter that redacts messages and tracebacks, because libraries log the headers that they send."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
+        """Return a record as redacted text."""
         return without_secrets(super().format(record))

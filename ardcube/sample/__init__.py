@@ -1,4 +1,7 @@
-"""A small synthetic Sentinel-2 archive with STAC items, for trying the program offline."""
+"""Write a small synthetic Sentinel-2 archive with STAC items, to try ardcube offline.
+
+A folder and a seed come in; GeoTIFF files, STAC items and a collection document go out.
+"""
 
 from ardcube.sample.archive import SampleArchive, write_archive
 

@@ -1,7 +1,7 @@
-"""A small synthetic Sentinel-2 archive with STAC items, for trying the program offline.
+"""Write the files of the sample archive.
 
-Three granules in two UTM zones, three months, six dates a month; clouds, swath edges, and the flaws of a real
-archive that a cube must get right (`scenes`).
+It has three granules in two UTM zones and six dates in each of three months, with clouds, swath edges, and the flaws of
+real archives that a cube must handle (`scenes`).
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from ardcube.sample.scenes import (
 from ardcube.sample.weather import Weather, classify, seen, sky
 
 VERSION = 1
-"""Raised whenever the pixels or the items of a seed change."""
+"""Version of the archive; increment it if the pixels or items of a seed change."""
 _MARKER = "ardcube:sample"
 _NOISE = (0.0006, 0.002)
-"""Sensor noise: standard deviation in reflectance, and as a share of the signal."""
+"""Sensor noise: standard deviation in reflectance, and as a fraction of the signal."""
 _STEP = 20
-"""Digital numbers are multiples of this: files a third smaller, and no eye sees a reflectance of 0.002."""
+"""Step of digital numbers, 0.002 in reflectance: it makes files a third smaller and is not visible."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleArchive:
-    """Where the sample archive stands, and a build that shows it off."""
+    """Location of the sample archive, and options of a build that uses it."""
 
     folder: Path
-    """Folder of the archive, to be given as the catalogue."""
+    """Folder of the archive; it is the local catalogue."""
     items: int
     """STAC items."""
     scenes: int
-    """Items that a cube uses: those that no newer processing replaces."""
+    """Items without those that a newer processing replaces."""
     bytes: int
     """Size of all files."""
     bbox: tuple[float, float, float, float] = BBOX
@@ -75,7 +75,7 @@ class SampleArchive:
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """A granule's pixels on Earth, and the land on them."""
+    """Longitude and latitude of a granule's pixels, and the land there."""
 
     lon: NDArray[np.float64]
     lat: NDArray[np.float64]
@@ -83,28 +83,28 @@ class _Ground:
 
 
 def write_archive(folder: Path, *, seed: int = 2023) -> SampleArchive:
-    """Write the sample archive, or keep the one that stands there already.
+    """Write the sample archive, or return the existing one.
 
     Parameters
     ----------
     folder : Path
-        Folder to create. `collection.json` is written into it, and one folder per item.
+        Folder to create, with `collection.json` and one folder per item.
     seed : int
-        Chooses land, weather and noise; one seed gives the same pixels everywhere.
+        Seed of land, weather and noise; the pixels of a seed are the same on every machine.
 
     Raises
     ------
     InputError
-        If the folder holds anything else than this archive; nothing is touched then.
+        If the folder has other content than this archive. The content remains unchanged.
     """
     folder = folder.resolve()
     if folder.exists():
         if not folder.is_dir():
-            raise InputError(f"{folder} is a file; name a folder for the sample archive")
+            raise InputError(f"{folder}: is a file; give a folder for the sample archive")
         if any(folder.iterdir()):
-            return _standing(folder, seed)
+            return _existing(folder, seed)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed, so that a folder that exists holds a whole archive.
+    # Written to a temporary folder and renamed, so that an existing folder has a complete archive.
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write(draft, seed)
@@ -116,26 +116,26 @@ def write_archive(folder: Path, *, seed: int = 2023) -> SampleArchive:
     return _archive(folder)
 
 
-def _standing(folder: Path, seed: int) -> SampleArchive:
-    """Accept the archive that stands in a folder, if it is the very one that would be written."""
-    advice = "name another folder for the sample archive, or remove this one"
+def _existing(folder: Path, seed: int) -> SampleArchive:
+    """Return the archive in a folder if it equals the one that would be written."""
+    advice = "give another folder, or remove this one"
     try:
         marker = json.loads((folder / "collection.json").read_text())[_MARKER]
         version, made_of, files = marker["version"], marker["seed"], marker["files"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder} is not empty and holds no sample archive of ardcube; {advice}") from None
+        raise InputError(f"{folder}: is not empty and not a sample archive of ardcube; {advice}") from None
     if (version, made_of) != (VERSION, seed):
         raise InputError(
-            f"{folder} holds a sample archive of version {version}, seed {made_of}, not of version {VERSION}, "
-            f"seed {seed}; {advice}"
+            f"{folder}: its sample archive has version {version} and seed {made_of}, not version {VERSION} and seed "
+            f"{seed}; {advice}"
         )
     if _files(folder) != files:
-        raise InputError(f"{folder} holds a sample archive that was changed since it was written; {advice}")
+        raise InputError(f"{folder}: its sample archive was changed after it was written; {advice}")
     return _archive(folder)
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """Bytes of every item's files, by path within the archive."""
+    """Return the size of each item's files in bytes, by path within the archive."""
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.glob("*_L2A/*.*"))}
 
 
@@ -152,7 +152,7 @@ def _archive(folder: Path) -> SampleArchive:
 def _write(folder: Path, seed: int) -> None:
     everything = scenes()
     granules = tuple(dict.fromkeys(scene.granule for scene in everything))
-    # NumPy lets go of the interpreter for most of the work. A few threads only, for memory.
+    # NumPy releases the interpreter lock for most of the work. More threads would need more memory.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         surveys = pool.map(lambda granule: _survey(granule, seed), granules)
         ground = dict(zip(granules, surveys, strict=True))
@@ -169,7 +169,7 @@ def _survey(granule: Granule, seed: int) -> _Ground:
 
 
 def _write_scene(folder: Path, scene: Scene, ground: _Ground, seed: int) -> dict[str, Any]:
-    """Write a scene's files and its item, and give the item."""
+    """Write the files and the item of a scene; return the item."""
     numbers, classes = _pixels(scene, ground, seed)
     home = folder / scene.id
     home.mkdir()
@@ -186,15 +186,15 @@ def _write_scene(folder: Path, scene: Scene, ground: _Ground, seed: int) -> dict
 
 
 def _pixels(scene: Scene, ground: _Ground, seed: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Digital numbers, uint16 (band, y, x), and scene classes on twice the pixel, uint8 (y, x)."""
+    """Return digital numbers, uint16 (band, y, x), and classes of pixels of twice the size, uint8 (y, x)."""
     weather = Weather((seed, scene.day.toordinal()), scene.cloud, scene.haze)
     bare = reflectance(ground.land, scene.day.timetuple().tm_yday)
     above = sky(ground.lon, ground.lat, weather)
     value = seen(bare, above, weather)
     if scene.flaw is Flaw.SUPERSEDED:
-        # An older atmospheric correction, told apart at a glance from the one that replaced it.
+        # An older atmospheric correction that is visibly different from the newer one.
         value = value * np.float32(1.05) + np.float32(0.02)
-    # Noise is the granule's own: two granules of one pass are alike, never equal.
+    # Noise differs between granules: two granules of one pass are similar, but not equal.
     noise = np.random.default_rng([seed, zlib.crc32(scene.id.encode())])
     spread = np.float32(_NOISE[0]) + np.float32(_NOISE[1]) * value
     value += noise.standard_normal(value.shape, np.float32) * spread
@@ -203,13 +203,13 @@ def _pixels(scene: Scene, ground: _Ground, seed: int) -> tuple[NDArray[np.uint16
     east = ground.lon > start + slant * ground.lat
     outside = east if scene.orbit == 22 else ~east
     numbers = np.where(outside, 0, np.clip(numbers, 1, 65_535)).astype(np.uint16)
-    # A pixel of 20 m takes the class of its north-western quarter.
+    # A pixel of 20 m has the class of its north-western quarter.
     classes = np.where(outside, 0, classify(ground.land, bare, above)).astype(np.uint8)[::2, ::2]
     return numbers, classes
 
 
 def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, band: Band) -> None:
-    """Write a cloud-optimized GeoTIFF with overviews of 2 and 4, whose averages leave out nodata."""
+    """Write a cloud-optimized GeoTIFF with overviews of 2 and 4; averages ignore nodata."""
     with rasterio.open(
         path,
         "w",
@@ -222,7 +222,7 @@ def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, band: Band) -
         transform=Affine(*granule.transform(band.pixel)),
         nodata=0,
         blocksize=256,
-        num_threads="ALL_CPUS",  # rasterio holds the interpreter while GDAL compresses
+        num_threads="ALL_CPUS",  # rasterio holds the interpreter lock while GDAL compresses
         compress="DEFLATE",
         level=6,
         predictor="NO" if band.wavelength is None else "STANDARD",

@@ -1,4 +1,4 @@
-"""STAC documents of the sample archive: a collection and its items, in the form of Earth Search's."""
+"""Describe the sample archive as STAC: a collection and its items, in the structure of Earth Search (pure)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ardcube.sample.scenes import COLLECTION, Flaw, Granule, Scene
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _SCHEMAS = "https://stac-extensions.github.io"
 _FAR = 1.0
-"""Degrees by which a swath reaches beyond the area on its open side."""
+"""Degrees by which a swath extends beyond the area on its open side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A band of every scene, and the file that holds it."""
+    """A band of every scene, and its file."""
 
     key: str
     """Asset key, and common name of a reflectance band."""
     name: str
-    """Sentinel-2's name of the band, and of the file."""
+    """Name of the band at Sentinel-2, and of the file."""
     title: str
     pixel: int
     """Pixel size, in m."""
@@ -46,10 +46,10 @@ BANDS = (
 
 
 def footprint(scene: Scene) -> Polygon:
-    """Outline of a scene's valid pixels, in longitude and latitude."""
+    """Return the outline of a scene's valid pixels, in longitude and latitude."""
     grid = scene.granule
     outline = box(grid.left, grid.top - 10 * grid.height, grid.left + 10 * grid.width, grid.top)
-    # Sides that are straight in the raster's CRS bend in degrees.
+    # Straight sides in the raster's CRS are curved in degrees.
     outline = outline.segmentize(2_000)
     to_degrees = Transformer.from_crs(grid.epsg, 4326, always_xy=True)
     start, slant = scene.edge
@@ -57,11 +57,11 @@ def footprint(scene: Scene) -> Polygon:
     far = -_FAR if scene.orbit == 22 else _FAR
     ends = [(start + slant * lat, lat) for lat in (south, north)]
     swath = Polygon([*ends, (ends[1][0] + far, north), (ends[0][0] + far, south)])
-    there = shapely.transform(outline, lambda xy: np.column_stack(to_degrees.transform(*xy.T)))
-    seen = there.intersection(swath)
-    if not isinstance(seen, Polygon):
-        raise TypeError(f"the footprint of {scene.id} is in pieces")
-    return seen
+    in_degrees = shapely.transform(outline, lambda xy: np.column_stack(to_degrees.transform(*xy.T)))
+    valid = in_degrees.intersection(swath)
+    if not isinstance(valid, Polygon):
+        raise TypeError(f"the footprint of {scene.id} is not one polygon")
+    return valid
 
 
 def item(scene: Scene, *, sizes: Mapping[str, int], classes: Mapping[int, float]) -> dict[str, Any]:
@@ -70,18 +70,18 @@ def item(scene: Scene, *, sizes: Mapping[str, int], classes: Mapping[int, float]
     Parameters
     ----------
     scene : Scene
-        The scene.
+        Scene to describe.
     sizes : mapping of str to int
-        Bytes of each asset's file, by asset key.
+        Size of each asset's file in bytes, by asset key.
     classes : mapping of int to float
-        Share of the granule in each scene class, 0 to 1, by class; class 0 is no data.
+        Fraction of the granule in each scene class, 0 to 1; class 0 is nodata.
     """
     grid = scene.granule
     geometry = _rounded(mapping(footprint(scene)))
-    seen = 1 - classes.get(0, 0.0)
+    covered = 1 - classes.get(0, 0.0)
 
     def percent(*codes: int) -> float:
-        return round(100 * sum(classes.get(code, 0.0) for code in codes) / seen, 6)
+        return round(100 * sum(classes.get(code, 0.0) for code in codes) / covered, 6)
 
     satellite, take = f"S2{scene.satellite}", f"{scene.take:%Y%m%dT%H%M%S}"
     processed, compact = f"{scene.generated:%Y%m%dT%H%M%S}", scene.baseline.replace(".", "")
@@ -97,7 +97,7 @@ def item(scene: Scene, *, sizes: Mapping[str, int], classes: Mapping[int, float]
         "mgrs:latitude_band": grid.tile[2],
         "mgrs:grid_square": grid.tile[3:],
         "grid:code": f"MGRS-{grid.tile}",
-        "s2:nodata_pixel_percentage": round(100 * (1 - seen), 6),
+        "s2:nodata_pixel_percentage": round(100 * (1 - covered), 6),
         "s2:dark_features_percentage": percent(2),
         "s2:cloud_shadow_percentage": percent(3),
         "s2:vegetation_percentage": percent(4),
@@ -195,7 +195,7 @@ def collection(items: Sequence[Mapping[str, Any]], *, marker: Mapping[str, Any])
 
 
 def _asset(band: Band, offset: float) -> dict[str, Any]:
-    """Fields that the collection's item_assets and an item's asset have in common."""
+    """Return the fields of an asset that the collection's `item_assets` and the items share."""
     raster: dict[str, Any] = {"nodata": 0, "data_type": band.data_type, "spatial_resolution": band.pixel}
     out: dict[str, Any] = {"type": _COG, "title": band.title, "gsd": band.pixel, "roles": ["data"]}
     if band.wavelength is not None:
@@ -213,7 +213,7 @@ def _asset(band: Band, offset: float) -> dict[str, Any]:
 
 
 def _projection(grid: Granule, pixel: int) -> dict[str, Any]:
-    """Both spellings of the CRS: items of 2023 carry proj:epsg, newer ones proj:code."""
+    """Return the projection fields, with both notations of the CRS: proj:epsg of 2023, and proj:code."""
     return {
         "proj:code": f"EPSG:{grid.epsg}",
         "proj:epsg": grid.epsg,
@@ -223,7 +223,7 @@ def _projection(grid: Granule, pixel: int) -> dict[str, Any]:
 
 
 def _rounded(geometry: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a polygon with six decimals, about 10 cm."""
+    """Round a polygon to six decimals, about 10 cm."""
     rings = [[[round(x, 6), round(y, 6)] for x, y in ring] for ring in geometry["coordinates"]]
     return {"type": geometry["type"], "coordinates": rings}
 

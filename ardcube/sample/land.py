@@ -1,8 +1,7 @@
-"""An invented landscape for the sample archive: reflectance as a function of longitude, latitude and date.
+"""Invent the landscape of the sample archive: reflectance as a function of longitude, latitude and date (pure).
 
-Everything is a function of the place on Earth, never of a raster, so granules in different projections show
-the same land. Nothing is measured: the spectra are plausible figures for a Central European valley, chosen
-so that a composite looks like a satellite picture.
+All values depend on longitude and latitude, never on a raster, so granules in different projections show the same land.
+The spectra are plausible values for a Central European valley, not measurements.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from ardcube.sample.noise import Floats, fractal, look_up, per_cell, smooth_step
 
 BANDS = ("red", "green", "blue", "nir")
 _DELAYS = 96
-"""Whole days of delay that are told apart, half of them early."""
+"""Number of delays in whole days, half of them negative."""
 ORIGIN = (12.0, 46.868)
-"""Longitude and latitude, in degrees, where the landscape's kilometres start."""
+"""Longitude and latitude in degrees of the origin of the landscape's kilometres."""
 _KM = (76.1, 111.2)
 
 # Cover types with their reflectance (red, green, blue, nir) by day of the year.
@@ -70,7 +69,7 @@ _CALENDAR: dict[str, dict[int, tuple[float, float, float, float]]] = {
     "street": {1: (0.120, 0.115, 0.108, 0.150)},
     "garden": {121: (0.056, 0.082, 0.045, 0.330), 200: (0.062, 0.078, 0.045, 0.300)},
 }
-# East and north of the middle, and radius, in km; each place has a road to the one before it.
+# Kilometres east and north of the origin, and radius in km; a road connects each place to the previous one.
 _PLACES = (
     (-1.2, 1.0, 1.15),
     (-5.3, 0.9, 0.42),
@@ -86,18 +85,18 @@ _CROPS = ("meadow", "cereal", "maize", "cereal", "meadow", "rapeseed", "maize", 
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """What stands on each pixel, whatever the date."""
+    """Land cover of each pixel, independent of the date."""
 
     cover: NDArray[np.uint8]
     """uint8 (y, x): index into `COVERS`."""
     shift: Floats
-    """float32 (y, x): days by which the season runs late here."""
+    """float32 (y, x): delay of the season in days."""
     gain: Floats
-    """float32 (y, x): brightness from soil, texture and the slope's light; 1 is plain."""
+    """float32 (y, x): brightness of soil, texture and illumination; 1 is neutral."""
 
 
 def survey(lon: NDArray[np.float64], lat: NDArray[np.float64], *, seed: int) -> Land:
-    """Find the land at longitudes and latitudes in degrees, float64 (y, x)."""
+    """Return the land at longitudes and latitudes in degrees, float64 (y, x)."""
     x, y = kilometres(lon, lat)
     river = _river(x, y)
     valley = smooth_step(np.abs(river), 0.6, 3.4)
@@ -127,8 +126,8 @@ def survey(lon: NDArray[np.float64], lat: NDArray[np.float64], *, seed: int) -> 
 
 
 def reflectance(land: Land, day: int) -> Floats:
-    """Surface reflectance of cloudless land on a day of the year: float32 (band, y, x), bands as `BANDS`."""
-    # One table of cover by delay: interpolating each pixel's calendar apart takes ten times as long.
+    """Return the surface reflectance on a day of the year without clouds: float32 (band, y, x), bands as `BANDS`."""
+    # One table of cover by delay, because interpolation for each pixel takes ten times as long.
     delays = np.arange(-_DELAYS // 2, _DELAYS // 2)
     table = np.empty((len(BANDS), len(COVERS), _DELAYS), np.float32)
     for code, dates in enumerate(_CALENDAR.values()):
@@ -141,12 +140,12 @@ def reflectance(land: Land, day: int) -> Floats:
 
 
 def kilometres(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> tuple[Floats, Floats]:
-    """East and north of `ORIGIN`."""
+    """Return kilometres east and north of `ORIGIN`."""
     return ((lon - ORIGIN[0]) * _KM[0]).astype(np.float32), ((lat - ORIGIN[1]) * _KM[1]).astype(np.float32)
 
 
 def _river(x: Floats, y: Floats) -> Floats:
-    """Signed distance to the river's middle line, in km."""
+    """Return the signed distance to the centre line of the river in km."""
     middle = -1.1 + 0.95 * np.sin(x / 2.4 + 0.6) + 0.33 * np.sin(x / 0.8) + 0.10 * np.sin(x / 0.31 + 1)
     slope = 0.396 * np.cos(x / 2.4 + 0.6) + 0.4125 * np.cos(x / 0.8) + 0.32 * np.cos(x / 0.31 + 1)
     out: Floats = (y - middle) / np.sqrt(1 + slope * slope)
@@ -154,7 +153,7 @@ def _river(x: Floats, y: Floats) -> Floats:
 
 
 def _relief(x: Floats, y: Floats, valley: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Height, about 0 to 1, and the brightness of its slopes under a south-eastern sun."""
+    """Return the height, about 0 to 1, and the brightness of slopes with the sun in the south-east."""
     axis_x, axis_y = np.arange(-12, 12, 0.04), np.arange(-9, 9, 0.04)
     gx, gy = (g.astype(np.float32) for g in np.meshgrid(axis_x, axis_y))
     sides = smooth_step(np.abs(_river(gx, gy)), 0.6, 3.4)
@@ -166,7 +165,7 @@ def _relief(x: Floats, y: Floats, valley: Floats, seed: int) -> tuple[Floats, Fl
 
 
 def _fields(x: Floats, y: Floats, seed: int) -> tuple[NDArray[np.uint8], Floats, Floats]:
-    """Patchwork of fields: cover, days of delay, brightness."""
+    """Return the fields: cover, delay in days, brightness."""
     size = np.float32(1.25)
     bi, bj = np.floor(x / size).astype(np.int32), np.floor(y / size).astype(np.int32)
     nearest = np.full(x.shape, np.inf, np.float32)
@@ -199,7 +198,7 @@ def _fields(x: Floats, y: Floats, seed: int) -> tuple[NDArray[np.uint8], Floats,
 def _settlements(
     x: Floats, y: Floats, fine: Floats, cover: NDArray[np.uint8], soil: Floats, seed: int
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """Put a town, villages and the roads between them on the land."""
+    """Add a town, villages and roads to the land."""
     density = np.full(x.shape, -1, np.float32)
     for px, py, radius in _PLACES:
         density = np.maximum(density, 1 - np.hypot(x - px, (y - py) * 1.25) / np.float32(radius))

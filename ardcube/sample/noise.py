@@ -1,4 +1,4 @@
-"""Fractal value noise on an unbounded plane, for the sample archive: pure, and the same on every machine."""
+"""Generate fractal value noise on an unbounded plane, the same on every machine (pure)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def smooth_step(value: Floats, low: float, high: float) -> Floats:
 
 
 def look_up(table: Floats, column: Floats, row: Floats) -> Floats:
-    """Interpolate bilinearly in a table that repeats for ever; columns and rows are in cells."""
+    """Interpolate bilinearly in a periodic table; columns and rows are in cells."""
     left, top = np.floor(column), np.floor(row)
     u, v = column - left, row - top
     rows, columns = table.shape
@@ -32,12 +32,12 @@ def look_up(table: Floats, column: Floats, row: Floats) -> Floats:
 
 
 def fractal(x: Floats, y: Floats, octaves: int, seed: Seed) -> Floats:
-    """Value noise about 0 to 1 with mean 0.5; the coarsest octave has period 1 in `x` and `y`."""
+    """Return value noise of about 0 to 1 with mean 0.5; the coarsest octave has period 1 in `x` and `y`."""
     rng = np.random.default_rng(seed)
     total, share = np.zeros(x.shape, np.float32), 1.0
     for octave in range(octaves):
         table = rng.random((_TABLE, _TABLE), dtype=np.float32)
-        # A turn by an angle of no symmetry hides the lattice.
+        # A rotation by an angle without symmetry hides the lattice.
         c, s = np.float32(2**octave * np.cos(0.7 * octave)), np.float32(2**octave * np.sin(0.7 * octave))
         total += np.float32(share) * (look_up(table, c * x - s * y + 17, s * x + c * y + 31) - 0.5)
         share *= 0.52
@@ -45,7 +45,7 @@ def fractal(x: Floats, y: Floats, octaves: int, seed: Seed) -> Floats:
 
 
 def per_cell(i: NDArray[np.int32], j: NDArray[np.int32], seed: Seed) -> Floats:
-    """Draw one number in 0 to 1 for each cell (i, j) of an unbounded lattice."""
+    """Return a random number in 0 to 1 for each cell (i, j) of an unbounded lattice."""
     table = np.random.default_rng(seed).random(_TABLE * _TABLE, dtype=np.float32)
     drawn: Floats = table[(j * 8191 + i * 131) % table.size]
     return drawn

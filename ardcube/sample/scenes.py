@@ -1,7 +1,7 @@
-"""What the sample archive holds: its granules, its passes, and the scenes with the flaws of real ones.
+"""List the granules, passes and scenes of the sample archive, with the flaws of real archives (pure).
 
-The grids are cut from real MGRS tiles and the passes keep the real rhythm of relative orbits 22 and 122; the
-land, the weather and the processing are invented.
+The grids are parts of real MGRS tiles, and the passes have the real period of relative orbits 22 and 122. Land, weather
+and processing are invented.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ BBOX = (11.92, 46.828, 12.08, 46.908)
 START_DATE, END_DATE = date(2023, 5, 1), date(2023, 7, 31)
 RESOLUTION = 0.00025
 CHUNK_SIZE = 200
-"""With these, 640 x 320 pixels make 4 x 2 tiles, smaller at the east and south edges than elsewhere."""
+"""Pixels per side of a chunk: 640 x 320 pixels have 4 x 2 tiles, with smaller ones at the east and south edges."""
 
 _EDGE_LATITUDE, _EDGE_SLANT = 46.868, 0.365
-"""A descending orbit runs about 14 degrees west of south: degrees of longitude per degree of latitude."""
+"""Swath edge of a descending orbit, about 14 degrees west of south: degrees of longitude per degree of latitude."""
 _RECORDED = {"A": (date(2023, 8, 11), 42490), "B": (date(2023, 8, 6), 33510)}
-"""A pass of relative orbit 22 by each satellite, and the absolute orbit it counted."""
+"""A pass of relative orbit 22 by each satellite, and its absolute orbit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granule:
-    """A raster grid of 10 m pixels, cut from an MGRS tile."""
+    """A raster grid of 10 m pixels, part of an MGRS tile."""
 
     tile: str
     """MGRS tile, such as 33TTN."""
@@ -40,33 +40,33 @@ class Granule:
     height: int
     """Rows of 10 m."""
     seconds: float
-    """Time at which the satellite passes, after the northernmost granule."""
+    """Seconds between the pass over the northernmost granule and over this one."""
 
     def transform(self, pixel: int) -> tuple[int, int, int, int, int, int]:
-        """Affine transform of a grid of `pixel` metres, as STAC writes it."""
+        """Return the affine transform of a grid of `pixel` metres, in the order of STAC."""
         return pixel, 0, self.left, 0, -pixel, self.top
 
     def shape(self, pixel: int) -> tuple[int, int]:
-        """Rows and columns of a grid of `pixel` metres that covers the granule."""
+        """Return the rows and columns of a grid of `pixel` metres that covers the granule."""
         return -(-self.height * 10 // pixel), -(-self.width * 10 // pixel)
 
 
-# Odd sizes, so that an overview's ratio is not exactly a power of two.
+# Odd sizes, so that the ratios of overviews are not exact powers of two.
 NORTH = Granule("33TTN", 32633, 264920, 5199780, 1289, 659, 0.0)
 SOUTH = Granule("33TTM", 32633, 264920, 5194800, 1285, 485, 14.424)
 WEST = Granule("32TQS", 32632, 722200, 5199580, 681, 963, 11.913)
 
 
 class Flaw(Enum):
-    """What makes a scene unlike its neighbours, as happens in the real archive."""
+    """Difference of a scene from its neighbours that occurs in real archives."""
 
     NONE = "none"
     SUPERSEDED = "superseded"
-    """An older processing of a scene that is there in a newer one, with other pixels."""
+    """Older processing of a scene that also exists in a newer one, with other pixels."""
     NO_OFFSET = "no offset"
-    """Processed before baseline 04.00: digital numbers carry no offset, and the item says so."""
+    """Processed before baseline 04.00: digital numbers have no offset, and the item declares none."""
     OFFSET_APPLIED = "offset applied"
-    """The offset was taken off the pixels, yet the item still tells of it."""
+    """The offset was applied to the pixels, but the item still declares it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +77,22 @@ class Scene:
     day: date
     satellite: Literal["A", "B"]
     orbit: Literal[22, 122]
-    """Relative orbit: 22 sees the west of the area, 122 the east."""
+    """Relative orbit: 22 covers the west of the area, 122 the east."""
     cloud: float
-    """Share of the area under thick cloud, 0 to 1."""
+    """Fraction of the area under thick cloud, 0 to 1."""
     haze: float
-    """Share of light lost to haze, 0 to 1."""
+    """Fraction of light lost to haze, 0 to 1."""
     baseline: str = "05.09"
     flaw: Flaw = Flaw.NONE
 
     @property
     def id(self) -> str:
-        """Identifier of the item, in the form of Collection 1."""
+        """Id of the item, in the format of Collection 1."""
         return f"S2{self.satellite}_T{self.granule.tile}_{self.strip:%Y%m%dT%H%M%S}_L2A"
 
     @property
     def take(self) -> datetime:
-        """Start of the datatake, the same for every granule of the pass and every processing."""
+        """Start of the datatake, equal for all granules and processings of a pass."""
         start = {22: {"A": (10, 10, 31), "B": (10, 5, 59)}, 122: {"A": (10, 0, 31), "B": (9, 55, 59)}}
         hour, minute, second = start[self.orbit][self.satellite]
         return datetime(self.day.year, self.day.month, self.day.day, hour, minute, second, tzinfo=UTC)
@@ -106,7 +106,7 @@ class Scene:
 
     @property
     def strip(self) -> datetime:
-        """Start of the datastrip, which differs between processings by a second."""
+        """Start of the datastrip; it differs by a second between processings."""
         late = 6 if self.flaw is Flaw.SUPERSEDED else 5
         return self.take + timedelta(minutes=late, seconds=self.take.second % 7 + late)
 
@@ -125,17 +125,17 @@ class Scene:
 
     @property
     def true_offset(self) -> float:
-        """Reflectance of digital number 0 in the pixels, whatever the item says."""
+        """Reflectance of digital number 0 in the pixels, regardless of the item."""
         return 0.0 if self.flaw in (Flaw.NO_OFFSET, Flaw.OFFSET_APPLIED) else -0.1
 
     @property
     def declared_offset(self) -> float:
-        """Offset that the item's bands declare."""
+        """Offset that the bands of the item declare."""
         return 0.0 if self.flaw is Flaw.NO_OFFSET else -0.1
 
     @property
     def edge(self) -> tuple[float, float]:
-        """Swath edge, longitude = first + second * latitude; orbit 22 sees west of it, 122 east of it."""
+        """Swath edge, longitude = first + second * latitude; orbit 22 covers west of it, 122 east of it."""
         # Passes of one orbit differ by a few hundred metres.
         drift = (self.day.toordinal() * 37 % 11) / 11 * 0.004
         middle = 12.030 + drift if self.orbit == 22 else 11.962 + drift
@@ -143,7 +143,7 @@ class Scene:
 
 
 _PASSES: tuple[tuple[date, Literal["A", "B"], Literal[22, 122], tuple[Granule, ...], float, float], ...] = (
-    # May has no pass of orbit 122: nothing reaches the south-east corner.
+    # May has no pass of orbit 122, so that the south-east corner has no scene.
     (date(2023, 5, 3), "A", 22, (NORTH, SOUTH, WEST), 0.12, 0.04),
     (date(2023, 5, 8), "B", 22, (NORTH,), 0.55, 0.06),
     (date(2023, 5, 13), "A", 22, (NORTH,), 1.00, 0.05),
@@ -171,7 +171,7 @@ _REPROCESSED = (date(2023, 6, 22), "33TTN")
 
 
 def scenes() -> tuple[Scene, ...]:
-    """All scenes of the archive, in order of time."""
+    """Return all scenes of the archive, in order of time."""
     out = []
     for day, satellite, orbit, granules, cloud, haze in _PASSES:
         for granule in granules:

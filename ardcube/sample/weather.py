@@ -1,6 +1,6 @@
-"""Invented weather over the sample archive's land: clouds, their shadows, haze, and how SCL names them.
+"""Invent the weather of the sample archive: clouds, shadows, haze, and their scene classification (pure).
 
-As the land, clouds are a function of the place and the date, never of a raster.
+Clouds depend on longitude, latitude and date, never on a raster.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from ardcube.sample.noise import Floats, Seed, fractal, look_up, smooth_step
 _HAZE = np.array([0.075, 0.085, 0.105, 0.065], np.float32)
 _CLOUD = np.array([0.97, 0.98, 1.0, 1.02], np.float32)
 _EAST, _NORTH, _CELL = 10.5, 8.0, 0.05
-"""Half the width and height, and the cell, in km, of the table that holds one date's clouds."""
+"""Half the width, half the height, and the cell size in km of the table with the clouds of a date."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """The sky of one date over the whole landscape."""
+    """Weather of one date over the whole landscape."""
 
     seed: Seed
-    """What makes this date's clouds its own."""
+    """Seed of the clouds of the date."""
     cover: float
-    """Share of the landscape under thick cloud, 0 to 1."""
+    """Fraction of the landscape under thick cloud, 0 to 1."""
     haze: float = 0.0
-    """Share of light that never reached the ground, 0 to 1."""
+    """Fraction of light that does not reach the ground, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """Clouds over each pixel at one date."""
+    """Clouds over each pixel on one date."""
 
     opacity: Floats
     """float32 (y, x): 0 clear to 1 opaque."""
     brightness: Floats
-    """float32 (y, x): reflectance of the cloud where it is opaque."""
+    """float32 (y, x): reflectance of an opaque cloud."""
     shadow: Floats
-    """float32 (y, x): share of sunlight that a cloud elsewhere takes away."""
+    """float32 (y, x): fraction of sunlight that a cloud blocks."""
 
 
 def sky(lon: NDArray[np.float64], lat: NDArray[np.float64], weather: Weather) -> Sky:
-    """Find the clouds over longitudes and latitudes in degrees, float64 (y, x)."""
+    """Return the clouds over longitudes and latitudes in degrees, float64 (y, x)."""
     x, y = kilometres(lon, lat)
     if weather.cover <= 0:
         none = np.zeros(x.shape, np.float32)
         return Sky(none, none, none)
-    # One table of the whole sky: the amount of cloud is a quantile of it, the same for every granule.
+    # One table for the landscape, because the cloud cover is a quantile of it for all granules.
     axis_x, axis_y = np.arange(-_EAST, _EAST, _CELL), np.arange(-_NORTH, _NORTH, _CELL)
     gx, gy = (g.astype(np.float32) for g in np.meshgrid(axis_x, axis_y))
     mass = fractal(gx / 4.2, gy / 3.2, 6, weather.seed)
@@ -67,19 +67,19 @@ def sky(lon: NDArray[np.float64], lat: NDArray[np.float64], weather: Weather) ->
         column = (x + np.float32(dx + _EAST)) / np.float32(_CELL)
         return look_up(table, column, (y + np.float32(dy + _NORTH)) / np.float32(_CELL))
 
-    # The sun stands in the south-south-east at this hour: a cloud shades what lies north-west of it.
+    # The sun is in the south-south-east at this hour, so the shadow of a cloud is north-west of it.
     return Sky(at(opacity), at(brightness), np.float32(0.68) * at(opacity, dx=0.42, dy=-0.66))
 
 
 def seen(ground: Floats, above: Sky, weather: Weather) -> Floats:
-    """Give what the sensor reports of the ground below a sky: float32 (band, y, x) reflectance."""
+    """Return the reflectance that the sensor measures through clouds and haze: float32 (band, y, x)."""
     lit: Floats = ground * (1 - above.shadow * (1 - above.opacity))
     lit = lit * np.float32(1 - weather.haze) + _HAZE[:, None, None] * np.float32(weather.haze)
     return lit * (1 - above.opacity) + _CLOUD[:, None, None] * above.brightness * above.opacity
 
 
 def classify(land: Land, ground: Floats, above: Sky) -> NDArray[np.uint8]:
-    """Scene classification (SCL) as the L2A processor codes it: uint8 (y, x), classes 2 to 10."""
+    """Return the scene classification (SCL) with the codes of the L2A processor: uint8 (y, x), classes 2 to 10."""
     red, nir = ground[0], ground[3]
     out = np.where((nir - red) > 0.42 * (nir + red), 4, 5).astype(np.uint8)
     out[(land.cover == COVERS.index("conifer")) & (land.gain < 0.52)] = 2

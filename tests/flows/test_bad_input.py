@@ -466,7 +466,7 @@ def test_debug_shows_a_traceback_before_the_line(
         (["status", "cube.zarr", "--storage-option", "anon"], "'anon' is not KEY=VALUE"),
         (["quicklook", "nothing.zarr", "--output", "pictures"], "nothing.zarr holds no cube"),
         (["quicklook", "nothing.zarr"], "--output"),
-        (["sample", "file"], "file is a file; name a folder"),
+        (["sample", "file"], "file: is a file; give a folder"),
         (["sample"], "Missing argument 'FOLDER'"),
         (["biuld"], "No such command 'biuld'"),
         (["--cloudy"], "--cloudy"),
