@@ -42,6 +42,16 @@ _ENVIRONMENT = {
     **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1"),
 }
 
+_TESTS = Path(__file__).resolve().parent
+_UNIT_PACKAGES = ("catalog", "config", "extent", "kernels", "pixels", "plan", "raster", "report", "runtime")
+_UNIT = (
+    *(_TESTS / "ardcube" / package for package in _UNIT_PACKAGES),
+    _TESTS / "ardcube" / "test_redaction.py",
+    _TESTS / "test_architecture.py",
+)
+"""Folders and files of the unit ring: packages that need no store, no lease and no orchestration."""
+_SERVER_FIXTURES = {"dask_cluster", "earth_search", "moto_s3", "prefect_server", "range_server", "rustac_api"}
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before a test module is imported."""
@@ -52,7 +62,6 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]  # a developer's own settings are not part of a test
     os.environ.update(_ENVIRONMENT)
     processes.restore_interrupts()
-    config.addinivalue_line("markers", "real: needs the shared real scenes, and skips where they are absent")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -61,12 +70,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `real` where there is no real data, and say so."""
-    if _REAL.is_dir():
-        return
+    """Mark the unit ring; skip the tests marked `real` if the real scenes are absent."""
     for item in items:
-        if item.get_closest_marker("real"):
+        if _is_unit(item):
+            item.add_marker(pytest.mark.unit)
+        if item.get_closest_marker("real") and not _REAL.is_dir():
             item.add_marker(pytest.mark.skip(reason=_NO_REAL))
+
+
+def _is_unit(item: pytest.Item) -> bool:
+    """Whether a test belongs to the unit ring: a pure package, no server, neither `slow` nor `deep`."""
+    if item.get_closest_marker("slow") or item.get_closest_marker("deep"):
+        return False
+    if _SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+        return False
+    return any(item.path == place or place in item.path.parents for place in _UNIT)
 
 
 class ReachedOutError(RuntimeError):

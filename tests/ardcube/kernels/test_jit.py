@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.servers.processes import ROOT
 
 
+@pytest.mark.slow
 def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ardcube", tmp_path / "ardcube", ignore=shutil.ignore_patterns("__pycache__"))
     program = (

@@ -77,7 +77,8 @@ def test_memory_grows_with_the_workload_and_covers_stack_and_output(workload: Wo
     memory = chunk_bytes(workload)
     pixels = workload.height * workload.width
     part = min(workload.height, 1200) * min(workload.width, 1200)
-    assert memory >= min(2 * workload.days * part, STACK_BYTES) + 2 * workload.bands * pixels
+    # A stack that exceeds STACK_BYTES by little is cut into two strips, which take half of it each.
+    assert memory >= min(2 * workload.days * part, STACK_BYTES // 2) + 2 * workload.bands * pixels
     assert chunk_bytes(replace(workload, scenes=workload.scenes + 8)) > memory
     assert chunk_bytes(replace(workload, height=2 * workload.height)) > memory or workload.days > 0
 
@@ -204,6 +205,7 @@ def built(catalogue: Path, store: Path, limit: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_limit_holds_over_many_dates_and_changes_no_pixel(many_dates: Path, tmp_path: Path) -> None:
     limits = ("", "500 MB")
     with ThreadPoolExecutor(2) as pool:

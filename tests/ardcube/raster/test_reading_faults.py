@@ -36,6 +36,8 @@ from tests.rasters import ORIGIN, damage, pixels, write, write_cog
 from tests.servers.range_server import RangeServer
 from tests.strategies import raster_band, stac_collection, stac_item
 
+pytestmark = pytest.mark.slow
+
 READERS: tuple[Reader, ...] = ("auto", "gdal")
 HEIGHT, WIDTH = 601, 399
 SCENES = {"a": "2023-08-05", "b": "2023-08-10", "c": "2023-08-15", "d": "2023-09-10"}
