@@ -1,1 +1,1 @@
-"""Benchmarks: the cost of a chunk with ardcube and with a baseline, from the same archive in one run."""
+"""Benchmarks of ardcube and of a baseline on the same archive."""

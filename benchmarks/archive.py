@@ -1,4 +1,4 @@
-"""Write the benchmark archive: synthetic Sentinel-2 granules at real scale, with matching STAC items.
+"""Write the benchmark archive: synthetic granules with matching STAC items.
 
 The archive has twelve dates of one month, clouds from 5 to 95 %, two UTM zones that overlap, and swaths that end within
 the cube. The full archive has rasters of 10,980 x 10,980 pixels in blocks of 1024. Only blocks that the cube or its
@@ -278,7 +278,10 @@ def _write_scene(folder: Path, layout: Layout, scene: Scene) -> dict[str, Any]:
 
 
 def _edge(layout: Layout, scene: Scene) -> Edge | None:
-    """Return the edge of the swath in pixels of the data window: a straight line through two points in degrees."""
+    """Return the edge of the swath in pixels of the data window.
+
+    The edge is a straight line through two points in degrees.
+    """
     if scene.edge is None:
         return None
     share, sees_west = scene.edge
@@ -293,7 +296,7 @@ def _edge(layout: Layout, scene: Scene) -> Edge | None:
 
 
 def _footprint(granule: Granule, edge: Edge | None) -> Polygon:
-    """Return the outline of the valid pixels in degrees; straight lines of the raster are curved there."""
+    """Return the outline of the valid pixels in degrees, with segments of 200 pixels."""
     y0, y1, x0, x1 = granule.data
     outline = box(0, 0, x1 - x0, y1 - y0)
     if edge is not None:
@@ -396,7 +399,10 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 def ratios(archive: Archive) -> Iterator[tuple[str, float]]:
-    """Yield the compression ratio of a band of each scene: pixels of blocks with data, per byte of the file."""
+    """Yield the compression ratio of one band of each scene.
+
+    The ratio is bytes of pixels in blocks with data, per byte of the file.
+    """
     for scene in scenes(archive.layout):
         y0, y1, x0, x1 = scene.granule.data
         pixels = (y1 - y0) * (x1 - x0) * 4 / 3

@@ -1,4 +1,4 @@
-"""Build a chunk with the baseline: plain odc.stac, Dask and xarray, with neither tuning nor handicap.
+"""Build a chunk with the baseline: odc.stac, Dask and xarray without tuning.
 
 The baseline loads the chunk lazily, cleans up the scene classification with odc.algo, computes xarray's median and
 writes the region with xarray. Its pixels differ from the pixel contract in four ways. GDAL's warper derives its kernel
@@ -28,7 +28,9 @@ RADIUS = 5
 def composite(
     items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, scl: bool, dask_chunk: int
 ) -> xr.DataArray:
-    """Return the lazy composite of one chunk: float32 (latitude, longitude, band), NaN without observation.
+    """Return the lazy composite of one chunk: float32 (latitude, longitude, band).
+
+    Pixels without observation are NaN.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def composite(
 def load(
     items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, dask_chunk: int, driver: str = "rio"
 ) -> xr.Dataset:
-    """Return the lazy scenes of one chunk: uint16 and uint8 (time, latitude, longitude).
+    """Return the lazy scenes of one chunk: uint16, uint8 (time, latitude, longitude).
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def build_chunk(
     dask_chunk: int,
     threads: int,
 ) -> NDArray[np.uint16]:
-    """Load, mask, composite and write one chunk; return the written pixels, uint16 (y, x, band)."""
+    """Build and write one chunk; return its pixels, uint16 (y, x, band)."""
     with dask.config.set(scheduler="threads", num_workers=threads):
         median = composite(items, geobox, bands, scl=scl, dask_chunk=dask_chunk)
         numbers = median.fillna(0).round().astype(np.uint16).compute()

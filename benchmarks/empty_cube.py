@@ -1,4 +1,4 @@
-"""Define a cube of any number of chunks without scenes: its build costs only orchestration."""
+"""Define a cube without scenes, whose build costs only orchestration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def write_catalogue(folder: Path) -> Path:
 
 
 def options(catalogue: Path, store: Path, chunks: int, scheduler: str) -> list[str]:
-    """Return the arguments of `ardcube build` for a cube of `chunks` chunks, in ten periods if these divide them."""
+    """Return the arguments of `ardcube build` for a cube of `chunks` chunks.
+
+    The cube has ten periods if these divide `chunks`, else one.
+    """
     periods = PERIODS if chunks % PERIODS == 0 else 1
     tiles = chunks // periods
     rows = next(rows for rows in range(int(tiles**0.5), 0, -1) if tiles % rows == 0)

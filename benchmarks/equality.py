@@ -1,4 +1,7 @@
-"""Compare the pixels of a run with the oracle, where they must be equal, and with the baseline."""
+"""Compare the pixels of a run with the oracle and with the baseline.
+
+The oracle must agree; the baseline is reported only.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def compare_with_oracle(archive: Archive, ours: NDArray[np.uint16], mask: str) -
 
 
 def compare_with_baseline(ours: NDArray[np.uint16], usual: NDArray[np.uint16], mask: str) -> Iterator[Agreement]:
-    """Compare with the baseline, which differs at mask borders and by GDAL's approximations."""
+    """Compare with the baseline, which differs at mask borders and in resampling."""
     both = (ours != 0) & (usual != 0)
     seen = float((both == ((ours != 0) | (usual != 0))).mean())
     what = f"{mask}: ardcube and the baseline where both are valid (validity is equal in {100 * seen:.2f} %)"

@@ -1,4 +1,4 @@
-"""Measure the floor: the cost of each step of a chunk alone, on one core, with its input in memory.
+"""Measure the floor: the cost of each step of a chunk alone, on one core.
 
 libdeflate decodes only the blocks that the kernel of a clear pixel touches. Projection, resampling, mask and median are
 the kernels of ardcube, called with prepared arrays. The difference between the cost of a chunk and this sum is
@@ -64,7 +64,7 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """The input of all steps: the archive, its days, and the projection of pixels to each CRS."""
+    """The input of all steps: archive, days, and the projections of the pixels."""
 
     archive: Archive
     days: Sequence[Sequence[Scene]]
@@ -76,7 +76,10 @@ class _Work:
 
 
 def floor(archive: Archive, tiny: Archive) -> Floor:
-    """Measure every step for the first chunk of an archive with the SCL mask; `tiny` warms up the kernels."""
+    """Measure every step for the first chunk of an archive with the SCL mask.
+
+    The chunk of `tiny` is built first, to load the kernels.
+    """
     tally = _Tally()
     for one in (tiny, archive):
         tally = _Tally()
@@ -125,7 +128,7 @@ def _classes(work: _Work) -> NDArray[np.uint8]:
 
 
 def _stack(work: _Work, clear: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Return the digital numbers of clear pixels of each day, uint16 (day, band, y, x)."""
+    """Return the digital numbers of clear pixels, uint16 (day, band, y, x)."""
     stack = np.zeros((len(work.days), len(_REFLECTANCE), *clear.shape[1:]), np.uint16)
     for observation, wanted, taken in zip(stack, clear, work.days, strict=True):
         for scene in taken:
@@ -180,7 +183,7 @@ class _Part:
 
 
 def _level(archive: Archive, scene: Scene) -> Level:
-    """Return the 20 m level, which the pixel contract selects at each latitude of the archive."""
+    """Return the 20 m level, which the pixel contract selects here."""
     size, side = scene.granule.size // 2, archive.layout.block
     with rasterio.open(archive.folder / scene.id / f"{BANDS['scl']}.tif") as source:
         transform = source.transform @ Affine.scale(source.width / size, source.height / size)

@@ -22,7 +22,7 @@ _FOLDER = "https://e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com/sen
 
 @dataclass(slots=True)
 class MadeUp:
-    """A catalogue of generated items, which measures the seconds that their generation takes."""
+    """A catalogue of generated items, which measures the time of their generation."""
 
     items: int
     bounds: tuple[float, float, float, float]
@@ -60,7 +60,7 @@ def made_up_collection() -> Item:
 def made_up_items(
     count: int, bounds: tuple[float, float, float, float], start: datetime, end: datetime, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield items with footprints in `bounds` and times from `start` to `end`, in the form of Earth Search."""
+    """Yield items in the form of Earth Search, with given bounds and times."""
     random = np.random.default_rng(seed)
     west, south, east, north = bounds
     lon, lat = random.uniform(west, east, count), random.uniform(south, north, count)

@@ -1,4 +1,6 @@
-"""Run one measurement in a new process: `python -m benchmarks.measure` reads a task from stdin and prints JSON.
+"""Run one task from stdin in a new process: `python -m benchmarks.measure`.
+
+The result is printed as JSON.
 
 The measured chunk is the second of the process, because most chunks of a worker are not the first. Imports and the
 first chunk, the same one with other addresses, count as start-up. The peak of memory is that of the whole process while
@@ -166,7 +168,7 @@ def prepare_baseline(task: Task, *, first: bool) -> Ready:
 
 
 def prepare_load(task: Task, *, first: bool) -> Ready:
-    """Parse the items of one chunk; `odc.stac.load` reads them into memory without mask, composite or store."""
+    """Parse the items of one chunk for `odc.stac.load` without mask or composite."""
     import dask
     from odc.geo.geobox import GeoBox
 

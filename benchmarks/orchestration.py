@@ -122,7 +122,7 @@ class Bench:
         )
 
     def resume(self, chunks: int) -> Iterator[Resume]:
-        """Run a finished build again. The records are as large as those of chunks with scenes."""
+        """Run a finished build again, with records as large as those with scenes."""
         place = self.folder / str(chunks)
         ledger = Ledger.beside(Place.at(str(place / "cube.zarr")))
         scenes = tuple(f"S2A_T32TPT_2023{month:02d}10T101234_L2A" for month in range(1, 13))
@@ -152,7 +152,7 @@ class Bench:
 def run_command(
     arguments: Sequence[str], env: Mapping[str, str], log: Path, seconds: float = LONGEST
 ) -> tuple[float, float, float]:
-    """Run `ardcube` to its end; return wall and CPU seconds, and the peak of memory in MB.
+    """Run `ardcube` to its end; return wall seconds, CPU seconds and peak MB.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def run_command(
 
 
 def _cpu(*roots: int) -> float:
-    """Return seconds of user and system time of processes and their children, including ended ones."""
+    """Return CPU seconds of processes and their children, including ended ones."""
     total = 0.0
     for root in roots:
         process = psutil.Process(root)
@@ -212,7 +212,7 @@ def per_chunk(outcome: Outcome, start_up: Outcome) -> dict[str, float]:
 
 
 def measure(database: str, counts: Sequence[int], folder: Path, *, resumed: bool) -> dict[str, Any]:
-    """Build a cube for each count of chunks on one database; then resume the last cube."""
+    """Build a cube for each count of chunks on one database; resume the last one."""
     with ExitStack() as stack:
         services = stack.enter_context(serving(database, folder / "server"))
         cluster = stack.enter_context(processes.dask_cluster(folder, workers=WORKERS, env=services.server.environment))

@@ -98,7 +98,7 @@ def peak_mb() -> float:
 
 
 def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Request:
-    """Return a request for a nearly square cube at the equator with at least `chunks` chunks."""
+    """Return a request for a nearly square cube of at least `chunks` chunks."""
     tiles = math.ceil(chunks / periods)
     cols = math.ceil(math.sqrt(tiles))
     rows = math.ceil(tiles / cols)
@@ -182,7 +182,7 @@ def _since_start() -> tuple[float, float]:
 
 
 def _pending(plan: CubePlan) -> int:
-    """Return the number of pending chunks of a resumed run with every other chunk done."""
+    """Return the number of pending chunks after every other chunk is done."""
     return len(plan.jobs.without((job.key, job.inputs) for job in plan.jobs[::2]))
 
 
@@ -206,7 +206,7 @@ def _worker(plan: CubePlan) -> dict[str, Any]:
 
 
 def as_worker(task: dict[str, Any]) -> dict[str, Any]:
-    """Find the scenes of jobs; return seconds for the first job, for all jobs, and for all again."""
+    """Find the scenes of jobs twice; return seconds for the first and for all jobs."""
     import shapely
 
     before = peak_mb()

@@ -1,4 +1,4 @@
-"""Run a Prefect server on SQLite or PostgreSQL, and count the task runs and events of a flow run."""
+"""Run a Prefect server, and count the task runs and events of a flow run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Services:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables of a flow that uses this server; `submitted` reads its output."""
+        """Return the environment variables of a flow that uses this server."""
         logging = {"PREFECT_LOGGING_TO_API_ENABLED": "true", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
         return self.server.environment | logging
 
@@ -69,7 +69,7 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run PostgreSQL with a new database; yield its URL in the form of Prefect, and its process id."""
+    """Run PostgreSQL with a new database; yield its URL and process id."""
     data, port = Path(tempfile.mkdtemp(prefix="ardcube-postgres-")), processes.free_port()
     programs = _postgresql_programs()
     as_user: list[str] = []
@@ -97,7 +97,10 @@ def _postgresql(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _postgresql_programs() -> Path:
-    """Return the folder of PostgreSQL's programs, which Debian does not put on the path."""
+    """Return the folder of PostgreSQL's programs.
+
+    Debian does not put it on the path.
+    """
     found = [Path(name).resolve().parent for name in (shutil.which("initdb"),) if name]
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
@@ -106,14 +109,20 @@ def _postgresql_programs() -> Path:
 
 
 def latest_flow_run(services: Services) -> str:
-    """Return the id of the flow run that started last; scheduled runs have not started."""
+    """Return the id of the flow run that started last.
+
+    Scheduled runs have not started, and do not count.
+    """
     started = {"flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC", "limit": 1}
     found: str = ask(services, "flow_runs/filter", started)[0]["id"]
     return found
 
 
 def submitted(printed: Path) -> int:
-    """Return the number of submitted task runs in the output of a flow; Prefect drops log lines that it cannot send."""
+    """Return the number of submitted task runs in the output of a flow.
+
+    The log at the server is incomplete, because Prefect drops lines that it cannot send.
+    """
     found = re.search(r"\d+ chunks went to workers in (\d+) task runs", printed.read_text())
     if not found:
         raise RuntimeError(f"the flow does not say how many task runs it submitted, see {printed}")
@@ -121,7 +130,10 @@ def submitted(printed: Path) -> int:
 
 
 def settled(services: Services, flow_run: str, task_runs: int) -> tuple[dict[str, int], int]:
-    """Wait until the server has stored all task runs and events, or nothing changes; return states and events."""
+    """Wait until the server has stored all task runs and events.
+
+    Stop waiting when nothing changes. Return task runs by state, and the number of events.
+    """
     runs = {"flow_runs": {"id": {"any_": [flow_run]}}}
     events = {
         "filter": {

@@ -1,4 +1,4 @@
-"""Measure ardcube and the baseline pair by pair in one run, and check pixels: `scripts/bench`."""
+"""Measure ardcube and the baseline in one run, and check pixels: `scripts/bench`."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def run_child(task: Task) -> Outcome:
 
 
 def run_two(task: Task) -> Outcome:
-    """Measure two neighbouring chunks at the same time in two processes; return the mean per chunk."""
+    """Measure two neighbouring chunks in two processes; return the mean per chunk."""
     for job in (0, 1):
         Path(task.scratch, str(job)).mkdir()
     tasks = [replace(task, job=job, scratch=f"{task.scratch}/{job}", pixels="") for job in (0, 1)]

@@ -1,4 +1,4 @@
-"""Generate pixels of the benchmark archive: fields, clouds, shadows and swath edges, strip by strip (pure).
+"""Generate pixels of the benchmark archive, strip by strip (pure).
 
 The pixels are realistic in the properties that cost time: the compression ratio, the distribution of clear pixels among
 clouds, and the ends of swaths. Each strip has a separate random generator, so that equal seeds give equal pixels.
@@ -91,7 +91,10 @@ def strips(
 
 
 def weather(shape: tuple[int, int], seed: tuple[int, ...], cover: float) -> Sky:
-    """Return fractal clouds of 40 km to 300 m; a share of `cover` of the window has an opacity of at least 0.5."""
+    """Return fractal clouds of 40 km to 300 m.
+
+    A share of `cover` of the window has an opacity of at least 0.5.
+    """
     rng = np.random.default_rng((*seed, 1))
     nodes = tuple(-(-side // _CELL) + 2 for side in shape)
     cloud, bright = (_fractal(rng, nodes, coarsest) for coarsest in (256, 64))
@@ -101,7 +104,10 @@ def weather(shape: tuple[int, int], seed: tuple[int, ...], cover: float) -> Sky:
 
 
 def _fractal(rng: np.random.Generator, shape: tuple[int, int], coarsest: int) -> Floats:
-    """Return a sum of octaves of value noise; the coarsest octave has a period of `coarsest` nodes."""
+    """Return a sum of octaves of value noise.
+
+    The coarsest octave has a period of `coarsest` nodes.
+    """
     total, period, amplitude = np.zeros(shape, np.float32), coarsest, 1.0
     while period >= 2:
         table = rng.standard_normal(tuple(side // period + 3 for side in shape), np.float32)
@@ -112,7 +118,10 @@ def _fractal(rng: np.random.Generator, shape: tuple[int, int], coarsest: int) ->
 
 
 def _weights(position: NDArray[np.float64], nodes: int) -> Floats:
-    """Return linear interpolation as a matrix (position, node); a product of two is bilinear and runs in BLAS."""
+    """Return linear interpolation as a matrix (position, node).
+
+    A product of two such matrices is bilinear, and runs in BLAS.
+    """
     matrix = np.zeros((len(position), nodes), np.float32)
     first = np.clip(position.astype(np.intp), 0, nodes - 2)
     part = np.clip(position - first, 0, 1)
@@ -165,7 +174,7 @@ def _outside(edge: Edge, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDAr
 
 
 def _parcels(rows: NDArray[np.intp], cols: NDArray[np.intp], seed: int) -> NDArray[np.uint8]:
-    """Return slightly rotated fields of about 180 m by 320 m: index into `_SPECTRA`, uint8 (y, x)."""
+    """Return rotated fields of 180 m by 320 m: index into `_SPECTRA`, uint8 (y, x)."""
     table = np.random.default_rng((seed, 3)).integers(0, len(_SPECTRA), 1 << 16, np.uint8)
     c, s = np.float32(np.cos(0.3)), np.float32(np.sin(0.3))
     y, x = rows.astype(np.float32)[:, None], cols.astype(np.float32)[None, :]

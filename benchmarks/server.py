@@ -1,4 +1,4 @@
-"""Serve the archive over HTTP with nginx, a log of requests and bytes, and an optional latency per request."""
+"""Serve the archive over HTTP with nginx, a log and an optional latency."""
 
 from __future__ import annotations
 
@@ -88,7 +88,10 @@ class Server:
 
 
 def nginx_path() -> str | None:
-    """Return the path of nginx, which Debian does not put on the path of ordinary users."""
+    """Return the path of nginx.
+
+    Debian does not put it on the path of ordinary users.
+    """
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 

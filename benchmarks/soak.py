@@ -69,7 +69,7 @@ def build(cube: CubeConfig, run: RunConfig, environment: dict[str, str]) -> Buil
 
 
 def differing(one: str, other: str, options: dict[str, Any]) -> dict[str, int]:
-    """Return the number of differing values between a local cube and one in S3, by array."""
+    """Return the number of values that differ between two cubes, by array."""
     here = zarr.open_group(one, mode="r")
     there = zarr.open_group(other, mode="r", storage_options=options)
     assert set(here.array_keys()) == set(there.array_keys())

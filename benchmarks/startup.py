@@ -43,7 +43,7 @@ class Start:
 
 
 def commands(scratch: Path) -> dict[str, list[str]]:
-    """Return the arguments of each measured command; most are wrong requests or calls of help."""
+    """Return the arguments of each measured command."""
     archive, taken = scratch / "archive", scratch / "taken"
     taken.mkdir()
     (taken / "file.txt").touch()
@@ -109,7 +109,7 @@ def first_chunk(scratch: Path, environment: Mapping[str, str]) -> Reached:
 
 
 def as_build(started: float, words: Sequence[str]) -> None:
-    """Run the command in this process; print the time of each stage to standard error at its end."""
+    """Run the command in this process; print the time of each stage to stderr."""
     reached: dict[str, tuple[float, float, int]] = {}
 
     def reach(name: str) -> None:

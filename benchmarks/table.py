@@ -1,4 +1,4 @@
-"""Format the results of a run as tables: Markdown for documents, rich for a terminal."""
+"""Format the results of a run as tables: Markdown, and rich for a terminal."""
 
 from __future__ import annotations
 

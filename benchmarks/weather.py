@@ -1,4 +1,4 @@
-"""Servers that fail a share of all requests at random, with each kind of network fault."""
+"""Servers that fail a share of all requests at random."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Measure writing and reading of a cube by codec and by layout: `python -m benchmarks.writing`.
+"""Measure writing and reading of a cube by codec and by layout.
+
+Run it with `python -m benchmarks.writing`.
 
 The pixels are real composites: a chunk of the benchmark archive, or existing cubes (`--cube`). Codecs are measured in
 memory, layouts on disk, both through zarr.
@@ -190,7 +192,10 @@ def measure_codecs(composite: Composite, repeats: int) -> Iterator[CodecCost]:
 def measure_layouts(
     composite: Composite, layouts: Sequence[tuple[int, int]], scratch: Path, repeats: int
 ) -> Iterator[LayoutCost]:
-    """Write a cube of 2 x 2 copies and `PERIODS` months in each layout (chunk, shard); read it in three ways."""
+    """Write a cube in each layout (chunk, shard), and read it in three ways.
+
+    The cube has 2 x 2 copies of the composite and `PERIODS` months.
+    """
     values, count = np.tile(composite.values, (2, 2, 1)), np.tile(composite.count, (2, 2))
     for number, (chunk, shard) in enumerate(layouts):
         place = Place.at(str(scratch / f"{composite.name.replace('/', '-')}-{number}.zarr"))
@@ -283,7 +288,10 @@ def _spec(place: Place, values: NDArray[np.uint16]) -> CubeSpec:
 
 
 def _best(work: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Return the shortest wall and CPU seconds of several times, because other load only adds time."""
+    """Return the shortest wall and CPU seconds of several times.
+
+    Other load of the machine only adds time.
+    """
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), _cpu()
@@ -299,7 +307,10 @@ def _cpu() -> float:
 
 
 def _layouts(tile: int) -> list[tuple[int, int]]:
-    """Return pairs of chunk and shard: one object per chunk, shards of one tile, and shards of 2 x 2 tiles."""
+    """Return pairs of chunk and shard for the layouts of a tile.
+
+    The layouts are one object per chunk, shards of one tile, and shards of 2 x 2 tiles.
+    """
     parts = [part for part in (2, 4, 8) if tile % part == 0 and tile // part >= 16]
     return [
         (tile, 1),
