@@ -3,11 +3,18 @@
 Every name of `__all__` is imported when it is first used, because the libraries behind them take seconds to import.
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ardcube.api.build import build, retry
+    from ardcube.api.observations import observations
+    from ardcube.api.open import open
+    from ardcube.api.plan import Plan, plan
+    from ardcube.api.status import status
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.errors import (
         ArdcubeError,
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from ardcube.lease.lease import LeaseLostError
     from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
     from ardcube.pixels.observations import Observations
+    from ardcube.plan.jobs import ChunkKey
     from ardcube.report.summary import BuildSummary, ChunksFailedError
 
     __version__: str
@@ -32,6 +40,7 @@ __all__ = [
     "ArdcubeError",
     "BuildSummary",
     "CatalogError",
+    "ChunkKey",
     "ChunksFailedError",
     "CloudMaskHook",
     "CubeConfig",
@@ -41,6 +50,7 @@ __all__ = [
     "LeaseLostError",
     "Observations",
     "PermanentError",
+    "Plan",
     "RunConfig",
     "RunStopsError",
     "SCLCloudMaskHook",
@@ -49,9 +59,20 @@ __all__ = [
     "TransientError",
     "UnwritableError",
     "__version__",
+    "build",
+    "observations",
+    "open",
+    "plan",
+    "retry",
+    "status",
 ]
 
 _MODULES = {
+    "ardcube.api.build": ("build", "retry"),
+    "ardcube.api.observations": ("observations",),
+    "ardcube.api.open": ("open",),
+    "ardcube.api.plan": ("Plan", "plan"),
+    "ardcube.api.status": ("status",),
     "ardcube.config": ("CubeConfig", "RunConfig"),
     "ardcube.errors": (
         "ArdcubeError",
@@ -68,6 +89,7 @@ _MODULES = {
     "ardcube.lease.lease": ("LeaseLostError",),
     "ardcube.pixels.masks": ("CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook"),
     "ardcube.pixels.observations": ("Observations",),
+    "ardcube.plan.jobs": ("ChunkKey",),
     "ardcube.report.summary": ("BuildSummary", "ChunksFailedError"),
 }
 """Names by the module that defines them."""
@@ -87,3 +109,15 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names, whether they are imported yet or not."""
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """The package itself: `ardcube.plan` is the function, although there is a package `ardcube.plan` too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python binds each imported submodule to its parent under the same name.
+        if not (isinstance(value, ModuleType) and name in _MODULE_OF):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

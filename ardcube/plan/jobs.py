@@ -22,6 +22,11 @@ _AT_ONCE = 4096
 """Jobs whose numbers are looked up together when all are gone through."""
 
 
+def tile_name(row: int, col: int) -> str:
+    """Return the name of a tile by its row and column in the grid of tiles."""
+    return f"y{row:04d}_x{col:04d}"
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkKey:
     """Name of a chunk that stays when the cube grows."""
@@ -32,12 +37,17 @@ class ChunkKey:
     col: int
 
     def __str__(self) -> str:
-        return f"{self.period}_y{self.row:04d}_x{self.col:04d}"
+        return f"{self.period}_{self.tile}"
+
+    @property
+    def tile(self) -> str:
+        """Name of its tile, such as ``y0000_x0003``."""
+        return tile_name(self.row, self.col)
 
     @property
     def path(self) -> str:
         """Its record's file, relative to the ledger."""
-        return f"chunks/{self.period}/y{self.row:04d}_x{self.col:04d}.json"
+        return f"chunks/{self.period}/{self.tile}.json"
 
 
 @dataclass(frozen=True, slots=True)

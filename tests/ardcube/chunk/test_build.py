@@ -27,6 +27,7 @@ from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.pixels.observations import Observations
+from ardcube.plan import memory
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
@@ -153,7 +154,7 @@ def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
     shards = prepare(archive, tmp_path / "shards.zarr", mask, chunk_size=16, shard=3)
     for job in chunks.jobs:
         process_chunk(open_cube(chunks.spec), job)
-    monkeypatch.setattr("ardcube.plan.memory.PART_SIDE", 20)  # parts that end within chunks
+    monkeypatch.setattr(memory, "PART_SIDE", 20)  # parts that end within chunks
     ledger = ledger_of(shards)
     for job in shards.jobs:
         record = process_chunk(open_cube(shards.spec), job)

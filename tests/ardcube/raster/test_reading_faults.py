@@ -26,6 +26,7 @@ from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
+from ardcube.plan import memory
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.check import check_request
@@ -438,7 +439,7 @@ def test_a_scene_that_is_bad_in_one_part_is_left_out_of_the_whole_chunk(
     expected = without(archive, BAD, tmp_path, "auto")
     archive.replace(lambda file: damage(write_cog(file, noise(BAD)), 1, (2, 1)))
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)
-    monkeypatch.setattr("ardcube.plan.memory.PART_SIDE", side)
+    monkeypatch.setattr(memory, "PART_SIDE", side)
     august, _ = process_batch(plan.spec, plan.jobs)
     assert list(august.skipped) == [BAD]
     for ours, theirs in zip(stored(plan, plan.jobs[0]), stored(expected, expected.jobs[0]), strict=True):

@@ -1,0 +1,108 @@
+"""Build a cube, or what is missing of it, in threads of this process."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ardcube.api.existing import Uri, run_config
+from ardcube.api.in_threads import build_in_threads
+from ardcube.api.plan import check_cube
+from ardcube.config import CubeConfig
+from ardcube.lease.acquire import holding
+from ardcube.prepare.check import check_request, with_stored_cube
+from ardcube.prepare.pending import initialize_store, plan_build
+from ardcube.prepare.planning import search_scenes
+from ardcube.prepare.retry import check_retry, plan_retry
+from ardcube.report.summary import BuildSummary, summarize
+
+
+def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: Any) -> BuildSummary:
+    """Build a cube, or the chunks of it that are missing, without a Prefect server.
+
+    The steps are those of the flow `build-cube`: check, search, lease, plan, initialize, build, summarize. A build that
+    was interrupted is continued by the same call.
+
+    Parameters
+    ----------
+    cube : CubeConfig
+        Area, grid, periods, bands and masks of the cube.
+    uri : str or path
+        Store to create or continue.
+    threads : int, optional
+        Chunks built at once. Default: the number of CPUs.
+    **options
+        Further fields of `RunConfig`, such as `storage_options`, `limit`, `memory_limit`, `retries` or `overwrite`.
+
+    Returns
+    -------
+    BuildSummary
+        Counts of chunks that were written, empty, done before; scenes, megapixels, seconds.
+
+    Raises
+    ------
+    InputError
+        If the request cannot be met, or the URI holds something else; nothing was written.
+    LeaseHeldError
+        If another run writes the cube; nothing was written.
+    ChunksFailedError
+        If chunks failed although all others were built. Its `summary` names them; `retry` builds them again.
+    RunStopsError
+        If the store can no longer be written.
+    """
+    start = time.perf_counter()
+    check_cube(cube)
+    run = run_config(uri, {"threads": threads} | options)
+    request = check_request(cube, run)
+    scenes = search_scenes(request)
+    if run.dry_run:
+        pending = plan_build(request, scenes, build=False)
+        seconds = time.perf_counter() - start
+        return summarize(pending.place.uri, pending.chunks, [], pending.jobs, {}, seconds)
+    with holding(request.ledger.place, break_lease=run.break_lease) as lease:
+        request = with_stored_cube(request)
+        lease.check()
+        pending = plan_build(request, scenes)
+        lease.check()
+        initialize_store(request, pending)
+        return build_in_threads(pending, run, lease, start)
+
+
+def retry(uri: Uri, *, missing: bool = False, threads: int | None = None, **options: Any) -> BuildSummary:
+    """Build the failed chunks of a cube again, from the scenes that they were planned with; nothing is searched.
+
+    Parameters
+    ----------
+    uri : str or path
+        Store of the cube.
+    missing : bool
+        Build also chunks that no run has built.
+    threads : int, optional
+        Chunks built at once. Default: the number of CPUs.
+    **options
+        Further fields of `RunConfig`, such as `storage_options` or `skip_bad_scenes`.
+
+    Returns
+    -------
+    BuildSummary
+        Counts of chunks, as of `build`.
+
+    Raises
+    ------
+    InputError
+        If there is no cube at the URI, or no plan was recorded; nothing was written.
+    LeaseHeldError
+        If another run writes the cube; nothing was written.
+    ChunksFailedError
+        If chunks failed again.
+    """
+    start = time.perf_counter()
+    run = run_config(uri, {"threads": threads} | options)
+    ledger = check_retry(run).ledger
+    with holding(ledger.place, break_lease=run.break_lease) as lease:
+        checked = check_retry(run)  # another run may have changed the cube before this one held the lease
+        pending = plan_retry(checked, missing=missing)
+        if pending is None or run.dry_run:
+            jobs = () if pending is None else pending.jobs
+            return summarize(checked.place.uri, checked.chunks, [], jobs, {}, time.perf_counter() - start)
+        return build_in_threads(pending, run, lease, start)

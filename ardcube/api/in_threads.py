@@ -1,0 +1,122 @@
+"""Build the pending chunks of a cube in threads of this process, without an orchestrator."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import Event
+
+from ardcube.chunk.batch import process_batch
+from ardcube.config import RunConfig
+from ardcube.errors import PermanentError, RunStopsError, TransientError
+from ardcube.lease.lease import Lease
+from ardcube.ledger.record import ChunkRecord
+from ardcube.plan.estimate import within_memory
+from ardcube.plan.jobs import ChunkJob
+from ardcube.plan.plan import CubeSpec
+from ardcube.prepare.pending import PendingBuild
+from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_DELAY = 600.0
+"""Seconds between two attempts at most."""
+_JITTER = 0.5
+"""Share of a delay by which it varies at random, so that threads do not retry at the same time."""
+_GATHERED = 5_000
+"""Records that are put into one file while a build goes on."""
+
+
+def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start: float) -> BuildSummary:
+    """Build the pending chunks of a cube whose store is initialized.
+
+    An interrupt (Ctrl-C) starts no further chunk and waits for those in flight, so that the lease can be released.
+
+    Parameters
+    ----------
+    pending : PendingBuild
+        The chunks and their cube.
+    run : RunConfig
+        Where and how: `threads`, `limit`, `retries`, `retry_delay_seconds`, `memory_limit`.
+    lease : Lease
+        Lease of the cube.
+    start : float
+        Start of the run, by `time.perf_counter`.
+
+    Raises
+    ------
+    ChunksFailedError
+        If chunks are missing although all others were built; it holds the summary.
+    RunStopsError
+        If no further chunk can be written, because the lease was lost or the store cannot be written.
+    """
+    lease.check()
+    pending = pending.held_by(lease.claim.holder)
+    ledger, place = pending.ledger, pending.place
+    spec = within_memory(pending.plan, run.memory_bytes, run.local_threads).spec
+    selected = pending.jobs if run.limit is None else pending.jobs[: run.limit]
+    logger.info("building %d of %d chunks at %s", len(selected), pending.chunks, place.uri)
+    finished: list[ChunkRecord] = []
+    for number, record in enumerate(_records(spec, run, selected, lease), 1):
+        if record is not None:
+            finished.append(record)
+            logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(selected))
+        if len(finished) == _GATHERED:
+            ledger.gather(finished)
+            finished.clear()
+    lease.check()
+    records = ledger.compact()
+    seconds = time.perf_counter() - start
+    summary = summarize(place.uri, pending.chunks, selected, pending.jobs, records, seconds, run.skip_bad_scenes)
+    if summary.failures:
+        raise ChunksFailedError(summary)
+    return summary
+
+
+def _records(spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease) -> Iterator[ChunkRecord | None]:
+    """Build jobs, as many at once as the run has threads; yield each record, None for a chunk that failed."""
+    stop, waiting = Event(), iter(jobs)
+    in_flight: set[Future[ChunkRecord | None]] = set()
+    pool = ThreadPoolExecutor(run.local_threads, thread_name_prefix="ardcube-chunk")
+    try:
+        while True:
+            for job in waiting:
+                lease.check()
+                in_flight.add(pool.submit(_build, spec, run, job, stop))
+                if len(in_flight) == run.local_threads:
+                    break
+            if not in_flight:
+                return
+            done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _build(spec: CubeSpec, run: RunConfig, job: ChunkJob, stop: Event) -> ChunkRecord | None:
+    """Build one chunk, again after transient errors with a growing delay; None once it has failed."""
+    for attempt in range(run.retries + 1):
+        last = attempt == run.retries
+        try:
+            (record,) = process_batch(spec, [job], again=attempt > 0, last=last)
+            return record
+        except RunStopsError:
+            raise
+        except PermanentError as error:
+            logger.error("%s failed: %s", job.key, error)
+            return None
+        except TransientError as error:
+            if last:
+                logger.error("%s failed after %d attempts: %s", job.key, attempt + 1, error)
+                return None
+            delay = min(_LONGEST_DELAY, run.retry_delay_seconds * 2**attempt)
+            delay *= 1 + random.uniform(0, _JITTER)
+            logger.warning("%s: another attempt in %.1f s: %s", job.key, delay, error)
+            if stop.wait(delay):
+                return None
+    return None

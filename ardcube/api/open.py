@@ -1,0 +1,65 @@
+"""A cube as an xarray dataset of reflectance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ardcube.api.existing import Uri, find_cube
+from ardcube.errors import InputError
+from ardcube.store.checked_blosc import checked
+from ardcube.store.schema import is_there
+from ardcube.store.validate import read_metadata, readable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def open(
+    uri: Uri, *, chunks: Mapping[str, int] | None = None, storage_options: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Open a cube lazily.
+
+    Parameters
+    ----------
+    uri : str or path
+        Store of the cube.
+    chunks : mapping, optional
+        Dask chunks, in pixels by dimension, such as ``{"latitude": 2400, "longitude": 2400}``. Default: one Dask chunk
+        for each stored object, which is a shard in a cube of shards.
+    storage_options : mapping, optional
+        Options of the store's filesystem, such as ``{"endpoint_url": ...}``.
+
+    Returns
+    -------
+    xarray.Dataset
+        The composite, float32 (time, latitude, longitude, band): reflectance, 0 to about 1, NaN without observation.
+        `observation_count`, uint16 (time, latitude, longitude): clear days behind each pixel. The coordinate
+        `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
+
+    Raises
+    ------
+    InputError
+        If there is no cube at the URI.
+    StoreError
+        If the store is damaged.
+    """
+    import xarray as xr
+
+    from ardcube.store.backend import zarr_store
+
+    found = find_cube(uri, storage_options)
+    place, config = found.place, found.cube.config
+    if not is_there(place):
+        raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
+    read_metadata(place)
+    stored = {"latitude": config.tile_size, "longitude": config.tile_size}
+    with readable(place.uri), checked():
+        cube: xr.Dataset = xr.open_zarr(
+            zarr_store(place), chunks=stored | dict(chunks or {}), zarr_format=3, decode_coords="all"
+        )
+    composite = cube[config.varname].astype("float32")
+    composite.encoding["grid_mapping"] = "spatial_ref"
+    for limit in ("valid_min", "valid_max"):  # of the digital numbers
+        composite.attrs.pop(limit, None)
+    return cube.assign({config.varname: composite})

@@ -1,0 +1,139 @@
+"""The plan of a cube: what a build would take, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ardcube.api.existing import run_config
+from ardcube.config import CubeConfig
+from ardcube.errors import InputError
+from ardcube.plan.estimate import Estimate, estimate
+from ardcube.plan.jobs import tile_name
+from ardcube.plan.plan import CubePlan
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+_NOWHERE = "memory://ardcube-plan"
+"""Location of the store in a plan, which has none."""
+_PERIODS_SHOWN = 24
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """The chunks of a cube and the scenes that they would be built from."""
+
+    cube: CubeConfig
+    estimate: Estimate
+    """Counts of chunks, tiles, periods and scenes, pixels, bytes to read, memory of a chunk in bytes."""
+    _plan: CubePlan = field(repr=False)
+
+    @property
+    def scenes(self) -> dict[str, int]:
+        """Number of scenes by period, whose key is its first month, such as ``2023-06``."""
+        return {period.label: len(self._plan.scenes[period.label]) for period in self._plan.periods}
+
+    def tiles(self) -> gpd.GeoDataFrame:
+        """Return the footprints of the tiles that are built.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            One row per tile, in order of row and column; the index is its name, such as ``y0000_x0003``. Columns:
+            `scenes` (of all periods), one column of scenes for each period, and `footprint` (polygon, EPSG:4326).
+        """
+        import geopandas as gpd
+
+        jobs = self._plan.jobs
+        columns: dict[str, Any] = {"scenes": jobs.scenes.sum(axis=1)}
+        columns |= {period.label: counts for period, counts in zip(self._plan.periods, jobs.scenes.T, strict=True)}
+        names = [tile_name(int(row), int(col)) for row, col in zip(jobs.tiles.rows, jobs.tiles.cols, strict=True)]
+        columns["footprint"] = jobs.tiles.boxes()
+        return gpd.GeoDataFrame(columns, index=names, geometry="footprint", crs="EPSG:4326").rename_axis("tile")
+
+    def __repr__(self) -> str:
+        return f"Plan({'; '.join(f'{name} {text}' for name, text in self._rows())})"
+
+    def _repr_html_(self) -> str:
+        """Show the plan as a table in a notebook."""
+        rows = "".join(
+            f"<tr><th style='text-align: left'>{escape(name)}</th><td style='text-align: left'>{escape(text)}</td></tr>"
+            for name, text in self._rows()
+        )
+        return f"<table><caption>Plan of a cube</caption>{rows}{self._period_rows()}</table>"
+
+    def _rows(self) -> Sequence[tuple[str, str]]:
+        """Return names and texts of what a person wants to know of a plan."""
+        spec, counts = self._plan.spec, self.estimate
+        west, south, east, north = spec.grid.bounds
+        labels = [period.label for period in self._plan.periods]
+        span = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+        return (
+            ("grid", f"{spec.grid.height} x {spec.grid.width} pixels of {spec.grid.resolution:.6g} degrees, EPSG:4326"),
+            ("bounds", f"{west:.6g} {south:.6g} {east:.6g} {north:.6g}"),
+            ("bands", ", ".join(spec.bands)),
+            ("periods", f"{counts.periods}, {span}"),
+            ("scenes", f"{counts.scenes}, {counts.chunk_scenes / max(1, counts.chunks):.1f} in a chunk"),
+            ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
+            ("size", f"{_size(2 * counts.pixels * len(spec.bands))} of pixels before compression"),
+            ("read", f"about {_size(counts.bytes_to_read)}"),
+            ("memory", f"{_size(counts.bytes_per_chunk)} for each chunk that is built at once"),
+        )
+
+    def _period_rows(self) -> str:
+        counts = list(self.scenes.items())
+        rows = "".join(
+            f"<tr><td>{escape(label)}</td><td style='text-align: left'>{count} scenes</td></tr>"
+            for label, count in counts[:_PERIODS_SHOWN]
+        )
+        more = len(counts) - _PERIODS_SHOWN
+        return rows + (f"<tr><td colspan='2'>and {more} more periods</td></tr>" if more > 0 else "")
+
+
+def plan(cube: CubeConfig, **options: Any) -> Plan:
+    """Search the catalogue and plan a cube; write nothing.
+
+    Parameters
+    ----------
+    cube : CubeConfig
+        Area, grid, periods, bands and masks of the cube.
+    **options
+        Fields of `RunConfig`, such as `allow_asset_roots` or `max_chunks`.
+
+    Returns
+    -------
+    Plan
+        With `estimate`, `tiles()` and a table in notebooks.
+
+    Raises
+    ------
+    InputError
+        If the request cannot be met: a band that does not exist, a catalogue that cannot be reached.
+    CatalogError
+        If the STAC API fails.
+    """
+    from ardcube.prepare.check import check_request
+    from ardcube.prepare.planning import make_plan, search_scenes
+
+    check_cube(cube)
+    run = run_config(_NOWHERE, options)
+    request = check_request(cube, run, build=False)
+    planned = make_plan(request, search_scenes(request), build=False)
+    return Plan(cube, estimate(planned), planned)
+
+
+def check_cube(cube: object) -> None:
+    """Raise InputError if a cube is not described by the model."""
+    if not isinstance(cube, CubeConfig):
+        raise InputError(f"cube {cube!r:.60}: not a CubeConfig; give ardcube.CubeConfig(...)")
+
+
+def _size(count: float) -> str:
+    """Return bytes as text, in decimal units."""
+    exponent = min(4, max(0, int(np.log10(max(count, 1)) // 3)))
+    return f"{count / 1000**exponent:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[exponent]}"
