@@ -50,7 +50,7 @@ class Scene:
     classes: NDArray[np.uint8]
     """Scene classification, (y, x)."""
     grid: Grid
-    """Of a chunk that lies within the raster."""
+    """Grid of a chunk within the raster."""
     transform: Affine
 
 

@@ -1,4 +1,4 @@
-"""The steps of a chunk, and the ways of each that libraries offer; `benchmarks.components` times them."""
+"""The steps of a chunk, each with the program's implementation and those of libraries; see `benchmarks.components`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ardcube.pixels.morphology import close_then_open
 from ardcube.pixels.projection import project
 from ardcube.pixels.resample import resample_window
 from ardcube.raster.cog import Cog
-from ardcube.raster.decode import Piece, SourcePixels
-from ardcube.raster.gdal import GdalPart
+from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
+from ardcube.raster.gdal import GdalBand
 from ardcube.raster.header import Blocks, Level
 from benchmarks.component_scene import CLEAR, EPSG, Scene, Size, days, scene, write_bands
 
@@ -35,20 +35,20 @@ RADIUS = 5
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of a step."""
+    """One implementation of a step."""
 
     name: str
     module: str
-    """What must be installed."""
+    """Module that must be installed."""
     prepare: Callable[[], Callable[[], Any]]
-    """Imports what it needs, and gives what is to be timed."""
+    """Imports its libraries and returns the function to time."""
     shown: Callable[[Any], NDArray[Any]] = np.asarray
     """Makes the result comparable; not timed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step and its ways; the first one is the program's."""
+    """A step and its implementations, the program's first."""
 
     name: str
     amount: float
@@ -61,9 +61,9 @@ def inflate(path: Path) -> Step:
     """Inflate one block, from memory to memory."""
     cog = Cog.open(str(path))
     level = cog.header.levels[0]
-    first = np.zeros(level.blocks, bool)
+    first = np.zeros(level.block_grid, bool)
     first[0, 0] = True
-    content = bytes(cog.fetch(level, Blocks(first, 0, 0, *level.block)).contents[0, 0])
+    content = bytes(cog.fetch(Blocks(level, first, 0, 0, *level.block)).contents[0, 0])
     length = level.block[0] * level.block[1] * np.dtype(cog.header.dtype).itemsize
 
     def bytewise(name: str, module: str, function: str, **options: int) -> Way:
@@ -85,14 +85,14 @@ def inflate(path: Path) -> Step:
 
 
 def read(path: Path) -> Step:
-    """Open a local file of four blocks and decode all of it; what is read comes from the page cache."""
+    """Open a local file of four blocks and decode all of it, from the page cache."""
 
     def ours() -> NDArray[Any]:
         cog = Cog.open(str(path))
         level = cog.header.levels[0]
-        blocks = Blocks(np.ones(level.blocks, bool), 0, 0, level.height, level.width)
-        part = cog.fetch(level, blocks)
-        return SourcePixels.decode([part], blocks, cog.header.dtype, 0, find_holes=False).values[..., 0]
+        blocks = Blocks(level, np.ones(level.block_grid, bool), 0, 0, level.height, level.width)
+        band = cog.fetch(blocks)
+        return SourcePixels.decode([band], blocks, cog.header.dtype, Encoding(0), find_holes=False).values[..., 0]
 
     def gdal() -> NDArray[Any]:
         with rasterio.open(path) as file:
@@ -144,22 +144,22 @@ def undo_predictor(given: Scene, size: Size) -> Step:
     none, no_holes = np.uint16(0), np.zeros((0, 0), bool)
 
     def side_by_side() -> Callable[[], Any]:
-        weaving = import_module("ardcube.kernels.interleave")
+        interleave = import_module("ardcube.kernels.interleave")
 
         def run() -> NDArray[Any]:
             values = np.empty(shape, np.uint16)
-            weaving.place_four(*coded, True, 0, shape[1], values, 0, 0, none, no_holes)
+            interleave.interleave_bands(*coded, True, 0, shape[1], values, 0, 0, none, no_holes)
             return values
 
         return run
 
     def one_by_one() -> Callable[[], Any]:
-        weaving = import_module("ardcube.kernels.interleave")
+        interleave = import_module("ardcube.kernels.interleave")
 
         def run() -> NDArray[Any]:
             values, alone = np.empty(shape, np.uint16), np.empty((*shape[:2], 1), np.uint16)
             for lane, band in enumerate(coded):
-                weaving.place_one(band, True, 0, shape[1], alone, 0, 0, none, no_holes)
+                interleave.copy_band(band, True, 0, shape[1], alone, 0, 0, none, no_holes)
                 values[..., lane] = alone[..., 0]
             return values
 
@@ -171,8 +171,8 @@ def undo_predictor(given: Scene, size: Size) -> Step:
     return Step(
         "undo predictor 2, interleave 4 bands", sum(band.nbytes for band in bands) / 1e6, "MB",
         (
-            Way("ardcube.kernels.interleave.place_four", "numba", side_by_side),
-            Way("ardcube.kernels.interleave.place_one, then interleaved", "numba", one_by_one),
+            Way("ardcube.kernels.interleave.interleave_bands", "numba", side_by_side),
+            Way("ardcube.kernels.interleave.copy_band, then interleaved", "numba", one_by_one),
             Way("numpy.add.accumulate", "numpy",
                 lambda: partial(lanes, partial(np.add.accumulate, axis=1, dtype=np.uint16))),
             Way("imagecodecs.delta_decode", "imagecodecs", delta),
@@ -193,14 +193,14 @@ def warp(given: Scene, size: Size) -> Step:
     numbers = np.where(column < size.chunk - row / 10, given.numbers, np.uint16(0))
     values = np.ascontiguousarray(np.moveaxis(numbers, 0, -1))
     level = Level(0, *values.shape[:2], given.transform, (size.block, size.block))
-    blocks = Blocks(np.ones(level.blocks, bool), 0, 0, level.height, level.width)
-    parts = [GdalPart(Piece(0, 0, band)) for band in numbers]
-    shape, source = (4, *window.shape), SourcePixels.decode(parts, blocks, "uint16", 0)
+    blocks = Blocks(level, np.ones(level.block_grid, bool), 0, 0, level.height, level.width)
+    decoded = [GdalBand(DecodedBlock(0, 0, band)) for band in numbers]
+    shape, source = (4, *window.shape), SourcePixels.decode(decoded, blocks, "uint16", Encoding(0))
 
     def ours() -> NDArray[Any]:
         out = np.zeros(shape, np.uint16)
         wanted = np.ones(window.shape, bool)
-        resample_window(out, range(4), wanted, project(grid, window, crs), source, level, resampling="bilinear")
+        resample_window(out, range(4), wanted, project(grid, window, crs), source, "bilinear")
         return out
 
     def gdal(**options: int) -> Callable[[], Callable[[], Any]]:
@@ -261,7 +261,7 @@ def _opencv() -> Any:
 
 
 def median(stack: NDArray[np.uint16]) -> Step:
-    """Median over days. Those that want NaN get it ready-made."""
+    """Median over days. Libraries that expect NaN get an array with NaN."""
     floats = np.where(stack != 0, stack, np.float32(np.nan))
     count = stack.shape[1] * stack.shape[2]
 
@@ -287,7 +287,7 @@ def median(stack: NDArray[np.uint16]) -> Step:
 
 
 def _network_median(stack: NDArray[np.uint16], rows: int = 16) -> NDArray[np.uint16]:
-    """What the compiled kernel does, on a few rows at once, so that they stay in the cache."""
+    """Do the same as the compiled kernel, a few rows at a time so that they stay in the cache."""
     result = np.empty(stack.shape[1:], np.uint16)
     pairs = sorting_network(len(stack)).tolist()
     for top in range(0, stack.shape[1], rows):
@@ -306,7 +306,7 @@ def _network_median(stack: NDArray[np.uint16], rows: int = 16) -> NDArray[np.uin
 
 
 def clean(given: Scene, size: Size) -> Step:
-    """Close, then open a mask. Results are compared where the array's edge does not reach."""
+    """Close, then open a mask. Results are compared where the array's edge has no effect."""
     bad = ~np.isin(given.classes[: size.masked, : size.masked], CLEAR)
     y, x = np.ogrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
     disk = x * x + y * y <= RADIUS * RADIUS

@@ -29,7 +29,7 @@ from ardcube.pixels.median import median_of_valid
 from ardcube.pixels.observations import Observations
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
-from ardcube.raster.decode import Piece, SourcePixels
+from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
 from ardcube.raster.header import Blocks, Level
 from ardcube.store.schema import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
@@ -148,11 +148,11 @@ def _add(
         blocks = needed_blocks(at, packed(wanted), level, kind)
     if blocks is None:
         return
-    parts = [_Part([*_pieces(work.archive, scene, band, level, blocks, work.tally)]) for band in bands]
+    fetched = [_DecodedBand([*_decode(work.archive, scene, band, blocks, work.tally)]) for band in bands]
     with work.tally.step("weave"):
-        source = SourcePixels.decode(parts, blocks, out.dtype.name, 0)
+        source = SourcePixels.decode(fetched, blocks, out.dtype.name, Encoding(0))
     with work.tally.step("resample"):
-        resample_window(out, range(len(out)), wanted, at, source, level, resampling=kind)
+        resample_window(out, range(len(out)), wanted, at, source, kind)
 
 
 def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally) -> None:
@@ -171,15 +171,15 @@ def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Decoded blocks of one band."""
+class _DecodedBand:
+    """A fetched band that is already decoded."""
 
-    ready: Sequence[Piece]
+    blocks: Sequence[DecodedBlock]
     size: int = 0
 
-    def pieces(self) -> Iterator[Piece]:
+    def decode(self) -> Iterator[DecodedBlock]:
         """Yield the blocks."""
-        yield from self.ready
+        yield from self.blocks
 
 
 def _level(archive: Archive, scene: Scene) -> Level:
@@ -190,18 +190,18 @@ def _level(archive: Archive, scene: Scene) -> Level:
     return Level(0, size, size, transform, (side, side))
 
 
-def _pieces(archive: Archive, scene: Scene, band: str, level: Level, blocks: Blocks, tally: _Tally) -> Iterator[Piece]:
+def _decode(archive: Archive, scene: Scene, band: str, blocks: Blocks, tally: _Tally) -> Iterator[DecodedBlock]:
     """Decode the needed blocks of a band; reading is not part of the measured time."""
     path, side = archive.folder / scene.id / f"{BANDS[band]}.tif", archive.layout.block
     with rasterio.open(path) as source, path.open("rb") as file:
         dtype, overview = np.dtype(source.dtypes[0]), None if band == "scl" else 0
-        for row, col in blocks.places:
+        for row, col in blocks.indices:
             offset, size = (
                 source.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1, ovr=overview)
                 for what in ("OFFSET", "SIZE")
             )
             if offset is None or size is None:  # absent: no data
-                yield Piece(row * side, col * side, np.zeros((side, side), dtype), predicted=dtype == np.uint16)
+                yield DecodedBlock(row * side, col * side, np.zeros((side, side), dtype), predicted=dtype == np.uint16)
                 continue
             file.seek(int(offset))
             packed = file.read(int(size))
@@ -211,4 +211,4 @@ def _pieces(archive: Archive, scene: Scene, band: str, level: Level, blocks: Blo
             tally.compressed += len(packed)
             tally.decoded += len(content)
             values = np.frombuffer(content, dtype).reshape(side, side)
-            yield Piece(row * side, col * side, values, predicted=dtype == np.uint16)
+            yield DecodedBlock(row * side, col * side, values, predicted=dtype == np.uint16)

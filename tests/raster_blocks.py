@@ -1,4 +1,4 @@
-"""Rasters in pieces, as a reader hands them on."""
+"""Rasters cut into blocks, as a reader returns them."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
-from ardcube.raster.decode import Piece, SourcePixels
-from ardcube.raster.header import Blocks
+from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
+from ardcube.raster.header import Blocks, Level
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A part in pieces that are given."""
+class DecodedBand:
+    """A fetched band whose blocks are given."""
 
-    ready: Sequence[Piece]
+    blocks: Sequence[DecodedBlock]
     size: int = 0
 
-    def pieces(self) -> Iterator[Piece]:
-        yield from self.ready
+    def decode(self) -> Iterator[DecodedBlock]:
+        yield from self.blocks
 
 
-def cut(raster: NDArray[Any], block: tuple[int, int], predicted: bool) -> list[Piece]:
-    """A raster (row, column) as its blocks; those at the edges reach beyond it."""
+def cut(raster: NDArray[Any], block: tuple[int, int], predicted: bool) -> list[DecodedBlock]:
+    """Cut a raster (row, column) into blocks; the last row and column of blocks extend beyond it."""
     height, width = raster.shape
     rows, cols = -(-height // block[0]), -(-width // block[1])
     padded = np.pad(raster, [(0, rows * block[0] - height), (0, cols * block[1] - width)])
-    pieces = []
+    blocks = []
     for y in range(0, rows * block[0], block[0]):
         for x in range(0, cols * block[1], block[1]):
             values = padded[y : y + block[0], x : x + block[1]]
             if predicted:
                 values = np.diff(values, axis=1, prepend=values.dtype.type(0))
-            pieces.append(Piece(y, x, values, predicted))
-    return pieces
+            blocks.append(DecodedBlock(y, x, values, predicted))
+    return blocks
 
 
-def source_pixels(bands: NDArray[Any], row: int, column: int, nodata: int) -> SourcePixels:
-    """Decode a window (row, column, band) of one block that begins at `row` and `column` of its level."""
-    height, width, count = bands.shape
-    window = Blocks(np.ones((1, 1), bool), row, column, height, width)
-    parts = [Ready([Piece(row, column, np.ascontiguousarray(bands[..., band]))]) for band in range(count)]
-    return SourcePixels.decode(parts, window, str(bands.dtype), nodata)
+def one_block(row: int, column: int, height: int, width: int) -> Blocks:
+    """Return the window of a level that has a single block."""
+    level = Level(0, row + height, column + width, Affine.identity(), (row + height, column + width))
+    return Blocks(level, np.ones((1, 1), bool), row, column, height, width)
+
+
+def source_pixels(bands: NDArray[Any], blocks: Blocks, encoding: Encoding) -> SourcePixels:
+    """Decode a window whose pixels (row, column, band) are given."""
+    fetched = [
+        DecodedBand([DecodedBlock(blocks.row, blocks.column, np.ascontiguousarray(bands[..., band]))])
+        for band in range(bands.shape[2])
+    ]
+    return SourcePixels.decode(fetched, blocks, str(bands.dtype), encoding)

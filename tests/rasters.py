@@ -1,4 +1,4 @@
-"""The raster files that tests of the readers are made of."""
+"""Raster files for tests of the readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
-from ardcube.raster.decode import SourcePixels
+from ardcube.raster.decode import Encoding, SourcePixels
 from ardcube.raster.header import Blocks, Level
 from ardcube.raster.open import Raster
 
@@ -24,7 +24,7 @@ STRIPED = {"compress": "deflate", "predictor": 2}
 
 
 def pixels(height: int = 301, width: int = 255, dtype: str = "uint16") -> NDArray[Any]:
-    """Digital numbers of odd sizes, so that an overview's ratio is no power of two; with a few zeros."""
+    """Return digital numbers (row, column) with a few zeros; odd sizes make an overview's ratio no power of two."""
     rng = np.random.default_rng(0)
     values = rng.integers(1, 10_000 if dtype == "uint16" else 250, (height, width))
     return np.where(rng.random(values.shape) < 0.02, 0, values).astype(dtype)
@@ -55,7 +55,7 @@ def write_cog(file: Path, values: NDArray[Any], **options: Any) -> Path:
 
 
 def write_sparse(file: Path, values: NDArray[Any], **profile: Any) -> Path:
-    """Write one block of a file whose other blocks take no place."""
+    """Write one block of a file; its other blocks are absent."""
     height, width = values.shape
     with rasterio.open(
         file, "w", driver="GTiff", count=1, dtype=values.dtype, height=height, width=width,
@@ -66,21 +66,22 @@ def write_sparse(file: Path, values: NDArray[Any], **profile: Any) -> Path:
 
 
 def read(raster: Raster, level: Level, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-    """All of a level, or the window around its needed blocks, as a cube reads it."""
-    needed = np.ones(level.blocks, bool) if needed is None else needed
+    """Read a whole level, or the window around its needed blocks, as a chunk does."""
+    needed = np.ones(level.block_grid, bool) if needed is None else needed
     blocks = around(level, needed)
-    part = raster.fetch(level, blocks)
-    values: NDArray[Any] = SourcePixels.decode([part], blocks, raster.header.dtype, raster.header.nodata).values[..., 0]
+    header = raster.header
+    source = SourcePixels.decode([raster.fetch(blocks)], blocks, header.dtype, Encoding(header.nodata))
+    values: NDArray[Any] = source.values[..., 0]
     return values
 
 
 def around(level: Level, needed: NDArray[np.bool_]) -> Blocks:
-    """The window of whole blocks around the needed ones."""
+    """Return the window of whole blocks around the needed blocks."""
     rows, columns = np.flatnonzero(needed.any(axis=1)), np.flatnonzero(needed.any(axis=0))
     height, width = level.block
     row, column = int(rows[0]) * height, int(columns[0]) * width
     bottom, right = min(level.height, int(rows[-1] + 1) * height), min(level.width, int(columns[-1] + 1) * width)
-    return Blocks(needed, row, column, bottom - row, right - column)
+    return Blocks(level, needed, row, column, bottom - row, right - column)
 
 
 def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:
@@ -95,14 +96,14 @@ def damage(file: Path, level: int = 0, block: tuple[int, int] = (0, 0)) -> Path:
 
 
 def retag(file: Path, directory: int, tag: int, value: int) -> Path:
-    """Change a tag of one 16-bit number, of a directory of a little-endian, classic TIFF."""
+    """Change a tag with one 16-bit value in a directory of a little-endian, classic TIFF."""
     content = bytearray(file.read_bytes())
-    (place,) = struct.unpack_from("<I", content, 4)
+    (offset,) = struct.unpack_from("<I", content, 4)
     for _ in range(directory):
-        (count,) = struct.unpack_from("<H", content, place)
-        (place,) = struct.unpack_from("<I", content, place + 2 + 12 * count)
-    (count,) = struct.unpack_from("<H", content, place)
-    entries = range(place + 2, place + 2 + 12 * count, 12)
+        (count,) = struct.unpack_from("<H", content, offset)
+        (offset,) = struct.unpack_from("<I", content, offset + 2 + 12 * count)
+    (count,) = struct.unpack_from("<H", content, offset)
+    entries = range(offset + 2, offset + 2 + 12 * count, 12)
     (found,) = (entry for entry in entries if struct.unpack_from("<HHI", content, entry) == (tag, 3, 1))
     struct.pack_into("<H", content, found + 8, value)
     file.write_bytes(content)

@@ -11,7 +11,7 @@ from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubeSpec
-from ardcube.runtime.log_context import at_work_on
+from ardcube.runtime.log_context import log_chunk
 
 _MOST_NAMED = 10
 """Chunks that an error names."""
@@ -79,7 +79,7 @@ def process_batch(
             permanent.append(f"{job.key}: {before.error}")
             continue
         try:
-            with at_work_on(str(job.key)):
+            with log_chunk(str(job.key)):
                 records.append(process_chunk(cube, job, last=last))
         except RunStopsError:
             raise  # every other chunk would fail in the same way

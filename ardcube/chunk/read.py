@@ -20,13 +20,13 @@ from ardcube.errors import SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
 from ardcube.pixels.bitmask import Bits, packed, unpacked
-from ardcube.pixels.footprint import Centres
+from ardcube.pixels.footprint import PixelCentres
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.plan.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.check_item import check_stated
-from ardcube.raster.decode import Part, SourcePixels
-from ardcube.raster.header import Blocks, Header, Level
+from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
+from ardcube.raster.header import Blocks, Header
 from ardcube.raster.open import Raster, forget, open_raster
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 
@@ -55,10 +55,8 @@ class _Read:
     bands: tuple[int, ...]
     """Positions in the output."""
     header: Header
-    level: Level
     blocks: Blocks
-    nodata: int
-    shift: int
+    encoding: Encoding
     wanted: Bits
 
 
@@ -77,7 +75,7 @@ class ChunkReader:
     _projections: dict[str, Projection] = field(default_factory=dict)
     _footprints: dict[str, Bits | None] = field(default_factory=dict)
     """By scene; None where all pixels are within."""
-    _centres: Centres | None = None
+    _centres: PixelCentres | None = None
 
     def crop(self, window: Window) -> ChunkReader:
         """The reader of a window within this one; shares what was worked out."""
@@ -183,10 +181,8 @@ class ChunkReader:
             decoding = (self._decode(*fetch, stack.dtype, resampling) for fetch in _ahead(started, scenes_ahead))
             for read, pixels in _ahead(decoding, DECODED_AHEAD):
                 source, wanted = _of(read.scene, pixels), unpacked(read.wanted, width)
-                resample(
-                    stack[:, read.day], read.bands, wanted, self._projection(read.header.crs), source, read.level,
-                    resampling=resampling, shift=read.shift,
-                )  # fmt: skip
+                projection = self._projection(read.header.crs)
+                resample(stack[:, read.day], read.bands, wanted, projection, source, resampling)
 
     def _fetch(
         self,
@@ -197,7 +193,7 @@ class ChunkReader:
         wanted: Bits,
         resampling: str,
         offset: float | None,
-    ) -> Iterator[tuple[_Read, list[Future[Part]]]]:
+    ) -> Iterator[tuple[_Read, list[Future[FetchedBand]]]]:
         """Start to fetch the blocks of a scene that the wanted pixels reach."""
         rasters = [_of(scene, future) for future in opened]
         groups: dict[Any, list[int]] = {}
@@ -206,30 +202,35 @@ class ChunkReader:
             level = header.level_for(self.grid.resolution)
             nodata = scene.bands[band].nodata or header.nodata
             shift = 0 if offset is None else round((scene.bands[band].offset - offset) / SCALE)
-            groups.setdefault((type(raster), header.crs, header.dtype, level, nodata, shift), []).append(position)
-        for (_, crs, _, level, nodata, shift), members in groups.items():
+            key = type(raster), header.crs, header.dtype, level, Encoding(nodata, shift)
+            groups.setdefault(key, []).append(position)
+        for (_, crs, _, level, encoding), members in groups.items():
             blocks = needed_blocks(self._projection(crs), wanted, level, resampling)
             if blocks is None:
                 continue
             for positions in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
                 header = rasters[positions[0]].header
                 begin = self.threads.fetch_and_decode if rasters[positions[0]].decodes else self.threads.fetch
-                parts = [begin(rasters[position].fetch, level, blocks) for position in positions]
-                yield _Read(number, scene, positions, header, level, blocks, nodata, shift, wanted), parts
+                fetching = [begin(rasters[position].fetch, blocks) for position in positions]
+                yield _Read(number, scene, positions, header, blocks, encoding, wanted), fetching
 
     def _decode(
-        self, read: _Read, parts: Sequence[Future[Part]], dtype: np.dtype[Any], resampling: str
+        self, read: _Read, fetching: Sequence[Future[FetchedBand]], dtype: np.dtype[Any], resampling: str
     ) -> tuple[_Read, Future[SourcePixels]]:
         """Start to decode what was fetched."""
         if np.dtype(read.header.dtype).itemsize > dtype.itemsize:
             error = SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {dtype}")
             error.scene = read.scene.id
             raise error
-        fetched = [_of(read.scene, future) for future in parts]
-        self.bytes_read += sum(part.size for part in fetched)
-        how = {"find_holes": resampling != "nearest"}
+        fetched = [_of(read.scene, future) for future in fetching]
+        self.bytes_read += sum(band.size for band in fetched)
         return read, self.threads.decode(
-            SourcePixels.decode, fetched, read.blocks, read.header.dtype, read.nodata, **how
+            SourcePixels.decode,
+            fetched,
+            read.blocks,
+            read.header.dtype,
+            read.encoding,
+            find_holes=resampling != "nearest",
         )
 
     def _projection(self, crs: str) -> Projection:
@@ -243,7 +244,7 @@ class ChunkReader:
             reach = scene.reach()
             bits = None
             if not reach.covers(self.grid.window_box(self.window)):
-                self._centres = self._centres or Centres.of(self.grid, self.window)
+                self._centres = self._centres or PixelCentres.of(self.grid, self.window)
                 bits = packed(self._centres.within(reach))
             self._footprints[scene.id] = bits
         return self._footprints[scene.id]

@@ -1,5 +1,5 @@
 """Compiled loops over pixels (numba): interpolation, resampling, morphology, statistics.
 
-Functions take and fill NumPy arrays; they read no file and hold no state. `layout` has the constants that callers share
-with them.
+Functions take NumPy arrays and fill NumPy arrays. They read no file and hold no state. The SIMD code of the project is
+in this package alone (docs/simd.md).
 """

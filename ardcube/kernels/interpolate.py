@@ -1,4 +1,4 @@
-"""Compiled: where pixels lie in a source CRS, interpolated between nodes (see `ardcube.pixels.projection`)."""
+"""Compiled: coordinates of pixels, interpolated between projected nodes (see `ardcube.pixels.projection`)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,48 @@ import numpy as np
 
 from ardcube.kernels.jit import jit
 from ardcube.kernels.layout import LANES
-from ardcube.kernels.runs import any_of, runs_between_nodes, shares_between
-from ardcube.kernels.simd import load_doubles, root, spread, store
+from ardcube.kernels.simd import broadcast, load_float64, sqrt, store
 
 
 @jit
-def line_of_nodes(nodes_x, nodes_y, k, t, step, line):  # type: ignore[no-untyped-def]
-    """Interpolate down the columns of nodes, between rows `k + 1` and `k + 2`: x, y, and how these change, (4, n)."""
+def any_wanted(wanted, start, stop):  # type: ignore[no-untyped-def]
+    """Return whether a pixel of a row is wanted in `start..stop`, half-open."""
+    found = False
+    # With a signed index numba checks for negative values, and takes pixels one by one.
+    for j in range(np.uint64(start), np.uint64(stop)):
+        found |= wanted[j]
+    return found
+
+
+@jit
+def node_fractions(step):  # type: ignore[no-untyped-def]
+    """Return the positions of pixels after a node as fractions of the node distance, with a vector to spare."""
+    return np.arange(step + LANES) / step
+
+
+@jit
+def runs_between_nodes(cols, width, step):  # type: ignore[no-untyped-def]
+    """Split a row of `width` pixels, from the grid's column `cols` on, into runs between two nodes: (run, 4).
+
+    Each run has its first pixel, the pixel after its last, the number of pixels from the node to the first pixel, and
+    the index of that node on the grid.
+    """
+    first = cols // step
+    runs = np.empty(((cols + width - 1) // step - first + 1, 4), np.int64)
+    for n in range(len(runs)):
+        node = first + n
+        start = max(0, node * step - cols)
+        runs[n, 0], runs[n, 1] = start, min(width, (node + 1) * step - cols)
+        runs[n, 2], runs[n, 3] = cols + start - node * step, node
+    return runs
+
+
+@jit
+def interpolate_down(nodes_x, nodes_y, k, t, step, line):  # type: ignore[no-untyped-def]
+    """Interpolate down the columns of nodes, between rows `k + 1` and `k + 2`, at the fraction `t`.
+
+    Fills `line` (4, n) with x, y, and the changes of x and y per pixel downwards.
+    """
     w0, w1 = -t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) / 2
     w2, w3 = -(t + 1) * t * (t - 2) / 2, (t + 1) * t * (t - 1) / 6
     s0, s1 = -(3 * t * t - 6 * t + 2) / 6 / step, (3 * t * t - 4 * t - 1) / 2 / step
@@ -26,59 +61,61 @@ def line_of_nodes(nodes_x, nodes_y, k, t, step, line):  # type: ignore[no-untype
 
 @jit
 def _cubic(line, n):  # type: ignore[no-untyped-def]
-    """Coefficients of the cubic through four nodes at -1, 0, 1 and 2."""
+    """Return the coefficients of the cubic through four nodes at -1, 0, 1 and 2."""
     a, b, c, d = line[n], line[n + 1], line[n + 2], line[n + 3]
     return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
 
 
 @jit
-def between_nodes(line, n, ts, first, count, step, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
-    """Interpolate along a line of nodes, after node `n + 1`: `count` pixels from the one at `ts[first]` on.
+def interpolate_run(line, n, ts, first, count, step, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Interpolate along a line of nodes, after node `n + 1`: `count` pixels, from the fraction `ts[first]` on.
 
-    The arrays must be longer than `count` by what is missing to a multiple of four; steps are left out where their
-    arrays are empty.
+    The arrays must have room for `count` rounded up to a multiple of four. If `step_x` has no size, no step is
+    computed.
     """
     a0, a1, a2, a3 = _cubic(line[0], n)
     b0, b1, b2, b3 = _cubic(line[1], n)
-    x0, x1, x2, x3 = spread(a0), spread(a1), spread(a2), spread(a3)
-    y0, y1, y2, y3 = spread(b0), spread(b1), spread(b2), spread(b3)
+    x0, x1, x2, x3 = broadcast(a0), broadcast(a1), broadcast(a2), broadcast(a3)
+    y0, y1, y2, y3 = broadcast(b0), broadcast(b1), broadcast(b2), broadcast(b3)
     for j in range(0, count, LANES):
-        t = load_doubles(ts, first + j)
+        t = load_float64(ts, first + j)
         store(x, j, ((x3 * t + x2) * t + x1) * t + x0)
         store(y, j, ((y3 * t + y2) * t + y1) * t + y0)
     if step_x.size == 0:
         return
-    x1, x2, x3 = spread(a1 / step), spread(2 * a2 / step), spread(3 * a3 / step)
-    y1, y2, y3 = spread(b1 / step), spread(2 * b2 / step), spread(3 * b3 / step)
+    x1, x2, x3 = broadcast(a1 / step), broadcast(2 * a2 / step), broadcast(3 * a3 / step)
+    y1, y2, y3 = broadcast(b1 / step), broadcast(2 * b2 / step), broadcast(3 * b3 / step)
     a0, a1, a2, a3 = _cubic(line[2], n)
     b0, b1, b2, b3 = _cubic(line[3], n)
-    p0, p1, p2, p3 = spread(a0), spread(a1), spread(a2), spread(a3)
-    q0, q1, q2, q3 = spread(b0), spread(b1), spread(b2), spread(b3)
+    p0, p1, p2, p3 = broadcast(a0), broadcast(a1), broadcast(a2), broadcast(a3)
+    q0, q1, q2, q3 = broadcast(b0), broadcast(b1), broadcast(b2), broadcast(b3)
     for j in range(0, count, LANES):
-        t = load_doubles(ts, first + j)
+        t = load_float64(ts, first + j)
         right, down = (x3 * t + x2) * t + x1, ((p3 * t + p2) * t + p1) * t + p0
-        store(step_x, j, root(right * right + down * down))
+        store(step_x, j, sqrt(right * right + down * down))
         right, down = (y3 * t + y2) * t + y1, ((q3 * t + q2) * t + q1) * t + q0
-        store(step_y, j, root(right * right + down * down))
+        store(step_y, j, sqrt(right * right + down * down))
 
 
 @jit
-def locate(nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
-    """Interpolate coordinates and steps between nodes; see `projection.Projection`.
+def find_coordinates(  # type: ignore[no-untyped-def]
+    nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x, step_y
+):
+    """Interpolate coordinates and steps between nodes; see `ardcube.pixels.projection.Projection`.
 
-    Cells between nodes in whose part of a row nothing is wanted are left out; all of theirs is 0.
+    A run between two nodes without a wanted pixel is set to 0.
     """
-    line, ts = np.empty((4, nodes_x.shape[1])), shares_between(step)
+    line, ts = np.empty((4, nodes_x.shape[1])), node_fractions(step)
     a, b, c, d = np.empty((4, step + LANES))
     runs = runs_between_nodes(cols, x.shape[1], step)
     for i in range(x.shape[0]):
         cell = (rows + i) // step
-        line_of_nodes(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
+        interpolate_down(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
         for n in range(len(runs)):
             start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
-            if any_of(wanted[i], start, stop):
+            if any_wanted(wanted[i], start, stop):
                 count = stop - start
-                between_nodes(line, node - 1 - column, ts, first, count, step, a, b, c, d)
+                interpolate_run(line, node - 1 - column, ts, first, count, step, a, b, c, d)
                 x[i, start:stop], y[i, start:stop] = a[:count], b[:count]
                 step_x[i, start:stop], step_y[i, start:stop] = c[:count], d[:count]
             else:
@@ -88,21 +125,21 @@ def locate(nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x
 
 @jit
 def find_pixels(  # type: ignore[no-untyped-def]
-    nodes_x, nodes_y, row, column, step, rows, cols, c, a, f, e, height, width, beyond, found
+    nodes_x, nodes_y, row, column, step, rows, cols, c, a, f, e, height, width, outside, found
 ):
-    """Row and column of the source pixel that each pixel lies in, (2, y, x); `beyond` the raster."""
-    line, ts = np.empty((4, nodes_x.shape[1])), shares_between(step)
+    """Fill `found` (2, y, x) with the row and column of the source pixel at each pixel centre, or with `outside`."""
+    line, ts = np.empty((4, nodes_x.shape[1])), node_fractions(step)
     x, y = np.empty((2, step + LANES))
     no_steps = np.empty(0)
     runs = runs_between_nodes(cols, found.shape[2], step)
     for i in range(found.shape[1]):
         cell = (rows + i) // step
-        line_of_nodes(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
+        interpolate_down(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
         for n in range(len(runs)):
             start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
-            between_nodes(line, node - 1 - column, ts, first, stop - start, step, x, y, no_steps, no_steps)
+            interpolate_run(line, node - 1 - column, ts, first, stop - start, step, x, y, no_steps, no_steps)
             for j in range(np.uint64(stop - start)):
                 v, u = np.floor((y[j] - f) / e), np.floor((x[j] - c) / a)
                 inside = (v >= 0) & (u >= 0) & (v < height) & (u < width)
-                found[0, i, np.uint64(start) + j] = int(v) if inside else beyond
-                found[1, i, np.uint64(start) + j] = int(u) if inside else beyond
+                found[0, i, np.uint64(start) + j] = int(v) if inside else outside
+                found[1, i, np.uint64(start) + j] = int(u) if inside else outside

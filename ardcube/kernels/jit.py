@@ -1,6 +1,6 @@
-"""How kernels are compiled, and where the machine code is kept.
+"""Compile kernels with numba, and cache their machine code.
 
-Compiled without fastmath: additions keep their order, so that a pixel is the same wherever it is computed.
+Kernels are compiled without fastmath. Additions keep their order, so that a pixel has the same value everywhere.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Any
 import numba
 
 _HERE = Path(__file__).parent
-_settings: Any = numba.config  # whose attributes numba makes at run time
-_setting = Lock()
-"""Threads import these modules when they first need them."""
+_config: Any = numba.config  # numba adds the attributes at run time
+_config_lock = Lock()
+"""Several threads may import a kernel for the first time."""
 
 
 def _digest() -> str:
-    texts = [path.read_bytes() for path in sorted(_HERE.glob("*.py"))]
-    return hashlib.sha256(b"".join(texts)).hexdigest()[:16]
+    sources = [path.read_bytes() for path in sorted(_HERE.glob("*.py"))]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 
 _FOLDER = f"kernels-{_digest()}"
 
 
 def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
-    """Compile a function at its first call, or take the machine code of an earlier process.
+    """Compile a function at its first call, or load its machine code from the cache.
 
-    Numba takes kept code for new as long as the function's own file is the same, and would go on computing with what
-    other files said before they changed. So each state of all of them has a folder of its own.
+    Numba checks only the source file of the function itself, although constants and functions of other files are
+    compiled into it. The cache folder is therefore named after a digest of all files of this package.
     """
-    with _setting:
-        before = _settings.CACHE_DIR
-        _settings.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / _FOLDER)
+    with _config_lock:
+        before = _config.CACHE_DIR
+        _config.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / _FOLDER)
         try:
             return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(function)
         finally:
-            _settings.CACHE_DIR = before
+            _config.CACHE_DIR = before
 
 
 def jit_inline(function: Callable[..., Any]) -> Any:
-    """Compile a function into each that calls it, so that a count which is a constant there leaves no loop."""
+    """Compile a function into each caller, so that a constant loop count there unrolls the loop."""
     return jit(function, inline=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 LANES = 4
-"""Bands that are resampled together: as many as share one vector register."""
-
+"""Number of bands that are resampled together: the float64 numbers of one SIMD register."""
 
 HOLE_CELL = 32
-"""Side, in pixels, of the cells of which it is known whether data is missing in them; a power of two."""
-
+"""Side, in pixels, of the square cells for which `holes` records missing data; a power of two."""
 
 HOLE_BITS = HOLE_CELL.bit_length() - 1
-"""Of the place of a pixel within its cell: shifting is several times faster than dividing."""
+"""Bits of a pixel's index within its cell. A shift is several times faster than a division."""

@@ -1,4 +1,4 @@
-"""Dilation of bit masks by a disk (numba)."""
+"""Compiled: dilation of bit masks by a disk, 64 pixels to a word."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ardcube.kernels.jit import jit
 
 @jit
 def _add_shifted(run, line, pad, width):  # type: ignore[no-untyped-def]
-    """Set in `run` (word,) the pixels `width` to the left and to the right of those of a line, padded on both sides."""
-    # Unsigned, or numba asks of each index whether it counts from the end, and takes words one by one.
+    """Set in `run` (word,) the pixels at distance `width` on both sides of the set pixels of a padded line."""
+    # With a signed index numba checks for negative values, and takes words one by one.
     bits, left = np.uint64(width % 64), pad - np.uint64(width // 64)
     right, rest, one = pad + pad - left, np.uint64(64) - bits, np.uint64(1)
     for j in range(np.uint64(len(run))):
@@ -23,9 +23,9 @@ def _add_shifted(run, line, pad, width):  # type: ignore[no-untyped-def]
 
 @jit
 def dilate(words, half_widths, result):  # type: ignore[no-untyped-def]
-    """Set in `result` (image, y, word) all pixels within a disk around those of `words`; see `masking`.
+    """Set in `result` (image, y, word) all pixels within a disk around the set pixels of `words`.
 
-    `half_widths` (dy,) are those of the disk's rows, from its middle on, none wider than the one before.
+    `half_widths` (dy,) are the half widths of the disk's rows, in pixels, from the middle row outwards.
     """
     images, height, count = words.shape
     pad = np.uint64(half_widths[0] // 64 + 1)

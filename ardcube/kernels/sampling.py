@@ -11,31 +11,34 @@ from ardcube.kernels.jit import jit
 
 @jit
 def nearest(out, bands, wanted, rows, columns, values, row, column, nodata, shift):  # type: ignore[no-untyped-def]
-    """Fill what is wanted and still 0 in `out[bands]` with the pixels at `rows` and `columns` of the whole raster.
+    """Fill the wanted pixels of `out[bands]` that are still 0 from the pixels at `rows` and `columns` of the raster.
 
-    Without branches: first where each pixel stands in memory, several at once, then one by one what stands there.
+    Without branches, so that several offsets are computed at once; the pixels are then gathered one by one.
     """
     height, width, lanes = values.shape
-    numbers, places = values.reshape(values.size), np.empty(wanted.shape[1], np.int64)
-    # Unsigned, so that what lies before the first row or column is very large.
+    numbers, offsets = values.reshape(values.size), np.empty(wanted.shape[1], np.int64)
+    # Unsigned, so that a pixel before the first row or column gets a very large index.
     high, wide, first_row, first_column = np.uint32(height), np.uint32(width), np.uint32(row), np.uint32(column)
     for i in range(wanted.shape[0]):
-        down, along, here = rows[i], columns[i], wanted[i]
-        for j in range(np.uint64(len(places))):
+        down, along, line_wanted = rows[i], columns[i], wanted[i]
+        for j in range(np.uint64(len(offsets))):
             v, u = np.uint32(down[j]) - first_row, np.uint32(along[j]) - first_column
-            there = here[j] & (v < high) & (u < wide)
-            places[j] = (np.int64(v) * width + np.int64(u)) * lanes if there else -1
+            inside = line_wanted[j] & (v < high) & (u < wide)
+            offsets[j] = (np.int64(v) * width + np.int64(u)) * lanes if inside else -1
         for b in range(len(bands)):
             line = out[bands[b], i]
-            for j in range(np.uint64(len(places))):
-                number = numbers[np.uint64(max(places[j], 0) + b)]
-                take = (places[j] >= 0) & (line[j] == 0) & (number != 0) & (number != nodata)
+            for j in range(np.uint64(len(offsets))):
+                number = numbers[np.uint64(max(offsets[j], 0) + b)]
+                take = (offsets[j] >= 0) & (line[j] == 0) & (number != 0) & (number != nodata)
                 line[j] = _shifted(number, shift) if take else line[j]
 
 
 @jit
 def weigh(distance, width, kernel):  # type: ignore[no-untyped-def]
-    """Weight of a tap, up to a factor: a triangle (1) or Keys' cubic (2), both of that half width per lobe."""
+    """Return the weight of a tap, not normalised, of a triangle (kernel 1) or Keys' cubic (kernel 2).
+
+    `width` is the half width of the triangle, and the width of a lobe of the cubic.
+    """
     if kernel == 1:
         return width - distance
     distance = distance * (1.0 / width)
@@ -46,10 +49,10 @@ def weigh(distance, width, kernel):  # type: ignore[no-untyped-def]
 
 @jit
 def _weigh_axis(centre, width, kernel, start, stop, weights):  # type: ignore[no-untyped-def]
-    """Fill the weights of the taps of one axis within `start..stop`, half-open; return the first one and how many."""
-    reached = width * kernel
-    first = max(start, int(np.floor(centre - 0.5 - reached)) + 1)
-    taps = min(stop, int(np.floor(centre - 0.5 + reached)) + 1) - first
+    """Fill the weights of the taps of one axis within `start..stop`, half-open; return the first tap and the count."""
+    half_width = width * kernel
+    first = max(start, int(np.floor(centre - 0.5 - half_width)) + 1)
+    taps = min(stop, int(np.floor(centre - 0.5 + half_width)) + 1) - first
     for m in range(taps):
         weights[m] = weigh(abs(first + m + 0.5 - centre), width, kernel)
     return first, taps
@@ -59,7 +62,7 @@ def _weigh_axis(centre, width, kernel, start, stop, weights):  # type: ignore[no
 def weighted(  # type: ignore[no-untyped-def]
     out, bands, wanted, x, y, step_x, step_y, values, row, column, c, a, f, e, kernel, nodata, shift
 ):
-    """Fill what is wanted and still 0 in `out[bands]` with weighted means of the valid taps of any kernel."""
+    """Fill the wanted pixels of `out[bands]` that are still 0 with weighted means of the valid taps of any kernel."""
     height, width, _ = values.shape
     weights_u = np.empty(width + 1)
     weights_v = np.empty(height + 1)
@@ -80,23 +83,23 @@ def weighted(  # type: ignore[no-untyped-def]
                 if out[bands[b], i, j] != 0 or number == 0 or number == nodata:
                     continue
                 total = 0.0
-                whole = 0.0
+                total_weight = 0.0
                 for m in range(taps_u):
-                    part = 0.0
-                    part_weights = 0.0
+                    column_sum = 0.0
+                    column_weights = 0.0
                     for k in range(taps_v):
                         value = values[first_v - row + k, first_u - column + m, b]
                         if value != 0 and value != nodata:
-                            part += weights_v[k] * value
-                            part_weights += weights_v[k]
-                    total += weights_u[m] * part
-                    whole += weights_u[m] * part_weights
-                # The lobes of a cubic kernel may cancel beside a hole.
-                mean = float(number) if whole == 0.0 else min(max(np.rint(total / whole), 1.0), 65535.0)
+                            column_sum += weights_v[k] * value
+                            column_weights += weights_v[k]
+                    total += weights_u[m] * column_sum
+                    total_weight += weights_u[m] * column_weights
+                # The lobes of a cubic kernel may cancel next to a hole.
+                mean = float(number) if total_weight == 0.0 else min(max(np.rint(total / total_weight), 1.0), 65535.0)
                 out[bands[b], i, j] = _shifted(mean, shift)
 
 
 @jit
 def _shifted(number, shift):  # type: ignore[no-untyped-def]
-    """A digital number that stays valid when `shift` is added."""
+    """Return a digital number plus `shift`; a valid number stays within 1..65535."""
     return int(number) if shift == 0 else int(min(max(number + shift, 1.0), 65535.0))

@@ -1,8 +1,7 @@
-"""Four float64 in one vector register, for compiled kernels: numba has no type for them, LLVM has.
+"""SIMD vectors of four float64 for numba, written as LLVM instructions (docs/simd.md).
 
-Left to itself, numba's vectorizer makes of four bands of a pixel what it likes, from version to version. These are
-LLVM's own instructions on vectors of four, which every processor has in some form. Each lane is computed as a number
-alone would be, so they change no bit of a result.
+Numba has no type for a vector, and its vectorizer treats the same loop differently from version to version. Each lane
+is computed as a single number would be, so no bit of a result changes. LLVM supports these vectors on every processor.
 """
 
 from __future__ import annotations
@@ -19,208 +18,208 @@ from numba.extending import lower_builtin, models, register_model
 
 from ardcube.kernels.layout import LANES
 
-intrinsic: Any = extending.intrinsic  # whose own type is that of its first argument, which callers do not give
-_INTEGER = ir.IntType(32)
-_INTEGERS = ir.VectorType(_INTEGER, LANES)
-_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+intrinsic: Any = extending.intrinsic  # its declared type includes the typing context, which callers do not pass
+_INT32 = ir.IntType(32)
+_INT32_VECTOR = ir.VectorType(_INT32, LANES)
+_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 
-class Doubles(types.Type):
+class Vector(types.Type):
     """Numba's type of four float64."""
 
 
-doubles = Doubles("ardcube.kernels.simd.Doubles")
+vector = Vector("ardcube.kernels.simd.Vector")
 
 
-@register_model(Doubles)
+@register_model(Vector)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _DOUBLES)  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _constant(*numbers: float) -> ir.Constant:
-    return ir.Constant(_DOUBLES, list(numbers))
+    return ir.Constant(_VECTOR, list(numbers))
 
 
 def pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, item: Any) -> Any:
-    """To an item at an index of an array (n,), which must not be negative."""
+    """Return a pointer to an item at an index, not negative, of an array (n,)."""
     made = context.make_array(kind)(context, builder, array)
-    place = cgutils.get_item_pointer(context, builder, kind, made, [index], wraparound=False)
-    return builder.bitcast(place, item.as_pointer())
+    address = cgutils.get_item_pointer(context, builder, kind, made, [index], wraparound=False)
+    return builder.bitcast(address, item.as_pointer())
 
 
-# ---- from and to memory, where nothing is checked ------------------------------------------------
+# ---- load and store; indices are not checked -----------------------------------------------------
 
 
 @intrinsic
 def load(typing, array, index):  # type: ignore[no-untyped-def]
-    """Four of an array of unsigned integers (n,), from `index` on."""
+    """Load four numbers of an array of unsigned integers (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         bits = signature.args[0].dtype.bitwidth
-        vector = ir.VectorType(ir.IntType(bits), LANES)
-        place = pointer(context, builder, signature.args[0], args[0], args[1], vector)
-        return builder.uitofp(builder.load(place, align=bits // 8), _DOUBLES)
+        integers = ir.VectorType(ir.IntType(bits), LANES)
+        address = pointer(context, builder, signature.args[0], args[0], args[1], integers)
+        return builder.uitofp(builder.load(address, align=bits // 8), _VECTOR)
 
-    return doubles(array, types.intp), generate
+    return vector(array, types.intp), generate
 
 
 @intrinsic
-def load_doubles(typing, array, index):  # type: ignore[no-untyped-def]
-    """Four of an array float64 (n,), from `index` on."""
+def load_float64(typing, array, index):  # type: ignore[no-untyped-def]
+    """Load four numbers of an array float64 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
-        return builder.load(place, align=8)
+        address = pointer(context, builder, signature.args[0], args[0], args[1], _VECTOR)
+        return builder.load(address, align=8)
 
-    return doubles(array, types.intp), generate
+    return vector(array, types.intp), generate
 
 
 @intrinsic
 def store(typing, array, index, numbers):  # type: ignore[no-untyped-def]
-    """Put them into an array float64 (n,), from `index` on."""
+    """Store a vector in an array float64 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
-        builder.store(args[2], place, align=8)
+        address = pointer(context, builder, signature.args[0], args[0], args[1], _VECTOR)
+        builder.store(args[2], address, align=8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, doubles), generate
+    return types.void(array, types.intp, vector), generate
 
 
 @intrinsic
-def store_whole(typing, array, index, numbers):  # type: ignore[no-untyped-def]
-    """Put them, which must be whole, into an array int32 (n,), from `index` on."""
+def store_int32(typing, array, index, numbers):  # type: ignore[no-untyped-def]
+    """Store a vector of whole numbers in an array int32 (n,), from `index` on."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = pointer(context, builder, signature.args[0], args[0], args[1], _INTEGERS)
-        builder.store(builder.fptosi(args[2], _INTEGERS), place, align=4)
+        address = pointer(context, builder, signature.args[0], args[0], args[1], _INT32_VECTOR)
+        builder.store(builder.fptosi(args[2], _INT32_VECTOR), address, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, doubles), generate
+    return types.void(array, types.intp, vector), generate
 
 
 @intrinsic
 def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
-    """Ask for what will soon be read at `index`, or beyond the array: then for nothing."""
+    """Load the cache line at `index` into the caches; an index outside of the array has no effect."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = pointer(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
-        kind = ir.FunctionType(ir.VoidType(), [place.type, _INTEGER, _INTEGER, _INTEGER])
-        read, in_all_caches, data = (ir.Constant(_INTEGER, number) for number in (0, 3, 1))
-        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(ask, [place, read, in_all_caches, data])
+        address = pointer(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [address.type, _INT32, _INT32, _INT32])
+        read, in_all_caches, data = (ir.Constant(_INT32, number) for number in (0, 3, 1))
+        instruction = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(instruction, [address, read, in_all_caches, data])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
 
 
-# ---- from and to single numbers ------------------------------------------------------------------
+# ---- single numbers and vectors ------------------------------------------------------------------
 
 
 @intrinsic
-def spread(typing, number):  # type: ignore[no-untyped-def]
-    """One number in all lanes."""
+def broadcast(typing, number):  # type: ignore[no-untyped-def]
+    """Return a vector with one number in all lanes."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        undefined = ir.Constant(_DOUBLES, ir.Undefined)
-        first = builder.insert_element(undefined, args[0], ir.Constant(_INTEGER, 0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(_INTEGERS, [0] * LANES))
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        first = builder.insert_element(undefined, args[0], ir.Constant(_INT32, 0))
+        return builder.shuffle_vector(first, undefined, ir.Constant(_INT32_VECTOR, [0] * LANES))
 
-    return doubles(types.float64), generate
+    return vector(types.float64), generate
 
 
 @intrinsic
 def split(typing, numbers):  # type: ignore[no-untyped-def]
-    """A tuple of four float64."""
+    """Return the lanes of a vector as a tuple of four float64."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        lanes = [builder.extract_element(args[0], ir.Constant(_INTEGER, lane)) for lane in range(LANES)]
+        lanes = [builder.extract_element(args[0], ir.Constant(_INT32, lane)) for lane in range(LANES)]
         return cgutils.pack_array(builder, lanes)
 
-    return types.UniTuple(types.float64, LANES)(doubles), generate
+    return types.UniTuple(types.float64, LANES)(vector), generate
 
 
 @intrinsic
-def transposed(typing, one, two, three, four):  # type: ignore[no-untyped-def]
-    """A tuple of the first lanes of all, their second ones, third and fourth."""
+def transpose(typing, one, two, three, four):  # type: ignore[no-untyped-def]
+    """Return four vectors: the first lanes of all arguments, their second lanes, third and fourth."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        def pick(one: Any, other: Any, *lanes: int) -> Any:
-            return builder.shuffle_vector(one, other, ir.Constant(_INTEGERS, list(lanes)))
+        def shuffle(one: Any, other: Any, *lanes: int) -> Any:
+            return builder.shuffle_vector(one, other, ir.Constant(_INT32_VECTOR, list(lanes)))
 
         one, two, three, four = args
-        even, odd = pick(one, two, 0, 4, 2, 6), pick(one, two, 1, 5, 3, 7)
-        even_after, odd_after = pick(three, four, 0, 4, 2, 6), pick(three, four, 1, 5, 3, 7)
+        even, odd = shuffle(one, two, 0, 4, 2, 6), shuffle(one, two, 1, 5, 3, 7)
+        even_after, odd_after = shuffle(three, four, 0, 4, 2, 6), shuffle(three, four, 1, 5, 3, 7)
         lanes = [
-            pick(even, even_after, 0, 1, 4, 5), pick(odd, odd_after, 0, 1, 4, 5),
-            pick(even, even_after, 2, 3, 6, 7), pick(odd, odd_after, 2, 3, 6, 7),
+            shuffle(even, even_after, 0, 1, 4, 5), shuffle(odd, odd_after, 0, 1, 4, 5),
+            shuffle(even, even_after, 2, 3, 6, 7), shuffle(odd, odd_after, 2, 3, 6, 7),
         ]  # fmt: skip
         return cgutils.pack_array(builder, lanes)
 
-    return types.UniTuple(doubles, LANES)(doubles, doubles, doubles, doubles), generate
+    return types.UniTuple(vector, LANES)(vector, vector, vector, vector), generate
 
 
 # ---- lane by lane --------------------------------------------------------------------------------
 
 
 @intrinsic
-def larger(typing, one, other):  # type: ignore[no-untyped-def]
-    """The larger of two."""
+def maximum(typing, one, other):  # type: ignore[no-untyped-def]
+    """Return the larger number of each lane."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.select(builder.fcmp_ordered(">", *args), *args)
 
-    return doubles(doubles, doubles), generate
+    return vector(vector, vector), generate
 
 
 @intrinsic
-def smaller(typing, one, other):  # type: ignore[no-untyped-def]
-    """The smaller of two."""
+def minimum(typing, one, other):  # type: ignore[no-untyped-def]
+    """Return the smaller number of each lane."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.select(builder.fcmp_ordered("<", *args), *args)
 
-    return doubles(doubles, doubles), generate
+    return vector(vector, vector), generate
 
 
 @intrinsic
-def where_at_most(typing, numbers, places, last):  # type: ignore[no-untyped-def]
-    """Numbers at places up to the last one, else 0."""
+def zero_after(typing, numbers, positions, last):  # type: ignore[no-untyped-def]
+    """Return the numbers of lanes whose position is at most `last`, and 0 in the other lanes."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        numbers, places, last = args
-        return builder.select(builder.fcmp_ordered("<=", places, last), numbers, _constant(*[0.0] * LANES))
+        numbers, positions, last = args
+        return builder.select(builder.fcmp_ordered("<=", positions, last), numbers, _constant(*[0.0] * LANES))
 
-    return doubles(doubles, doubles, doubles), generate
+    return vector(vector, vector, vector), generate
 
 
-def _function(name: str, what: str) -> Any:
-    """A function of each lane that LLVM has by that name."""
+def _llvm_function(name: str, docstring: str) -> Any:
+    """Return a function that applies LLVM's function of that name to each lane."""
 
     def of_each(typing, numbers):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
+            kind = ir.FunctionType(_VECTOR, [_VECTOR])
             return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64"), args)
 
-        return doubles(doubles), generate
+        return vector(vector), generate
 
-    of_each.__doc__ = what
+    of_each.__doc__ = docstring
     return intrinsic(of_each)
 
 
-magnitude = _function("fabs", "Without its sign.")
-floor = _function("floor", "Rounded down.")
-rounded = _function("rint", "Rounded half to even.")
-root = _function("sqrt", "The square root.")
+absolute = _llvm_function("fabs", "Return the absolute values.")
+floor = _llvm_function("floor", "Round down.")
+rint = _llvm_function("rint", "Round half to even.")
+sqrt = _llvm_function("sqrt", "Return the square roots.")
 
 
-def _operator(operation: Callable[[Any, Any], Any], instruction: str) -> None:
+def _define_operator(operation: Callable[[Any, Any], Any], instruction: str) -> None:
     @infer_global(operation)
     class _Typed(ConcreteTemplate):
-        cases: ClassVar = [signature(doubles, doubles, doubles)]
+        cases: ClassVar = [signature(vector, vector, vector)]
 
-    @lower_builtin(operation, doubles, doubles)
+    @lower_builtin(operation, vector, vector)
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return getattr(builder, instruction)(*args)
 
@@ -232,4 +231,4 @@ for _operation, _instruction in (
     (operator.mul, "fmul"),
     (operator.truediv, "fdiv"),
 ):
-    _operator(_operation, _instruction)
+    _define_operator(_operation, _instruction)

@@ -1,4 +1,4 @@
-"""Statistics over the days of a stack (numba)."""
+"""Compiled: statistics over the days of a stack."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import numpy as np
 from ardcube.kernels.jit import jit
 
 _FLAGS_TO_BITS = np.uint64(0x8040201008040201)
-"""Times eight bytes of 0 or 1, little-endian: the highest byte has their bits, the first byte's highest."""
+"""Factor that gathers eight bytes of 0 or 1, read as a little-endian integer, into the bits of the highest byte.
+
+The first byte becomes the highest bit."""
 
 
 @jit
 def observe(stack, observed):  # type: ignore[no-untyped-def]
-    """Set bits of `observed` (day, y, byte) where a band of `stack` (band, day, y, x) is not 0."""
+    """Set the bits of `observed` (day, y, byte) of pixels that are not 0 in a band of `stack` (band, day, y, x)."""
     bands, days, height, width = stack.shape
     flags = np.zeros(8 * observed.shape[2], np.uint8)
     eights = flags.view(np.uint64)
@@ -23,15 +25,15 @@ def observe(stack, observed):  # type: ignore[no-untyped-def]
             for j in range(np.uint64(width)):
                 flags[j] |= numbers[j] != 0
         for byte in range(np.uint64(observed.shape[2])):
-            # The first flag ends up highest.
             observed[day, i, byte] |= (eights[byte] * _FLAGS_TO_BITS) >> np.uint64(56)
 
 
 @jit
 def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
-    """Median over axis 0 of the values that are not 0, row by row through a sorting network.
+    """Fill `result` (y, x) with the medians over axis 0 of the values that are not 0, by a sorting network.
 
-    Values are sorted less one, so that 0, no observation, wraps round to the largest and ends up last.
+    One is subtracted before sorting, so that 0, which means no observation, wraps around to the largest number and is
+    sorted last. `pairs` (n, 2) are the days that the network compares and exchanges.
     """
     days, height, width = stack.shape
     lanes = np.empty((days, width), np.uint16)

@@ -1,6 +1,7 @@
-"""Which pixel centres lie within a polygon.
+"""Find the pixel centres within a scene's footprint.
 
-Square by square: few of them lie across its outline, and to ask of one pixel costs as much as of a square.
+The window is divided into squares. Most squares are entirely inside or outside of a polygon, and testing a square costs
+as much as testing a pixel.
 """
 
 from __future__ import annotations
@@ -15,34 +16,36 @@ from shapely.geometry.base import BaseGeometry
 
 from ardcube.extent.grid import Grid, Window
 
-_CELL = 32
-"""Side of the squares, in pixels."""
+_SIDE = 32
+"""Side of a square, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Centres:
-    """Of a window, and the squares that they fall into: worked out once for all polygons that are asked about."""
+class PixelCentres:
+    """The pixel centres of a window, and the squares that contain them; computed once for all polygons."""
 
     lon: NDArray[np.float64]
+    """Degrees (x,)."""
     lat: NDArray[np.float64]
+    """Degrees (y,)."""
     boxes: NDArray[np.object_]
-    """From the first centre to the last one of each square (row, column)."""
+    """Boxes from the first to the last centre of each square (row, column)."""
 
     @classmethod
     def of(cls, grid: Grid, window: Window) -> Self:
-        """The squares of a window, from its first pixel on."""
+        """Return the pixel centres of a window."""
         lon = grid.longitude(np.arange(window.x0, window.x1))
         lat = grid.latitude(np.arange(window.y0, window.y1))
-        lefts, tops = (np.arange(0, len(places), _CELL) for places in (lon, lat))
-        rights, bottoms = (np.minimum(first + _CELL, len(places)) - 1 for first, places in ((lefts, lon), (tops, lat)))
+        lefts, tops = np.arange(0, len(lon), _SIDE), np.arange(0, len(lat), _SIDE)
+        rights, bottoms = np.minimum(lefts + _SIDE, len(lon)) - 1, np.minimum(tops + _SIDE, len(lat)) - 1
         return cls(lon, lat, shapely.box(lon[lefts], lat[bottoms][:, None], lon[rights], lat[tops][:, None]))
 
-    def within(self, reach: BaseGeometry) -> NDArray[np.bool_]:
-        """Which centres lie within a polygon, bool (y, x)."""
-        shapely.prepare(reach)
-        inside, met = shapely.contains_properly(reach, self.boxes), shapely.intersects(reach, self.boxes)
-        mask = inside.repeat(_CELL, axis=0).repeat(_CELL, axis=1)[: len(self.lat), : len(self.lon)]
-        for i, j in np.argwhere(met & ~inside):
-            cell = slice(i * _CELL, (i + 1) * _CELL), slice(j * _CELL, (j + 1) * _CELL)
-            mask[cell] = shapely.contains_xy(reach, self.lon[None, cell[1]], self.lat[cell[0], None])
+    def within(self, polygon: BaseGeometry) -> NDArray[np.bool_]:
+        """Return whether each centre is within a polygon, bool (y, x)."""
+        shapely.prepare(polygon)
+        inside, touched = shapely.contains_properly(polygon, self.boxes), shapely.intersects(polygon, self.boxes)
+        mask = inside.repeat(_SIDE, axis=0).repeat(_SIDE, axis=1)[: len(self.lat), : len(self.lon)]
+        for i, j in np.argwhere(touched & ~inside):
+            square = slice(i * _SIDE, (i + 1) * _SIDE), slice(j * _SIDE, (j + 1) * _SIDE)
+            mask[square] = shapely.contains_xy(polygon, self.lon[None, square[1]], self.lat[square[0], None])
         return mask

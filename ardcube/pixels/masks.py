@@ -1,4 +1,4 @@
-"""Cloud masks: which observations are clear. The protocol, the two built in, and the registry by name."""
+"""Cloud masks: the protocol, the built-in masks, and the registry by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ardcube.pixels.morphology import close_then_open
 from ardcube.pixels.observations import Observations
 
 ENTRY_POINTS = "ardcube.cloud_masks"
-"""Entry-point group in which installed packages name their masks."""
+"""Entry-point group in which installed packages register their masks."""
 
 SCL_VEGETATION = 4
 SCL_NOT_VEGETATED = 5
@@ -24,37 +24,37 @@ SCL_NOT_VEGETATED = 5
 
 @runtime_checkable
 class CloudMaskHook(Protocol):
-    """What a cloud mask must offer. It must be picklable: it runs on the workers.
+    """Interface of a cloud mask. A mask must be picklable, because it is sent to the workers.
 
-    A frozen dataclass whose fields are its parameters fits best; they can then be set by option.
+    Make it a frozen dataclass: its fields are its options.
     """
 
     name: ClassVar[str]
-    """As registered; part of the cube's identity together with the parameters.
+    """Registered name. The name and the options are part of the cube's identity.
 
-    A mask that judges each day by itself may say so with a class variable `independent_days = True`; it is then asked
-    for a few days at a time, which takes less memory. Without, it sees all days of a chunk at once.
+    A mask that evaluates each day by itself may set the class variable `independent_days = True`. It then gets a few
+    days at a time, which takes less memory. Other masks get all days of a chunk at once.
     """
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Extra bands it needs, by asset key or common name: raw digital numbers, resampled nearest."""
+        """Bands that the mask needs, by asset key or common name: raw digital numbers, resampled nearest."""
         ...
 
     @property
     def halo(self) -> int:
-        """Pixels beyond a pixel that may change whether it is clear."""
+        """Largest distance at which a pixel changes whether another is clear, in pixels."""
         ...
 
     def clear(self, observations: Observations) -> NDArray[np.bool_]:
-        """Tell the clear observations.
+        """Return which observations are clear.
 
         Parameters
         ----------
         observations : Observations
-            ``observations[band]`` is an array (time, y, x) for each of `bands`, 0 where nothing was observed; one
-            `time` per solar day. It covers the chunk and `halo` pixels around it. ``observations.to_xarray()`` gives
-            the same as a labelled dataset.
+            ``observations[band]`` is an array (time, y, x) for each of `bands`, 0 without an observation, with one
+            `time` per solar day. It covers the chunk and `halo` pixels around it. ``observations.to_xarray()``
+            returns a labelled dataset.
 
         Returns
         -------
@@ -65,32 +65,32 @@ class CloudMaskHook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DefaultCloudMaskHook:
-    """No mask: every valid observation counts."""
+    """No mask: every valid observation is clear."""
 
     name: ClassVar[str] = "none"
     independent_days: ClassVar[bool] = True
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """None."""
+        """No band."""
         return ()
 
     @property
     def halo(self) -> int:
-        """None."""
+        """No halo."""
         return 0
 
     def clear(self, observations: Observations) -> NDArray[np.bool_]:
-        """Everything is clear: bool (time, y, x)."""
+        """Return True everywhere, bool (time, y, x)."""
         return np.ones(observations.shape, bool)
 
 
 @dataclass(frozen=True, slots=True)
 class SCLCloudMaskHook:
-    """Sentinel-2 scene classification: only the allowed classes are clear, after clean-up.
+    """Sentinel-2 scene classification (SCL): only the allowed classes are clear, after closing and opening.
 
-    Classes are those of the Sentinel-2 L2A product definition: 4 is vegetation, 5 not vegetated. What is not allowed
-    is closed, then opened, with disks.
+    Classes are those of the Sentinel-2 L2A product definition: 4 is vegetation, 5 is not vegetated. The mask of all
+    other classes is closed, then opened, with disks.
     """
 
     name: ClassVar[str] = "scl"
@@ -114,16 +114,16 @@ class SCLCloudMaskHook:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The scene classification."""
+        """The scene classification, `scl`."""
         return ("scl",)
 
     @property
     def halo(self) -> int:
-        """Two dilations and two erosions see so far."""
+        """Total radius of two dilations and two erosions."""
         return 2 * (self.closing + self.opening)
 
     def clear(self, observations: Observations) -> NDArray[np.bool_]:
-        """Allowed classes, cleaned up: bool (time, y, x)."""
+        """Return where no disallowed class remains after closing and opening, bool (time, y, x)."""
         classes = observations["scl"]
         bad = np.ones(classes.shape, bool)
         for value in self.allowed_values:
@@ -132,41 +132,43 @@ class SCLCloudMaskHook:
 
 
 def cloud_mask_names() -> list[str]:
-    """Names of all masks: built in, and added by installed packages."""
+    """Return the names of all masks, built in and registered by installed packages."""
     return sorted(_registered())
 
 
 def cloud_mask(name: str, options: Mapping[str, Any] | None = None) -> CloudMaskHook:
-    """Make the mask of a name.
+    """Return the mask registered under a name.
 
     Parameters
     ----------
     name : str
-        Registered by installed code; never a path or a module.
+        Name registered by installed code; never a path or a module.
     options : mapping
-        Fields of the mask to set.
+        Values of the mask's fields.
 
     Raises
     ------
     InputError
-        If no installed package names it, or it has no such field.
+        If no installed package registers the name, or the mask has no such field.
     """
     found = _registered().get(name)
     if found is None:
-        raise InputError(f"cloud mask {name} is unknown; there are {', '.join(cloud_mask_names())}")
+        raise InputError(f"cloud mask {name} is unknown; choose one of {', '.join(cloud_mask_names())}")
     try:
         factory = found if isinstance(found, type) else found.load()
     except (ImportError, AttributeError) as error:
-        raise InputError(f"cloud mask {name} cannot be loaded: {error}; mend the package that adds it") from error
+        raise InputError(
+            f"cloud mask {name} cannot be loaded: {error}; repair or remove the package that registers it"
+        ) from error
     try:
         hook = factory(**(options or {}))
     except TypeError as error:
         known = ", ".join(field.name for field in fields(factory)) if hasattr(factory, "__dataclass_fields__") else ""
         raise InputError(
-            f"cloud mask {name} cannot take {dict(options or {})}: its options are {known or 'none'}"
+            f"cloud mask {name} does not accept {dict(options or {})}; its options are {known or 'none'}"
         ) from error
     if not isinstance(hook, CloudMaskHook):
-        raise InputError(f"cloud mask {name} is not a CloudMaskHook: it needs name, bands, halo and clear")
+        raise InputError(f"cloud mask {name} is not a CloudMaskHook; it must define name, bands, halo and clear")
     return hook
 
 

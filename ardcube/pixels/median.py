@@ -1,4 +1,4 @@
-"""The median composite, and the count of its observations."""
+"""The median composite and its observation count."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ardcube.pixels.bitmask import unpacked
 
 
 def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
-    """Median over days of the values that are not 0, per pixel.
+    """Return the median over days of the values that are not 0, per pixel.
 
     Parameters
     ----------
     stack : uint16 (day, y, x)
-        0 is no observation.
+        0 means no observation.
     out : uint16 (y, x), optional
-        Where to put it.
+        Array for the result.
 
     Returns
     -------
     uint16 (y, x)
-        An even count gives the mean of the middle two, rounded half to even; no observation gives 0.
+        The mean of the middle two for an even count, rounded half to even; 0 without an observation.
     """
     result = np.empty(stack.shape[1:], np.uint16) if out is None else out
     if not len(stack):
@@ -36,14 +36,14 @@ def median_of_valid(stack: NDArray[np.uint16], out: NDArray[np.uint16] | None = 
 
 
 def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
-    """Note which pixels have an observation in some band.
+    """Set the bits of pixels that have an observation in at least one band.
 
     Parameters
     ----------
     stack : uint16 (band, day, y, x)
-        0 is no observation.
+        0 means no observation.
     observed : uint8 (day, y, x / 8, rounded up)
-        Bits as in `ardcube.pixels.bitmask`, which are set there, and stay where they are set.
+        Bits as in `ardcube.pixels.bitmask`, changed in place. Bits that are already set stay set.
     """
     if len(observed):
         from ardcube.kernels import statistics  # numba takes a second to import
@@ -52,7 +52,7 @@ def observe(stack: NDArray[np.uint16], observed: NDArray[np.uint8]) -> None:
 
 
 def count_days(observed: NDArray[np.uint8], width: int) -> NDArray[np.uint16]:
-    """Days with an observation, uint16 (y, x), of what `observe` noted."""
+    """Return the number of days with an observation, uint16 (y, x), from the bits that `observe` set."""
     count = np.zeros((observed.shape[1], width), np.uint16)
     for bits in observed:
         count += unpacked(bits, width)
@@ -61,9 +61,9 @@ def count_days(observed: NDArray[np.uint8], width: int) -> NDArray[np.uint16]:
 
 @lru_cache(maxsize=256)
 def sorting_network(lanes: int) -> NDArray[np.int64]:
-    """Compare-exchange pairs (n, 2) that sort `lanes` values: Batcher's odd-even merge sort (1968).
+    """Return the compare-exchange pairs (n, 2) that sort `lanes` values: Batcher's odd-even merge sort (1968).
 
-    The same pairs serve every pixel of a row at once, which a sort per pixel cannot.
+    The pairs do not depend on the values, so that all pixels of a row are sorted at once.
     """
     pairs = []
     run = 1

@@ -1,4 +1,4 @@
-"""What a cloud mask sees of a chunk."""
+"""The observations of a chunk that a cloud mask evaluates."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # with pandas 70 MB of a worker's memory, and no mask of ours needs it
+if TYPE_CHECKING:  # xarray and pandas take 70 MB of a worker's memory, and no built-in mask needs them
     import xarray as xr
 
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """Extra bands of a chunk and of the halo around it, raw digital numbers, 0 where nothing was observed."""
+    """The mask's bands on a chunk and its halo: raw digital numbers, 0 without an observation."""
 
     bands: Mapping[str, NDArray[Any]]
-    """By name: (time, y, x), uint8 or uint16."""
+    """Arrays (time, y, x), uint8 or uint16, by band name."""
     time: NDArray[np.datetime64]
-    """Solar days: datetime64[ns] (time,)."""
+    """Solar days, datetime64[ns] (time,)."""
     y: NDArray[np.float64]
     """Latitude of pixel centres, in degrees (y,)."""
     x: NDArray[np.float64]
     """Longitude of pixel centres, in degrees (x,)."""
 
     def __getitem__(self, band: str) -> NDArray[Any]:
-        """A band (time, y, x)."""
+        """Return a band (time, y, x)."""
         return self.bands[band]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Days, rows and columns."""
+        """Numbers of days, rows and columns."""
         return len(self.time), len(self.y), len(self.x)
 
     def to_xarray(self) -> xr.Dataset:
-        """One variable (time, y, x) for each band, with coordinates; shares the arrays."""
+        """Return a dataset with a variable (time, y, x) per band and coordinates, which shares the arrays."""
         import xarray as xr
 
         variables = {band: (("time", "y", "x"), values) for band, values in self.bands.items()}

@@ -1,4 +1,4 @@
-"""Where pixels of the grid lie in a source CRS, to the bit the same in every window."""
+"""Coordinates of grid pixels in a source CRS, with the same bits in every window."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ from ardcube.extent.grid import Grid, Window
 from ardcube.raster.header import Level
 
 Centres = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Gives the coordinates of the centres of rows or columns, which are counted from a grid's first pixel."""
+"""Returns the coordinates of the centres of rows or columns, which are counted from a grid's first pixel."""
 NODE_STEP = 32
-"""Most output pixels between exactly projected nodes."""
-
+"""Largest number of output pixels between two projected nodes."""
 NODE_SPAN_DEGREES = 0.02
-"""Nodes stand at most this far apart, about 2 km. Cubic interpolation in between is then right to 1e-6 m, whatever
-the cube's resolution (docs/decisions/0002-own-resampler.md)."""
+"""Largest distance between two nodes, in degrees, about 2 km. Cubic interpolation between nodes is then exact to
+1e-6 m, whatever the cube's resolution (docs/decisions/0002-own-resampler.md)."""
 CELL = 8
-"""Side of the cells, in pixels, by which needed blocks are looked for: one by one would cost as much as resampling. A
-byte of `ardcube.pixels.bitmask` is a row of a cell."""
+"""Side, in pixels, of the cells for which needed blocks are determined, because single pixels would cost as much as
+resampling. A byte of `ardcube.pixels.bitmask` is a row of a cell."""
 ROWS = 32
-"""Rows whose coordinates are worked out at once: they stay in the processor's cache."""
+"""Number of rows whose coordinates are computed at once, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """Where pixels lie in a source CRS; arrays float64 (y, x)."""
+    """Coordinates of pixel centres in a source CRS; arrays float64 (y, x)."""
 
     x: NDArray[np.float64]
-    """Easting of the pixel centre, in CRS units."""
+    """Easting, in CRS units."""
     y: NDArray[np.float64]
-    """Northing of the pixel centre, in CRS units."""
+    """Northing, in CRS units."""
     step_x: NDArray[np.float64]
     """Change of easting over one output pixel: length of the Jacobian's row, in CRS units."""
     step_y: NDArray[np.float64]
@@ -44,43 +43,44 @@ class Coordinates:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """What the kernels of a cell's pixels reach of a level, for all cells of `CELL` pixels of a window."""
+class CellSupport:
+    """Pixels and blocks of a level under the kernels of each cell of `CELL` x `CELL` pixels of a window."""
 
-    there: NDArray[np.bool_]
-    """Whether they reach anything (row, column)."""
+    touches: NDArray[np.bool_]
+    """Whether the kernels touch the level (row, column of cells)."""
     pixels: NDArray[np.int32]
     """First and last row, first and last column of pixels (bound, cell)."""
-    blocks: NDArray[np.int64]
-    """First and last row, first and last column of blocks, each such part once (part, bound)."""
-    part: NDArray[np.int64]
-    """Which part of `blocks` each cell reaches (cell,)."""
+    rectangles: NDArray[np.int64]
+    """First and last row, first and last column of blocks, without duplicates (rectangle, bound)."""
+    rectangle: NDArray[np.int64]
+    """Index into `rectangles` of each cell (cell,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A window of the grid in a source CRS.
+    """The projection of a window of the grid into a source CRS.
 
-    Nodes on a lattice of global pixel indices are projected exactly; in between, coordinates are interpolated with
-    cubic Lagrange polynomials, first along the columns of nodes, then along the row. The lattice belongs to the grid,
-    so windows agree to the bit where they overlap.
+    Nodes on a lattice of global pixel indices are projected exactly. Between nodes, coordinates are interpolated with
+    cubic Lagrange polynomials, first down the columns of nodes, then along the row. The lattice belongs to the grid,
+    so overlapping windows have the same bits.
     """
 
     window: Window
     step: int
-    """Pixels from node to node."""
+    """Number of pixels between two nodes."""
     row: int
     """Index of the first row of nodes, in steps from the grid's first pixel."""
     column: int
+    """Index of the first column of nodes, in steps from the grid's first pixel."""
     nodes_x: NDArray[np.float64]
     """Easting of the nodes, in CRS units (row, column)."""
     nodes_y: NDArray[np.float64]
-    """Northing of the nodes, in CRS units."""
-    _reaches: dict[tuple[Level, int], Reach] = field(default_factory=dict)
+    """Northing of the nodes, in CRS units (row, column)."""
+    _supports: dict[tuple[Level, int], CellSupport] = field(default_factory=dict)
     _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
 
     def crop(self, window: Window) -> Projection:
-        """The projection of a window within this one; shares the nodes."""
+        """Return the projection of a smaller window, which shares the nodes."""
         return Projection(window, self.step, self.row, self.column, self.nodes_x, self.nodes_y)
 
     def coordinates(self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None) -> Coordinates:
@@ -89,24 +89,24 @@ class Projection:
         Parameters
         ----------
         rows : slice
-            Of the window.
+            Rows of the window.
         wanted : bool (y, x)
-            Of these rows; far from what is wanted anything may stand, but no step that is larger than others.
+            Wanted pixels of these rows. Coordinates and steps far from them are 0.
         """
-        from ardcube.kernels.interpolate import locate  # numba takes a second to import
+        from ardcube.kernels.interpolate import find_coordinates  # numba takes a second to import
 
         start, stop, _ = rows.indices(self.window.shape[0])
         shape = max(0, stop - start), self.window.shape[1]
         if wanted is None:
             wanted = np.ones(shape, bool)
         found = Coordinates(*np.empty((4, *shape)))
-        locate(
+        find_coordinates(
             self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0 + start, self.window.x0,
             wanted, found.x, found.y, found.step_x, found.step_y,
         )  # fmt: skip
         return found
 
-    def pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
+    def nearest_pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
         """Return the row and column of the pixel of `level` that holds each pixel centre, (2, y, x).
 
         Computed once per level, because all scenes of a granule share a grid. Beyond the level both are the largest
@@ -127,25 +127,39 @@ class Projection:
         )  # fmt: skip
         return found
 
-    def reach(self, level: Level, kernel: int) -> Reach:
-        """What kernels of a half width of `kernel` source pixels reach; worked out once, as `pixels`."""
-        if (level, kernel) not in self._reaches:
-            x, y, step_x, step_y = self._cells()
+    def kernel_support(self, level: Level, half_width: int) -> CellSupport:
+        """Return the pixels and blocks under the kernels of all cells; computed once per level.
+
+        Parameters
+        ----------
+        level : Level
+            Of the source.
+        half_width : int
+            Half width of the kernel, in source pixels if the source is not downsampled.
+        """
+        if (level, half_width) not in self._supports:
+            x, y, step_x, step_y = self._cell_bounds()
             t = level.transform
-            left, right = _reached(x[0], x[1], t.c, t.a, kernel, step_x, level.width)
-            top, bottom = _reached(y[0], y[1], t.f, t.e, kernel, step_y, level.height)
-            there, pixels = (left <= right) & (top <= bottom), np.stack([top, bottom, left, right])
-            (height, width), (rows, columns) = level.block, level.blocks
-            ends, sizes = pixels // [[[height]], [[height]], [[width]], [[width]]], (rows, rows, columns, columns)
-            found, part = np.unique(np.ravel_multi_index(tuple(np.maximum(ends, 0)), sizes), return_inverse=True)
-            blocks = np.stack(np.unravel_index(found, sizes), axis=1)
-            self._reaches[level, kernel] = Reach(there, pixels.astype(np.int32).reshape(4, -1), blocks, part.ravel())
-        return self._reaches[level, kernel]
+            margin_x = half_width * np.maximum(1.0, step_x / abs(t.a)) + 1.5
+            margin_y = half_width * np.maximum(1.0, step_y / abs(t.e)) + 1.5
+            left, right = _pixel_range((x - t.c) / t.a, margin_x, level.width)
+            top, bottom = _pixel_range((y - t.f) / t.e, margin_y, level.height)
+            touches, pixels = (left <= right) & (top <= bottom), np.stack([top, bottom, left, right])
+            (height, width), (rows, columns) = level.block, level.block_grid
+            blocks, sizes = pixels // [[[height]], [[height]], [[width]], [[width]]], (rows, rows, columns, columns)
+            keys, rectangle = np.unique(np.ravel_multi_index(tuple(np.maximum(blocks, 0)), sizes), return_inverse=True)
+            rectangles = np.stack(np.unravel_index(keys, sizes), axis=1)
+            self._supports[level, half_width] = CellSupport(
+                touches, pixels.astype(np.int32).reshape(4, -1), rectangles, rectangle.ravel()
+            )
+        return self._supports[level, half_width]
 
-    def _cells(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Least and largest x and y of cells, (bound, row, column), and their largest steps, (row, column).
+    def _cell_bounds(
+        self,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the smallest and largest x and y of cells, (bound, row, column), and their largest steps.
 
-        The corners of a cell bound its coordinates to far less than the source pixel that is added for them to bend.
+        The corners of a cell bound its coordinates to far less than a source pixel, which is added as a margin.
         """
         rows, cols = (np.append(np.arange(0, size, CELL), size - 1) for size in self.window.shape)
         corners = np.stack(self.coordinates_at(self.window.y0 + rows, self.window.x0 + cols))
@@ -174,35 +188,35 @@ class Projection:
         )
         t = (j - cols * step) / step
         column = cols - 1 - self.column
-        places, steps = [], []
+        values, steps = [], []
         for nodes in (self.nodes_x, self.nodes_y):
             along = [_sum(weights, nodes, first), _sum(slopes, nodes, first)]
             (c0, c1, c2, c3), (d0, d1, d2, d3) = (_cubic(line, column) for line in along)
-            places.append(((c3 * t + c2) * t + c1) * t + c0)
+            values.append(((c3 * t + c2) * t + c1) * t + c0)
             right = (3 * c3 / step * t + 2 * c2 / step) * t + c1 / step
             down = ((d3 * t + d2) * t + d1) * t + d0
             steps.append(np.sqrt(right * right + down * down))
-        return places[0], places[1], steps[0], steps[1]
+        return values[0], values[1], steps[0], steps[1]
 
 
 def project(grid: Grid, window: Window, crs: str) -> Projection:
-    """Project the nodes around `window` to `crs`."""
+    """Project the nodes around a window of a cube's grid to a CRS."""
     step = max(1, min(NODE_STEP, int(NODE_SPAN_DEGREES / grid.resolution)))
     return project_nodes(window, step, (grid.longitude, grid.latitude), _transformer(crs))
 
 
 def project_nodes(window: Window, step: int, centres: tuple[Centres, Centres], transformer: Transformer) -> Projection:
-    """Project the nodes around a window.
+    """Project the nodes around a window of any grid.
 
     Parameters
     ----------
     window : Window
         Pixels of a grid.
     step : int
-        Pixels from node to node.
+        Number of pixels between two nodes.
     centres : (callable, callable)
-        Give the first coordinate of the centres of columns, and the second one of the centres of rows, in units of the
-        grid's CRS.
+        Return the first coordinate of the centres of columns, and the second coordinate of the centres of rows, in
+        units of the grid's CRS.
     transformer : Transformer
         From the grid's CRS to the source's.
     """
@@ -221,7 +235,7 @@ def _transformer(crs: str) -> Transformer:
 def _sum(
     weights: Sequence[NDArray[np.float64]], nodes: NDArray[np.float64], first: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Weighted sum of four rows of nodes for each row of pixels, term by term."""
+    """Return the weighted sum of four rows of nodes for each row of pixels, added term by term."""
     total = weights[0] * nodes[first]
     for k in range(1, 4):
         total = total + weights[k] * nodes[first + k]
@@ -238,21 +252,13 @@ def _index_type(level: Level) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if max(level.height, level.width) < np.iinfo(np.uint16).max else np.uint32
 
 
-def _reached(
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    origin: float,
-    size: float,
-    kernel: int,
-    step: NDArray[np.float64],
-    pixels: int,
+def _pixel_range(
+    bounds: NDArray[np.float64], margin: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last pixel along one axis that a cell's kernels reach; last before first where there is none."""
-    margin = kernel * np.maximum(1.0, step / abs(size)) + 1.5
-    ends = (low - origin) / size, (high - origin) / size
-    first, last = np.floor(np.minimum(*ends) - margin), np.floor(np.maximum(*ends) + margin)
-    there = np.isfinite(first) & np.isfinite(last) & (last >= 0) & (first < pixels)
+    """Return the first and last pixel along one axis of the level; the last is before the first if there is none."""
+    first, last = np.floor(bounds.min(axis=0) - margin), np.floor(bounds.max(axis=0) + margin)
+    touches = np.isfinite(first) & np.isfinite(last) & (last >= 0) & (first < size)
     return (
-        np.where(there, np.clip(first, 0, None), 0).astype(np.int64),
-        np.where(there, np.clip(last, None, pixels - 1), -1).astype(np.int64),
+        np.where(touches, np.clip(first, 0, None), 0).astype(np.int64),
+        np.where(touches, np.clip(last, None, size - 1), -1).astype(np.int64),
     )

@@ -1,13 +1,13 @@
-"""The resampler of the pixel contract: what one output pixel sees of one source raster.
+"""Resample one source raster onto output pixels, as docs/decisions/0002 defines.
 
-Everything depends on the output pixel alone, never on the window it is computed in: coordinates come from
-global indices (`projection`), the kernel's width from the Jacobian at that pixel. Sums run
+The value of an output pixel depends on that pixel alone, never on the window in which it is computed: coordinates come
+from global pixel indices (`ardcube.pixels.projection`), and the kernel's width from the Jacobian at the pixel. Sums run
 in a fixed order, so that `tests/oracle/kernels.py` gives the same bits in NumPy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,46 +20,48 @@ from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
 
 _KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
+"""Half width of a kernel, in source pixels if the source is not downsampled."""
 
 
 def needed_blocks(projection: Projection, wanted: Bits, level: Level, resampling: str) -> Blocks | None:
-    """The part of a level that the kernels of the wanted pixels reach; None where they reach nothing of it.
+    """Return the blocks under the kernels of the wanted pixels, or None if no kernel touches the level.
 
     Parameters
     ----------
     projection : Projection
         Of the output window.
     wanted : Bits
-        Output pixels that are to be computed.
+        Output pixels to compute.
     level : Level
         Of the source.
     resampling : str
         `nearest`, `bilinear` or `cubic`.
     """
-    reach = projection.reach(level, _KERNELS[resampling])
-    filled = wanted[::CELL].copy()
+    support = projection.kernel_support(level, _KERNELS[resampling])
+    wanted_cells = wanted[::CELL].copy()
     for first in range(1, CELL):  # ten times faster than `reduceat`
-        row_of_cells = wanted[first::CELL]
-        filled[: len(row_of_cells)] |= row_of_cells
-    cells = np.flatnonzero((filled != 0) & reach.there)
+        rows = wanted[first::CELL]
+        wanted_cells[: len(rows)] |= rows
+    cells = np.flatnonzero((wanted_cells != 0) & support.touches)
     if not len(cells):
         return None
-    parts = np.zeros(len(reach.blocks), bool)
-    parts[reach.part[cells]] = True
-    first_row, last_row, first_col, last_col = reach.blocks[parts].T
-    # One more from the first corner on and one less beyond the others; added up, how many parts lie over each block.
-    over = np.zeros([count + 1 for count in level.blocks], np.int64)
+    used = np.zeros(len(support.rectangles), bool)
+    used[support.rectangle[cells]] = True
+    first_row, last_row, first_col, last_col = support.rectangles[used].T
+    # Summed over rows and columns, +1 at a rectangle's first corner and -1 after its others count the rectangles that
+    # cover each block.
+    cover = np.zeros([count + 1 for count in level.block_grid], np.int64)
     for rows, cols, change in (
         (first_row, first_col, 1),
         (first_row, last_col + 1, -1),
         (last_row + 1, first_col, -1),
         (last_row + 1, last_col + 1, 1),
     ):
-        np.add.at(over, (rows, cols), change)
-    needed = over.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
-    top, bottom, left, right = reach.pixels.take(cells, axis=1)
+        np.add.at(cover, (rows, cols), change)
+    needed = cover.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0
+    top, bottom, left, right = support.pixels.take(cells, axis=1)
     row, column = int(top.min()), int(left.min())
-    return Blocks(needed, row, column, int(bottom.max()) + 1 - row, int(right.max()) + 1 - column)
+    return Blocks(level, needed, row, column, int(bottom.max()) + 1 - row, int(right.max()) + 1 - column)
 
 
 def resample_window(
@@ -68,10 +70,7 @@ def resample_window(
     wanted: NDArray[np.bool_],
     projection: Projection,
     source: SourcePixels,
-    level: Level,
-    *,
     resampling: str,
-    shift: int = 0,
 ) -> None:
     """Fill the wanted pixels of some bands that are still 0 from one source; the first valid source wins.
 
@@ -80,57 +79,47 @@ def resample_window(
     out : uint16 (band, y, x)
         Changed in place; 0 where no source gave a value. For nearest pixels also uint8.
     bands : sequence of int
-        Positions in `out` of the lanes of `source`, of which there may be more.
+        Positions in `out` of the first lanes of `source`.
     wanted : bool (y, x)
         Pixels to compute.
     projection : Projection
         Of the output window.
     source : SourcePixels
-        Must hold all blocks that `needed_blocks` returns.
-    level : Level
-        Of the source.
+        Must hold all blocks that `needed_blocks` returned.
     resampling : str
         `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or
         `cubic`, Keys' kernel (1981, a = -0.5) stretched likewise. Weights are renormalised over valid pixels.
-    shift : int
-        Added to every value, which stays within 1..65535.
     """
     if resampling == "nearest":
-        take_nearest(out, bands, wanted, projection.pixels(level), source, shift)
+        take_nearest(out, bands, wanted, projection.nearest_pixels(source.blocks.level), source)
         return
     if resampling == "bilinear":
-        wanted = _fill_where_all_is_valid(out, bands, wanted, projection, source, level, shift)
+        wanted = _fill_complete(out, bands, wanted, projection, source)
         if not wanted.any():
             return
     for top in range(0, wanted.shape[0], ROWS):
         rows = slice(top, top + ROWS)
         if wanted[rows].any():
-            at = projection.coordinates(rows, wanted[rows])
-            fill_weighted(out[:, rows], bands, wanted[rows], at, source, level, resampling=resampling, shift=shift)
+            fill_weighted(
+                out[:, rows], bands, wanted[rows], projection.coordinates(rows, wanted[rows]), source, resampling
+            )
 
 
-def _fill_where_all_is_valid(
-    out: NDArray[Any],
-    bands: Sequence[int],
-    wanted: NDArray[np.bool_],
-    projection: Projection,
-    source: SourcePixels,
-    level: Level,
-    shift: int,
+def _fill_complete(
+    out: NDArray[Any], bands: Sequence[int], wanted: NDArray[np.bool_], projection: Projection, source: SourcePixels
 ) -> NDArray[np.bool_]:
-    """Resample the pixels all of whose taps are valid; return which of the others are wanted, (y, x)."""
+    """Fill the wanted pixels all of whose taps are valid; return the wanted pixels that remain, (y, x)."""
     from ardcube.kernels import bilinear  # numba takes a second to import
 
-    fill: Callable[..., None] = bilinear.fill
-    t, p = level.transform, projection
-    # Lanes beyond the bands repeat the first band, which is already filled then.
+    p, t, blocks, encoding = projection, source.blocks.level.transform, source.blocks, source.encoding
+    # Lanes after the last band repeat the first band, which is already filled then.
     planes = [out[band] for band in [*bands, *[bands[0]] * (LANES - len(bands))]]
-    left = np.zeros_like(wanted)
-    fill(
-        *planes, wanted, left, p.nodes_x, p.nodes_y, p.row, p.column, p.step, p.window.y0, p.window.x0,
-        source.values, source.holes, source.row, source.column, t.c, t.a, t.f, t.e, source.nodata, shift,
+    remaining = np.zeros_like(wanted)
+    bilinear.fill_complete(
+        *planes, wanted, remaining, p.nodes_x, p.nodes_y, p.row, p.column, p.step, p.window.y0, p.window.x0,
+        source.values, source.holes, blocks.row, blocks.column, t.c, t.a, t.f, t.e, encoding.nodata, encoding.shift,
     )  # fmt: skip
-    return left
+    return remaining
 
 
 def take_nearest(
@@ -139,15 +128,14 @@ def take_nearest(
     wanted: NDArray[np.bool_],
     pixels: NDArray[np.unsignedinteger[Any]],
     source: SourcePixels,
-    shift: int,
 ) -> None:
     """Fill the wanted pixels that are still 0 from the source pixels whose rows and columns are `pixels`, (2, y, x)."""
     from ardcube.kernels import sampling  # numba takes a second to import
 
     rows, columns = pixels
     sampling.nearest(
-        out, np.array(bands, np.int64), wanted, rows, columns, source.values, source.row, source.column,
-        source.nodata, shift,
+        out, np.array(bands, np.int64), wanted, rows, columns, source.values, source.blocks.row, source.blocks.column,
+        source.encoding.nodata, source.encoding.shift,
     )  # fmt: skip
 
 
@@ -157,16 +145,13 @@ def fill_weighted(
     wanted: NDArray[np.bool_],
     at: Coordinates,
     source: SourcePixels,
-    level: Level,
-    *,
     resampling: str,
-    shift: int,
 ) -> None:
     """Fill the wanted pixels that are still 0, tap by tap, with weighted means of the valid source pixels."""
     from ardcube.kernels import sampling  # numba takes a second to import
 
-    t = level.transform
+    t, blocks, encoding = source.blocks.level.transform, source.blocks, source.encoding
     sampling.weighted(
-        out, np.array(bands, np.int64), wanted, at.x, at.y, at.step_x, at.step_y, source.values, source.row,
-        source.column, t.c, t.a, t.f, t.e, _KERNELS[resampling], source.nodata, shift,
+        out, np.array(bands, np.int64), wanted, at.x, at.y, at.step_x, at.step_y, source.values, blocks.row,
+        blocks.column, t.c, t.a, t.f, t.e, _KERNELS[resampling], encoding.nodata, encoding.shift,
     )  # fmt: skip

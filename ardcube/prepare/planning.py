@@ -18,7 +18,7 @@ from ardcube.plan.jobs import ChunkJobs, jobs_of_period
 from ardcube.plan.plan import CubePlan, tiles_meeting
 from ardcube.prepare.request import Request
 from ardcube.prepare.spec import cube_spec
-from ardcube.runtime.gc_pause import seldom_collecting
+from ardcube.runtime.gc_pause import rare_garbage_collection
 
 OnPeriod = Callable[[Period, int], None]
 """Called with each period that was searched and the number of its scenes."""
@@ -27,7 +27,7 @@ FoundScenes = Mapping[str, Sequence[Scene]]
 """Scenes by period label; periods that were not searched are left out."""
 
 
-@seldom_collecting()
+@rare_garbage_collection()
 def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundScenes:
     """Search the catalogue once per period; with `look_back_months` only the periods that it covers.
 
@@ -48,7 +48,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     return found
 
 
-@seldom_collecting()
+@rare_garbage_collection()
 def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> CubePlan:
     """Join scenes with tiles, and write the manifests that the workers read.
 

@@ -1,4 +1,4 @@
-"""Blocks of raster files as arrays: GeoTIFFs by their blocks, all else through GDAL.
+"""Raster files as arrays: tiled GeoTIFFs block by block, all other files through GDAL.
 
-A band asset comes in; its header, levels and decoded windows go out.
+The asset of a band comes in. Its header, its overview levels and decoded windows of pixels go out.
 """

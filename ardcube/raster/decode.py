@@ -1,4 +1,4 @@
-"""Decoded pixels of a raster: bands of one grid, side by side, as the resampler wants them."""
+"""Decode the fetched bands of one grid into a window of pixels with interleaved bands, as the resampler reads it."""
 
 from __future__ import annotations
 
@@ -15,41 +15,52 @@ from ardcube.raster.header import Blocks
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A rectangle of pixels of one band."""
+class DecodedBlock:
+    """A decoded block of one band, or a larger rectangle of pixels."""
 
     row: int
     """First row, in pixels of the level."""
     column: int
+    """First column, in pixels of the level."""
     values: NDArray[Any]
-    """Digital numbers (row, column), or their differences."""
+    """Digital numbers (row, column), or differences between them."""
     predicted: bool = False
     """Whether `values` are differences along the rows (TIFF's predictor 2)."""
 
-    def summed(self) -> NDArray[Any]:
-        """Digital numbers, in any case."""
+    def digital_numbers(self) -> NDArray[Any]:
+        """Return the digital numbers (row, column), with the predictor undone."""
         if not self.predicted:
             return self.values
         return np.add.accumulate(self.values, axis=1, dtype=self.values.dtype)
 
 
-class Part(Protocol):
-    """What was fetched of one band, perhaps not yet decoded."""
+class FetchedBand(Protocol):
+    """The fetched blocks of one band, decoded or still compressed."""
 
     @property
     def size(self) -> int:
-        """Bytes that were fetched."""
+        """Number of fetched bytes."""
         ...
 
-    def pieces(self) -> Iterator[Piece]:
-        """Decode piece by piece; parts of the same blocks and the same reader come in the same pieces.
+    def decode(self) -> Iterator[DecodedBlock]:
+        """Decode block by block. Bands that one reader fetched for the same `Blocks` give blocks of the same shape.
 
         Raises
         ------
         TransientError
-            If a piece is damaged, as it is after a transfer that went wrong.
+            If a block is damaged and another attempt may succeed.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the digital numbers of a file are read."""
+
+    nodata: int
+    """Digital number that means no data, in addition to 0."""
+    shift: int = 0
+    """Added to each valid digital number, to convert it to the offset of the cube's reflectance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,61 +68,71 @@ class SourcePixels:
     """Digital numbers of a window of one level."""
 
     values: NDArray[Any]
-    """(row, column, lane): one lane, or four, of which the last repeat the first band where there are fewer."""
-    row: int
-    """First row, in pixels of the level."""
-    column: int
-    nodata: int
-    """A digital number that is no data, besides 0."""
+    """(row, column, lane) with one lane or four; after the last band, lanes repeat the first band."""
+    blocks: Blocks
+    """The window, and the level."""
+    encoding: Encoding
     holes: NDArray[np.bool_]
-    """(row, column) of cells of `HOLE_CELL` pixels: whether data is missing in what was decoded of a cell. Of no
-    size if the window is resampled nearest, which needs no holes."""
+    """Whether a cell of `HOLE_CELL` pixels misses data in a decoded pixel (row, column). Without size if holes were
+    not looked for."""
 
     @classmethod
     def decode(
-        cls, parts: Sequence[Part], blocks: Blocks, dtype: str, nodata: int, *, find_holes: bool = True
+        cls, bands: Sequence[FetchedBand], blocks: Blocks, dtype: str, encoding: Encoding, *, find_holes: bool = True
     ) -> SourcePixels:
-        """Decode the window of `blocks` of up to `LANES` bands.
+        """Decode the window of up to `LANES` bands.
+
+        Parameters
+        ----------
+        bands : sequence of FetchedBand
+            Fetched for `blocks`.
+        blocks : Blocks
+            The window and its needed blocks. Pixels of other blocks are 0 or undefined.
+        dtype : str
+            Data type of the headers of all bands.
+        encoding : Encoding
+            Of all bands.
+        find_holes : bool
+            Whether to look for missing data, which bilinear resampling requires.
 
         Raises
         ------
         TransientError
-            If a block is damaged, or pieces are of another shape or data type than the file was said to have.
+            If a block is damaged, or has another shape or data type than its header states.
         """
-        lanes = 1 if len(parts) == 1 else LANES
-        top, bottom = blocks.row, blocks.row + blocks.height
-        left, right = blocks.column, blocks.column + blocks.width
+        lanes = 1 if len(bands) == 1 else LANES
         values = np.empty((blocks.height, blocks.width, lanes), dtype)
-        if not blocks.filled:
-            values.fill(0)  # nothing is asked of a block that is not needed; should it be, that is no data
+        if not blocks.all_needed:
+            values.fill(0)  # no kernel reads a block that is not needed; if one did, it would find no data
         cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes else (0, 0)
-        window = cls(values, top, left, nodata, np.zeros(cells, bool))
-        for pieces in zip(*(part.pieces() for part in parts), strict=True):
-            first = pieces[0]
-            height, width = first.values.shape
-            # What is compiled looks at no bound.
-            if any((p.row, p.column, *p.values.shape) != (first.row, first.column, height, width) for p in pieces):
-                raise TransientError("its bands are cut differently: a file was replaced while it was read")
-            if any(piece.values.dtype != values.dtype for piece in pieces):
-                raise TransientError(f"it holds {[str(piece.values.dtype) for piece in pieces]}, not {values.dtype}")
-            rows = slice(max(top, first.row), min(bottom, first.row + height))
-            cols = slice(max(left, first.column), min(right, first.column + width))
-            if rows.start >= rows.stop or cols.start >= cols.stop:
-                continue
-            within = slice(rows.start - first.row, rows.stop - first.row)
-            predicted = all(piece.predicted for piece in pieces)
-            bands = [piece.values[within] if predicted else piece.summed()[within] for piece in pieces]
-            bands = [np.ascontiguousarray(band) for band in bands]  # as they are, unless a reader gives something else
-            bands += bands[:1] * (lanes - len(bands))
-            window._place(bands, predicted, rows, cols, cols.start - first.column)
+        window = cls(values, blocks, encoding, np.zeros(cells, bool))
+        for same_block in zip(*(band.decode() for band in bands), strict=True):
+            window._copy(same_block)
         return window
 
-    def _place(self, bands: Sequence[NDArray[Any]], predicted: bool, rows: slice, cols: slice, skip: int) -> None:
-        """Copy bands (row, column), from column `skip` on, to a place of the window; undo the predictor."""
-        top, left, width = rows.start - self.row, cols.start - self.column, cols.stop - cols.start
+    def _copy(self, bands: Sequence[DecodedBlock]) -> None:
+        """Copy the part of a block that is in the window, and undo the predictor; check what the kernel does not."""
+        first, blocks, dtype = bands[0], self.blocks, self.values.dtype
+        height, width = first.values.shape
+        if any((b.row, b.column, *b.values.shape) != (first.row, first.column, height, width) for b in bands):
+            raise TransientError("its bands have blocks of different shapes: a file was replaced while it was read")
+        if any(band.values.dtype != dtype for band in bands):
+            raise TransientError(f"it holds {[str(band.values.dtype) for band in bands]}, not {dtype}")
+        top, bottom = max(blocks.row, first.row), min(blocks.row + blocks.height, first.row + height)
+        left, right = max(blocks.column, first.column), min(blocks.column + blocks.width, first.column + width)
+        if top >= bottom or left >= right:
+            return
+        rows = slice(top - first.row, bottom - first.row)
+        predicted = all(band.predicted for band in bands)
+        # Copies only if a reader returns rows with gaps.
+        planes = [np.ascontiguousarray((b.values if predicted else b.digital_numbers())[rows]) for b in bands]
+        planes += planes[:1] * (self.values.shape[2] - len(planes))
+        # An item may declare a nodata value that its file's data type cannot hold.
+        nodata = dtype.type(self.encoding.nodata if self.encoding.nodata <= np.iinfo(dtype).max else 0)
         from ardcube.kernels import interleave  # numba takes a second to import
 
-        # An item may declare a nodata value that its file's data type cannot hold.
-        nodata = self.values.dtype.type(self.nodata if self.nodata <= np.iinfo(self.values.dtype).max else 0)
-        place = interleave.place_one if len(bands) == 1 else interleave.place_four
-        place(*bands, predicted, skip, width, self.values, top, left, nodata, self.holes)
+        copy = interleave.copy_band if len(planes) == 1 else interleave.interleave_bands
+        copy(
+            *planes, predicted, left - first.column, right - left, self.values, top - blocks.row, left - blocks.column,
+            nodata, self.holes,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reading rasters through GDAL: what `ardcube.raster.cog` does not read, with the same pixels."""
+"""Read files that `ardcube.raster.cog` does not support through GDAL, with the same pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
-from ardcube.raster.decode import Piece
+from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, pixel_size, usable_nodata
 
 _HTTP_OPTIONS: dict[str, Any] = {
@@ -28,7 +28,7 @@ _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_MAX_RETRY": 4,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
-    # As the other reader: a server is waited for while bytes come. Five tries of one that sends none are two minutes.
+    # A request lasts as long as bytes arrive, as in `object_store`. Five attempts without a byte take two minutes.
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
     "GDAL_HTTP_LOW_SPEED_TIME": 20,
     "GDAL_HTTP_TIMEOUT": 600,
@@ -40,29 +40,29 @@ _ACCESS_OPTIONS: dict[Access, dict[str, Any]] = {
     "signed": {},
 }
 _DRIVERS = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
-"""Formats that hold pixels and nothing else. Others, such as VRT, name further files and servers to be read."""
+"""Formats that hold only pixels. Others, such as VRT, can make GDAL read further files and servers."""
 _NOT_CACHED = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"
-"""Every filesystem whose files GDAL caches, as `CPL_VSIL_CURL_NON_CACHED` wants them."""
+"""All filesystems whose files GDAL caches, in the notation of `CPL_VSIL_CURL_NON_CACHED`."""
 _PERMANENT = re.compile(
-    # The words before the code: messages name the file too, and a scene of the fourth of April is called ..0404..
+    # With the words before the code, because messages contain file names, and a scene of April 4 has 0404 in its name.
     r"response code: (401|403|404|410)\b|No such file|does not exist|Not a directory"
     r"|Permission denied|Access Denied"
 )
-"""What GDAL's messages say when another try would say the same."""
+"""Messages of permanent errors."""
 _NO_RASTER = "not recognized as"
-_RASTERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-"""How TIFF, BigTIFF and JPEG 2000 begin."""
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+"""First bytes of TIFF, BigTIFF and JPEG 2000."""
 _UNDECODED = re.compile(r"TIFFReadEncoded(Tile|Strip)\(\) failed")
 _SHORT = re.compile(r"Read error|got \d+ bytes")
-"""Of a block that could not be decoded: the transfer was cut short, or the file is."""
-_suspect: set[str] = set()
-"""Files whose last read failed. GDAL keeps the part of a truncated answer as if the file ended there, and would
-fail for ever; these are opened past its cache."""
+"""Messages about a block that was truncated, in transfer or in the file."""
+_uncached: set[str] = set()
+"""Files whose last read failed. GDAL caches a truncated answer as if the file ended there, so every later read would
+fail. These files are opened without GDAL's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class GdalRaster:
-    """A file that GDAL opens anew for each read."""
+    """A file whose header was read. GDAL opens the file again for each read."""
 
     href: str
     header: Header
@@ -70,28 +70,30 @@ class GdalRaster:
     decodes: ClassVar[bool] = True
 
     @classmethod
-    def open(cls, href: str, access: Access, *, resolution: float = math.inf, afresh: bool = False) -> GdalRaster:
+    def open(cls, href: str, access: Access, *, resolution: float = math.inf, skip_cache: bool = False) -> GdalRaster:
         """Read a header.
 
         Parameters
         ----------
-        href, access
-            Where the file is, and how it may be read.
+        href : str
+            Address of the file.
+        access : Access
+            How the file may be read.
         resolution : float
-            Of the cube, in degrees. Overviews that are too coarse for it are left out: GDAL opens the file once more
-            for each of them.
-        afresh : bool
-            Whether to read it past what GDAL remembers of the file.
+            Of the cube, in degrees. Overviews that are too coarse for it are left out, because GDAL opens the file
+            again for each overview.
+        skip_cache : bool
+            Whether to read the file without GDAL's cache.
 
         Raises
         ------
         SceneError
             If the file is missing, forbidden, no raster of 8 or 16 bits, or not north up.
         TransientError
-            If it could not be reached this time.
+            If the file cannot be read now.
         """
-        if afresh:
-            _suspect.add(href)
+        if skip_cache:
+            _uncached.add(href)
         with _open(href, access) as source:
             if source.crs is None or source.transform.b or source.transform.d or source.transform.e >= 0:
                 raise SceneError(f"{href} is not a north-up raster with a CRS; its scene cannot be used")
@@ -108,7 +110,7 @@ class GdalRaster:
             if (ratio - 1) * pixel_size(full.transform) > largest:
                 continue
             # The ratio of an overview is not an exact power of two for odd sizes: only the file knows its size.
-            with _open(href, access, _Unplaced, OVERVIEW_LEVEL=index) as source:
+            with _open(href, access, _WithoutGeoreference, OVERVIEW_LEVEL=index) as source:
                 height, width, block = source.height, source.width, source.block_shapes[0]
                 kind = source.dtypes[0]
             if kind != dtype:
@@ -117,87 +119,87 @@ class GdalRaster:
             levels.append(Level(index + 1, height, width, transform, block))
         return cls(href, replace(header, levels=tuple(levels)), access)
 
-    def fetch(self, level: Level, blocks: Blocks) -> GdalPart:
-        """Read the window around the needed blocks, already decoded.
+    def fetch(self, blocks: Blocks) -> GdalBand:
+        """Read and decode the window of `blocks`.
 
         Raises
         ------
         SceneError
-            If a block is damaged, and is so again when it is fetched once more.
+            If a block is damaged, and is damaged again when it is read a second time.
         TransientError
-            If it could not be read this time.
+            If the file cannot be read now.
         """
         try:
-            return self._read(level, blocks)
+            return self._read(blocks)
         except _DamagedError:
             pass
         try:
-            return self._read(level, blocks)
+            return self._read(blocks)
         except _DamagedError as error:
             raise SceneError(f"{error}; its file is damaged") from error
 
-    def _read(self, level: Level, blocks: Blocks) -> GdalPart:
-        options = {} if level.index == 0 else {"OVERVIEW_LEVEL": level.index - 1}
+    def _read(self, blocks: Blocks) -> GdalBand:
+        options = {} if blocks.level.index == 0 else {"OVERVIEW_LEVEL": blocks.level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
-        with _open(self.href, self.access, _Unplaced, **options) as source:
+        with _open(self.href, self.access, _WithoutGeoreference, **options) as source:
             values = source.read(1, window=window)
         if values.shape != (blocks.height, blocks.width) or values.dtype != self.header.dtype:
             raise TransientError(f"{self.href} is another file than when its header was read")
-        return GdalPart(Piece(blocks.row, blocks.column, values))
+        return GdalBand(DecodedBlock(blocks.row, blocks.column, values))
 
 
 @dataclass(frozen=True, slots=True)
-class GdalPart:
-    """A window of one level."""
+class GdalBand:
+    """A decoded window of one level."""
 
-    window: Piece
+    window: DecodedBlock
 
     @property
     def size(self) -> int:
-        """Bytes; how many were fetched, GDAL does not tell."""
+        """Number of decoded bytes, because GDAL does not report the number of fetched bytes."""
         return self.window.values.nbytes
 
-    def pieces(self) -> Iterator[Piece]:
-        """The window, in one piece."""
+    def decode(self) -> Iterator[DecodedBlock]:
+        """Yield the window as one block."""
         yield self.window
 
 
 class _DamagedError(Exception):
-    """A block came whole, and cannot be decoded."""
+    """A block arrived complete and cannot be decoded."""
 
 
-class _Unplaced(DatasetReader):  # type: ignore[misc]
-    """A file whose CRS is known from before: finding it is half of what opening takes."""
+class _WithoutGeoreference(DatasetReader):  # type: ignore[misc]
+    """A dataset opened without its CRS, which takes half the time."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, GEOREF_SOURCES="NONE", **options)
 
     def read_transform(self) -> list[float]:
-        """That of pixels, as without a georeference; else rasterio warns that there is none."""
+        """Return the transform of pixel coordinates; rasterio would warn that the georeference is missing."""
         return [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @contextmanager
 def _open(href: str, access: Access, reader: type[DatasetReader] = DatasetReader, **options: Any) -> Iterator[Any]:
-    """Open a file with options for this block alone; a failure is told as ours, and the next try starts afresh."""
+    """Open a file with GDAL options for one `with` block; convert GDAL's errors, and skip its cache after a failure."""
     name = _gdal_name(href)
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
-    afresh = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _suspect else nullcontext()
+    cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
-        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), afresh, _dataset(name, reader, **options) as source:
+        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), cache, _dataset(name, reader, **options) as source:
             yield source
     except rasterio.errors.RasterioError as error:
-        _suspect.add(href)
+        _uncached.add(href)
         reason = " ".join(str(error.__cause__ or error).split())
         raise _kind_of(href, reason, error)(f"{href} cannot be read: {reason}") from error
-    _suspect.discard(href)
+    _uncached.discard(href)
 
 
 def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | TransientError | _DamagedError]:
     if _NO_RASTER in reason:
-        # GDAL says so too of a file whose first bytes never came.
+        # GDAL reports the same if the first bytes did not arrive.
         start = _first_bytes(href) if local_file(href) is None else b""
-        return TransientError if start is None or start.startswith(_RASTERS) else SceneError
+        return TransientError if start is None or start.startswith(_SIGNATURES) else SceneError
     if _PERMANENT.search(reason):
         return SceneError
     root = error
@@ -211,7 +213,7 @@ def _first_bytes(href: str) -> bytes | None:
         from ardcube.raster.object_store import first_bytes  # a platform without these wheels still has GDAL
     except ImportError:
         return b""
-    return first_bytes(href, max(map(len, _RASTERS)))
+    return first_bytes(href, max(map(len, _SIGNATURES)))
 
 
 @ensure_env_with_credentials
@@ -220,12 +222,12 @@ def _dataset(name: str, reader: type[DatasetReader], **options: Any) -> Any:
 
 
 def _gdal_name(href: str) -> str:
-    """An href as GDAL may be asked for it: a file, or a plain URL, and none of its own notations.
+    """Return an href that is a file or a plain URL, which GDAL reads as such.
 
     Raises
     ------
     SceneError
-        For anything else, such as /vsi paths and names that begin with a driver.
+        For GDAL's notations, such as /vsi paths and names that begin with a driver.
     """
     path, parts = local_file(href), split(href)
     if path is not None and not path.startswith("/vsi"):

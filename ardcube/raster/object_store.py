@@ -1,4 +1,4 @@
-"""Where obstore finds an asset: a host's connection pool, or this machine's disk, and a path in it."""
+"""Find the obstore store of a file: a connection pool per host, or the local disk."""
 
 from __future__ import annotations
 
@@ -19,64 +19,62 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 _CLIENT: ClientConfig = {"connect_timeout": "10s", "read_timeout": "20s", "timeout": "600s", "allow_http": True}
-"""A server is waited for while bytes come, however slowly: a large part of a file over a thin line takes minutes."""
+"""A request lasts as long as bytes arrive, because a large range over a slow connection takes minutes."""
 _RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=90)}
-"""A server that takes requests and answers none is given up on after two minutes at the latest."""
-
-
+"""A server that accepts requests and never answers fails after two minutes at the latest."""
 _EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
-"""What is said of a file that has no first byte."""
+"""Messages for a file without a first byte."""
 
 
-class NotThisKindError(Exception):
-    """A file that the block reader does not read; GDAL does."""
+class UnsupportedFileError(Exception):
+    """The block reader does not support this file; GDAL may read it."""
 
 
 def is_empty(error: BaseException) -> bool:
-    """Whether what went wrong is that a file has no first byte."""
+    """Return whether an error says that the file is empty."""
     return bool(_EMPTY.search(str(error)))
 
 
 def first_bytes(href: str, count: int) -> bytes | None:
-    """How a file begins; None where that cannot be said, now or at all."""
+    """Return the first bytes of a file, or None if they cannot be read."""
     try:
         store, path = locate(href)
         return bytes(get_range(store, path, start=0, length=count))
-    except (NotThisKindError, SceneError):
+    except (UnsupportedFileError, SceneError):
         return None
     except (BaseError, OSError) as error:
         return b"" if is_empty(error) else None
 
 
 def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
-    """Find the store of an href and the path in it.
+    """Return the store of a file and its path in that store.
 
     Raises
     ------
-    NotThisKindError
-        For everything but plain http(s) URLs and absolute paths. An s3:// bucket is left to GDAL, which follows the
-        redirect to the bucket's region, where obstore wants to be told the region beforehand.
+    UnsupportedFileError
+        For everything but plain http(s) URLs and absolute paths. GDAL reads s3:// buckets, because it follows the
+        redirect to the bucket's region, while obstore requires the region in advance.
     SceneError
-        For what is no address at all.
+        If `href` is no address.
     """
     path = local_file(href)
     if path is not None:
         if not href.startswith(("/", "file:")):
-            raise NotThisKindError("a relative path")
+            raise UnsupportedFileError("a relative path")
         return _disk(), _plain(path)
     parts = split(href)
     if parts is None:
-        raise SceneError(f"{href!r} cannot be read: it is no address")
+        raise SceneError(f"{href!r} cannot be read: it is no address; correct the item's asset")
     if parts.scheme in HTTP:
         if parts.query or parts.fragment:
-            raise NotThisKindError("a signed URL")
+            raise UnsupportedFileError("a signed URL")
         return _host(f"{parts.scheme}://{parts.netloc}"), _plain(_decoded(parts.path))
-    raise NotThisKindError(f"no store for {parts.scheme}")
+    raise UnsupportedFileError(f"no store for {parts.scheme}")
 
 
 @lru_cache(maxsize=256)
 def _host(root: str) -> HTTPStore:
-    """A connection pool, kept per process."""
+    """Return the connection pool of a host, which is kept per process."""
     return HTTPStore.from_url(root, client_options=_CLIENT, retry_config=_RETRY)
 
 
@@ -86,15 +84,15 @@ def _disk() -> LocalStore:
 
 
 def _decoded(path: str) -> str:
-    """The path of a URL as obstore wants it, which encodes it anew."""
+    """Decode the path of a URL, because obstore encodes paths itself."""
     if "%2f" in path.lower():
-        raise NotThisKindError("an encoded slash")
+        raise UnsupportedFileError("an encoded slash")
     return unquote(path)
 
 
 def _plain(path: str) -> str:
-    """A path without its leading slash, if it has no steps that obstore refuses."""
+    """Return a path without its leading slash, if obstore accepts each of its steps."""
     path = path[1:]
     if any(step in ("", ".", "..") for step in path.split("/")):
-        raise NotThisKindError(f"a path with empty or relative steps: {path}")
+        raise UnsupportedFileError(f"a path with empty or relative steps: {path}")
     return path

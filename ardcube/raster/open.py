@@ -1,4 +1,4 @@
-"""Which reader reads a file."""
+"""Open a raster file with the reader that supports it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from ardcube.config import Access, Reader
-from ardcube.raster.decode import Part
-from ardcube.raster.header import Blocks, Header, Level
+from ardcube.raster.decode import FetchedBand
+from ardcube.raster.header import Blocks, Header
 
 
 class Raster(Protocol):
@@ -16,58 +16,68 @@ class Raster(Protocol):
 
     @property
     def header(self) -> Header:
-        """What it says of itself."""
+        """The file's header."""
         ...
 
     @property
     def decodes(self) -> bool:
-        """Whether `fetch` also decodes, and so keeps a core busy."""
+        """Whether `fetch` also decodes, and so occupies a core."""
         ...
 
-    def fetch(self, level: Level, blocks: Blocks) -> Part:
+    def fetch(self, blocks: Blocks) -> FetchedBand:
         """Fetch the needed blocks of a level."""
         ...
 
 
-_forgotten: dict[str, int] = {}
-"""How often a file was forgotten."""
+_failures: dict[str, int] = {}
+"""Number of failed reads of a file. It is part of the cache's key, so a failure drops the cached header."""
 
 
 def forget(href: str) -> None:
-    """Read a file's header anew when it is opened next: it went wrong, and may be mended by then."""
-    _forgotten[href] = _forgotten.get(href, 0) + 1
+    """Drop a file's header from the cache after a failed read, because the file may be replaced before the next."""
+    _failures[href] = _failures.get(href, 0) + 1
 
 
 def open_raster(
     href: str, revision: str, access: Access, reader: Reader = "auto", *, resolution: float = math.inf
 ) -> Raster:
-    """Open a file with the fast reader, or with GDAL where that does not know it.
+    """Open a file with the block reader, or with GDAL if the block reader does not support the file.
 
-    Of a cube's `resolution`, in degrees, only the overviews are sure to be there that are not too coarse for it.
+    Headers are cached in this process until `forget` is called, because other chunks and periods read the same files.
 
-    Kept per process, since a chunk's neighbours and other periods want the same header; and per revision of its
-    scene, since a worker outlives a reprocessing; until it is forgotten.
+    Parameters
+    ----------
+    href : str
+        Address of the file.
+    revision : str
+        Revision of the scene. A worker may still run after the scene was processed again.
+    access : Access
+        How the file may be read.
+    reader : Reader
+        `auto`, or `gdal` to always use GDAL.
+    resolution : float
+        Of the cube, in degrees. Overviews that are too coarse for it may be missing from the header.
 
     Raises
     ------
     SceneError
-        If the file is missing, forbidden, or no raster that a cube can use.
+        If the file is missing, forbidden, or not a raster that a cube can use.
     TransientError
-        If it could not be reached this time.
+        If the file cannot be read now.
     """
-    return _open(href, revision, access, reader, resolution, _forgotten.get(href, 0))
+    return _open(href, revision, access, reader, resolution, _failures.get(href, 0))
 
 
 @lru_cache(maxsize=4096)
-def _open(href: str, revision: str, access: Access, reader: Reader, resolution: float, forgotten: int) -> Raster:
+def _open(href: str, revision: str, access: Access, reader: Reader, resolution: float, failures: int) -> Raster:
     if reader == "auto":
         from ardcube.raster.cog import Cog
-        from ardcube.raster.object_store import NotThisKindError  # a platform without these wheels still has GDAL
+        from ardcube.raster.object_store import UnsupportedFileError  # a platform without these wheels still has GDAL
 
         try:
             return Cog.open(href)
-        except NotThisKindError:
+        except UnsupportedFileError:
             pass
     from ardcube.raster.gdal import GdalRaster  # few archives need it
 
-    return GdalRaster.open(href, access, resolution=resolution, afresh=forgotten > 0)
+    return GdalRaster.open(href, access, resolution=resolution, skip_cache=failures > 0)

@@ -1,4 +1,4 @@
 """Threads, buffers and logging context of a worker process.
 
-Callers hand in work and get futures or memory back; all chunks of a process share what is here.
+Work comes in; futures and memory go out. All chunks of a process share these threads and buffers.
 """

@@ -1,4 +1,4 @@
-"""How often Python looks for objects that only hold each other."""
+"""Make Python's garbage collector run less often."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NEW_OBJECTS = 500_000
-"""Some tens of MB."""
+"""New objects between two collections, some tens of MB; Python's default is 700 to 2,000."""
 
 
 @contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """Let Python look only after half a million new objects, in place of 700 to 2,000; also as a decorator.
+def rare_garbage_collection() -> Iterator[None]:
+    """Collect garbage only after half a million new objects, in a `with` block or a decorated function.
 
-    A plan of a continent is millions of objects, of which none is garbage: to look through all of them again and again
-    takes a third of the time of reading its items.
+    The plan of a continent is millions of objects, and none of them is garbage. The default collections take a third of
+    the time of reading its items.
     """
     before = gc.get_threshold()
     gc.set_threshold(_NEW_OBJECTS, *before[1:])

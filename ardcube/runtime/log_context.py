@@ -1,4 +1,4 @@
-"""Which chunk a thread is at work on, so that a line of its log can say so (pure)."""
+"""The chunk that a thread builds, for its log messages (pure)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _chunk: ContextVar[str] = ContextVar("chunk", default="")
 
 
 @contextmanager
-def at_work_on(chunk: str) -> Iterator[None]:
-    """Name the chunk that the block builds."""
+def log_chunk(chunk: str) -> Iterator[None]:
+    """Set the name of the chunk that is built in a `with` block."""
     token = _chunk.set(chunk)
     try:
         yield
@@ -20,5 +20,5 @@ def at_work_on(chunk: str) -> Iterator[None]:
 
 
 def current_chunk() -> str:
-    """Name of the chunk, or empty."""
+    """Return the name of the chunk, or an empty string."""
     return _chunk.get()

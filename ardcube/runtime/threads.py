@@ -1,4 +1,4 @@
-"""Threads of a worker process: for requests in flight, and for decoding. All chunks in the process share them."""
+"""Thread pools of a worker process for requests in flight and for decoding, shared by all chunks of the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import ParamSpec, TypeVar
 
 from ardcube.runtime.malloc import keep_freed, share_arenas
 
-_Given = ParamSpec("_Given")
-_Answer = TypeVar("_Answer")
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
 
 def core_count() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -32,40 +32,38 @@ _cores = BoundedSemaphore(core_count())
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """How many threads a process may use beside those that build chunks."""
+    """Numbers of threads in a process, in addition to those that build chunks."""
 
     requests: int = 16
-    """Requests in flight."""
+    """Largest number of requests in flight."""
     decoders: int = 0
-    """Threads that decode; 0 is one per core."""
+    """Threads that decode; 0 means one per core."""
 
-    def fetch(self, work: Callable[_Given, _Answer], *args: _Given.args, **kwargs: _Given.kwargs) -> Future[_Answer]:
-        """Wait for an answer beside the caller."""
+    def fetch(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
+        """Run work that waits for an answer in a thread of the request pool."""
         return _pool("ardcube-request", self.requests).submit(work, *args, **kwargs)
 
-    def fetch_and_decode(
-        self, work: Callable[_Given, _Answer], *args: _Given.args, **kwargs: _Given.kwargs
-    ) -> Future[_Answer]:
-        """Wait for an answer and compute beside the caller: two threads for each that decodes, as one of them waits."""
+    def fetch_and_decode(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
+        """Run work that waits and decodes in a pool of two threads per decoder, because one of the two waits."""
         threads = min(self.requests, 2 * (self.decoders or core_count()))
         return _pool("ardcube-read", threads).submit(work, *args, **kwargs)
 
-    def decode(self, work: Callable[_Given, _Answer], *args: _Given.args, **kwargs: _Given.kwargs) -> Future[_Answer]:
-        """Compute beside the caller."""
+    def decode(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
+        """Run work that computes in a thread of the decoder pool."""
         return _pool("ardcube-decode", self.decoders or core_count()).submit(on_a_core(work), *args, **kwargs)
 
 
 DEFAULT_THREADS = Threads()
 
 
-def on_a_core(work: Callable[_Given, _Answer]) -> Callable[_Given, _Answer]:
-    """Let work that computes wait until a core is free.
+def on_a_core(work: Callable[_P, _Result]) -> Callable[_P, _Result]:
+    """Make a function wait until a core is free.
 
-    Chunks and decoders are more threads than there are cores; without this they would take each other's caches.
+    There are more threads that build and decode than cores. Without this limit they would evict each other's caches.
     """
 
     @wraps(work)
-    def waiting(*args: _Given.args, **kwargs: _Given.kwargs) -> _Answer:
+    def waiting(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
         with _cores:
             return work(*args, **kwargs)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prefect import flow, task
 
-from ardcube.runtime.log_context import at_work_on
+from ardcube.runtime.log_context import log_chunk
 from hooks.logs import RunHandler, forward_logs, line_of
 
 LOGGER = logging.getLogger("ardcube.somewhere")
@@ -18,9 +18,9 @@ def record(message: str, *args: object) -> logging.LogRecord:
     return LOGGER.makeRecord(LOGGER.name, logging.WARNING, __file__, 1, message, args, None)
 
 
-def test_a_line_begins_with_the_chunk_that_its_thread_is_at_work_on() -> None:
+def test_a_line_begins_with_the_chunk_that_its_thread_is_log_chunk() -> None:
     assert line_of(record("ignored %s", "it")) == "ignored it"
-    with at_work_on("2023-05_y0000_x0001"):
+    with log_chunk("2023-05_y0000_x0001"):
         assert line_of(record("ignored %s", "it")) == "2023-05_y0000_x0001: ignored it"
         assert line_of(record("2023-05_y0000_x0001: attempt 1 failed")) == "2023-05_y0000_x0001: attempt 1 failed"
         with ThreadPoolExecutor(1) as pool:
@@ -37,7 +37,7 @@ def test_lines_of_the_domain_reach_the_logger_of_the_run_once(caplog: pytest.Log
     @task
     def work() -> None:
         forward_logs()
-        with at_work_on("2023-05_y0000_x0001"):
+        with log_chunk("2023-05_y0000_x0001"):
             LOGGER.warning("slow")
 
     @flow

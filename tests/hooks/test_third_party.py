@@ -187,12 +187,12 @@ def test_a_package_cannot_take_over_the_name_of_a_built_in_mask(answer: dict[str
 
 
 def test_its_options_are_checked_as_those_of_ours(answer: dict[str, Any]) -> None:
-    assert answer["no option"] == ("cloud mask every-other-column cannot take {'stride': 3}: its options are step")
+    assert answer["no option"] == ("cloud mask every-other-column does not accept {'stride': 3}; its options are step")
 
 
 def test_what_is_no_mask_is_refused(answer: dict[str, Any]) -> None:
     assert answer["no mask"] == (
-        "cloud mask no-mask-at-all is not a CloudMaskHook: it needs name, bands, halo and clear"
+        "cloud mask no-mask-at-all is not a CloudMaskHook; it must define name, bands, halo and clear"
     )
 
 

@@ -32,16 +32,13 @@ def resample_into(
     wanted: NDArray[np.bool_],
     at: Coordinates,
     source: SourcePixels,
-    level: Level,
-    *,
     resampling: str,
-    shift: int = 0,
 ) -> None:
     """Fill the wanted pixels of some bands that are still 0, as `ardcube.pixels.resample` does."""
     if resampling == "nearest":
-        _take_nearest(out, bands, wanted, nearest_pixels(at, level), source, shift)
+        _take_nearest(out, bands, wanted, nearest_pixels(at, source.blocks.level), source)
     else:
-        _fill_weighted(out, bands, wanted, at, source, level, LOBES[resampling], shift)
+        _fill_weighted(out, bands, wanted, at, source, LOBES[resampling])
 
 
 def _take_nearest(
@@ -50,19 +47,19 @@ def _take_nearest(
     wanted: NDArray[np.bool_],
     pixels: NDArray[np.unsignedinteger[Any]],
     source: SourcePixels,
-    shift: int,
 ) -> None:
     height, width, _ = source.values.shape
     rows, columns = (
-        index.astype(np.int64) - first for index, first in zip(pixels, (source.row, source.column), strict=True)
+        index.astype(np.int64) - first
+        for index, first in zip(pixels, (source.blocks.row, source.blocks.column), strict=True)
     )
     inside = wanted & (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
     for lane, band in enumerate(bands):
         numbers, filled = source.values[rows[inside], columns[inside], lane], out[band]
-        take = (numbers != 0) & (numbers != source.nodata) & (filled[inside] == 0)
+        take = (numbers != 0) & (numbers != source.encoding.nodata) & (filled[inside] == 0)
         found = numbers[take].astype(np.int64)
-        if shift:
-            found = np.clip(found + shift, 1, 65535)
+        if source.encoding.shift:
+            found = np.clip(found + source.encoding.shift, 1, 65535)
         filled[tuple(index[take] for index in np.nonzero(inside))] = found.astype(out.dtype)
 
 
@@ -72,14 +69,13 @@ def _fill_weighted(
     wanted: NDArray[np.bool_],
     at: Coordinates,
     source: SourcePixels,
-    level: Level,
     lobes: int,
-    shift: int,
 ) -> None:
     """Loop over the kernel's taps, where the compiled kernel loops over pixels."""
-    values, row, column, nodata = source.values, source.row, source.column, source.nodata
+    values, row, column = source.values, source.blocks.row, source.blocks.column
+    nodata, shift = source.encoding.nodata, source.encoding.shift
     height, width, _ = values.shape
-    t = level.transform
+    t = source.blocks.level.transform
     u, v = (at.x[wanted] - t.c) / t.a, (at.y[wanted] - t.f) / t.e
     near_u, near_v = np.floor(u).astype(int) - column, np.floor(v).astype(int) - row
     inside = (near_u >= 0) & (near_v >= 0) & (near_u < width) & (near_v < height)

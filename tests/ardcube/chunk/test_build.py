@@ -34,9 +34,9 @@ from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.raster.cog import Cog
-from ardcube.raster.decode import Part
+from ardcube.raster.decode import FetchedBand
 from ardcube.raster.gdal import GdalRaster
-from ardcube.raster.header import Blocks, Level
+from ardcube.raster.header import Blocks
 from ardcube.raster.open import Raster
 from ardcube.sample import write_archive
 from ardcube.store import schema
@@ -395,9 +395,9 @@ def test_what_decodes_as_it_reads_has_threads_of_its_own(
     kind = {"auto": Cog, "gdal": GdalRaster}[reader]
     read, seen = kind.fetch, set()
 
-    def fetch(self: Raster, level: Level, blocks: Blocks) -> Part:
+    def fetch(self: Raster, blocks: Blocks) -> FetchedBand:
         seen.add(threading.current_thread().name.rsplit("_", 1)[0])
-        return read(self, level, blocks)
+        return read(self, blocks)
 
     monkeypatch.setattr(kind, "fetch", fetch)
     composite_chunk(replace(plan.spec, reader=reader), plan.jobs[0].window, list(plan.scenes["2023-08"]))

@@ -17,21 +17,21 @@ NUMBERS = st.lists(st.floats(-1e9, 1e9), min_size=4, max_size=4).map(lambda foun
 
 @numba.njit
 def computed(one, other):  # type: ignore[no-untyped-def]
-    a, b, found = simd.load_doubles(one, 0), simd.load_doubles(other, 0), np.empty((12, 4))
+    a, b, found = simd.load_float64(one, 0), simd.load_float64(other, 0), np.empty((12, 4))
     total = a + b
     total += b
     simd.store(found[0], 0, total)
     simd.store(found[1], 0, a - b)
     simd.store(found[2], 0, a * b)
     simd.store(found[3], 0, a / b)
-    simd.store(found[4], 0, simd.larger(a, b))
-    simd.store(found[5], 0, simd.smaller(a, b))
-    simd.store(found[6], 0, simd.magnitude(a))
+    simd.store(found[4], 0, simd.maximum(a, b))
+    simd.store(found[5], 0, simd.minimum(a, b))
+    simd.store(found[6], 0, simd.absolute(a))
     simd.store(found[7], 0, simd.floor(a))
-    simd.store(found[8], 0, simd.rounded(a))
-    simd.store(found[9], 0, simd.root(simd.magnitude(a)))
-    simd.store(found[10], 0, simd.where_at_most(a, a, b))
-    simd.store(found[11], 0, simd.spread(one[2]))
+    simd.store(found[8], 0, simd.rint(a))
+    simd.store(found[9], 0, simd.sqrt(simd.absolute(a)))
+    simd.store(found[10], 0, simd.zero_after(a, a, b))
+    simd.store(found[11], 0, simd.broadcast(one[2]))
     return found, simd.split(a)
 
 
@@ -53,7 +53,7 @@ def moved(numbers):  # type: ignore[no-untyped-def]
     found, whole = np.empty((1, 4)), np.empty(4, np.int32)
     simd.prefetch(numbers, len(numbers) + 10_000)
     simd.store(found[0], 0, simd.load(numbers, 3))
-    simd.store_whole(whole, 0, simd.load(numbers, 1) - simd.spread(7.0))
+    simd.store_int32(whole, 0, simd.load(numbers, 1) - simd.broadcast(7.0))
     return found, whole
 
 
@@ -69,9 +69,9 @@ def test_integers_come_from_memory_in_a_row(dtype: type) -> None:
 @numba.njit
 def turned(numbers):  # type: ignore[no-untyped-def]
     found = np.empty((4, 4))
-    one, two, three, four = simd.transposed(
-        simd.load_doubles(numbers[0], 0), simd.load_doubles(numbers[1], 0),
-        simd.load_doubles(numbers[2], 0), simd.load_doubles(numbers[3], 0),
+    one, two, three, four = simd.transpose(
+        simd.load_float64(numbers[0], 0), simd.load_float64(numbers[1], 0),
+        simd.load_float64(numbers[2], 0), simd.load_float64(numbers[3], 0),
     )  # fmt: skip
     simd.store(found[0], 0, one)
     simd.store(found[1], 0, two)

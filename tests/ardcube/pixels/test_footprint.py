@@ -1,4 +1,4 @@
-"""Pixel centres within polygons: as if each were asked about."""
+"""Pixel centres within polygons."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.extent.grid import Grid, Window
-from ardcube.pixels.footprint import Centres
+from ardcube.pixels.footprint import PixelCentres
 from tests.strategies import FEW
 
 GRID = Grid(10.0, 50.0, 0.01, 200, 200)
-places = st.tuples(st.floats(9.5, 12.5), st.floats(47.5, 50.5))
+points = st.tuples(st.floats(9.5, 12.5), st.floats(47.5, 50.5))
 
 
 def polygon(corners: list[tuple[float, float]]) -> BaseGeometry:
@@ -23,14 +23,14 @@ def polygon(corners: list[tuple[float, float]]) -> BaseGeometry:
 
 @FEW
 @given(
-    outline=st.lists(places, min_size=1, max_size=6),
-    hole=st.lists(places, min_size=1, max_size=4),
+    outline=st.lists(points, min_size=1, max_size=6),
+    hole=st.lists(points, min_size=1, max_size=4),
     top=st.integers(-5, 190),
     left=st.integers(-5, 190),
     height=st.integers(1, 130),
     width=st.integers(1, 130),
 )
-def test_each_centre_is_told_as_if_it_alone_were_asked_about(
+def test_each_centre_is_tested_as_if_alone(
     outline: list[tuple[float, float]],
     hole: list[tuple[float, float]],
     top: int,
@@ -39,7 +39,7 @@ def test_each_centre_is_told_as_if_it_alone_were_asked_about(
     width: int,
 ) -> None:
     window = Window(top, top + height, left, left + width)
-    centres = Centres.of(GRID, window)
+    centres = PixelCentres.of(GRID, window)
     lon, lat = GRID.longitude(np.arange(left, left + width)), GRID.latitude(np.arange(top, top + height))
     for shape in (polygon(outline), polygon(outline) - polygon(hole)):
         expected = shapely.contains_xy(shape, *np.meshgrid(lon, lat))
@@ -51,6 +51,6 @@ def test_a_centre_on_the_outline_is_not_within(edge: float) -> None:
     window = Window(0, 64, 0, 64)
     lon = GRID.longitude(np.arange(64))
     column = int(np.abs(lon - edge).argmin())
-    within = Centres.of(GRID, window).within(shapely.box(lon[column], 49.0, lon[-1] + 1, 51.0))
+    within = PixelCentres.of(GRID, window).within(shapely.box(lon[column], 49.0, lon[-1] + 1, 51.0))
     assert not within[:, : column + 1].any()
     assert within[:, column + 1 :].all()

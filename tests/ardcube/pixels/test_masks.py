@@ -1,4 +1,4 @@
-"""Cloud masks: the registry by name, their options, and what is clear."""
+"""Cloud masks: the registry by name, the options, and the clear observations."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def observed(scl: Classes) -> Observations:
 # ---- registry ------------------------------------------------------------------------------------
 
 
-def test_the_built_in_masks_are_found_by_name() -> None:
+def test_built_in_masks_are_found_by_name() -> None:
     assert cloud_mask("none") == DefaultCloudMaskHook()
     assert cloud_mask("scl") == SCLCloudMaskHook(closing=5, opening=5, allowed_values=(4, 5))
     assert {"none", "scl"} <= set(cloud_mask_names())
     assert cloud_mask_names() == sorted(cloud_mask_names())
 
 
-def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(InputError, match=r"cloud mask s2cloudless is unknown; there are .*none.*scl"):
+def test_the_error_for_an_unknown_name_lists_all_names() -> None:
+    with pytest.raises(InputError, match=r"cloud mask s2cloudless is unknown; choose one of .*none.*scl"):
         cloud_mask("s2cloudless")
 
 
@@ -50,7 +50,7 @@ def test_names_come_from_installed_code_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("hook", [DefaultCloudMaskHook(), SCLCloudMaskHook(closing=1)])
-def test_built_in_masks_fulfil_the_protocol_and_travel_to_workers(hook: CloudMaskHook) -> None:
+def test_built_in_masks_implement_the_protocol_and_are_picklable(hook: CloudMaskHook) -> None:
     assert isinstance(hook, CloudMaskHook)
     assert pickle.loads(pickle.dumps(hook)) == hook
 
@@ -65,7 +65,7 @@ def test_options_set_the_fields_of_a_mask() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("scl", {"dilate": 3}, "its options are closing, opening, allowed_values"),
         ("none", {"closing": 3}, "its options are none"),
@@ -79,14 +79,14 @@ def test_options_set_the_fields_of_a_mask() -> None:
         ("scl", {"allowed_values": 4}, "its options are|must be classes"),
     ],
 )
-def test_bad_options_are_refused_in_one_line(name: str, options: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told) as caught:
+def test_a_bad_option_raises_an_error_of_one_line(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         cloud_mask(name, options)
     assert re.match(rf"cloud mask {name}\b", str(caught.value))
     assert "\n" not in str(caught.value)
 
 
-# ---- what is clear -------------------------------------------------------------------------------
+# ---- clear observations --------------------------------------------------------------------------
 
 
 def test_without_a_mask_everything_is_clear_and_nothing_is_read() -> None:
@@ -99,7 +99,7 @@ def test_without_a_mask_everything_is_clear_and_nothing_is_read() -> None:
     assert clear.all()
 
 
-def test_without_clean_up_just_the_allowed_classes_are_clear() -> None:
+def test_without_closing_and_opening_only_the_allowed_classes_are_clear() -> None:
     scl = np.arange(12, dtype=np.uint8).reshape(1, 3, 4)
     clear = SCLCloudMaskHook(0, 0).clear(observed(scl))
     assert scl[clear].tolist() == [4, 5]
@@ -114,8 +114,8 @@ def test_classes_that_no_product_defines_are_not_clear() -> None:
 
 @FEW
 @given(seed=st.integers(0, 2**32 - 1), days=st.integers(0, 3), share=st.sampled_from([0.02, 0.3, 0.9]))
-def test_within_its_halo_the_mask_is_that_of_the_oracle(seed: int, days: int, share: float) -> None:
-    """Closing and opening of what is not allowed, each day by itself."""
+def test_the_mask_equals_the_oracle_within_its_halo(seed: int, days: int, share: float) -> None:
+    """Closing and opening of all other classes, each day by itself."""
     hook = SCLCloudMaskHook()
     assert hook.halo == 20
     rng = np.random.default_rng(seed)
@@ -128,7 +128,7 @@ def test_within_its_halo_the_mask_is_that_of_the_oracle(seed: int, days: int, sh
     np.testing.assert_array_equal(inner, np.array(expected, bool).reshape(inner.shape))
 
 
-def test_a_speck_of_cloud_is_dropped_and_a_gap_in_a_cloud_filled() -> None:
+def test_opening_drops_a_speck_of_cloud_and_closing_fills_a_gap() -> None:
     scl = np.full((1, 80, 80), 4, np.uint8)
     scl[0, 20, 20] = 9
     scl[0, 40:70, 40:70] = 9

@@ -94,7 +94,7 @@ def test_rows_and_columns_of_nearest_pixels_take_16_bits_where_these_are_enough(
     # The raster covers the window's south-western quarter; its last row is at the bottom.
     x, y = float(np.median(centre.x)), float(np.median(centre.y))
     level = Level(0, side, 10_000, Affine(1.0, 0, x - 10_000, 0, -1.0, y), (512, 512))
-    found = at.pixels(level)
+    found = at.nearest_pixels(level)
     assert found.dtype == kind
     np.testing.assert_array_equal(found, oracle_kernels.nearest_pixels(centre, level))
     outside = found[0] == np.iinfo(kind).max
@@ -108,4 +108,4 @@ def test_the_pixels_of_a_window_are_those_of_its_coordinates(data: st.DataObject
     at = project(grid, data.draw(windows(grid, beyond=30)), "EPSG:32633")
     centre = at.coordinates()
     level = Level(0, 60, 50, Affine(20.0, 0, centre.x.min() + 100, 0, -20.0, centre.y.max() - 100), (64, 64))
-    np.testing.assert_array_equal(at.pixels(level), oracle_kernels.nearest_pixels(centre, level))
+    np.testing.assert_array_equal(at.nearest_pixels(level), oracle_kernels.nearest_pixels(centre, level))

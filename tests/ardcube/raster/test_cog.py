@@ -19,7 +19,7 @@ from ardcube.errors import SceneError, TransientError
 from ardcube.raster import cog, object_store
 from ardcube.raster.cog import Cog
 from ardcube.raster.gdal import GdalRaster
-from ardcube.raster.object_store import NotThisKindError
+from ardcube.raster.object_store import UnsupportedFileError
 from ardcube.raster.tiff import Tag, read_directories
 from tests.rasters import ORIGIN, STRIPED, around, damage, pixels, read, write, write_cog, write_sparse
 from tests.servers.range_server import RangeServer
@@ -36,7 +36,7 @@ def agree(href: str) -> Cog:
         assert fast.header.level_for(resolution) == slow.header.level_for(resolution)
     for level in fast.header.levels:
         np.testing.assert_array_equal(read(fast, level), read(slow, level))
-        some = np.zeros(level.blocks, bool)
+        some = np.zeros(level.block_grid, bool)
         some[-1, -1] = True
         np.testing.assert_array_equal(read(fast, level, some), read(slow, level, some))
     return fast
@@ -123,7 +123,7 @@ def test_odd_names_are_found_on_disk_and_over_http(tmp_path: Path, range_server:
 
 
 @pytest.mark.parametrize(
-    ("profile", "told"),
+    ("profile", "message"),
     [
         ({"compress": "lzw"}, "compression 5"),
         ({"compress": "zstd"}, "compression 50000"),
@@ -135,15 +135,15 @@ def test_odd_names_are_found_on_disk_and_over_http(tmp_path: Path, range_server:
         ({"transform": Affine(10, 0, 0, 0, 10, 0)}, "no plain georeference"),
     ],
 )
-def test_what_it_does_not_know_is_told(tmp_path: Path, profile: dict[str, Any], told: str) -> None:
+def test_what_it_does_not_know_is_told(tmp_path: Path, profile: dict[str, Any], message: str) -> None:
     file = write(tmp_path / "red.tif", pixels(), overviews=False, **profile)
-    with pytest.raises(NotThisKindError, match=told):
+    with pytest.raises(UnsupportedFileError, match=message):
         Cog.open(str(file))
 
 
 @pytest.mark.parametrize("href", ["https://host/a.tif?signature=x", "gs://bucket/a.tif", "red.tif"])
 def test_hrefs_that_it_does_not_know_are_told(href: str) -> None:
-    with pytest.raises(NotThisKindError):
+    with pytest.raises(UnsupportedFileError):
         Cog.open(href)
 
 
@@ -159,7 +159,7 @@ def test_opening_costs_one_request_and_blocks_that_are_neighbours_another(tmp_pa
     assert (request.method, request.path, request.range, request.sent) == ("GET", "red.tif", "bytes=0-32767", 32768)
     server.reset()
     level = raster.header.levels[0]
-    needed = np.zeros(level.blocks, bool)
+    needed = np.zeros(level.block_grid, bool)
     needed[2:4, 2:4] = True
     np.testing.assert_array_equal(read(raster, level, needed), noise[256:512, 256:512])
     (request,) = server.requests
@@ -172,12 +172,12 @@ def test_blocks_that_lie_far_apart_come_alone(tmp_path: Path, range_server: Serv
     server = range_server(tmp_path)
     raster = Cog.open(f"{server.url}/red.tif")
     level = raster.header.levels[0]
-    needed = np.zeros(level.blocks, bool)
+    needed = np.zeros(level.block_grid, bool)
     needed[0, 0] = needed[-1, -1] = True
     server.reset()
-    part = raster.fetch(level, around(level, needed))
+    band = raster.fetch(around(level, needed))
     assert len(server.requests) == 2
-    assert part.size == sum(request.sent for request in server.requests) < file.stat().st_size / 10
+    assert band.size == sum(request.sent for request in server.requests) < file.stat().st_size / 10
 
 
 def test_a_header_that_is_longer_than_the_first_request_is_asked_for_again(
@@ -192,7 +192,7 @@ def test_a_header_that_is_longer_than_the_first_request_is_asked_for_again(
         assert Cog.open(f"{server.url}/red.tif").header == expected
         assert [request.range for request in server.requests] == [f"bytes=0-{first - 1}", "bytes=0-19999"]
     monkeypatch.setattr(cog, "_HEADER_BYTES", (100, 200))
-    with pytest.raises(NotThisKindError, match="more than 200 bytes"):
+    with pytest.raises(UnsupportedFileError, match="more than 200 bytes"):
         Cog.open(f"{server.url}/red.tif")
 
 
@@ -205,7 +205,7 @@ def test_a_header_of_many_blocks_is_read(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_costs_one_small_request(tmp_path: Path, range_server: Serve) -> None:
     (tmp_path / "red.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(2_000_000))
     server = range_server(tmp_path)
-    with pytest.raises(NotThisKindError):
+    with pytest.raises(UnsupportedFileError):
         Cog.open(f"{server.url}/red.jp2")
     assert [request.sent for request in server.requests] == [32768]
 
@@ -214,7 +214,7 @@ def test_a_file_of_another_kind_costs_one_small_request(tmp_path: Path, range_se
     "href", ["s3://bucket/red.tif", "gs://bucket/red.tif", "https://host/red.tif?sig=1", "red.tif"]
 )
 def test_what_wants_credentials_or_a_region_is_left_to_gdal(href: str) -> None:
-    with pytest.raises(NotThisKindError):
+    with pytest.raises(UnsupportedFileError):
         Cog.open(href)
 
 
@@ -227,7 +227,7 @@ def test_a_damaged_block_is_told_and_its_neighbours_are_not_harmed(tmp_path: Pat
         level = raster.header.levels[0]
         with pytest.raises(SceneError, match=r"red\.tif"):
             read(raster, level)
-        needed = np.zeros(level.blocks, bool)
+        needed = np.zeros(level.block_grid, bool)
         needed[0] = True
         np.testing.assert_array_equal(read(raster, level, needed), pixels()[:128])
 
@@ -287,7 +287,7 @@ def test_a_header_that_leads_out_of_the_file_is_told(tmp_path: Path, content: by
     damaged = bytearray(content)
     struct.pack_into("<I", damaged, struct.unpack_from("<I", content, 4)[0] + 2 + 4, 0xFFFFFFFF)
     (tmp_path / "red.tif").write_bytes(damaged)
-    with pytest.raises(NotThisKindError, match="lead out of the file"):
+    with pytest.raises(UnsupportedFileError, match="lead out of the file"):
         Cog.open(str(tmp_path / "red.tif"))
 
 
@@ -300,7 +300,7 @@ def test_blocks_beyond_the_longest_file_are_told(tmp_path: Path) -> None:
     offsets = directories[0][Tag.TILE_OFFSETS].tobytes()
     content[content.index(offsets) : content.index(offsets) + 8] = b"\xff" * 8
     file.write_bytes(content)
-    with pytest.raises(NotThisKindError, match="further out"):
+    with pytest.raises(UnsupportedFileError, match="beyond any file size"):
         Cog.open(str(file))
 
 
@@ -319,5 +319,5 @@ def test_a_damaged_header_is_told_as_one_of_our_errors(
         level = raster.header.levels[0]
         if level.height * level.width < 1e6:
             read(raster, level)
-    except (NotThisKindError, SceneError, TransientError):
+    except (UnsupportedFileError, SceneError, TransientError):
         pass

@@ -1,4 +1,4 @@
-"""Decoded pixels: the window that is wanted, whatever the pieces; holes that no kernel misses."""
+"""Decoded windows: their pixels, and the cells with missing data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from ardcube.errors import TransientError
 from ardcube.kernels.layout import HOLE_CELL, LANES
-from ardcube.raster.decode import Piece, SourcePixels
-from ardcube.raster.header import Blocks
-from tests.raster_blocks import Ready, cut
+from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
+from tests.raster_blocks import DecodedBand, cut, one_block
 from tests.strategies import FEW, RANDOM
 
 
 @FEW
 @given(data=st.data(), rng=RANDOM, count=st.integers(1, LANES), dtype=st.sampled_from([np.uint8, np.uint16]))
-def test_a_window_is_that_part_of_the_raster_whatever_the_pieces(
+def test_a_window_has_the_pixels_of_the_raster_for_any_blocks(
     data: st.DataObject, rng: np.random.Generator, count: int, dtype: type
 ) -> None:
     height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
@@ -30,9 +29,9 @@ def test_a_window_is_that_part_of_the_raster_whatever_the_pieces(
     rows, cols = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
     # Files of one scene may be written by different programs.
     predicted = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    parts = [Ready(cut(raster[..., band], block, predicted[band])) for band in range(count)]
-    window = Blocks(np.ones((1, 1), bool), top, left, rows, cols)
-    found = SourcePixels.decode(parts, window, np.dtype(dtype).name, 0)
+    bands = [DecodedBand(cut(raster[..., band], block, predicted[band])) for band in range(count)]
+    window = one_block(top, left, rows, cols)
+    found = SourcePixels.decode(bands, window, np.dtype(dtype).name, Encoding(0))
     expected = raster[top : top + rows, left : left + cols]
     np.testing.assert_array_equal(found.values[..., :count], expected)
     assert found.values.shape[2] in (1, LANES)
@@ -47,7 +46,7 @@ def test_a_window_is_that_part_of_the_raster_whatever_the_pieces(
     nodata=st.sampled_from([0, 7, 65535, 70000]),
     dtype=st.sampled_from([np.uint8, np.uint16]),
 )
-def test_a_cell_without_a_hole_is_valid_throughout(
+def test_a_cell_has_a_hole_if_and_only_if_data_is_missing_in_it(
     rng: np.random.Generator, data: st.DataObject, nodata: int, dtype: type
 ) -> None:
     shape = data.draw(st.tuples(st.integers(1, 150), st.integers(1, 150), st.sampled_from([1, LANES])))
@@ -56,10 +55,10 @@ def test_a_cell_without_a_hole_is_valid_throughout(
     for row, column, lane in where:
         values[row, column, lane] = data.draw(st.sampled_from([0, min(nodata, np.iinfo(dtype).max)]))
     block = data.draw(st.tuples(st.integers(1, 70), st.integers(1, 150)))
-    parts = [Ready(cut(values[..., lane], block, data.draw(st.booleans()))) for lane in range(shape[2])]
+    bands = [DecodedBand(cut(values[..., lane], block, data.draw(st.booleans()))) for lane in range(shape[2])]
     top, left = data.draw(st.integers(0, shape[0] - 1)), data.draw(st.integers(0, shape[1] - 1))
-    window = Blocks(np.ones((1, 1), bool), top, left, shape[0] - top, shape[1] - left)
-    found = SourcePixels.decode(parts, window, np.dtype(dtype).name, nodata).holes
+    window = one_block(top, left, shape[0] - top, shape[1] - left)
+    found = SourcePixels.decode(bands, window, np.dtype(dtype).name, Encoding(nodata)).holes
     part = values[top:, left:]
     missing = ((part == 0) | (part == nodata)).any(axis=2)
     for row, column in np.ndindex(found.shape):
@@ -72,10 +71,10 @@ def test_a_cell_without_a_hole_is_valid_throughout(
     [np.ones((9, 9), np.uint16), np.ones((8, 9), np.uint8), np.ones((9, 8), np.uint8)],
     ids=["type", "rows", "columns"],
 )
-@pytest.mark.parametrize("place", [0, 1])
-def test_pieces_that_are_not_what_the_header_said_are_refused(odd: NDArray[Any], place: int) -> None:
-    bands = [np.ones((9, 9), np.uint8)] * 2
-    bands[place] = odd
-    window = Blocks(np.ones((1, 1), bool), 0, 0, 9, 9)
+@pytest.mark.parametrize("band", [0, 1])
+def test_blocks_that_contradict_the_header_are_a_transient_error(odd: NDArray[Any], band: int) -> None:
+    values = [np.ones((9, 9), np.uint8)] * 2
+    values[band] = odd
+    window = one_block(0, 0, 9, 9)
     with pytest.raises(TransientError):
-        SourcePixels.decode([Ready([Piece(0, 0, band)]) for band in bands], window, "uint8", 0)
+        SourcePixels.decode([DecodedBand([DecodedBlock(0, 0, each)]) for each in values], window, "uint8", Encoding(0))

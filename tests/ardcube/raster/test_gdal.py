@@ -45,9 +45,9 @@ def test_needed_blocks_of_a_level_are_that_part_of_it_as_stored(raster: Path) ->
         with rasterio.open(raster, **({} if index == 0 else {"OVERVIEW_LEVEL": index - 1})) as source:
             expected = source.read(1)
         np.testing.assert_array_equal(read(opened, level), expected)
-        needed = np.zeros(level.blocks, bool)
+        needed = np.zeros(level.block_grid, bool)
         needed[-1, 0] = True
-        top = (level.blocks[0] - 1) * level.block[0]
+        top = (level.block_grid[0] - 1) * level.block[0]
         np.testing.assert_array_equal(read(opened, level, needed), expected[top:, : level.block[1]])
 
 
@@ -60,7 +60,7 @@ def test_overviews_that_are_too_coarse_for_a_cube_are_not_opened(raster: Path) -
 
 
 @pytest.mark.parametrize(
-    ("profile", "dtype", "told"),
+    ("profile", "dtype", "message"),
     [
         ({"crs": None}, np.uint16, "not a north-up raster"),
         ({"transform": ORIGIN @ Affine.rotation(10)}, np.uint16, "not a north-up raster"),
@@ -70,10 +70,10 @@ def test_overviews_that_are_too_coarse_for_a_cube_are_not_opened(raster: Path) -
     ],
 )
 def test_a_raster_of_another_kind_is_told_from_a_scene(
-    tmp_path: Path, profile: dict[str, Any], dtype: type, told: str
+    tmp_path: Path, profile: dict[str, Any], dtype: type, message: str
 ) -> None:
     file = write(tmp_path / "odd.tif", np.ones((64, 64), dtype), overviews=False, **profile)
-    with pytest.raises(SceneError, match=told):
+    with pytest.raises(SceneError, match=message):
         GdalRaster.open(str(file), "unsigned")
 
 
@@ -87,7 +87,7 @@ def test_a_truncated_answer_is_transient_and_not_remembered(tmp_path: Path, rang
     server = range_server(tmp_path)
     opened = GdalRaster.open(f"{server.url}/{NAME}", "unsigned")
     level = opened.header.levels[0]
-    needed = np.zeros(level.blocks, bool)
+    needed = np.zeros(level.block_grid, bool)
     needed[4:, 4:] = True
     cut = server.fail(NAME, kind="truncate", method="GET", times=None)
     with pytest.raises(TransientError, match=NAME):
@@ -108,7 +108,7 @@ def test_a_file_that_was_replaced_since_its_header_was_read_is_transient(
     file.unlink()
     write(file, np.ones((side, side), dtype), overviews=False)
     with pytest.raises(TransientError, match="another file"):
-        raster.fetch(level, Blocks(np.ones(level.blocks, bool), 0, 0, 64, 64))
+        raster.fetch(Blocks(level, np.ones(level.block_grid, bool), 0, 0, 64, 64))
 
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 404}, {"kind": "reset"}, {"kind": "truncate"}], ids=str)
@@ -116,7 +116,7 @@ def test_a_file_that_was_replaced_since_its_header_was_read_is_transient(
 def test_another_try_after_a_bad_moment_finds_the_pixels(
     raster: Path, range_server: Serve, rule: dict[str, Any]
 ) -> None:
-    """GDAL remembers what failed, even that a file was not there; a retry must not be told so."""
+    """GDAL remembers what failed, even that a file was not there; a retry must not be message so."""
     server = range_server(raster.parent)
     server.fail(NAME, times=1, **rule)
 
@@ -152,7 +152,7 @@ def test_only_the_bytes_that_are_needed_are_fetched(range_server: Serve, tmp_pat
     file = write(tmp_path / "big.tif", noise, overviews=False)
     server = range_server(tmp_path)
     opened = GdalRaster.open(f"{server.url}/big.tif", "unsigned")
-    needed = np.zeros(opened.header.levels[0].blocks, bool)
+    needed = np.zeros(opened.header.levels[0].block_grid, bool)
     needed[0, 0] = True
     read(opened, opened.header.levels[0], needed)
     assert {request.path for request in server.requests} == {"big.tif"}  # no side-cars, no listings
@@ -177,7 +177,7 @@ def test_access_holds_for_the_file_and_its_thread_alone(raster: Path, access: An
         here = rasterio.env.getenv() if rasterio.env.hasenv() else {}
         return {name: here.get(name) for name in expected}
 
-    def told(values: dict[str, Any]) -> dict[str, Any]:
+    def message(values: dict[str, Any]) -> dict[str, Any]:
         return {name: "YES" if value is True else value for name, value in values.items()}
 
     elsewhere: list[dict[str, Any]] = []
@@ -186,6 +186,6 @@ def test_access_holds_for_the_file_and_its_thread_alone(raster: Path, access: An
         thread = threading.Thread(target=lambda: elsewhere.append(options()))
         thread.start()
         thread.join()
-    assert told(inside) == expected
+    assert message(inside) == expected
     assert elsewhere == [dict.fromkeys(expected)]
     assert options() == dict.fromkeys(expected)

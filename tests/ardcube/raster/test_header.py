@@ -1,4 +1,4 @@
-"""What a file says of itself: which level a cube reads, and the window around the blocks it needs."""
+"""Headers: the level that a cube reads, the usable nodata value, and the needed blocks of a level."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 
-from ardcube.raster.header import Blocks, usable_nodata
+from ardcube.raster.header import Blocks, Level, usable_nodata
 from ardcube.raster.open import open_raster
 from tests.oracle import resampling as oracle
 from tests.rasters import pixels, write
@@ -19,7 +20,7 @@ def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("raster") / "red.tif", pixels())
 
 
-def test_a_header_tells_the_true_ratio_of_every_overview(raster: Path) -> None:
+def test_a_header_has_the_exact_ratio_of_every_overview(raster: Path) -> None:
     header = open_raster(str(raster), "", "unsigned").header
     assert [(level.height, level.width) for level in header.levels] == [(301, 255), (151, 128), (76, 64), (38, 32)]
     for level in header.levels:
@@ -32,11 +33,11 @@ def test_a_header_tells_the_true_ratio_of_every_overview(raster: Path) -> None:
 @pytest.mark.parametrize(
     "resolution", [0.00001, 0.0001, 1 / 3600, 0.0002, 0.00021, 0.00022, 0.0004, 0.00043, 0.0008, 0.00086, 0.05]
 )
-def test_the_level_is_the_coarsest_that_is_not_coarser_than_the_output(
+def test_the_level_is_the_coarsest_whose_pixel_is_not_larger_than_the_output_pixel(
     raster: Path, resolution: float, reader: str
 ) -> None:
     expected = oracle.read_level(str(raster), resolution)
-    for known in (math.inf, resolution):  # all levels, or those alone that this cube may read
+    for known in (math.inf, resolution):  # all levels, or only those that this cube may read
         header = open_raster(str(raster), "", "unsigned", reader, resolution=known).header  # type: ignore[arg-type]
         chosen = header.level_for(resolution)
         assert (chosen.height, chosen.width) == expected.pixels.shape
@@ -57,12 +58,12 @@ def test_the_level_is_the_coarsest_that_is_not_coarser_than_the_output(
         (float("inf"), "uint16", 0),
     ],
 )
-def test_a_nodata_value_that_pixels_cannot_hold_is_none(declared: float | None, dtype: str, usable: int) -> None:
+def test_a_nodata_value_outside_of_the_data_type_is_ignored(declared: float | None, dtype: str, usable: int) -> None:
     assert usable_nodata(declared, dtype) == usable
 
 
 @pytest.mark.parametrize(
-    ("needed", "filled"),
+    ("needed", "expected"),
     [
         ([(1, 1)], True),
         ([(1, 1), (1, 2), (2, 1), (2, 2)], True),
@@ -71,10 +72,11 @@ def test_a_nodata_value_that_pixels_cannot_hold_is_none(declared: float | None, 
         ([], False),
     ],
 )
-def test_a_window_is_filled_where_every_block_that_it_meets_is_needed(
-    needed: list[tuple[int, int]], filled: bool
+def test_all_blocks_are_needed_if_none_is_missing_between_the_needed_rows_and_columns(
+    needed: list[tuple[int, int]], expected: bool
 ) -> None:
     blocks = np.zeros((4, 4), bool)
-    for place in needed:
-        blocks[place] = True
-    assert Blocks(blocks, 0, 0, 40, 40).filled is filled
+    for index in needed:
+        blocks[index] = True
+    level = Level(0, 40, 40, Affine.identity(), (10, 10))
+    assert Blocks(level, blocks, 0, 0, 40, 40).all_needed is expected

@@ -6,13 +6,13 @@ import gc
 
 import pytest
 
-from ardcube.runtime.gc_pause import seldom_collecting
+from ardcube.runtime.gc_pause import rare_garbage_collection
 
 
 def test_it_is_as_before_afterwards_also_after_an_error() -> None:
     before = gc.get_threshold()
 
-    @seldom_collecting()
+    @rare_garbage_collection()
     def fail() -> None:
         assert gc.get_threshold()[0] > 100 * before[0]
         raise ValueError("on purpose")
@@ -29,7 +29,7 @@ def searches() -> int:
 
 
 def test_garbage_is_still_found_meanwhile() -> None:
-    with seldom_collecting():
+    with rare_garbage_collection():
         before = searches()
         kept = [[number] for number in range(1_200_000)]
         assert searches() > before
