@@ -26,7 +26,7 @@ from ardcube.pixels.bitmask import packed
 from ardcube.pixels.lattice import ExactProjection, Lattice, nearest_pixels, project_window
 from ardcube.pixels.projection import Projection
 from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window
-from ardcube.raster.decode import SourcePixels
+from ardcube.raster.decode import Encoding, SourcePixels
 from ardcube.raster.header import Header, Level
 from ardcube.raster.open import Raster, open_raster
 
@@ -253,10 +253,8 @@ def _read(source: _Source, lattice: Lattice, window: Window) -> NDArray[Any] | N
         blocks = needed_blocks(projection, packed(np.ones(window.shape, bool)), level, source.resampling)
     if blocks is None:
         return None
-    nodata = max(source.missing, default=0)
-    pixels = SourcePixels.decode(
-        [source.raster.fetch(level, blocks)], blocks, header.dtype, nodata, find_holes=kernel > 0
-    )
+    encoding = Encoding(max(source.missing, default=0))
+    pixels = SourcePixels.decode([source.raster.fetch(blocks)], blocks, header.dtype, encoding, find_holes=kernel > 0)
     values = np.full(window.shape, source.fill, source.dtype)
     if kernel == 0:
         for rows, indices in _nearest(projection, level):
@@ -272,14 +270,15 @@ def _nearest(projection: Projection | ExactProjection, level: Level) -> Iterator
     if isinstance(projection, ExactProjection):
         yield from ((rows, nearest_pixels(at, level)) for rows, at in projection.strips())
     else:
-        yield slice(None), projection.pixels(level)
+        yield slice(None), projection.nearest_pixels(level)
 
 
 def _take(values: NDArray[Any], indices: NDArray[Any], pixels: SourcePixels, missing: frozenset[int]) -> None:
     """Fill values with source pixels; 0 counts as data unless it is named as nodata."""
     height, width, _ = pixels.values.shape
     rows, columns = (
-        axis.astype(np.int64) - first for axis, first in zip(indices, (pixels.row, pixels.column), strict=True)
+        axis.astype(np.int64) - first
+        for axis, first in zip(indices, (pixels.blocks.row, pixels.blocks.column), strict=True)
     )
     inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
     numbers = pixels.values[np.where(inside, rows, 0), np.where(inside, columns, 0), 0]
@@ -294,11 +293,9 @@ def _weighted(projection: Projection | ExactProjection, pixels: SourcePixels, so
     wanted = np.ones(projection.window.shape, bool)
     if isinstance(projection, ExactProjection):
         for rows, at in projection.strips():
-            fill_weighted(
-                numbers[:, rows], [0], wanted[rows], at, pixels, source.level, resampling=source.resampling, shift=0
-            )
+            fill_weighted(numbers[:, rows], [0], wanted[rows], at, pixels, source.resampling)
     else:
-        resample_window(numbers, [0], wanted, projection, pixels, source.level, resampling=source.resampling)
+        resample_window(numbers, [0], wanted, projection, pixels, source.resampling)
     filled: NDArray[np.uint16] = numbers[0]
     return filled
 

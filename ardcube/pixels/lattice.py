@@ -171,9 +171,9 @@ class ExactProjection:
         if left > right or top > bottom:
             return None
         height, width = level.block
-        needed = np.zeros(level.blocks, bool)
+        needed = np.zeros(level.block_grid, bool)
         needed[top // height : bottom // height + 1, left // width : right // width + 1] = True
-        return Blocks(needed, top, left, bottom + 1 - top, right + 1 - left)
+        return Blocks(level, needed, top, left, bottom + 1 - top, right + 1 - left)
 
 
 def nearest_pixels(at: Coordinates, level: Level) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 The value of an output pixel depends on that pixel alone, never on the window in which it is computed: coordinates come
 from global pixel indices (`ardcube.pixels.projection`), and the kernel's width from the Jacobian at the pixel. Sums run
-in a fixed order, so that `tests/oracle/kernels.py` gives the same bits in NumPy.
+in a fixed order, so that `tests/ardcube/kernels/numpy_kernels.py` gives the same bits in NumPy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Places for a cube, and a cube that stands."""
+"""Locations for a cube, and an empty cube."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def local(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def raw(local: Place) -> Iterator[xr.Dataset]:
-    """A cube without any pixel, as it is stored."""
+    """Return a cube without pixels, as stored."""
     create(local)
     with xr.open_zarr(local.uri, mask_and_scale=False, decode_times=False) as cube:
         yield cube

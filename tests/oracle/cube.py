@@ -50,7 +50,7 @@ class OracleCube:
     longitude: Floats
     """Pixel centres in degrees, ascending."""
     periods: list[tuple[date, date]]
-    """First day, and first day no more, of each period."""
+    """First day of each period, and the first day after it."""
     offset: float
     """Reflectance is the digital number * 0.0001 + this."""
 
@@ -64,10 +64,10 @@ class Plane:
     step: tuple[float, float]
     """Degrees of longitude per column and of latitude per row."""
     projected: dict[str, Coordinates]
-    """The pixel centres in each source CRS met so far: they depend on nothing else of a raster."""
+    """Pixel centres by source CRS, because they depend on nothing else of a raster."""
 
     def within(self, outline: shapely.Geometry) -> NDArray[np.bool_]:
-        """Pixels whose centre lies in an outline, bool (row, column)."""
+        """Return the pixels whose centre is in an outline, bool (row, column)."""
         shapely.prepare(outline)
         return shapely.intersects_xy(outline, *np.meshgrid(self.longitude, self.latitude))
 
@@ -81,7 +81,7 @@ def calendar_periods(start: date | str, end: date | str, months: int) -> list[tu
 
 
 def clean_mask(bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Closing, then opening of a bad-pixel mask with a disk; what lies outside the array counts as bad."""
+    """Closing, then opening of a bad-pixel mask with a disk; pixels outside the array count as bad."""
     y, x = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
     disk = x**2 + y**2 <= RADIUS**2
     # Padded so far that the border, which scipy takes as clear, cannot reach the pixels that are returned.

@@ -1,4 +1,4 @@
-"""What the oracle takes from STAC items: which count, where and when they lie, how they are encoded."""
+"""The STAC items of the oracle: their selection, footprints, dates and encodings."""
 
 import json
 import math

@@ -312,7 +312,7 @@ def test_first_valid_pixel_of_a_solar_day_wins_in_each_band(tmp_path: Path) -> N
 
 
 def test_a_solar_day_begins_at_local_midnight_in_whole_hours(tmp_path: Path) -> None:
-    # The footprint's centroid lies at 15.006 E: one hour ahead of UTC.
+    # The footprint's centroid is at 15.006 E: one hour ahead of UTC.
     before = make_item(tmp_path, "x", {"red": full(100)}, "2023-08-10T22:59:59Z")
     after = make_item(tmp_path, "y", {"red": full(200)}, "2023-08-10T23:00:00Z")
     next_day = make_item(tmp_path, "z", {"red": full(900)}, "2023-08-11T10:00:00Z")
@@ -448,7 +448,7 @@ def test_mask_equals_its_definition_with_sets_of_pixels() -> None:
 
 def test_scl_masks_days_and_reads_a_halo_around_the_cube(tmp_path: Path) -> None:
     # 0.0002 degrees is about 15 m by 22 m; the cloud begins 3 output columns east of the cube, and another
-    # patch of cloud lies 3 columns inside its border: the strip between them is closed.
+    # patch of cloud is 3 columns inside its border: the strip between them is closed.
     request = AUGUST | {"bbox": (15.001, 46.0, 15.007, 46.004), "resolution": 0.0002}
     scl = np.full((700, 120), 4, np.uint8)
     item = make_item(tmp_path, "cloudy", {"red": np.full((700, 120), 9, np.uint16), "scl": scl})
@@ -516,7 +516,7 @@ def textured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return make_item(tmp_path_factory.mktemp("textured"), "textured", {"red": dn.astype(np.uint16)})
 
 
-def beside_gdal(item: dict[str, Any], resolution: float, resampling: Any) -> tuple[np.ndarray, dict[str, Any]]:
+def with_gdal(item: dict[str, Any], resolution: float, resampling: Any) -> tuple[np.ndarray, dict[str, Any]]:
     """Oracle's values of an item, and GDAL's keyword arguments for the same pixels."""
     request = AUGUST | {"bbox": (15.001, 46.02, 15.06, 46.045), "resolution": resolution}
     cube = oracle_cube([item], None, **request, bands=["red"], resampling=resampling)
@@ -529,7 +529,7 @@ def beside_gdal(item: dict[str, Any], resolution: float, resampling: Any) -> tup
 def test_values_equal_gdals_where_its_coordinates_are_exact(textured: Any, resampling: Any) -> None:
     # Without downsampling GDAL's kernel does not depend on the window, and a tolerance of a millionth of a
     # pixel leaves nothing of its approximation; both round, so a tie may fall one DN apart.
-    values, gdal = beside_gdal(textured, NATIVE, resampling)
+    values, gdal = with_gdal(textured, NATIVE, resampling)
     height, width = values.shape
     with (
         rasterio.open(textured["assets"]["red"]["href"]) as source,
@@ -546,7 +546,7 @@ def test_downsampling_agrees_with_gdals_warper(textured: Any, resolution: float)
     # A sanity check: `reproject` approximates coordinates to an eighth of a source pixel, and its kernel is
     # the window's and not the pixel's. On this texture that makes up to some 10 DN. Asked for are 5 DN in
     # 90 % of the pixels; a box kernel, one a quarter too wide or a shift by a fifth of it misses that by far.
-    values, gdal = beside_gdal(textured, resolution, "bilinear")
+    values, gdal = with_gdal(textured, resolution, "bilinear")
     warped = np.zeros(values.shape, np.uint16)
     with rasterio.open(textured["assets"]["red"]["href"]) as source:
         reproject(

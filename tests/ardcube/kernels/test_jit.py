@@ -1,4 +1,4 @@
-"""Machine code that is kept is never that of other sources."""
+"""The cache of machine code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers.processes import ROOT
 
 
 @pytest.mark.slow
-def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
+def test_a_changed_constant_in_another_file_is_compiled_again(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ardcube", tmp_path / "ardcube", ignore=shutil.ignore_patterns("__pycache__"))
     program = (
         "import numpy as np; from ardcube.kernels.layout import HOLE_CELL\n"
@@ -35,5 +35,3 @@ def test_a_constant_that_changes_in_another_file_is_compiled_anew(tmp_path: Path
     layout = tmp_path / "ardcube" / "kernels" / "layout.py"
     layout.write_text(layout.read_text().replace("HOLE_CELL = 32", "HOLE_CELL = 8"))
     assert hole() == 40
-    kept = sorted(path.name for path in (tmp_path / "ardcube" / "kernels" / "__pycache__").glob("kernels-*"))
-    assert len(kept) == 2

@@ -1,4 +1,4 @@
-"""Vectors of four: each lane is what a number alone would be."""
+"""SIMD vectors: each lane equals the same operation on a single number."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def computed(one, other):  # type: ignore[no-untyped-def]
 
 @FEW
 @given(one=NUMBERS, other=NUMBERS.filter(lambda numbers: bool((np.abs(numbers) > 1e-3).all())))
-def test_every_operation_is_that_of_each_number(one: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+def test_each_lane_equals_the_operation_on_a_single_number(
+    one: NDArray[np.float64], other: NDArray[np.float64]
+) -> None:
     found, parts = computed(one, other)
     expected = [
         one + other + other, one - other, one * other, one / other, np.where(one > other, one, other),
@@ -58,7 +60,7 @@ def moved(numbers):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_integers_come_from_memory_in_a_row(dtype: type) -> None:
+def test_consecutive_integers_are_loaded_and_stored(dtype: type) -> None:
     numbers = (np.arange(12) * 21 + 2).astype(dtype)
     numbers[4] = np.iinfo(dtype).max
     found, whole = moved(numbers)

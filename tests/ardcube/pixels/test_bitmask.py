@@ -1,4 +1,4 @@
-"""Masks as bits."""
+"""Masks packed into bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.strategies import FEW, RANDOM
 
 @FEW
 @given(rng=RANDOM, height=st.integers(0, 3), width=st.integers(1, 40))
-def test_a_mask_comes_back_and_nothing_is_set_beyond_it(rng: np.random.Generator, height: int, width: int) -> None:
+def test_packing_is_reversible_and_sets_no_bit_after_the_last_pixel(
+    rng: np.random.Generator, height: int, width: int
+) -> None:
     mask = rng.random((height, width)) < 0.5
     bits = packed(mask)
     assert bits.shape == (height, -(-width // 8))

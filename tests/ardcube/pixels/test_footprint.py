@@ -47,7 +47,7 @@ def test_each_centre_is_tested_as_if_alone(
 
 
 @pytest.mark.parametrize("edge", [10.005, 10.315, 10.325])
-def test_a_centre_on_the_outline_is_not_within(edge: float) -> None:
+def test_a_centre_on_the_outline_is_outside(edge: float) -> None:
     window = Window(0, 64, 0, 64)
     lon = GRID.longitude(np.arange(64))
     column = int(np.abs(lon - edge).argmin())

@@ -1,4 +1,4 @@
-"""The median composite: of the values that are not 0, halves to the even number."""
+"""The median composite: values that are not 0, halves rounded to the even number."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def long_stack(days: int, seed: int) -> Stack:
 def plain_median(stack: Stack) -> Stack:
     """Pixel by pixel."""
     result = np.zeros(stack.shape[1:], np.uint16)
-    for place in np.ndindex(result.shape):
-        values = stack[:, *place]
+    for pixel in np.ndindex(result.shape):
+        values = stack[:, *pixel]
         values = values[values != 0]
         if len(values):
-            result[place] = np.rint(np.median(values.astype(np.float64)))
+            result[pixel] = np.rint(np.median(values.astype(np.float64)))
     return result
 
 
 @FEW
 @given(stack=stacks(60))
-def test_the_composite_is_the_median_of_what_is_not_zero(stack: Stack) -> None:
+def test_the_composite_is_the_median_of_values_that_are_not_zero(stack: Stack) -> None:
     expected = plain_median(stack)
     np.testing.assert_array_equal(median_of_valid(stack), expected)
     np.testing.assert_array_equal(oracle.median(stack.astype(np.int64), stack != 0), expected)
@@ -55,7 +55,7 @@ def test_many_days_give_the_same_median(days: int) -> None:
 
 @FEW
 @given(stack=stacks(), random=st.randoms(use_true_random=False))
-def test_the_order_of_days_and_empty_days_do_not_matter(stack: Stack, random: object) -> None:
+def test_the_order_of_days_and_empty_days_change_nothing(stack: Stack, random: object) -> None:
     order = random.sample(range(len(stack)), len(stack))  # type: ignore[attr-defined]
     more = np.concatenate([stack[order], np.zeros((2, *stack.shape[1:]), np.uint16)])
     np.testing.assert_array_equal(median_of_valid(more), median_of_valid(stack))
@@ -81,12 +81,12 @@ def test_values_by_hand(values: list[int], expected: int) -> None:
     result = median_of_valid(stack)
     assert result.dtype == np.uint16
     assert result.tolist() == [[expected]]
-    into = np.full((1, 3), 9, np.uint16)
-    assert median_of_valid(stack, into[:, 1:2]).tolist() == [[expected]]
-    assert into.tolist() == [[9, expected, 9]]
+    larger = np.full((1, 3), 9, np.uint16)
+    assert median_of_valid(stack, larger[:, 1:2]).tolist() == [[expected]]
+    assert larger.tolist() == [[9, expected, 9]]
 
 
-def test_no_day_at_all_gives_nodata() -> None:
+def test_no_day_gives_nodata() -> None:
     assert median_of_valid(np.zeros((0, 2, 3), np.uint16)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
@@ -108,7 +108,7 @@ def test_days_with_a_value_in_some_band_are_counted(
 
 
 @pytest.mark.parametrize("lanes", range(13))
-def test_a_sorting_network_sorts_whatever_comes(lanes: int) -> None:
+def test_a_sorting_network_sorts_all_rows_of_zeros_and_ones(lanes: int) -> None:
     """A network that sorts every row of zeros and ones sorts everything (Knuth, 5.3.4, theorem Z)."""
     rows = (np.arange(2**lanes)[:, None] >> np.arange(lanes)) & 1
     np.testing.assert_array_equal(_sorted_by(sorting_network(lanes), rows), np.sort(rows, axis=1))

@@ -1,4 +1,4 @@
-"""Morphological clean-up: as SciPy does it, and right wherever the halo reaches."""
+"""Closing and opening of masks: equal to SciPy, and exact within a halo."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def dilated(mask: Mask, radius: int) -> Mask:
 
 @FEW
 @given(mask=masks(60), closing=st.integers(0, 6), opening=st.integers(0, 6))
-def test_what_the_halo_does_not_reach_is_as_on_an_unbounded_plane(mask: Mask, closing: int, opening: int) -> None:
+def test_pixels_inside_the_halo_have_their_values_on_an_unbounded_plane(mask: Mask, closing: int, opening: int) -> None:
     """Cleaning a crop with its halo gives what cleaning the whole plane gives."""
     halo = 2 * (closing + opening)
     plane = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(2 * halo + 1, 2 * halo + 1)] * 2)
@@ -64,8 +64,8 @@ def test_what_the_halo_does_not_reach_is_as_on_an_unbounded_plane(mask: Mask, cl
     np.testing.assert_array_equal(close_then_open(plane[crop], closing, opening)[core], cleaned[there])
 
 
-def test_a_halo_narrower_by_one_pixel_would_not_do() -> None:
-    """So the halo is not wider than it must be: some mask differs without its outermost ring."""
+def test_a_halo_narrower_by_one_pixel_is_too_narrow() -> None:
+    """Some mask has other values without the outermost ring of its halo."""
     rng = np.random.default_rng(0)
     halo, radius = 8, 2
     differs = False
@@ -81,7 +81,7 @@ def test_a_halo_narrower_by_one_pixel_would_not_do() -> None:
 
 @FEW
 @given(mask=masks(40))
-def test_the_clean_up_of_the_scene_classification_is_that_of_the_oracle(mask: Mask) -> None:
+def test_closing_and_opening_of_the_scene_classification_equal_the_oracle(mask: Mask) -> None:
     plane = mask.reshape(-1, *mask.shape[-2:])[0]
     wide = np.pad(plane, 40, constant_values=True)
     np.testing.assert_array_equal(close_then_open(wide, 5, 5)[40:-40, 40:-40], clean_mask(plane))

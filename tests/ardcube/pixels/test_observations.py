@@ -1,4 +1,4 @@
-"""What a mask is given, as arrays and as a labelled dataset."""
+"""Observations as arrays and as a labelled dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_band_is_an_array_by_day_row_and_column() -> None:
     assert SEEN.shape == (2, 2, 3)
 
 
-def test_the_same_as_a_labelled_dataset_that_shares_the_memory() -> None:
+def test_the_labelled_dataset_has_the_same_values_and_shares_the_memory() -> None:
     dataset = SEEN.to_xarray()
     coords = {"time": TIME, "y": SEEN.y, "x": SEEN.x}
     xr.testing.assert_identical(dataset, xr.Dataset({"scl": (("time", "y", "x"), SCL)}, coords=coords))

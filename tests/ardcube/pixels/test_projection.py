@@ -1,4 +1,4 @@
-"""Where pixels lie in a source CRS: exactly, and in every window alike."""
+"""Projected coordinates: exact, and with the same bits in every window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ardcube.extent.grid import Window
 from ardcube.pixels.projection import Coordinates, project
 from ardcube.raster.header import Level
-from tests.oracle import kernels as oracle_kernels
+from tests.ardcube.kernels import numpy_kernels
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW, RANDOM, RESOLUTIONS, grid_at, windows
 
@@ -47,7 +47,7 @@ def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resol
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @FEW
 @given(data=st.data())
-def test_a_pixel_has_the_same_coordinates_to_the_bit_in_every_window(resolution: float, data: st.DataObject) -> None:
+def test_a_pixel_has_the_same_coordinates_in_every_window(resolution: float, data: st.DataObject) -> None:
     grid = grid_at(14.3, 45.1, resolution, pixels=150)
     halo = 30
     whole = project(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633").coordinates()
@@ -61,7 +61,7 @@ def test_a_pixel_has_the_same_coordinates_to_the_bit_in_every_window(resolution:
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[where])
 
 
-def test_a_cropped_projection_is_that_of_the_smaller_window() -> None:
+def test_a_cropped_projection_equals_that_of_the_smaller_window() -> None:
     grid = grid_at(14.3, 45.1, 0.00025)
     window = Window(0, 40, 0, 50)
     cropped = project(grid, window.grow(20), "EPSG:32633").crop(window).coordinates()
@@ -73,7 +73,7 @@ def test_a_cropped_projection_is_that_of_the_smaller_window() -> None:
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @FEW
 @given(data=st.data(), rng=RANDOM)
-def test_both_ways_find_the_same_coordinates_to_the_bit(
+def test_interpolated_coordinates_have_the_same_bits_as_in_numpy(
     resolution: float, data: st.DataObject, rng: np.random.Generator
 ) -> None:
     grid = grid_at(14.3, 45.1, resolution, pixels=100)
@@ -96,16 +96,16 @@ def test_rows_and_columns_of_nearest_pixels_take_16_bits_where_these_are_enough(
     level = Level(0, side, 10_000, Affine(1.0, 0, x - 10_000, 0, -1.0, y), (512, 512))
     found = at.nearest_pixels(level)
     assert found.dtype == kind
-    np.testing.assert_array_equal(found, oracle_kernels.nearest_pixels(centre, level))
+    np.testing.assert_array_equal(found, numpy_kernels.nearest_pixels(centre, level))
     outside = found[0] == np.iinfo(kind).max
     assert 0.7 < outside.mean() < 0.8
 
 
 @FEW
 @given(data=st.data())
-def test_the_pixels_of_a_window_are_those_of_its_coordinates(data: st.DataObject) -> None:
+def test_nearest_pixels_are_those_at_the_coordinates(data: st.DataObject) -> None:
     grid = grid_at(14.3, 45.1, 1 / 3600, pixels=100)
     at = project(grid, data.draw(windows(grid, beyond=30)), "EPSG:32633")
     centre = at.coordinates()
     level = Level(0, 60, 50, Affine(20.0, 0, centre.x.min() + 100, 0, -20.0, centre.y.max() - 100), (64, 64))
-    np.testing.assert_array_equal(at.nearest_pixels(level), oracle_kernels.nearest_pixels(centre, level))
+    np.testing.assert_array_equal(at.nearest_pixels(level), numpy_kernels.nearest_pixels(centre, level))

@@ -19,7 +19,7 @@ from ardcube.pixels.projection import Coordinates, Projection, project
 from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window, take_nearest
 from ardcube.raster.decode import Encoding, SourcePixels
 from ardcube.raster.header import Blocks, Level
-from tests.oracle import kernels as oracle_kernels
+from tests.ardcube.kernels import numpy_kernels
 from tests.oracle import resampling as oracle
 from tests.raster_blocks import DecodedBand, cut, source_pixels
 from tests.strategies import FEW, MANY, RANDOM, digital_numbers, grid_at, windows
@@ -87,7 +87,7 @@ def resample_into(
 ) -> None:
     """Resample at given coordinates, which need not be those of a window of a grid."""
     if resampling == "nearest":
-        take_nearest(out, bands, wanted, oracle_kernels.nearest_pixels(at, source.blocks.level), source)
+        take_nearest(out, bands, wanted, numpy_kernels.nearest_pixels(at, source.blocks.level), source)
     else:
         fill_weighted(out, bands, wanted, at, source, resampling)
 
@@ -103,7 +103,7 @@ def run(case: Case, kernel: str, resample: Callable[..., None] = resample_into) 
 @FEW
 @given(case=cases())
 def test_compiled_kernels_give_the_same_bits_as_the_numpy_oracle(kernel: str, case: Case) -> None:
-    np.testing.assert_array_equal(run(case, kernel), run(case, kernel, oracle_kernels.resample_into))
+    np.testing.assert_array_equal(run(case, kernel), run(case, kernel, numpy_kernels.resample_into))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -390,5 +390,5 @@ def test_a_window_has_the_same_bits_as_the_numpy_oracle(kernel: str, case: Windo
     at = Coordinates(*case.projection.coordinates_at(rows, columns))
     found, plain = case.out.copy(), case.out.copy()
     resample_window(found, case.bands, case.wanted, case.projection, case.source, kernel)
-    oracle_kernels.resample_into(plain, case.bands, case.wanted, at, case.source, kernel)
+    numpy_kernels.resample_into(plain, case.bands, case.wanted, at, case.source, kernel)
     np.testing.assert_array_equal(found, plain)

@@ -1,4 +1,4 @@
-"""A file is held to what its item says of it, and to nothing that the item leaves out."""
+"""The check of a file against its item; properties that the item omits are not compared."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AUGUST = Period(0, date(2023, 8, 1), date(2023, 9, 1))
 
 
 def asset_of(asset: dict[str, Any], **properties: Any) -> BandAsset:
-    """What is kept of an asset."""
+    """Return the parsed asset of a band."""
     return scene_of(asset, **properties).bands["red"]
 
 
@@ -43,20 +43,20 @@ def scene_of(asset: dict[str, Any], **properties: Any) -> Scene:
         ({"proj:shape": [601, 399], "proj:code": "EPSG:32633", "raster:bands": raster_band()}, {}),
         ({"proj:epsg": 32633, "data_type": "uint16"}, {}),
         ({"bands": [{"data_type": "uint16"}]}, {"proj:code": "EPSG:32633"}),
-        ({"proj:code": "EPSG:25833"}, {}),  # ETRS89: the same places to a centimetre
+        ({"proj:code": "EPSG:25833"}, {}),  # ETRS89: equal to a centimetre
         ({"proj:code": "EPSG:999999"}, {}),
         ({"proj:code": "NOBODY:knows this"}, {}),
         ({"proj:code": None}, {"proj:epsg": None}),
-        ({}, {"proj:shape": [10980, 10980]}),  # of a default grid, which a band of 20 m is not in
+        ({}, {"proj:shape": [10980, 10980]}),  # of the item's default grid; a 20 m band has another one
         ({"proj:shape": ["many", None]}, {}),
     ],
 )
-def test_a_file_that_is_as_stated_is_read(asset: dict[str, Any], properties: dict[str, Any]) -> None:
+def test_a_file_that_agrees_with_its_item_is_accepted(asset: dict[str, Any], properties: dict[str, Any]) -> None:
     check_stated("S2A", "red", asset_of(asset, **properties), HEADER)
 
 
 @pytest.mark.parametrize(
-    ("asset", "properties", "told"),
+    ("asset", "properties", "message"),
     [
         ({"proj:shape": [399, 601]}, {}, "is 601 x 399 pixels, and its item says 399 x 601"),
         ({"proj:code": "EPSG:32632"}, {}, "is in EPSG:32633, and its item says EPSG:32632"),
@@ -66,15 +66,17 @@ def test_a_file_that_is_as_stated_is_read(asset: dict[str, Any], properties: dic
         ({"proj:shape": [1, 2], "data_type": "uint8"}, {}, "1 x 2; it holds uint16, and its item says uint8"),
     ],
 )
-def test_one_that_is_not_is_refused_with_both(asset: dict[str, Any], properties: dict[str, Any], told: str) -> None:
+def test_a_file_that_differs_from_its_item_raises_an_error_with_both_values(
+    asset: dict[str, Any], properties: dict[str, Any], message: str
+) -> None:
     with pytest.raises(SceneError) as caught:
         check_stated("S2A", "red", asset_of(asset, **properties), HEADER)
     assert str(caught.value).startswith("band red of item S2A, https://host/red.tif, ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_what_is_stated_is_planned_anew_when_it_is_mended(tmp_path: Path) -> None:
-    """Although the item's revision is the same: chunks that failed for it would else fail for ever."""
+def test_a_corrected_item_gets_a_new_manifest(tmp_path: Path) -> None:
+    """Although the item's revision is unchanged: chunks that failed because of the item are built again."""
     ledger = Place.at(str(tmp_path))
     wrong, right = (scene_of({"proj:shape": shape}) for shape in ([1, 2], [601, 399]))
     assert wrong.revision == right.revision
@@ -82,7 +84,7 @@ def test_what_is_stated_is_planned_anew_when_it_is_mended(tmp_path: Path) -> Non
     assert [read_manifest(ledger.uri, name).scenes[0] for name in names] == [wrong, right]
 
 
-def test_manifests_from_before_hold_a_file_to_nothing(tmp_path: Path) -> None:
+def test_a_manifest_of_an_older_version_gives_no_properties_to_compare(tmp_path: Path) -> None:
     ledger = Place.at(str(tmp_path))
     name = write_manifest(ledger, AUGUST, [scene_of({"proj:shape": [1, 2], "data_type": "uint8"})])
     table = parquet.read_table(ledger.file(name))

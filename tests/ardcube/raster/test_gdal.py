@@ -1,4 +1,4 @@
-"""Reading through GDAL: every kind of file that the fast reader leaves, and what GDAL remembers too long."""
+"""Reading through GDAL: windows of levels, faults over HTTP, and GDAL's cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.servers.range_server import RangeServer
 
 Serve = Callable[[Path], RangeServer]
 NAME = "T33TTM_20230404T040310_B03.tif"
-"""A scene of the fourth of April, whose name holds what looks like an HTTP code."""
+"""Name of a scene of April 4, which contains the digits of an HTTP code."""
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GDAL's own retries, which wait for seconds, left out."""
+    """Disable GDAL's retries, which wait for seconds."""
     monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
 
 
 # ---- windows of levels ---------------------------------------------------------------------------
 
 
-def test_needed_blocks_of_a_level_are_that_part_of_it_as_stored(raster: Path) -> None:
+def test_needed_blocks_of_every_level_have_the_stored_pixels(raster: Path) -> None:
     opened = GdalRaster.open(str(raster), "unsigned")
     for index, level in enumerate(opened.header.levels):
         with rasterio.open(raster, **({} if index == 0 else {"OVERVIEW_LEVEL": index - 1})) as source:
@@ -51,7 +51,7 @@ def test_needed_blocks_of_a_level_are_that_part_of_it_as_stored(raster: Path) ->
         np.testing.assert_array_equal(read(opened, level, needed), expected[top:, : level.block[1]])
 
 
-def test_overviews_that_are_too_coarse_for_a_cube_are_not_opened(raster: Path) -> None:
+def test_overviews_too_coarse_for_a_cube_are_not_opened(raster: Path) -> None:
     opened = GdalRaster.open(str(raster), "unsigned", resolution=1 / 3600)  # about 26 m
     assert [level.index for level in opened.header.levels] == [0, 1]  # of 10 and 20 m; 40 and 80 m are left out
     level = opened.header.levels[1]
@@ -69,7 +69,7 @@ def test_overviews_that_are_too_coarse_for_a_cube_are_not_opened(raster: Path) -
         ({}, np.int16, "holds int16, not uint8 or uint16"),
     ],
 )
-def test_a_raster_of_another_kind_is_told_from_a_scene(
+def test_an_unusable_raster_raises_a_scene_error(
     tmp_path: Path, profile: dict[str, Any], dtype: type, message: str
 ) -> None:
     file = write(tmp_path / "odd.tif", np.ones((64, 64), dtype), overviews=False, **profile)
@@ -81,7 +81,7 @@ def test_a_raster_of_another_kind_is_told_from_a_scene(
 
 
 @pytest.mark.usefixtures("one_try")
-def test_a_truncated_answer_is_transient_and_not_remembered(tmp_path: Path, range_server: Serve) -> None:
+def test_a_truncated_answer_is_transient_and_not_cached(tmp_path: Path, range_server: Serve) -> None:
     noise = np.random.default_rng(0).integers(1, 65535, (1100, 1100)).astype(np.uint16)
     write(tmp_path / NAME, noise, overviews=False)
     server = range_server(tmp_path)
@@ -113,10 +113,10 @@ def test_a_file_that_was_replaced_since_its_header_was_read_is_transient(
 
 @pytest.mark.parametrize("rule", [{"status": 503}, {"status": 404}, {"kind": "reset"}, {"kind": "truncate"}], ids=str)
 @pytest.mark.usefixtures("one_try")
-def test_another_try_after_a_bad_moment_finds_the_pixels(
+def test_a_second_attempt_after_a_single_fault_reads_the_pixels(
     raster: Path, range_server: Serve, rule: dict[str, Any]
 ) -> None:
-    """GDAL remembers what failed, even that a file was not there; a retry must not be message so."""
+    """GDAL caches failures, even a missing file. A retry must not use that cache."""
     server = range_server(raster.parent)
     server.fail(NAME, times=1, **rule)
 
@@ -135,10 +135,10 @@ def test_another_try_after_a_bad_moment_finds_the_pixels(
     ("status", "error"),
     [(401, SceneError), (403, SceneError), (404, SceneError), (410, SceneError), (500, TransientError)],
 )
-def test_http_codes_say_whether_another_try_helps(
+def test_http_codes_decide_whether_an_error_is_transient(
     raster: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch, status: int, error: type[Exception]
 ) -> None:
-    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")  # what a person has exported stays
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")  # a variable of the user has precedence
     server = range_server(raster.parent)
     server.fail(NAME, times=None, status=status)
     with pytest.raises(error, match=f"{NAME} cannot be read: .*{status}"):
@@ -147,7 +147,7 @@ def test_http_codes_say_whether_another_try_helps(
     assert GdalRaster.open(f"{server.url}/{NAME}", "unsigned").header.levels
 
 
-def test_only_the_bytes_that_are_needed_are_fetched(range_server: Serve, tmp_path: Path) -> None:
+def test_only_the_needed_bytes_are_fetched(range_server: Serve, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(1, 65535, (1024, 1024)).astype(np.uint16)
     file = write(tmp_path / "big.tif", noise, overviews=False)
     server = range_server(tmp_path)
@@ -157,7 +157,7 @@ def test_only_the_bytes_that_are_needed_are_fetched(range_server: Serve, tmp_pat
     read(opened, opened.header.levels[0], needed)
     assert {request.path for request in server.requests} == {"big.tif"}  # no side-cars, no listings
     assert sum(request.sent for request in server.requests) < file.stat().st_size / 10
-    # A GET that GDAL breaks off to learn a file's size would cost a connection, with its handshake, per file.
+    # If GDAL aborted a GET to learn a file's size, each file would take a connection with its handshake.
     assert all(request.range for request in server.requests if request.method == "GET")
 
 
@@ -172,12 +172,12 @@ def test_only_the_bytes_that_are_needed_are_fetched(range_server: Serve, tmp_pat
         ("signed", {"AWS_NO_SIGN_REQUEST": None, "AWS_REQUEST_PAYER": None}),
     ],
 )
-def test_access_holds_for_the_file_and_its_thread_alone(raster: Path, access: Any, expected: dict[str, Any]) -> None:
+def test_access_options_apply_to_one_file_in_one_thread(raster: Path, access: Any, expected: dict[str, Any]) -> None:
     def options() -> dict[str, Any]:
         here = rasterio.env.getenv() if rasterio.env.hasenv() else {}
         return {name: here.get(name) for name in expected}
 
-    def message(values: dict[str, Any]) -> dict[str, Any]:
+    def normalized(values: dict[str, Any]) -> dict[str, Any]:
         return {name: "YES" if value is True else value for name, value in values.items()}
 
     elsewhere: list[dict[str, Any]] = []
@@ -186,6 +186,6 @@ def test_access_holds_for_the_file_and_its_thread_alone(raster: Path, access: An
         thread = threading.Thread(target=lambda: elsewhere.append(options()))
         thread.start()
         thread.join()
-    assert message(inside) == expected
+    assert normalized(inside) == expected
     assert elsewhere == [dict.fromkeys(expected)]
     assert options() == dict.fromkeys(expected)

@@ -1,4 +1,4 @@
-"""Opening rasters: each with the reader that knows it, once per process, and whose fault it is when that fails."""
+"""Opening rasters: the choice of the reader, the cache of headers, and permanent and transient errors."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def _no_headers_of_other_tests() -> Iterator[None]:
 
 @pytest.fixture
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GDAL's own retries, which wait for seconds, left out; those of obstore take less than one."""
+    """Disable GDAL's retries, which wait for seconds; those of obstore take less than a second."""
     monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
 
 
-# ---- which reader --------------------------------------------------------------------------------
+# ---- choice of the reader ------------------------------------------------------------------------
 
 
 def jpeg_2000(file: Path) -> Path:
@@ -60,7 +60,7 @@ def pixel_is_point(file: Path) -> Path:
     return file
 
 
-LEFT_TO_GDAL: dict[str, Callable[[Path], Path]] = {
+READ_BY_GDAL: dict[str, Callable[[Path], Path]] = {
     "LZW": lambda file: write(file, pixels(), compress="lzw"),
     "ZSTD": lambda file: write(file, pixels(), compress="zstd"),
     "striped": lambda file: write(file, pixels(), layout=STRIPED),
@@ -71,9 +71,11 @@ LEFT_TO_GDAL: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.mark.parametrize("kind", LEFT_TO_GDAL)
-def test_what_the_fast_reader_does_not_know_comes_through_gdal(kind: str, tmp_path: Path, range_server: Serve) -> None:
-    file = LEFT_TO_GDAL[kind](tmp_path / f"red.{'jp2' if kind == 'JPEG 2000' else 'tif'}")
+@pytest.mark.parametrize("kind", READ_BY_GDAL)
+def test_files_that_the_block_reader_does_not_support_are_read_by_gdal(
+    kind: str, tmp_path: Path, range_server: Serve
+) -> None:
+    file = READ_BY_GDAL[kind](tmp_path / f"red.{'jp2' if kind == 'JPEG 2000' else 'tif'}")
     with rasterio.open(file) as source:
         expected, transform, overviews = source.read(1), source.transform, source.overviews(1)
     np.testing.assert_array_equal(expected, pixels())
@@ -86,34 +88,36 @@ def test_what_the_fast_reader_does_not_know_comes_through_gdal(kind: str, tmp_pa
         assert raster.header.level_for(0.0001) == raster.header.levels[0]
 
 
-def test_the_fast_reader_is_taken_where_it_can_be_and_gdal_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_block_reader_is_the_default_and_gdal_an_option(tmp_path: Path) -> None:
     file = write(tmp_path / "red.tif", pixels())
     assert isinstance(open_raster(str(file), "", "unsigned"), Cog)
     assert isinstance(open_raster(str(file), "", "unsigned", "gdal"), GdalRaster)
 
 
 @pytest.mark.parametrize(
-    ("profile", "dtype", "told"),
+    ("profile", "dtype", "message"),
     [
         ({"crs": None}, "uint16", "not a north-up raster"),
         ({"transform": ORIGIN @ ORIGIN.rotation(10)}, "uint16", "not a north-up raster"),
         ({}, "int16", "holds int16"),
     ],
 )
-def test_a_raster_that_no_cube_can_use_is_told(tmp_path: Path, profile: dict[str, Any], dtype: str, told: str) -> None:
+def test_an_unusable_raster_raises_a_scene_error(
+    tmp_path: Path, profile: dict[str, Any], dtype: str, message: str
+) -> None:
     file = write(tmp_path / "odd.tif", np.ones((64, 64), dtype), overviews=False, **profile)
-    with pytest.raises(SceneError, match=told):
+    with pytest.raises(SceneError, match=message):
         open_raster(str(file), "", "unsigned")
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_overviews_of_another_data_type_than_their_raster_are_told(tmp_path: Path, reader: Reader) -> None:
+def test_an_overview_of_another_data_type_raises_a_scene_error(tmp_path: Path, reader: Reader) -> None:
     file = retag(write(tmp_path / "odd.tif", pixels()), directory=1, tag=Tag.BITS, value=8)
     with pytest.raises(SceneError, match="holds uint16, and uint8 in an overview"):
         open_raster(str(file), "", "unsigned", reader)
 
 
-# ---- once per process ----------------------------------------------------------------------------
+# ---- cache of headers ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -126,15 +130,15 @@ def test_a_header_is_read_once_per_process(tmp_path: Path, range_server: Serve, 
     assert server.requests == []
 
 
-def test_a_reprocessed_scene_in_the_same_file_is_read_anew(tmp_path: Path) -> None:
-    """A worker outlives a reprocessing; the revision of the scene tells."""
+def test_a_file_is_opened_again_after_its_scene_was_reprocessed(tmp_path: Path) -> None:
+    """The revision of the scene is part of the cache's key, because a worker may run for days."""
     file = write(tmp_path / "a.tif", np.ones((64, 64), np.uint16), overviews=False)
     assert open_raster(str(file), "old", "unsigned").header.levels[0].width == 64
     write(file, np.ones((64, 128), np.uint16), overviews=False)
     assert open_raster(str(file), "new", "unsigned").header.levels[0].width == 128
 
 
-def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+def test_a_failure_to_open_is_not_cached(tmp_path: Path) -> None:
     href = str(tmp_path / "late.tif")
     with pytest.raises(SceneError):
         open_raster(href, "", "unsigned")
@@ -142,11 +146,13 @@ def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     assert open_raster(href, "", "unsigned").header.levels
 
 
-# ---- whose fault ---------------------------------------------------------------------------------
+# ---- permanent and transient errors --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_file_that_is_missing_or_no_raster_will_stay_so(tmp_path: Path, range_server: Serve, reader: Reader) -> None:
+def test_a_missing_file_and_a_file_that_is_no_raster_are_permanent_errors(
+    tmp_path: Path, range_server: Serve, reader: Reader
+) -> None:
     (tmp_path / "empty.tif").touch()
     (tmp_path / "text.tif").write_text("no raster")
     for folder in (str(tmp_path), range_server(tmp_path).url):
@@ -157,7 +163,7 @@ def test_a_file_that_is_missing_or_no_raster_will_stay_so(tmp_path: Path, range_
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("length", [4, 8, 100])
-def test_a_file_that_ends_in_its_header_may_still_be_under_way(tmp_path: Path, reader: Reader, length: int) -> None:
+def test_a_file_that_ends_in_its_header_is_a_transient_error(tmp_path: Path, reader: Reader, length: int) -> None:
     file = write_cog(tmp_path / "red.tif", pixels())
     whole = file.read_bytes()
     file.write_bytes(whole[:length])
@@ -168,7 +174,7 @@ def test_a_file_that_ends_in_its_header_may_still_be_under_way(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_folder_or_a_file_in_its_place_is_no_raster(tmp_path: Path, reader: Reader) -> None:
+def test_a_folder_and_a_path_through_a_file_are_permanent_errors(tmp_path: Path, reader: Reader) -> None:
     (tmp_path / "file").write_text("")
     for href in (tmp_path, tmp_path / "file" / "red.tif"):
         with pytest.raises(SceneError):
@@ -192,14 +198,14 @@ def test_a_folder_or_a_file_in_its_place_is_no_raster(tmp_path: Path, reader: Re
     ids=str,
 )
 @pytest.mark.usefixtures("one_try")
-def test_a_server_that_refuses_is_told_from_one_that_stumbles(
+def test_refused_requests_are_permanent_and_server_faults_transient(
     tmp_path: Path, range_server: Serve, reader: Reader, rule: dict[str, Any], kind: type[Exception]
 ) -> None:
-    # (a file of its own size: GDAL takes the half of a small one for the whole)
+    # Large enough that GDAL does not accept the truncated half as the whole file.
     write_cog(tmp_path / "red.tif", pixels(601, 399))
     server = range_server(tmp_path)
     fault = server.fail("red.tif", times=None, **rule)
-    begun = time.monotonic()
+    start = time.monotonic()
 
     def attempt() -> np.ndarray:
         raster = open_raster(f"{server.url}/red.tif", "", "unsigned", reader)
@@ -210,16 +216,16 @@ def test_a_server_that_refuses_is_told_from_one_that_stumbles(
     assert type(caught.value) is kind
     assert fault.fired > 0
     if kind is SceneError:
-        assert fault.fired <= 2  # (GDAL asks once more for the size)
-    assert time.monotonic() - begun < 15
+        assert fault.fired <= 2  # GDAL requests the size once more
+    assert time.monotonic() - start < 15
     server.heal()
     np.testing.assert_array_equal(attempt(), pixels(601, 399))
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.usefixtures("one_try")
-def test_a_server_that_is_not_there_may_come_back(reader: Reader) -> None:
-    begun = time.monotonic()
+def test_an_unreachable_server_is_a_transient_error(reader: Reader) -> None:
+    start = time.monotonic()
     with pytest.raises(TransientError, match="cannot be read"):
         open_raster(f"http://127.0.0.1:{processes.free_port()}/red.tif", "", "unsigned", reader)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - start < 15

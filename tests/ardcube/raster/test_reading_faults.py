@@ -1,4 +1,4 @@
-"""What goes wrong with a scene's file while a chunk is built: what passes is waited out, what stays is told at once."""
+"""Faults of a scene's file while a chunk is built: transient faults are retried, permanent faults fail at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ READERS: tuple[Reader, ...] = ("auto", "gdal")
 HEIGHT, WIDTH = 601, 399
 SCENES = {"a": "2023-08-05", "b": "2023-08-10", "c": "2023-08-15", "d": "2023-09-10"}
 BAD = "b"
-"""The scene whose file is out of order; September has none of that kind."""
+"""The scene whose file has a fault; it is a scene of August."""
 REQUEST: dict[str, Any] = {
     "bbox": (15.005, 46.005, 15.035, 46.04),
     "start_date": "2023-08-01",
@@ -56,7 +56,7 @@ REQUEST: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Scenes behind a server, and a catalogue of them, with addresses that no other test has read."""
+    """Scenes on a server and their catalogue, with addresses that no other test has read."""
 
     server: RangeServer
     folder: Path
@@ -64,7 +64,7 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """Of the file that is out of order, on the server."""
+        """Path of the file with the fault, on the server."""
         return f"{self.folder.name}/{BAD}.tif"
 
     @property
@@ -72,12 +72,12 @@ class Archive:
         return self.folder / f"{BAD}.tif"
 
     @property
-    def asked(self) -> int:
-        """Requests for that file."""
+    def requests(self) -> int:
+        """Number of requests for the file with the fault."""
         return sum(request.path == self.name for request in self.server.requests)
 
     def replace(self, make: Callable[[Path], object]) -> None:
-        """Put another file in its place; the other archives keep theirs."""
+        """Replace the file of the fault, in this archive only."""
         self.file.unlink()
         make(self.file)
 
@@ -96,7 +96,7 @@ def noise(name: str) -> NDArray[np.uint16]:
 
 
 def item(name: str, href: str) -> dict[str, Any]:
-    """A scene that says of its file what there is to say."""
+    """Return an item that states the shape, CRS and data type of its file."""
     back = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
     corners = [ORIGIN @ corner for corner in ((0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT))]
     outline = shapely.Polygon([back.transform(*corner) for corner in corners])
@@ -144,7 +144,7 @@ def archive(_served: tuple[RangeServer, Path], tmp_path: Path) -> Iterator[Archi
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As ever, with fewer and shorter waits. The number of tries is what tests below count."""
+    """Shorten the waits between attempts. The tests below count the attempts."""
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
     monkeypatch.setattr(object_store, "_RETRY", retry)
@@ -156,7 +156,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(_served: tuple[RangeServer, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Pixels of each month, from files of this machine."""
+    """Return the pixels of each month, built from local files."""
     root = tmp_path_factory.mktemp("undisturbed")
     for name in SCENES:
         (root / f"{name}.json").write_text(json.dumps(item(name, str(_served[1] / "original" / f"{name}.tif"))))
@@ -167,7 +167,7 @@ def undisturbed(_served: tuple[RangeServer, Path], tmp_path_factory: pytest.Temp
 
 
 def stored(plan: CubePlan, job: ChunkJob) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What the store holds of a chunk."""
+    """Return the composite and the observation count of a chunk in the store."""
     import zarr
 
     group = zarr.open_group(plan.spec.store_uri, mode="r")
@@ -184,9 +184,9 @@ def check_equal(plan: CubePlan, undisturbed: dict[str, Any]) -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
-# ---- what passes ---------------------------------------------------------------------------------
+# ---- transient faults ----------------------------------------------------------------------------
 
-PASSING: dict[str, dict[str, Any]] = {
+TRANSIENT: dict[str, dict[str, Any]] = {
     "429": {"status": 429},
     "429, Retry-After": {"status": 429, "retry_after": 1},
     "500": {"status": 500},
@@ -200,13 +200,13 @@ PASSING: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("passed", [0, 1], ids=["first request", "second request"])
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("fault", PASSING)
-def test_a_bad_moment_leaves_no_trace_in_the_pixels(
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_a_single_fault_changes_no_pixel(
     archive: Archive, undisturbed: dict[str, Any], tmp_path: Path, fault: str, reader: Reader, passed: int
 ) -> None:
-    """The first request is for a header, the second for pixels, or with GDAL for the size and a header."""
+    """The first request reads a header, the second pixels; with GDAL they read the file's size and a header."""
     plan = archive.plan(tmp_path / "cube.zarr", reader)
-    ordered = archive.server.fail(archive.name, times=1, skip=passed, **PASSING[fault])
+    ordered = archive.server.fail(archive.name, times=1, skip=passed, **TRANSIENT[fault])
     for again in (False, True, True):
         try:
             records = process_batch(plan.spec, plan.jobs, again=again)
@@ -223,17 +223,17 @@ def test_a_bad_moment_leaves_no_trace_in_the_pixels(
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("fault", ["429, Retry-After", "500", "503", "reset", "cut short", "hangs"])
-def test_a_server_that_stays_bad_is_given_up_on_and_the_other_chunks_are_built(
+def test_a_permanent_fault_of_a_server_ends_in_a_transient_error_and_other_chunks_are_built(
     archive: Archive, undisturbed: dict[str, Any], tmp_path: Path, fault: str, reader: Reader
 ) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", reader)
-    ordered = archive.server.fail(archive.name, times=None, **PASSING[fault])
+    ordered = archive.server.fail(archive.name, times=None, **TRANSIENT[fault])
     with pytest.raises(TransientError, match=rf"2023-08.*{archive.name} cannot be read"):
         process_batch(plan.spec, plan.jobs)
     records = Ledger.at(plan.spec.ledger_uri).records()
     assert [record.status for record in records.values()] == ["failed", "written"]
     assert not any(record.failed_for_good for record in records.values())
-    # Two retries of a header; GDAL asks for the size before, and does not try a short body again by itself.
+    # Two retries of a header. GDAL requests the size first, and does not retry a truncated body.
     assert 1 <= ordered.fired <= (3 if reader == "auto" else 7)
 
     archive.server.heal()
@@ -242,10 +242,10 @@ def test_a_server_that_stays_bad_is_given_up_on_and_the_other_chunks_are_built(
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_server_that_is_slow_is_waited_for(
+def test_a_slow_server_is_no_fault(
     archive: Archive, undisturbed: dict[str, Any], tmp_path: Path, reader: Reader
 ) -> None:
-    """Bytes that trickle in for longer than a hanging server is waited for are no fault."""
+    """The read timeout applies to the time without a byte, not to the whole request."""
     plan = archive.plan(tmp_path / "cube.zarr", reader)
     slow = archive.server.fail(archive.name, times=2, kind="slow", seconds=1.5)
     records = process_batch(plan.spec, plan.jobs)
@@ -254,15 +254,15 @@ def test_a_server_that_is_slow_is_waited_for(
     check_equal(plan, undisturbed)
 
 
-def test_a_server_that_hangs_is_given_up_on_within_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_to_a_hanging_server_ends_within_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert object_store._RETRY["retry_timeout"] == timedelta(seconds=90)
     assert object_store._CLIENT["read_timeout"] == "20s"
-    tries = 1 + gdal._HTTP_OPTIONS["GDAL_HTTP_MAX_RETRY"]
-    assert tries * gdal._HTTP_OPTIONS["GDAL_HTTP_LOW_SPEED_TIME"] <= 120
+    attempts = 1 + gdal._HTTP_OPTIONS["GDAL_HTTP_MAX_RETRY"]
+    assert attempts * gdal._HTTP_OPTIONS["GDAL_HTTP_LOW_SPEED_TIME"] <= 120
 
 
-# ---- what stays ----------------------------------------------------------------------------------
+# ---- permanent faults ----------------------------------------------------------------------------
 
 
 def other_crs(file: Path) -> None:
@@ -277,10 +277,10 @@ def damaged(file: Path) -> None:
         damage(file, level)
 
 
-STAYING: dict[str, tuple[Callable[[Archive], object], str]] = {
+PERMANENT: dict[str, tuple[Callable[[Archive], object], str]] = {
     "404": (lambda archive: archive.server.fail(archive.name, times=None, status=404), "404|not found"),
     "403": (lambda archive: archive.server.fail(archive.name, times=None, status=403), "403"),
-    "gone": (lambda archive: archive.file.unlink(), "404|not found"),
+    "removed": (lambda archive: archive.file.unlink(), "404|not found"),
     "bad tile": (lambda archive: archive.replace(damaged), "damaged"),
     "zeros": (lambda archive: archive.replace(lambda file: file.write_bytes(bytes(200_000))), "not recognized"),
     "empty": (lambda archive: archive.replace(Path.touch), "empty|not recognized"),
@@ -307,14 +307,14 @@ STAYING: dict[str, tuple[Callable[[Archive], object], str]] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("fault", STAYING)
-def test_a_file_that_is_not_what_it_should_be_fails_its_chunk_at_once_and_is_not_asked_for_again(
+@pytest.mark.parametrize("fault", PERMANENT)
+def test_a_wrong_file_fails_its_chunk_at_once_and_is_not_requested_again(
     archive: Archive, undisturbed: dict[str, Any], tmp_path: Path, fault: str, reader: Reader
 ) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", reader)
-    happen, told = STAYING[fault]
-    happen(archive)
-    with pytest.raises(PermanentError, match=rf"2023-08_y0000_x0000: .*{archive.name}.*({told})") as caught:
+    apply, message = PERMANENT[fault]
+    apply(archive)
+    with pytest.raises(PermanentError, match=rf"2023-08_y0000_x0000: .*{archive.name}.*({message})") as caught:
         process_batch(plan.spec, plan.jobs)
     assert "\n" not in str(caught.value)
     records = Ledger.at(plan.spec.ledger_uri).records()
@@ -322,13 +322,13 @@ def test_a_file_that_is_not_what_it_should_be_fails_its_chunk_at_once_and_is_not
         ("failed", True),
         ("written", False),
     ]
-    # A header and the pixels, and these once more where they are damaged; GDAL asks for a size and in smaller parts.
+    # A header and the pixels, and damaged pixels twice. GDAL requests a size, and smaller ranges.
     most = 4 if fault == "bad tile" and reader == "auto" else 30 if fault == "bad tile" else 4
-    assert archive.asked <= most
+    assert archive.requests <= most
     archive.server.reset()
     with pytest.raises(PermanentError):
         process_batch(plan.spec, plan.jobs, again=True)
-    assert archive.asked == 0
+    assert archive.requests == 0
 
     archive.server.heal()
     archive.file.unlink(missing_ok=True)
@@ -337,13 +337,13 @@ def test_a_file_that_is_not_what_it_should_be_fails_its_chunk_at_once_and_is_not
     check_equal(plan, undisturbed)
 
 
-# ---- going on without ----------------------------------------------------------------------------
+# ---- skipped scenes ------------------------------------------------------------------------------
 
 
 def without(
     archive: Archive, names: str, tmp_path: Path, reader: Reader, mask: CloudMaskHook | None = None
 ) -> CubePlan:
-    """The cube of a catalogue that lacks some scenes, built."""
+    """Build the cube of a catalogue without some scenes."""
     lacking = tmp_path / "lacking"
     shutil.copytree(
         archive.catalogue, lacking, ignore=lambda _, found: [n for n in found if n[0] in names and n[1:] == ".json"]
@@ -355,12 +355,12 @@ def without(
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("fault", ["404", "bad tile", "other shape"])
-def test_a_chunk_that_goes_on_without_a_bad_scene_is_that_of_a_catalogue_that_never_had_it(
+def test_a_chunk_that_skips_a_bad_scene_equals_that_of_a_catalogue_without_it(
     archive: Archive, tmp_path: Path, fault: str, reader: Reader
 ) -> None:
     expected = without(archive, BAD, tmp_path, reader)
     plan = archive.plan(tmp_path / "cube.zarr", reader, skip_bad_scenes=1)
-    STAYING[fault][0](archive)
+    PERMANENT[fault][0](archive)
     august, september = process_batch(plan.spec, plan.jobs)
     assert (august.status, august.scenes, list(august.skipped), len(august.attempts)) == (
         "written",
@@ -375,7 +375,7 @@ def test_a_chunk_that_goes_on_without_a_bad_scene_is_that_of_a_catalogue_that_ne
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_scene_whose_mask_cannot_be_read_is_left_out_altogether(archive: Archive, tmp_path: Path) -> None:
+def test_a_scene_with_an_unreadable_classification_is_skipped_in_all_bands(archive: Archive, tmp_path: Path) -> None:
     mask = SCLCloudMaskHook(closing=1, opening=1)
     expected = without(archive, BAD, tmp_path, "auto", mask)
     plan = archive.plan(tmp_path / "cube.zarr", "auto", mask, skip_bad_scenes=1)
@@ -387,9 +387,7 @@ def test_a_scene_whose_mask_cannot_be_read_is_left_out_altogether(archive: Archi
         assert np.count_nonzero(ours) > 0
 
 
-def test_a_scene_that_may_be_readable_later_is_left_out_only_when_nothing_else_is_left_to_try(
-    archive: Archive, tmp_path: Path
-) -> None:
+def test_a_scene_with_a_transient_fault_is_skipped_only_in_the_last_attempt(archive: Archive, tmp_path: Path) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)
     archive.server.fail(archive.name, times=None, status=503)
     with pytest.raises(TransientError):
@@ -400,30 +398,32 @@ def test_a_scene_that_may_be_readable_later_is_left_out_only_when_nothing_else_i
     assert (list(august.skipped), len(august.attempts)) == ([BAD], 3)
 
 
-def test_a_server_that_is_down_is_not_taken_for_bad_scenes(archive: Archive, tmp_path: Path) -> None:
+def test_an_unavailable_server_fails_the_chunk_instead_of_skipping_all_scenes(archive: Archive, tmp_path: Path) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=100)
     archive.server.fail(f"{archive.folder.name}/*", times=None, status=503)
     with pytest.raises(TransientError, match=r"3 scenes cannot be read, all scenes of the chunk: a .*; b .*; c "):
         process_chunk(open_cube(plan.spec), plan.jobs[0], last=True)
 
 
-def test_one_bad_scene_too_many_fails_the_chunk_which_names_them(archive: Archive, tmp_path: Path) -> None:
+def test_more_bad_scenes_than_allowed_fail_the_chunk_and_are_named(archive: Archive, tmp_path: Path) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)
     for name in "ab":
         (archive.folder / f"{name}.tif").unlink()
-    told = "2 scenes cannot be read, more than skip-bad-scenes 1: a .*a.tif cannot be read.*; b .*b.tif cannot be read"
-    with pytest.raises(SceneError, match=told):
+    message = (
+        "2 scenes cannot be read, more than skip-bad-scenes 1: a .*a.tif cannot be read.*; b .*b.tif cannot be read"
+    )
+    with pytest.raises(SceneError, match=message):
         process_chunk(open_cube(plan.spec), plan.jobs[0])
 
 
-def test_a_run_that_allows_fewer_bad_scenes_builds_such_chunks_again(
+def test_a_run_that_allows_fewer_bad_scenes_builds_these_chunks_again(
     archive: Archive, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)
     archive.server.fail(archive.name, times=None, status=404)
     process_batch(plan.spec, plan.jobs)
     archive.server.reset()
-    process_batch(plan.spec, plan.jobs)  # as many are allowed: nothing to do
+    process_batch(plan.spec, plan.jobs)  # the same number is allowed, so nothing is built
     assert archive.server.requests == []
     archive.server.heal()
     august, september = process_batch(replace(plan.spec, skip_bad_scenes=0), plan.jobs)
@@ -432,10 +432,10 @@ def test_a_run_that_allows_fewer_bad_scenes_builds_such_chunks_again(
 
 
 @pytest.mark.parametrize("side", [20, 64])
-def test_a_scene_that_is_bad_in_one_part_is_left_out_of_the_whole_chunk(
+def test_a_scene_that_is_bad_in_one_part_is_skipped_in_the_whole_chunk(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
-    """However it is taken apart to fit into memory."""
+    """For any division of the chunk that fits into memory."""
     expected = without(archive, BAD, tmp_path, "auto")
     archive.replace(lambda file: damage(write_cog(file, noise(BAD)), 1, (2, 1)))
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)

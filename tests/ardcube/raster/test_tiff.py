@@ -1,4 +1,4 @@
-"""Directories of TIFFs: what a writer put there is read, and no damage costs more than an answer."""
+"""TIFF directories: their values, and damaged files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMS = {"classic": "no", "BigTIFF": "yes"}
 
 @pytest.fixture(scope="module", params=FORMS)
 def content(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A file of 601 x 399 pixels with overviews."""
+    """Return the bytes of a file of 601 x 399 pixels with overviews."""
     file = tmp_path_factory.mktemp("raster") / "red.tif"
     return write_cog(file, pixels(601, 399), bigtiff=FORMS[request.param]).read_bytes()
 
@@ -36,8 +36,8 @@ def test_each_level_has_a_directory_with_its_tags(content: bytes) -> None:
     assert (full[Tag.TILE_OFFSETS] + full[Tag.TILE_SIZES]).max() <= len(content)
 
 
-def test_the_first_bytes_are_enough_as_soon_as_they_hold_what_is_read(content: bytes) -> None:
-    """And before that, nothing is made of them."""
+def test_directories_are_read_once_the_bytes_hold_all_values(content: bytes) -> None:
+    """Fewer bytes give None."""
     whole = read_directories(content)
     enough = [length for length in range(0, 4096, 8) if read_directories(content[:length]) is not None]
     assert 0 < enough[0] < 4096
@@ -48,38 +48,38 @@ def test_the_first_bytes_are_enough_as_soon_as_they_hold_what_is_read(content: b
         }
 
 
-def test_a_value_that_nobody_asks_for_may_lie_anywhere(tmp_path: Path) -> None:
-    """Metadata of a page or two, which GDAL puts at the end of a file."""
+def test_a_tag_that_is_not_read_may_have_its_value_beyond_the_bytes(tmp_path: Path) -> None:
+    """GDAL writes long metadata at the end of a file."""
     content = bytearray(write_cog(tmp_path / "red.tif", pixels(40, 40)).read_bytes())
-    (place,) = struct.unpack_from("<I", content, 4)
-    (count,) = struct.unpack_from("<H", content, place)
+    (offset,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, offset)
     unread = next(
-        at for at in range(place + 2, place + 2 + 12 * count, 12) if struct.unpack_from("<H", content, at)[0] == 262
+        at for at in range(offset + 2, offset + 2 + 12 * count, 12) if struct.unpack_from("<H", content, at)[0] == 262
     )
     struct.pack_into("<HII", content, unread + 2, 2, 5000, 0xFFFFFFF0)
     assert read_directories(bytes(content))
 
 
-def test_a_count_that_no_memory_could_hold_is_told(tmp_path: Path) -> None:
+def test_a_count_beyond_any_memory_gives_no_directories(tmp_path: Path) -> None:
     content = bytearray(write_cog(tmp_path / "red.tif", pixels(40, 40)).read_bytes())
-    (place,) = struct.unpack_from("<I", content, 4)
+    (offset,) = struct.unpack_from("<I", content, 4)
     assert read_directories(bytes(content))
-    struct.pack_into("<I", content, place + 2 + 4, 0xFFFFFFFF)  # of the first entry
+    struct.pack_into("<I", content, offset + 2 + 4, 0xFFFFFFFF)  # of the first entry
     assert read_directories(bytes(content)) is None
 
 
-def test_directories_that_lead_back_to_themselves_end(tmp_path: Path) -> None:
+def test_a_loop_of_directories_ends(tmp_path: Path) -> None:
     content = bytearray(write_cog(tmp_path / "red.tif", pixels(40, 40)).read_bytes())
-    (place,) = struct.unpack_from("<I", content, 4)
-    (count,) = struct.unpack_from("<H", content, place)
-    struct.pack_into("<I", content, place + 2 + 12 * count, place)
+    (offset,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, offset)
+    struct.pack_into("<I", content, offset + 2 + 12 * count, offset)
     assert read_directories(bytes(content)) is None
 
 
 @settings(max_examples=300, deadline=None)
-@given(start=st.sampled_from([b"II*\0", b"II+\0\x08\0\0\0"]), rest=st.binary(max_size=400), place=st.integers(0, 60))
-def test_no_bytes_make_it_fail(start: bytes, rest: bytes, place: int) -> None:
-    content = start + struct.pack("<Q" if b"+" in start else "<I", place) + rest
+@given(start=st.sampled_from([b"II*\0", b"II+\0\x08\0\0\0"]), rest=st.binary(max_size=400), offset=st.integers(0, 60))
+def test_arbitrary_bytes_raise_no_error_and_allocate_little(start: bytes, rest: bytes, offset: int) -> None:
+    content = start + struct.pack("<Q" if b"+" in start else "<I", offset) + rest
     assert is_little_endian(content)
     for directory in read_directories(content) or []:
         assert all(values.nbytes <= len(content) for values in directory.values())
@@ -87,7 +87,7 @@ def test_no_bytes_make_it_fail(start: bytes, rest: bytes, place: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_no_damage_makes_it_fail(content: bytes, data: st.DataObject) -> None:
+def test_a_damaged_file_raises_no_error_and_allocates_little(content: bytes, data: st.DataObject) -> None:
     damaged = bytearray(content)
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(4, 1500))] = data.draw(st.integers(0, 255))

@@ -1,7 +1,9 @@
-"""Memory for stacks: zeros whatever stood there before, and lent to one chunk at a time."""
+"""Memory of stacks: zeros for every chunk, one chunk at a time, and no more memory than chunks at once."""
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -11,14 +13,24 @@ import pytest
 from ardcube.runtime import buffers
 from ardcube.runtime.buffers import empty_stack
 
+SHAPE = (2, 2, 100, 100)
+BYTES = 2 * 2 * 2 * 100 * 100
+
 
 @pytest.fixture(autouse=True)
-def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_kept_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "_kept", [])
 
 
+@pytest.fixture
+def _traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (4, 2, 8, 8)])
-def test_a_stack_is_zeros_after_others_of_any_size(shape: tuple[int, int, int, int]) -> None:
+def test_a_stack_is_zeros_after_stacks_of_any_size(shape: tuple[int, int, int, int]) -> None:
     for other in [(3, 2, 6, 5), (1, 1, 1, 2), (4, 5, 9, 11)]:
         with empty_stack(other) as stack:
             stack[:] = 65535
@@ -27,19 +39,25 @@ def test_a_stack_is_zeros_after_others_of_any_size(shape: tuple[int, int, int, i
             assert not stack.any()
 
 
-def test_the_next_chunk_gets_the_same_memory() -> None:
-    with empty_stack((4, 3, 20, 20)) as first:
-        place = first.ctypes.data
-    with empty_stack((4, 2, 20, 20)) as second:
-        assert second.ctypes.data == place
+@pytest.mark.usefixtures("_traced")
+def test_the_next_chunk_allocates_no_memory() -> None:
+    with empty_stack(SHAPE):
+        pass
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    with empty_stack((2, 1, 100, 100)):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    assert peak - before < BYTES / 10
 
 
-def test_chunks_at_once_share_nothing_and_no_more_is_kept_than_there_were() -> None:
+@pytest.mark.usefixtures("_traced")
+def test_chunks_at_once_share_no_memory_and_keep_one_stack_each() -> None:
     together = Barrier(4, timeout=60)
 
     def build(number: int) -> bool:
         for _ in range(20):
-            with empty_stack((2, 2, 10, 10)) as stack:
+            with empty_stack(SHAPE) as stack:
                 together.wait()
                 stack[:] += np.uint16(number)
                 together.wait()
@@ -49,17 +67,22 @@ def test_chunks_at_once_share_nothing_and_no_more_is_kept_than_there_were() -> N
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(build, range(1, 5)))
-    assert len(buffers._kept) == 4
+    kept, _ = tracemalloc.get_traced_memory()
+    assert kept < 5 * BYTES
 
 
-def test_memory_comes_back_from_a_chunk_that_failed() -> None:
+@pytest.mark.usefixtures("_traced")
+def test_the_memory_of_a_failed_chunk_is_reused() -> None:
     def fail() -> None:
-        with empty_stack((1, 1, 4, 4)) as stack:
+        with empty_stack(SHAPE) as stack:
             stack[:] = 1
             raise RuntimeError("no such scene")
 
     with pytest.raises(RuntimeError, match="no such scene"):
         fail()
-    with empty_stack((1, 1, 4, 4)) as stack:
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    with empty_stack(SHAPE) as stack:
         assert not stack.any()
-    assert len(buffers._kept) == 1
+    _, peak = tracemalloc.get_traced_memory()
+    assert peak - before < BYTES

@@ -1,4 +1,4 @@
-"""Python looks for garbage seldom while a plan is made, and as before afterwards."""
+"""Garbage is collected less often while a plan is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ardcube.runtime.gc_pause import rare_garbage_collection
 
 
-def test_it_is_as_before_afterwards_also_after_an_error() -> None:
+def test_the_threshold_is_restored_also_after_an_error() -> None:
     before = gc.get_threshold()
 
     @rare_garbage_collection()
@@ -23,14 +23,14 @@ def test_it_is_as_before_afterwards_also_after_an_error() -> None:
         assert gc.get_threshold() == before
 
 
-def searches() -> int:
-    """Of any generation: which one is due depends on what came before."""
+def collections() -> int:
+    """Return the number of collections of all generations; their order depends on earlier allocations."""
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
-def test_garbage_is_still_found_meanwhile() -> None:
+def test_garbage_is_still_collected() -> None:
     with rare_garbage_collection():
-        before = searches()
+        before = collections()
         kept = [[number] for number in range(1_200_000)]
-        assert searches() > before
+        assert collections() > before
     assert len(kept) == 1_200_000

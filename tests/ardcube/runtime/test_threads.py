@@ -1,4 +1,4 @@
-"""Threads beside the chunks: as many as asked for, and never more that compute than there are cores."""
+"""Thread pools: their sizes, and the limit on threads that compute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ardcube.runtime import threads
 from ardcube.runtime.threads import Threads, on_a_core
 
 
-def test_chunks_share_their_threads() -> None:
+def test_chunks_share_the_thread_pools() -> None:
     few = Threads(requests=3, decoders=2)
     barrier = threading.Barrier(3)
     names = set()
@@ -25,7 +25,7 @@ def test_chunks_share_their_threads() -> None:
     assert few.decode(lambda: threading.current_thread().name).result().startswith("ardcube-decode")
 
 
-def test_two_threads_read_and_decode_for_each_that_decodes_and_never_more_than_requests() -> None:
+def test_reading_and_decoding_uses_two_threads_per_decoder_up_to_the_number_of_requests() -> None:
     for threads_of, expected in ((Threads(requests=16, decoders=2), 4), (Threads(requests=3, decoders=2), 3)):
         barrier = threading.Barrier(expected)
 
@@ -37,7 +37,7 @@ def test_two_threads_read_and_decode_for_each_that_decodes_and_never_more_than_r
         assert len({future.result() for future in twice}) == expected
 
 
-def test_never_more_threads_compute_than_there_are_cores() -> None:
+def test_at_most_one_thread_per_core_computes() -> None:
     cores = threads.core_count()
     running, most = 0, 0
     lock, full = threading.Lock(), threading.Event()
