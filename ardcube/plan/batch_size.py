@@ -1,4 +1,4 @@
-"""How many chunks a task run gets, and how many task runs are under way: few, with all workers busy (pure)."""
+"""Choose the size of batches, and how many are in flight: few task runs, all workers busy (pure)."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ import math
 from dataclasses import dataclass
 
 TASK_RUNS_PER_FLOW = 1000
-"""About the most that a flow run has: each is a row, three events and a page entry at Prefect's server."""
+"""Most task runs of a flow run. Each is a row, three events and a page entry at the Prefect server."""
 SINGLE_CHUNK_LIMIT = 200
-"""Up to so many chunks, each has a task run of its own."""
+"""Chunks up to which each chunk is a task run."""
 SECONDS = 30.0
-"""Of work in a batch: a task run costs about 0.2 s of CPU, and a person sees progress when one ends."""
+"""Seconds of work in a batch. A task run costs about 0.2 s of CPU, and progress is shown when one ends."""
 FEWEST_SECONDS = 1.0
-"""Of work in a batch, also when workers run out of it: below, it is mostly task run."""
+"""Least seconds of work in a batch. Below, most of the time is the task run's own cost."""
 LARGEST = 5_000
-"""Chunks: what a worker holds and reports at once."""
+"""Most chunks of a batch: a worker keeps and returns all of their records."""
 FEWEST_IN_FLIGHT = 8
-"""Batches under way, also for a cluster with few workers yet: an adaptive one grows with what waits."""
+"""Least batches in flight. An adaptive cluster grows with the batches that wait."""
 _FORGET = 0.8
-"""Weight of what was known when another batch ends: chunks at sea and in the mountains differ, and lie together."""
+"""Weight of the past when a batch ends, because chunks over sea and over land differ, and neighbours are alike."""
 _MAIN_SHARE = 0.7
-"""Of the task runs; the others are for shorter batches at the end."""
+"""Share of the task runs for full batches; the rest is for shorter batches at the end."""
 _MOST_AT_THE_END = 100
-"""Slots that shorter batches at the end are made for: with more of them, there would be too many."""
+"""Most slots that shorter batches at the end are made for, because more would need too many task runs."""
 
 
 @dataclass(slots=True)
 class BatchSizes:
-    """Sizes of the batches of one run, each chosen when it is sent.
+    """Sizes of the batches of one run, each chosen when the batch is submitted.
 
-    Guided self-scheduling (Polychronopoulos and Kuck, 1987, doi:10.1109/TC.1987.5009495): a batch is a share of what is
-    left, so that batches get shorter and all workers end at about the same time; never longer than `SECONDS` of work,
-    unless there would be too many.
+    Guided self-scheduling (Polychronopoulos and Kuck, 1987, doi:10.1109/TC.1987.5009495): a batch is a share of the
+    chunks that are left. Batches get shorter, so that all workers end at about the same time. A batch has at most
+    `SECONDS` of work, unless there would be too many task runs.
     """
 
     chunks: int
-    """In the whole run."""
+    """Chunks of the run."""
     fixed: int | None = None
-    """Chunks in a batch, if a person chose that."""
+    """Chunks of a batch, if the user chose them."""
     most_in_flight: int | None = None
-    """Batches under way, if there is a limit."""
+    """Most batches in flight; None is no limit."""
     sent: int = 0
-    """Chunks that were given out."""
+    """Chunks that were submitted."""
     _seconds: float = 0.0
     _measured: float = 0.0
 
     @property
     def left(self) -> int:
-        """Chunks that were not given out yet."""
+        """Chunks that were not submitted yet."""
         return self.chunks - self.sent
 
     def in_flight(self, slots: int) -> int:
-        """How many batches are submitted at the same time.
+        """Return how many batches are in flight at the same time.
 
         Parameters
         ----------
@@ -59,18 +59,18 @@ class BatchSizes:
             Batches that workers build at the same time.
         """
         if self._adapts and not self._measured:
-            return slots + 1  # what waits in front of a worker is of the wrong size
+            return slots + 1  # more would have the wrong size, because chunks were not measured yet
         wanted = max(FEWEST_IN_FLIGHT, math.ceil(1.25 * slots) + 2)
         return wanted if self.most_in_flight is None else min(wanted, self.most_in_flight)
 
     def next(self, slots: int) -> int:
-        """Size of the next batch, 0 when nothing is left."""
+        """Return the size of the next batch, 0 if nothing is left."""
         size = min(self.left, self._size(slots))
         self.sent += size
         return size
 
     def took(self, chunks: int, seconds: float) -> None:
-        """Learn from chunks that were built."""
+        """Update the measured seconds per chunk."""
         self._seconds = _FORGET * self._seconds + seconds
         self._measured = _FORGET * self._measured + chunks
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ardcube.catalog.scene import BandAsset
+from ardcube.plan.memory import Workload, chunk_bytes, chunk_limit
 from ardcube.plan.plan import CubePlan
-
-if TYPE_CHECKING:
-    from ardcube.plan.memory import Workload
-
 
 _METRES_PER_DEGREE = 111_320
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a plan will take."""
+    """Sizes of a plan."""
 
     chunks: int
     tiles: int
@@ -26,28 +22,24 @@ class Estimate:
     scenes: int
     """Scenes of all periods."""
     chunk_scenes: int
-    """Scenes summed over chunks: how often one is opened."""
+    """Scenes summed over chunks."""
     pixels: int
     """Pixels of the cube, bands not counted."""
     bytes_to_read: int
-    """Compressed bytes of all windows, if none is cloudy."""
+    """Compressed bytes of all windows, if nothing is masked."""
     bytes_per_chunk: int
     """Memory of the largest chunk while it is built, in bytes."""
 
 
 def estimate(plan: CubePlan) -> Estimate:
-    """Say what a plan will take, from the manifest alone."""
-    from ardcube.plan.memory import (
-        chunk_bytes,  # (what it measures is slow to import, and a request is checked without it)
-    )
-
+    """Return the sizes of a plan, computed from its scenes and jobs alone."""
     spec, jobs = plan.spec, plan.jobs
     per_pixel = {
         label: sum(_bytes_per_pixel(asset, spec.grid.resolution) for asset in scenes[0].bands.values())
         for label, scenes in plan.scenes.items()
         if scenes
     }
-    reads = jobs.tiles.pixels @ jobs.scenes  # pixels of one band that are read, by period
+    reads = jobs.tiles.pixels @ jobs.scenes  # pixels of one band, by period
     return Estimate(
         chunks=len(jobs),
         tiles=len(jobs.tiles),
@@ -66,33 +58,29 @@ def estimate(plan: CubePlan) -> Estimate:
 
 
 def within_memory(plan: CubePlan, limit: int | None, chunks: int) -> CubePlan:
-    """The plan of a run whose worker processes take a limited memory.
+    """Return the plan with the memory limit of a chunk set.
 
     Parameters
     ----------
     plan : CubePlan
-        Of the run.
+        Plan of the run.
     limit : int or None
-        Memory of a worker process, in bytes.
+        Bytes that a worker process may take; None is no limit.
     chunks : int
-        That it builds at once.
+        Chunks that a worker process builds at the same time.
 
     Raises
     ------
     InputError
-        If that is too little for the largest chunk.
+        If the limit is too small for the largest chunk.
     """
     if limit is None:
         return plan
-    from ardcube.plan.memory import chunk_limit  # (slow to import)
-
     return replace(plan, spec=replace(plan.spec, chunk_memory=chunk_limit(limit, chunks, largest_work(plan))))
 
 
 def largest_work(plan: CubePlan) -> Workload:
-    """What the largest chunk of a plan can be, as far as memory is concerned."""
-    from ardcube.plan.memory import Workload
-
+    """Return the workload of the largest chunk of a plan."""
     spec, tiles = plan.spec, plan.jobs.tiles
     met = int(plan.jobs.scenes.max())
     days = max((len({scene.solar_day() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
@@ -101,7 +89,7 @@ def largest_work(plan: CubePlan) -> Workload:
 
 
 def _bytes_per_pixel(asset: BandAsset, resolution: float) -> float:
-    """Compressed bytes behind one output pixel, read from the coarsest overview that is fine enough."""
+    """Return compressed bytes per output pixel of the coarsest overview that is fine enough."""
     per_source_pixel = 0.75 * asset.size / asset.pixels if asset.size and asset.pixels else 1.3
     ratio = resolution * _METRES_PER_DEGREE / asset.pixel_size
     level = 2 ** max(0, math.floor(math.log2(ratio))) if ratio >= 1 else 1

@@ -1,4 +1,4 @@
-"""What is to be built: one job per tile and period, its destination and its inputs fixed once (pure)."""
+"""Chunk jobs: one per tile and period, with region and inputs (pure)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ardcube.extent.grid import Tiles, Window
 from ardcube.extent.periods import Period
 
 _AT_ONCE = 4096
-"""Jobs whose numbers are looked up together when all are gone through."""
+"""Jobs that iteration creates at a time."""
 
 
 def tile_name(row: int, col: int) -> str:
@@ -29,10 +29,10 @@ def tile_name(row: int, col: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChunkKey:
-    """Name of a chunk that stays when the cube grows."""
+    """Identifier of a chunk; it does not change when the cube is extended."""
 
     period: str
-    """Label of its period, such as 2023-01."""
+    """Label of the period, such as 2023-01."""
     row: int
     col: int
 
@@ -46,24 +46,24 @@ class ChunkKey:
 
     @property
     def path(self) -> str:
-        """Its record's file, relative to the ledger."""
+        """File of the chunk's record, relative to the ledger."""
         return f"chunks/{self.period}/{self.tile}.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkJob:
-    """One chunk to build: where it lands and from which scenes. Small and picklable."""
+    """One chunk to build: its region and its inputs. Small and picklable."""
 
     key: ChunkKey
     time_index: int
     window: Window
     """Region of the chunk in the cube's grid."""
     manifest: str
-    """File of its period's scenes, relative to the ledger."""
+    """File of the period's scenes, relative to the ledger."""
     inputs: str
-    """Hash of the scenes and the period that it is built from."""
+    """Hash of the period and of the scenes that the chunk is built from."""
     scenes: int
-    """How many scenes meet it."""
+    """Scenes whose reach intersects the chunk."""
 
     @property
     def pixels(self) -> int:
@@ -74,15 +74,15 @@ class ChunkJob:
 
 @dataclass(frozen=True, slots=True)
 class PeriodJobs:
-    """All tiles of one period."""
+    """The jobs of one period, one per tile."""
 
     period: Period
     manifest: str
-    """File of its scenes, relative to the ledger."""
+    """File of the period's scenes, relative to the ledger."""
     inputs: NDArray[np.uint64]
-    """Hash of what each tile is built from (tile,)."""
+    """Hash of the period and scenes of each tile (tile,)."""
     scenes: NDArray[np.int32]
-    """Scenes that meet each tile (tile,)."""
+    """Scenes whose reach intersects each tile (tile,)."""
 
 
 def jobs_of_period(period: Period, areas: AreaIndex, scenes: Sequence[Scene], manifest: str) -> PeriodJobs:
@@ -91,18 +91,18 @@ def jobs_of_period(period: Period, areas: AreaIndex, scenes: Sequence[Scene], ma
     Parameters
     ----------
     period : Period
-        Of the scenes.
+        Period of the scenes.
     areas : AreaIndex
-        Of the tiles, each grown by what the mask sees beyond it.
+        Boxes of the tiles with the halo of the cloud mask.
     scenes : sequence of Scene
-        Of the period, in order of time, then id.
+        Scenes of the period, in order of time, then id.
     manifest : str
         File of the scenes, relative to the ledger.
     """
     starts, members = areas.join(scenes)
     revisions = [json.dumps(scene.revision) for scene in scenes]
     span = json.dumps([period.start.isoformat(), period.end.isoformat()])
-    # Equal to `digest([span, revisions])`, which takes too long for a million.
+    # Equal to `digest([span, revisions])`, which is too slow for a million tiles.
     bounds, positions = starts.tolist(), members.tolist()
     inputs = np.fromiter(
         (
@@ -116,23 +116,23 @@ def jobs_of_period(period: Period, areas: AreaIndex, scenes: Sequence[Scene], ma
 
 
 def _hash(text: str) -> int:
-    """The 16 hexadecimal digits of `digest` as a number."""
+    """Return the 16 hexadecimal digits of `digest` as a number."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 class ChunkJobs(Sequence[ChunkJob]):
-    """Jobs as a few arrays, tile by tile, and for each tile period by period, so that a batch stays in one place.
+    """Jobs of a plan, stored as arrays; a `ChunkJob` is created on access, because a plan may have a million.
 
-    There may be a million: each becomes an object when it is looked at. A slice is of the same kind.
+    Ordered by tile, then by period, so that a batch covers neighbouring chunks. A slice is a `ChunkJobs` too.
 
     Attributes
     ----------
     tiles : Tiles
-        That are built.
+        Tiles that are built.
     by_period : sequence of PeriodJobs
-        In order of time.
+        Jobs of each period, in order of time.
     scenes : int32 (tile, period)
-        Scenes that meet each tile, whether its job is among these or not.
+        Scenes whose reach intersects each tile, also of jobs that are not in this selection.
     """
 
     def __init__(self, tiles: Tiles, by_period: Sequence[PeriodJobs]) -> None:
@@ -140,10 +140,10 @@ class ChunkJobs(Sequence[ChunkJob]):
         self.by_period = tuple(by_period)
         self.scenes = np.stack([jobs.scenes for jobs in self.by_period], axis=1)
         self._inputs = np.stack([jobs.inputs for jobs in self.by_period], axis=1)
-        self._chosen = np.arange(self.scenes.size)  # counted tile by tile
+        self._chosen = np.arange(self.scenes.size)  # position in (tile, period), flattened
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of jobs."""
         return len(self._chosen)
 
     @overload
@@ -151,35 +151,35 @@ class ChunkJobs(Sequence[ChunkJob]):
     @overload
     def __getitem__(self, which: slice) -> ChunkJobs: ...
     def __getitem__(self, which: int | slice) -> ChunkJob | ChunkJobs:
-        """One job, or some."""
+        """Return one job, or a selection."""
         if isinstance(which, slice):
             return self._some(self._chosen[which])
         return next(self._made(self._chosen[[which]]))
 
     def __iter__(self) -> Iterator[ChunkJob]:
-        """Each in turn, held by nobody else."""
+        """Yield the jobs; none is kept."""
         for start in range(0, len(self), _AT_ONCE):
             yield from self._made(self._chosen[start : start + _AT_ONCE])
 
     def __eq__(self, other: object) -> bool:
-        """Whether they are the same jobs in the same order."""
+        """Return whether both have the same jobs in the same order."""
         return isinstance(other, ChunkJobs) and len(self) == len(other) and all(map(ChunkJob.__eq__, self, other))
 
     __hash__ = None  # type: ignore[assignment]
 
     @property
     def pixels(self) -> int:
-        """Pixels of one band, all jobs together."""
+        """Pixels of one band, summed over the jobs."""
         return int(self.tiles.pixels[self._chosen // len(self.by_period)].sum())
 
     def without(self, done: Iterable[tuple[ChunkKey, str]]) -> ChunkJobs:
-        """Those that are not done.
+        """Return the jobs that are not done.
 
         Parameters
         ----------
         done : iterable of (ChunkKey, str)
-            Chunks that were built, each with the hash of what from. One that was built from something else counts as
-            not done, and one that is not among the jobs does not matter.
+            Chunks that are built, each with the hash of its inputs. A job with other inputs is not done. Chunks without
+            a job are ignored.
         """
         _, cols = self.tiles.grid.tile_counts(self.tiles.size)
         positions = {int(cell): tile for tile, cell in enumerate(self.tiles.rows * cols + self.tiles.cols)}

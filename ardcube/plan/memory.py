@@ -100,7 +100,7 @@ def subdivide(workload: Workload, limit: int | None) -> Subdivision:
     workload : Workload
         Sizes of the chunk.
     limit : int or None
-        Bytes that the chunk may take; None chooses what is fast.
+        Bytes that the chunk may take; None chooses the fastest way.
     """
     if limit is None:
         return Subdivision(PART_SIDE, STACK_BYTES)

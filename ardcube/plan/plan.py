@@ -1,10 +1,10 @@
-"""The whole work: what all chunks have in common, which tiles are built, and what it will take (pure)."""
+"""The plan of a cube: what all chunks have in common, its periods, scenes and jobs (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -17,13 +17,10 @@ from ardcube.pixels.masks import CloudMaskHook
 from ardcube.plan.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, slots=True)
 class CubeSpec:
-    """What every chunk of a cube has in common; travels with each batch. Picklable."""
+    """What every chunk of a cube has in common. Picklable: it is sent to workers with each batch."""
 
     fingerprint: str
     """Hash of the cube's identity."""
@@ -42,29 +39,29 @@ class CubeSpec:
     asset_access: Access
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
-    """Per worker process, beside those that build chunks."""
+    """Threads of a worker process for requests and decoding."""
     skip_bad_scenes: int = 0
-    """Scenes that a chunk may go on without, if they cannot be read."""
+    """Scenes per chunk that may be left out if they cannot be read."""
     holder: str = ""
-    """Id of the claim to the cube that the run holds; workers write nothing once it is another's. Empty: none."""
+    """Holder of the run's lease. Workers write nothing once another run holds it; empty means no lease."""
     chunk_memory: int | None = None
-    """That one chunk may take while it is built, in bytes; None is what is fast."""
+    """Bytes that building one chunk may take; None chooses the fastest way."""
 
 
 @dataclass(frozen=True, slots=True)
 class CubePlan:
-    """The whole work, before the ledger is asked what is done."""
+    """Jobs of a cube, done or not."""
 
     spec: CubeSpec
     chunk_size: int
     periods: tuple[Period, ...]
     scenes: Mapping[str, Sequence[Scene]] = field(repr=False)
-    """By period label."""
+    """Scenes by period label."""
     jobs: ChunkJobs = field(repr=False)
 
 
 def tiles_meeting(grid: Grid, size: int, mask: BaseGeometry | None) -> Tiles:
-    """Tiles of the grid; with a mask, those that intersect it."""
+    """Return the tiles of a grid; with a mask geometry, only those that intersect it."""
     tiles = grid.tiles(size)
     if mask is None:
         return tiles

@@ -17,6 +17,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
+from ardcube.plan.memory import Workload, chunk_limit
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 
@@ -40,7 +41,7 @@ def check_request(
     Raises
     ------
     InputError
-        If the request cannot be met. The message says what was given, what is wrong, and what to do.
+        If the request cannot be met. The message names the value, the problem and the remedy.
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     area = load_area(cube)
@@ -87,8 +88,6 @@ def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: G
 
     How many chunks a cluster's worker builds at once is not known yet.
     """
-    from ardcube.plan.memory import Workload, chunk_limit  # slow to import
-
     days = max((period.end - period.start).days for period in periods)
     shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
     at_once = run.local_threads if run.serverless_backend == "local" else 1

@@ -59,7 +59,7 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
 
 
 def initialize_store(request: Request, pending: PendingBuild) -> None:
-    """Create, extend or check the store, and record what was planned, so that a retry needs no search."""
+    """Create, extend or check the store, and record the plan, so that a retry needs no search."""
     from ardcube.ledger.last_plan import write_planned  # pyarrow is slow to import
 
     initialize(request, pending.plan)

@@ -1,4 +1,4 @@
-"""What travels to a worker, and what a repeated batch does not do again."""
+"""Batches: what is sent to a worker, and what a repeated batch skips."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def job(col: int) -> ChunkJob:
     return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "a1", 0)
 
 
-def test_a_batch_comes_out_of_a_pickle_as_it_went_in() -> None:
+def test_a_batch_survives_pickling() -> None:
     batch = Batch(cube_spec(GRID), (job(0), job(1)))
     came = pickle.loads(pickle.dumps(batch))
     assert (came.spec, came.jobs) == (batch.spec, batch.jobs)
 
 
-def test_neither_prefect_nor_dask_looks_into_a_batch() -> None:
+def test_neither_prefect_nor_dask_searches_a_batch() -> None:
     batch = Batch(cube_spec(GRID), (job(0), job(1)))
     seen: list[object] = []
     visit_collection({"batch": batch}, seen.append, return_data=False)
@@ -39,7 +39,7 @@ def test_neither_prefect_nor_dask_looks_into_a_batch() -> None:
     assert tokenize(batch) != tokenize(batch), "two task runs of the same chunks are two pieces of work"
 
 
-def test_a_repeated_batch_leaves_alone_what_is_done_and_what_failed_for_good(tmp_path: Path) -> None:
+def test_a_repeated_batch_skips_done_chunks_and_permanent_errors(tmp_path: Path) -> None:
     ledger = Ledger.at(str(tmp_path / "ledger"))
     attempt = Attempt("2024-01-01T00:00:00+00:00", "here", 1.0)
     done = ChunkRecord(job(0).key, "written", "a1", (attempt,))

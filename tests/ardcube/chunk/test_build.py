@@ -1,4 +1,4 @@
-"""One chunk: the pixels of the contract into the store, and what became of it into the ledger."""
+"""One chunk: its pixels in the store, its record in the ledger."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def ledger_of(plan: CubePlan) -> Ledger:
 
 @pytest.mark.parametrize("chunk_size", [16, 27, 64])
 @pytest.mark.parametrize("mask", [DefaultCloudMaskHook(), SCLCloudMaskHook()], ids=lambda mask: mask.name)
-def test_chunks_in_any_order_give_the_cube_of_the_oracle(
+def test_chunks_in_any_order_equal_the_oracle(
     archive: Path, tmp_path: Path, mask: CloudMaskHook, chunk_size: int
 ) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr", mask, chunk_size=chunk_size)
@@ -171,7 +171,7 @@ def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
             np.testing.assert_array_equal(one[name], other[name])
 
 
-def test_a_chunk_of_the_sample_archive_is_that_of_the_oracle(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_chunk_of_the_sample_archive_equals_the_oracle(sample_archive: Path, tmp_path: Path) -> None:
     sample = write_archive(sample_archive)
     west, south, _, _ = sample.bbox
     bbox = (west + 0.06, south + 0.03, west + 0.06 + 30 * sample.resolution, south + 0.03 + 30 * sample.resolution)
@@ -198,7 +198,7 @@ def test_a_chunk_of_the_sample_archive_is_that_of_the_oracle(sample_archive: Pat
 # ---- records -------------------------------------------------------------------------------------
 
 
-def test_the_record_tells_what_the_chunk_was_built_from(archive: Path, tmp_path: Path) -> None:
+def test_the_record_names_the_scenes_of_the_chunk(archive: Path, tmp_path: Path) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr")
     job = plan.jobs[0]
     record = process_chunk(open_cube(plan.spec), job)
@@ -215,7 +215,7 @@ def test_the_record_tells_what_the_chunk_was_built_from(archive: Path, tmp_path:
     assert {"bands", "composite", "write"} <= set(record.seconds)
 
 
-def test_a_chunk_that_no_scene_meets_is_empty_and_leaves_no_object(archive: Path, tmp_path: Path) -> None:
+def test_a_chunk_without_scenes_is_empty_and_has_no_object(archive: Path, tmp_path: Path) -> None:
     far = {"bbox": (15.5, 46.3, 15.505, 46.305)}
     plan = prepare(archive, tmp_path / "cube.zarr", SCLCloudMaskHook(), **far)
     record = process_chunk(open_cube(plan.spec), plan.jobs[0])
@@ -257,7 +257,7 @@ def test_a_chunk_that_is_done_is_not_read_again(
 
 @dataclass(frozen=True)
 class OddMask:
-    """A mask that answers, or fails, as it is told."""
+    """A mask that returns a result or raises an error, as its parameter says."""
 
     name: ClassVar[str] = "odd"
     kind: str = "right"
@@ -287,7 +287,7 @@ class OddMask:
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "told"),
+    ("kind", "error", "expected"),
     [
         ("wrong shape", PermanentError, r"cloud mask odd returned bool \(34, 34\); it must be bool \(3, 34, 34\)"),
         ("no halo", PermanentError, r"returned bool \(3, 32, 32\)"),
@@ -297,12 +297,12 @@ class OddMask:
     ],
 )
 def test_a_mask_that_fails_is_recorded_with_every_attempt(
-    archive: Path, tmp_path: Path, kind: str, error: type[Exception], told: str
+    archive: Path, tmp_path: Path, kind: str, error: type[Exception], expected: str
 ) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr", OddMask(kind))
     job = plan.jobs[0]
     for attempts in (1, 2):
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=expected):
             process_chunk(open_cube(plan.spec), job)
         record = ledger_of(plan).read(job.key)
         assert record is not None
@@ -350,11 +350,11 @@ def test_pixels_are_written_before_the_record(archive: Path, tmp_path: Path, mon
 
 def test_a_store_that_was_replaced_by_another_shape_is_not_written_to(archive: Path, tmp_path: Path) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr")
-    with pytest.raises(PermanentError, match="run again to plan anew"):
+    with pytest.raises(PermanentError, match="run again to make a new plan"):
         process_chunk(open_cube(replace(plan.spec, periods=5)), plan.jobs[0])
 
 
-def test_a_batch_goes_on_after_a_chunk_that_fails(archive: Path, tmp_path: Path) -> None:
+def test_a_batch_continues_after_a_failed_chunk(archive: Path, tmp_path: Path) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr")
     good, bad, also_good = plan.jobs[:3]
     lost = replace(bad, manifest="items/lost.parquet")
@@ -369,7 +369,7 @@ def test_a_batch_goes_on_after_a_chunk_that_fails(archive: Path, tmp_path: Path)
     assert [record.status for record in process_batch(plan.spec, [good, bad, also_good])] == ["written"] * 3
 
 
-def test_a_batch_is_worth_another_try_if_one_of_its_chunks_is(archive: Path, tmp_path: Path) -> None:
+def test_a_batch_is_transient_if_one_of_its_chunks_is(archive: Path, tmp_path: Path) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr", OddMask("loses its connection"))
     lost = replace(plan.jobs[0], manifest="items/lost.parquet")
     with pytest.raises(TransientError, match=f"{plan.jobs[1].key}.*{lost.key}"):
@@ -388,7 +388,7 @@ def test_computing_a_chunk_writes_nothing(archive: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("reader", "pool"), [("auto", "ardcube-request"), ("gdal", "ardcube-read")])
-def test_what_decodes_as_it_reads_has_threads_of_its_own(
+def test_a_reader_that_decodes_while_it_reads_uses_the_reading_threads(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader, pool: str
 ) -> None:
     plan = prepare(archive, tmp_path / "cube.zarr")

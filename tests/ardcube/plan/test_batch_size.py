@@ -1,4 +1,4 @@
-"""Sizes of batches: how they add up, what they cost, and whether workers end together."""
+"""Batch sizes: every chunk is submitted once, in few task runs, and workers stay busy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ardcube.plan.batch_size import LARGEST, SECONDS, SINGLE_CHUNK_LIMIT, BatchS
 from tests.strategies import FEW
 
 TASK_RUN = 0.15
-"""Seconds that a task run takes beside its chunks."""
+"""Seconds that a task run takes in addition to its chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def test_chunks_that_take_no_time_go_in_few_task_runs(chunks: int, most: int) ->
     assert max(built.batches) <= LARGEST
 
 
-def test_a_batch_is_no_longer_than_what_a_person_waits_for() -> None:
+def test_a_batch_has_at_most_half_a_minute_of_work() -> None:
     assert max(build(2_000, 4, 5.0).batches) * 5.0 <= SECONDS
 
 
@@ -97,7 +97,7 @@ def test_sizes_follow_chunks_that_get_slower() -> None:
     assert sizes.next(4) == 10_000 // 666  # 10 would be 30 s, but there would be too many of them
 
 
-def test_a_limit_of_what_is_under_way_holds_from_the_first_batch_to_the_last() -> None:
+def test_a_limit_of_batches_in_flight_holds_from_the_first_batch_to_the_last() -> None:
     sizes = BatchSizes(6, 1, 3)
     assert sizes.in_flight(2) == 3
     assert BatchSizes(6, 1).in_flight(2) == 8

@@ -1,4 +1,4 @@
-"""Jobs: one per tile and period, each with a hash of all that it is built from, and none an object before its time."""
+"""Jobs: one per tile and period, each with a hash of its inputs, created on access."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def jobs_of(
     return list(chunk_jobs(*scenes, grid=grid, periods=(period,), halo=halo, size=size))
 
 
-def test_every_tile_has_a_job_that_lands_where_the_tile_lies() -> None:
+def test_every_tile_has_a_job_with_the_window_of_the_tile() -> None:
     period = Period(3, date(2023, 11, 1), date(2023, 12, 1))
     jobs = jobs_of(scene(), period=period, size=150)
     tiles = list(GRID.tiles(150))
@@ -49,13 +49,13 @@ def test_every_tile_has_a_job_that_lands_where_the_tile_lies() -> None:
     assert sum(job.pixels for job in jobs) == GRID.width * GRID.height
 
 
-def test_keys_are_names_that_sort_and_files_apart() -> None:
+def test_keys_sort_by_position_and_have_distinct_files() -> None:
     key = ChunkKey("2023-08", 3, 12)
     assert str(key) == "2023-08_y0003_x0012"
     assert key.path == "chunks/2023-08/y0003_x0012.json"
 
 
-def test_a_new_scene_changes_the_inputs_of_just_the_tiles_it_meets() -> None:
+def test_a_new_scene_changes_the_inputs_of_the_tiles_it_intersects_only() -> None:
     west = scene("west", box=(14.5, 46.0, 15.15, 46.2))
     before = jobs_of(west)
     after = jobs_of(west, scene("new", box=(15.35, 46.0, 15.6, 46.2)))
@@ -73,7 +73,7 @@ def test_a_scene_that_only_the_halo_reaches_belongs_to_the_inputs() -> None:
     assert {job.key.col for job in with_halo if job.scenes} == {3}
 
 
-def test_inputs_depend_on_revision_and_period_and_on_nothing_else() -> None:
+def test_inputs_depend_on_revision_and_period_only() -> None:
     one = scene("a", box=(15.0, 46.0, 15.4, 46.2))
     (job, *_) = jobs_of(one)
     (same, *_) = jobs_of(replace(one, bands={}))
@@ -98,7 +98,7 @@ def test_an_empty_period_has_jobs_too() -> None:
     halo=st.integers(0, 20),
     boxes=st.lists(st.tuples(*[st.floats(0, 1)] * 4), max_size=6),
 )
-def test_inputs_are_the_digest_of_the_period_and_of_the_scenes_that_meet_the_tile(
+def test_inputs_are_the_digest_of_the_period_and_of_the_scenes_of_the_tile(
     grid: Grid, size: int, halo: int, boxes: list[tuple[float, float, float, float]]
 ) -> None:
     """Chunks that were built long ago stay done: their records hold this hash."""
@@ -120,7 +120,7 @@ def test_inputs_are_the_digest_of_the_period_and_of_the_scenes_that_meet_the_til
 MONTHS = calendar_periods(date(2023, 8, 1), date(2023, 10, 1), 1)
 
 
-def test_jobs_come_tile_by_tile_and_for_each_tile_period_by_period() -> None:
+def test_jobs_are_ordered_by_tile_then_by_period() -> None:
     keys = [str(job.key) for job in chunk_jobs(periods=MONTHS, size=200)]
     assert keys == [f"2023-{month}_y0000_x000{col}" for col in (0, 1) for month in ("08", "09", "10")]
 
@@ -131,9 +131,7 @@ def test_jobs_come_tile_by_tile_and_for_each_tile_period_by_period() -> None:
     stop=st.none() | st.integers(-30, 30),
     step=st.sampled_from([None, 1, 2, -1]),
 )
-def test_jobs_are_a_sequence_whose_slices_are_of_its_kind(
-    start: int | None, stop: int | None, step: int | None
-) -> None:
+def test_slices_of_jobs_are_jobs(start: int | None, stop: int | None, step: int | None) -> None:
     jobs = chunk_jobs(scene(), periods=MONTHS)
     every = list(jobs)
     assert [jobs[index] for index in range(-len(jobs), len(jobs))] == [*every, *every]
@@ -143,7 +141,7 @@ def test_jobs_are_a_sequence_whose_slices_are_of_its_kind(
     assert (len(part), part.pixels) == (len(every[start:stop:step]), sum(job.pixels for job in part))
 
 
-def test_what_is_done_is_left_out_and_what_was_built_from_something_else_is_not() -> None:
+def test_done_jobs_are_left_out_unless_their_inputs_have_changed() -> None:
     jobs = chunk_jobs(scene(), periods=MONTHS)
     done = [(jobs[number].key, jobs[number].inputs) for number in (0, 4, 23)]
     stale = [(jobs[1].key, "0" * 16)]
@@ -164,7 +162,7 @@ def test_equal_jobs_are_equal() -> None:
     assert chunk_jobs(scene()) != chunk_jobs(scene())[1:]
 
 
-def test_jobs_and_what_they_have_in_common_are_small_and_picklable() -> None:
+def test_jobs_and_the_spec_are_small_and_picklable() -> None:
     (job, *_) = jobs_of(scene())
     assert pickle.loads(pickle.dumps(job)) == job
     assert pickle.loads(pickle.dumps(cube_spec(GRID))) == cube_spec(GRID)

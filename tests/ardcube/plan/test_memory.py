@@ -1,4 +1,4 @@
-"""The memory of a chunk: bounded, told beforehand, and of no influence on a pixel."""
+"""Memory of a chunk: bounded, estimated beforehand, without influence on pixels."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_limit_is_a_size_in_bytes(given: Any, count: int | None) -> None:
 
 
 @pytest.mark.parametrize("given", ["much", "", "-1 GB", "0", "1e999", "2 potatoes", 1.5])
-def test_what_is_no_size_is_refused(given: Any) -> None:
+def test_a_memory_limit_that_is_no_size_is_refused(given: Any) -> None:
     with pytest.raises(ValidationError, match="memory_limit"):
         RunConfig(fsspec_uri="cube", memory_limit=given)
 
@@ -195,7 +195,7 @@ def many_dates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(catalogue: Path, store: Path, limit: str) -> dict[str, Any]:
-    """Build the chunk in a process of its own; give its peak and its pixels."""
+    """Build the chunk in a new process; return its peak memory and its pixels."""
     arguments = [sys.executable, "-c", SCRIPT, str(catalogue), str(store), limit, str(SIDE)]
     done = subprocess.run(
         arguments, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False

@@ -1,4 +1,4 @@
-"""The plan: which tiles, and what it will take."""
+"""The plan: its tiles and its estimate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_a_mask_every_tile_is_built(grid: Grid, size: int) -> None:
     assert list(tiles_meeting(grid, size, None)) == list(grid.tiles(size))
 
 
-def test_with_a_mask_just_the_tiles_that_it_meets_are_built() -> None:
+def test_with_a_mask_only_the_tiles_that_intersect_it_are_built() -> None:
     diagonal = shapely.LineString([(15.01, 46.19), (15.39, 46.01)]).buffer(0.005)
     tiles = tiles_meeting(GRID, 50, diagonal)
     assert 0 < len(tiles) < 32
@@ -48,7 +48,7 @@ def plan(*scenes: Scene, grid: Grid = GRID, size: int = 100) -> CubePlan:
     return CubePlan(cube_spec(grid), size, (AUGUST,), {"2023-08": scenes}, ChunkJobs(tiles, [jobs]))
 
 
-def test_an_estimate_counts_what_the_plan_holds() -> None:
+def test_an_estimate_counts_the_jobs_and_scenes_of_the_plan() -> None:
     everywhere = scene("a", box=(14.9, 45.9, 15.5, 46.3))
     found = estimate(plan(everywhere, scene("b", box=(14.9, 45.9, 15.5, 46.3))))
     assert (found.chunks, found.tiles, found.periods, found.scenes) == (8, 8, 1, 2)
@@ -56,7 +56,7 @@ def test_an_estimate_counts_what_the_plan_holds() -> None:
     assert found.pixels == 400 * 200
 
 
-def test_bytes_to_read_are_near_what_the_files_hold() -> None:
+def test_bytes_to_read_are_near_the_sizes_of_the_files() -> None:
     """At native resolution about the whole file; at half of it a quarter, from the overview."""
     raster = {
         "href": "/a.tif",

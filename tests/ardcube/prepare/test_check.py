@@ -1,4 +1,4 @@
-"""From the two models to a plan and a store that stands ready; what cannot be built is refused first."""
+"""From a request to a plan and an initialized store; a bad request is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -134,10 +134,10 @@ def test_a_scene_that_arrives_makes_just_its_chunks_pending(world: Path) -> None
     assert changed == ["2023-01_y0000_x0001"]
 
 
-def test_the_search_tells_of_each_period(world: Path) -> None:
-    told: list[tuple[str, int]] = []
-    search_scenes(check(world), lambda period, count: told.append((period.label, count)))
-    assert told == [("2023-01", 1), ("2023-02", 1)]
+def test_the_search_reports_each_period(world: Path) -> None:
+    expected: list[tuple[str, int]] = []
+    search_scenes(check(world), lambda period, count: expected.append((period.label, count)))
+    assert expected == [("2023-01", 1), ("2023-02", 1)]
 
 
 def test_a_geometry_file_gives_the_bounds_and_with_the_mask_only_its_tiles(world: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_store_that_was_never_finished_is_finished(world: Path) -> None:
     assert schema.exists(request.place)
 
 
-def test_a_later_end_date_extends_the_time_axis_and_keeps_what_is_done(world: Path) -> None:
+def test_a_later_end_date_extends_the_time_axis_and_keeps_done_chunks(world: Path) -> None:
     request, plan = prepare(world)
     finish(request, plan)
     longer, longer_plan = prepare(world, end_date="2023-04-30")
@@ -196,7 +196,7 @@ def test_a_later_end_date_extends_the_time_axis_and_keeps_what_is_done(world: Pa
     prepare(world, end_date="2023-04-30")
 
 
-def test_the_offset_of_a_standing_cube_does_not_move(world: Path) -> None:
+def test_the_offset_of_an_existing_cube_does_not_change(world: Path) -> None:
     """Scenes that arrive later must not change the encoding of the pixels that are there."""
     catalogue = world / "silent"
     write_catalogue(
@@ -213,7 +213,7 @@ def test_the_offset_of_a_standing_cube_does_not_move(world: Path) -> None:
 # ---- looking back --------------------------------------------------------------------------------
 
 
-def test_a_look_back_searches_what_is_new_and_so_many_months_before(world: Path) -> None:
+def test_a_look_back_searches_new_periods_and_that_many_months_before(world: Path) -> None:
     first = {"end_date": "2023-04-30", "look_back_months": 1}
     assert list(search_scenes(check(world, **first))) == ["2023-01", "2023-02", "2023-03", "2023-04"]  # a new cube
     finish(*prepare(world, **first))
@@ -239,7 +239,7 @@ def test_a_look_back_goes_further_where_a_chunk_is_missing(world: Path) -> None:
     assert list(search_scenes(check(world, **later))) == ["2023-02", "2023-05"]
 
 
-def test_a_period_that_was_clipped_is_looked_at_for_ever_after(world: Path) -> None:
+def test_a_period_that_was_clipped_is_searched_in_every_later_run(world: Path) -> None:
     """A run that was stopped right after it made the period longer leaves records of the shorter one."""
     finish(*prepare(world, end_date="2023-01-31", time_frequency_months=2))
     prepare(world, end_date="2023-06-30", time_frequency_months=2)
@@ -251,11 +251,11 @@ def test_a_period_that_was_clipped_is_looked_at_for_ever_after(world: Path) -> N
     assert list(search_scenes(again)) == ["2023-01", "2023-07"]
 
 
-# ---- what stands there already -------------------------------------------------------------------
+# ---- existing cubes ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"start_date": "2022-12-01"}, "start is '2023-01' there and '2022-12' here"),
         ({"bands": ("red",)}, "bands is ['red', 'green', 'blue', 'nir'] there and ['red'] here"),
@@ -270,11 +270,11 @@ def test_a_period_that_was_clipped_is_looked_at_for_ever_after(world: Path) -> N
     ],
 )
 def test_a_cube_of_another_configuration_is_refused_with_both_values(
-    world: Path, change: dict[str, Any], told: str
+    world: Path, change: dict[str, Any], expected: str
 ) -> None:
     prepare(world)
     message = refusal(world, **change)
-    assert told in message
+    assert expected in message
     assert "--overwrite" in message
 
 
@@ -315,7 +315,7 @@ def test_options_of_the_mask_belong_to_the_cube(world: Path) -> None:
 
 @pytest.mark.parametrize("overwrite", [True, False])
 @pytest.mark.parametrize("kind", ["folder", "file", "foreign zarr"])
-def test_a_place_that_is_not_ours_is_refused_even_with_overwrite(world: Path, kind: str, overwrite: bool) -> None:
+def test_a_location_with_other_files_is_refused_even_with_overwrite(world: Path, kind: str, overwrite: bool) -> None:
     place = world / "cube.zarr"
     if kind == "file":
         place.write_text("mine")
@@ -328,19 +328,19 @@ def test_a_place_that_is_not_ours_is_refused_even_with_overwrite(world: Path, ki
         assert "holds something that ardcube did not write" in message
 
 
-def test_an_empty_folder_is_a_place_for_a_cube(world: Path) -> None:
+def test_an_empty_folder_is_accepted(world: Path) -> None:
     (world / "cube.zarr").mkdir()
     request, _ = prepare(world)
     assert schema.exists(request.place)
 
 
-def test_without_initialize_the_store_must_stand_ready(world: Path) -> None:
+def test_without_initialize_the_store_must_exist(world: Path) -> None:
     assert "drop --no-initialize" in refusal(world, initialize=False)
     prepare(world)
     check(world, initialize=False)
 
 
-def test_a_store_that_vanished_beside_its_ledger_is_refused(world: Path) -> None:
+def test_a_missing_store_whose_ledger_has_records_is_refused(world: Path) -> None:
     """Else its finished chunks would be taken for done and never built again."""
     request, plan = prepare(world)
     finish(request, plan)
@@ -368,7 +368,7 @@ def test_overwrite_removes_what_ardcube_wrote_and_nothing_else(world: Path) -> N
     assert left == {"cube.zarr.ardcube/notes.txt", "cube.zarr/notes.txt"}
 
 
-def test_after_overwrite_another_cube_can_stand_there(world: Path) -> None:
+def test_overwrite_allows_another_configuration(world: Path) -> None:
     request, plan = prepare(world)
     finish(request, plan)
     again = check(world, overwrite=True, bands=("nir",))
@@ -390,7 +390,7 @@ def test_too_many_chunks_are_refused_until_confirmed(world: Path) -> None:
     check(world, max_chunks=4)
 
 
-def test_an_unknown_band_is_refused_with_the_names_there_are(world: Path) -> None:
+def test_an_unknown_band_is_refused_with_the_known_names(world: Path) -> None:
     message = refusal(world, bands=("red", "swir"))
     assert message == "band swir: not in the collection; choose from red, green, blue, nir, scl"
 
@@ -406,7 +406,7 @@ def test_a_filesystem_whose_driver_is_not_installed_is_refused_with_its_package(
     assert "gcsfs" in refusal(world, fsspec_uri="gs://bucket/cube.zarr")
 
 
-def test_a_place_that_cannot_be_written_to_is_refused(world: Path) -> None:
+def test_a_location_that_cannot_be_written_is_refused(world: Path) -> None:
     (world / "file").write_text("mine")
     message = refusal(world, fsspec_uri=str(world / "file" / "cube.zarr"))
     assert message.startswith(f"fsspec-uri {world / 'file' / 'cube.zarr'}")
@@ -416,7 +416,7 @@ def test_a_missing_catalogue_is_refused(world: Path) -> None:
     assert "does not exist" in refusal(world, stac_url=str(world / "nothing"))
 
 
-def test_a_geometry_that_no_tile_meets_is_refused(world: Path) -> None:
+def test_a_geometry_that_no_tile_intersects_is_refused(world: Path) -> None:
     request = check(world)
     nowhere = shapely.Point(0, 0).buffer(0.01)
     with pytest.raises(InputError, match="no tile intersects the geometry"):
