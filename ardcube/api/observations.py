@@ -65,7 +65,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
     import xarray as xr
 
     from ardcube.odc_driver import ExactDriver
-    from ardcube.pixels.footprint import Centres
+    from ardcube.pixels.footprint import PixelCentres
 
     grid, config = found.cube.grid, found.cube.config
     bands = list(scenes[0].bands)
@@ -83,7 +83,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
         scene=("time", [scene.id for scene in scenes]),
         solar_day=("time", np.array([scene.solar_day() for scene in scenes], "datetime64[ns]")),
     )
-    centres = Centres.of(grid, window)
+    centres = PixelCentres.of(grid, window)
     inside = xr.DataArray(
         np.stack([centres.within(scene.reach()) for scene in scenes]), dims=("time", "latitude", "longitude")
     ).chunk({"time": 1})
