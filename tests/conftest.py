@@ -1,4 +1,4 @@
-"""Fixtures: real services on loopback, real data where it is at hand, and no way out of this machine."""
+"""Fixtures: real services on loopback, real scenes if available, and no connection to other machines."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from tests.servers.processes import S3, DaskCluster, PrefectServer
 from tests.servers.range_server import RangeServer
 
 _REAL = Path(os.environ.get("ARDCUBE_REAL_DATA") or Path(__file__).resolve().parents[2] / "shared" / "real")
-_NO_REAL = f"no real scenes: {_REAL} is not there; set ARDCUBE_REAL_DATA to the folder that holds scenes/"
+_NO_REAL = f"no real scenes: {_REAL} does not exist; set ARDCUBE_REAL_DATA to the folder that contains scenes/"
 
-# Prefect reads its settings when it is imported, and a process inherits them when it starts: so where the
-# session's server will listen is decided here, before anything imports Prefect, and the server itself is
-# started by the first test that asks for it. A flow in a test that forgot to ask fails, instead of starting
-# a server.
+# Prefect reads its settings at import, and child processes inherit them. So the port of the session's server is chosen
+# here, before any import of Prefect. The fixture `prefect_server` starts the server. A flow in a test without this
+# fixture fails instead of starting a temporary server.
 _PREFECT_PORT = processes.free_port()
 _PREFECT_HOME = Path(tempfile.mkdtemp(prefix="ardcube-prefect-"))
 _DEAD_PROXY = "http://127.0.0.1:9"
@@ -35,9 +34,9 @@ _ENVIRONMENT = {
     "PREFECT_HOME": str(_PREFECT_HOME),
     "PREFECT_API_URL": f"http://127.0.0.1:{_PREFECT_PORT}/api",
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-    "PREFECT_LOGGING_TO_API_ENABLED": "false",  # its last lines would come after the server is gone
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",  # the last lines would be sent after the server stopped
     "PREFECT_PROFILES_PATH": str(_PREFECT_HOME / "profiles.toml"),
-    # Child processes and GDAL do not see the guard below; a proxy that is not there stops what goes by HTTP.
+    # `_loopback_only` does not reach child processes and GDAL. A proxy that does not exist blocks their HTTP requests.
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), _DEAD_PROXY),
     **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1"),
 }
@@ -56,7 +55,7 @@ _SERVER_FIXTURES = {"dask_cluster", "earth_search", "moto_s3", "prefect_server",
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before a test module is imported."""
     if "prefect" in sys.modules:
-        raise pytest.UsageError("prefect was imported before its settings were made; load no plugin that does so")
+        raise pytest.UsageError("prefect is imported before its settings are made; remove the plugin that imports it")
     for name in [name for name in os.environ if name.startswith(("PREFECT_", "AWS_", "ARDCUBE_"))]:
         if name != "ARDCUBE_REAL_DATA":
             del os.environ[name]  # a developer's own settings are not part of a test
@@ -65,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what the session's Prefect wrote."""
+    """Remove the folder of the session's Prefect server."""
     shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
 
 
@@ -87,8 +86,8 @@ def _is_unit(item: pytest.Item) -> bool:
     return any(item.path == place or place in item.path.parents for place in _UNIT)
 
 
-class ReachedOutError(RuntimeError):
-    """A test tried to leave this machine. No OSError: a retry must not take it for a bad moment."""
+class ForeignAddressError(RuntimeError):
+    """A test connects to another machine. Not an OSError, because those are retried as transient errors."""
 
 
 def _guard_address(address: Any) -> None:
@@ -102,14 +101,14 @@ def _guard_address(address: Any) -> None:
     except ValueError:
         inside = None
     if inside is None or not (inside.is_loopback or inside.is_unspecified):
-        raise ReachedOutError(f"a test tried to reach {host}; tests talk to 127.0.0.1 only")
+        raise ForeignAddressError(f"{host} is not on this machine; a test may connect to 127.0.0.1 only")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_way_out() -> Iterator[None]:
-    """Refuse, in this process, connections to anything but loopback, and the look-up of foreign names."""
+def _loopback_only() -> Iterator[None]:
+    """Refuse, in this process, connections to other machines, and the look-up of their names."""
     connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
-    ours = {"localhost", "", socket.gethostname()}
+    local = {"localhost", "", socket.gethostname()}
 
     def guarded_connect(self: socket.socket, address: Any) -> None:
         # Connecting a datagram socket sends nothing; Dask does it to learn this machine's address.
@@ -124,7 +123,7 @@ def _no_way_out() -> Iterator[None]:
 
     def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        if name is not None and name not in ours:
+        if name is not None and name not in local:
             _guard_address((name,))
         return look_up(host, *args, **kwargs)
 
@@ -137,7 +136,7 @@ def _no_way_out() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_real() -> Path:
-    """Folder of real Sentinel-2 scenes and recorded STAC exchanges; skips where it is absent."""
+    """Return the folder of real Sentinel-2 scenes and recorded STAC exchanges; skip if it is absent."""
     if not _REAL.is_dir():
         pytest.skip(_NO_REAL)
     return _REAL
@@ -145,7 +144,7 @@ def shared_real() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a synthetic Sentinel-2 archive with its STAC items; shared by all tests, so read only."""
+    """Return the folder of a synthetic Sentinel-2 archive with STAC items. All tests share it: do not write."""
     from ardcube.sample import write_archive
 
     folder = tmp_path_factory.mktemp("sample") / "archive"
@@ -155,7 +154,7 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def range_server() -> Iterator[Callable[[Path], RangeServer]]:
-    """Serve a folder over HTTP with ranges: `range_server(folder).url`. As many as a test wants."""
+    """Serve folders over HTTP with range requests: `range_server(folder).url`."""
     with ExitStack() as stack:
         yield lambda folder: stack.enter_context(RangeServer(folder))
 
@@ -182,20 +181,20 @@ def _moto() -> Iterator[str]:
 
 @pytest.fixture
 def moto_s3(_moto: str) -> S3:
-    """S3 with an empty bucket."""
+    """Return S3 access to an empty bucket."""
     return processes.make_bucket(_moto)
 
 
 @pytest.fixture(scope="session")
 def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    """A Dask scheduler with two worker processes, shared: kill workers of `processes.dask_cluster` only."""
+    """Start a Dask cluster with two workers. Tests share it: to kill workers, start `processes.dask_cluster`."""
     with processes.dask_cluster(tmp_path_factory.mktemp("dask")) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """The session's one Prefect server, which flows in this process and in children find by themselves."""
+    """Start the session's Prefect server. Flows in this process and in child processes use it by default."""
     folder = tmp_path_factory.mktemp("prefect")
     with processes.prefect_server(folder, port=_PREFECT_PORT, home=_PREFECT_HOME, ui=True) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What is shipped: the wheel's contents, the pinned requirements, the scripts, the image, the deployments."""
+"""The wheel's contents, the pinned requirements, the scripts and the image."""
 
 import ast
 import email
@@ -23,7 +23,7 @@ SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file()
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Build the wheel with the installed hatchling and no network, in a copy so that nothing is left here."""
+    """Build the wheel without network, in a copy, because a build leaves files."""
     source = tmp_path_factory.mktemp("source")
     shutil.copy(ROOT / "pyproject.toml", source)
     shutil.copy(ROOT / ".gitignore", source)
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory):
         yield archive
 
 
-def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
+def test_wheel_contains_the_four_packages_and_nothing_else(wheel):
     names = [name for name in wheel.namelist() if not name.startswith("ardcube-")]
     in_tree = {
         path.relative_to(ROOT).as_posix()
@@ -52,12 +52,12 @@ def test_wheel_holds_the_four_packages_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == set(PACKAGES)
 
 
-def test_wheel_is_barred_from_public_indexes(wheel):
+def test_public_indexes_refuse_the_wheel(wheel):
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     assert "Private :: Do Not Upload" in email.message_from_bytes(wheel.read(metadata)).get_all("Classifier")
 
 
-def test_wheel_names_its_command(wheel):
+def test_wheel_installs_the_command(wheel):
     (points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "ardcube = flows.cli:main" in wheel.read(points).decode()
 
@@ -66,7 +66,7 @@ def test_wheel_names_its_command(wheel):
 def test_common_package_names_resolve_to_this_checkout(package):
     spec = importlib.util.find_spec(package)
     assert spec is not None
-    assert [Path(place).resolve() for place in spec.submodule_search_locations] == [ROOT / package]
+    assert [Path(location).resolve() for location in spec.submodule_search_locations] == [ROOT / package]
 
 
 def test_every_requirement_is_exact_and_hashed():
@@ -143,7 +143,7 @@ def test_every_imported_library_is_a_declared_dependency(package):
         top = name.split(".")[0]
         if top in PACKAGES or top in sys.stdlib_module_names:
             continue
-        # `odc` is one name of several distributions: one that is declared is enough.
+        # Several distributions provide `odc`: one of them must be declared.
         assert {provider.lower() for provider in providers[top]} & declared, f"{package} imports {name}"
 
 
@@ -156,7 +156,7 @@ def test_script_is_executable_and_parses_in_its_shell(script):
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_the_scripts_are_the_known_verbs():
+def test_scripts_are_named_by_known_verbs():
     assert {path.name for path in SCRIPTS} == {
         "audit", "bench", "build", "check", "creds", "demo", "lock", "setup", "start", "test"
     }  # fmt: skip
@@ -174,7 +174,7 @@ def test_dockerfile_is_clean_under_hadolint():
     assert (linted.returncode, linted.stdout) == (0, "")
 
 
-def test_image_context_lets_in_only_what_the_image_copies():
+def test_image_context_contains_only_files_that_the_image_copies():
     allowed = {
         line[1:].rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
     }

@@ -22,7 +22,7 @@ import rasterio
 import s3fs
 from rasterio.transform import from_origin
 
-from tests.conftest import ReachedOutError
+from tests.conftest import ForeignAddressError
 from tests.servers import processes
 from tests.servers.earth_search import EarthSearch, read_catalogue
 from tests.servers.processes import S3, DaskCluster, PrefectServer, has_ended
@@ -514,9 +514,9 @@ def test_a_prefect_worker_is_online_and_then_gone(prefect_server: PrefectServer,
 
 
 def test_no_connection_leaves_this_machine() -> None:
-    with socket.socket() as outgoing, pytest.raises(ReachedOutError, match=r"203\.0\.113\.1"):
+    with socket.socket() as outgoing, pytest.raises(ForeignAddressError, match=r"203\.0\.113\.1"):
         outgoing.connect(("203.0.113.1", 80))
-    with pytest.raises(ReachedOutError, match=r"example\.org"):
+    with pytest.raises(ForeignAddressError, match=r"example\.org"):
         socket.getaddrinfo("example.org", 443)
     child = "import urllib.request; urllib.request.urlopen('http://203.0.113.1/', timeout=20)"
     start = time.monotonic()
