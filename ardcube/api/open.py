@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ardcube.api.existing import Uri, find_cube
 from ardcube.errors import InputError
-from ardcube.store.checked_blosc import checked
-from ardcube.store.schema import is_there
-from ardcube.store.validate import read_metadata, readable
+from ardcube.store.checked_codecs import checked_codecs
+from ardcube.store.schema import exists
+from ardcube.store.validate import damage_as_store_error, read_layouts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,11 +50,11 @@ def open(
 
     found = find_cube(uri, storage_options)
     place, config = found.place, found.cube.config
-    if not is_there(place):
+    if not exists(place):
         raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
-    read_metadata(place)
+    read_layouts(place)
     stored = {"latitude": config.tile_size, "longitude": config.tile_size}
-    with readable(place.uri), checked():
+    with damage_as_store_error(place.uri), checked_codecs():
         cube: xr.Dataset = xr.open_zarr(
             zarr_store(place), chunks=stored | dict(chunks or {}), zarr_format=3, decode_coords="all"
         )
