@@ -114,7 +114,7 @@ class Bench:
         recorded, events = settled(self.services, latest_flow_run(self.services), task_runs)
         cpu = [_cpu(*group) - start for group, start in zip(groups, before, strict=True)]
         memory = [max(map(_peak_mb, group)) for group in groups]
-        records = Ledger.beside(Place.at(str(place / "cube.zarr"))).records(brief=True)
+        records = Ledger.of_store(Place.at(str(place / "cube.zarr"))).records(brief=True)
         if len(records) != chunks or {record.status for record in records.values()} != {"empty"}:
             raise RuntimeError(f"{len(records)} records of {chunks} chunks, see {place}")
         return Outcome(
@@ -124,7 +124,7 @@ class Bench:
     def resume(self, chunks: int) -> Iterator[Resume]:
         """Run a finished build again, with records as large as those with scenes."""
         place = self.folder / str(chunks)
-        ledger = Ledger.beside(Place.at(str(place / "cube.zarr")))
+        ledger = Ledger.of_store(Place.at(str(place / "cube.zarr")))
         scenes = tuple(f"S2A_T32TPT_2023{month:02d}10T101234_L2A" for month in range(1, 13))
         stages = dict.fromkeys(("mask_bands", "mask", "bands", "composite", "write"), 1.2345)
         for state in ("files", "table", "killed"):
@@ -134,7 +134,7 @@ class Bench:
                 ledger.place.remove(["ledger.parquet"])
                 gathered = RECORDS_PER_FILE * ((chunks - 1) // RECORDS_PER_FILE) if state == "killed" else 0
                 for start in range(0, gathered, RECORDS_PER_FILE):
-                    ledger.gather(records[start : start + RECORDS_PER_FILE])
+                    ledger.merge(records[start : start + RECORDS_PER_FILE])
                 for record in records[gathered:]:
                     ledger.write(record)
             wall, cpu, peak_mb = self.run(chunks, place)

@@ -126,7 +126,7 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
         periods=calendar_periods(cube.start_date, cube.end_date, 1)[:periods],
         catalog=catalog,
         place=ledger,
-        ledger=Ledger.beside(ledger),
+        ledger=Ledger.of_store(ledger),
         stored=None,
     )
 

@@ -129,8 +129,8 @@ def soak(folder: Path, area: dict[str, Any], share: float, seed: int) -> dict[st
         environment = {name: value for name, value in s3.environment.items() if name != "AWS_ENDPOINT_URL"}
         disturbed = build(CubeConfig(**area, stac_url=catalogue.url), run, environment)
         direct = s3.storage_options
-        records = Ledger.beside(Place.at(s3.uri("soak.zarr"), direct)).records()
-        calm = Ledger.beside(Place.at(str(folder / "calm.zarr"))).records()
+        records = Ledger.of_store(Place.at(s3.uri("soak.zarr"), direct)).records()
+        calm = Ledger.of_store(Place.at(str(folder / "calm.zarr"))).records()
         return {
             "python": platform.python_version(),
             "load": os.getloadavg()[0],

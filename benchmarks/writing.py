@@ -42,7 +42,7 @@ from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.schema import COUNT
-from ardcube.store.writer import open_for_writing
+from ardcube.store.writer import CubeStore
 from benchmarks.archive import BANDS, CROP, FULL, TINY, Archive, Layout, ensure_archive
 
 PERIODS = 6
@@ -201,7 +201,7 @@ def measure_layouts(
         place = Place.at(str(scratch / f"{composite.name.replace('/', '-')}-{number}.zarr"))
         spec = _spec(place, values)
         schema.create(place, spec, calendar_periods(date(2023, 1, 1), date(2023, PERIODS, 1), 1), chunk, shard)
-        opened = open_for_writing(spec)
+        opened = CubeStore.open(spec)
         seconds = []
         tiles = list(spec.grid.tiles(chunk * shard))
         for month in range(PERIODS):

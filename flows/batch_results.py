@@ -65,6 +65,6 @@ class BatchResults:
         progress.batch_ended()
         self._unmerged += new
         if len(self._unmerged) >= RECORDS_PER_FILE:
-            ledger.gather(self._unmerged)
+            ledger.merge(self._unmerged)
             self._unmerged = []
         return new

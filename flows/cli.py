@@ -109,7 +109,7 @@ def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
     from ardcube.storage.place import Place
     from flows.console import new_console, print_records
 
-    ledger = Ledger.beside(Place.at(uri, storage_options))
+    ledger = Ledger.of_store(Place.at(uri, storage_options))
     cube = ledger.read_cube()
     if cube is None:
         raise InputError(f"{uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json; check the address")

@@ -85,7 +85,7 @@ def _place(run: RunConfig) -> Place:
 
 def _release(place: Place, flow_run: FlowRun, logger: Logger) -> None:
     """Release the lease if this run, or a run that it started, is the holder."""
-    ledger = Ledger.beside(place).place
+    ledger = Ledger.of_store(place).place
     for owner in (flow_run.id, *_children(flow_run.id)):
         if release(ledger, str(owner)):
             logger.info("released the lease of %s", place.uri)
@@ -100,7 +100,7 @@ def _children(flow_run_id: UUID) -> list[UUID]:
 def _report(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
     from ardcube.report.page import stopped_page
 
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     try:
         cube = StoredCube.read(ledger)
         planned = None if cube is None else read_planned(ledger, cube.grid, cube.config.tile_size)

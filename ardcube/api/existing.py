@@ -51,7 +51,7 @@ def find_cube(uri: Uri, storage_options: Mapping[str, Any] | None = None) -> Exi
         If its description is damaged.
     """
     place = Place.at(text_of(uri), storage_options)
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     cube = StoredCube.read(ledger)
     if cube is None:
         raise InputError(f"{place.uri}: no cube of ardcube (there is no {ledger.place.uri}/cube.json); build it first")

@@ -65,7 +65,7 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
             finished.append(record)
             logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(selected))
         if len(finished) == _GATHERED:
-            ledger.gather(finished)
+            ledger.merge(finished)
             finished.clear()
     lease.check()
     records = ledger.compact()

@@ -75,7 +75,7 @@ def process_batch(
         if before is not None and before.is_done(job, spec.skip_bad_scenes):
             records.append(before)
             continue
-        if before is not None and before.failed_for_good:
+        if before is not None and before.failed_permanently:
             permanent.append(f"{job.key}: {before.error}")
             continue
         try:

@@ -10,7 +10,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubeSpec
-from ardcube.store.writer import CubeStore, open_for_writing
+from ardcube.store.writer import CubeStore
 
 _MOST_OPEN = 4
 """Cubes that a process keeps open, because a worker may serve several runs."""
@@ -27,13 +27,14 @@ class OpenCube:
 
     def __init__(self, spec: CubeSpec) -> None:
         self.spec = spec
-        self.ledger = Ledger.at(spec.ledger_uri, spec.storage_options, spec.holder)
+        ledger = Ledger.at(spec.ledger_uri, spec.storage_options)
+        self.ledger = ledger.held_by(spec.holder) if spec.holder else ledger
         """Writes only while the run holds the lease."""
 
     @cached_property
     def store(self) -> CubeStore:
         """The store's arrays, opened at the first use, so that an error is recorded for the chunk that met it."""
-        return open_for_writing(self.spec)
+        return CubeStore.open(self.spec, self.ledger.fence)
 
     def scenes(self, job: ChunkJob) -> SceneIndex:
         """Return the scenes of the job's period, from its manifest."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from functools import lru_cache
 
 from ardcube.lease.lease import NAME, LeaseLostError, clock, read_claim
 from ardcube.storage.compare_and_swap import read_fresh
 from ardcube.storage.failures import explained
-from ardcube.storage.place import Options, Place
+from ardcube.storage.place import Place
 
 FRESH_SECONDS = 2.0
 """So long one look at the lease counts: much shorter than a lease lasts, so that nobody can have taken it over from a
@@ -64,13 +62,3 @@ class Fence:
                     "for it"
                 )
             self._seen = begun
-
-
-def fence_of(ledger_uri: str, options: Options | None, holder: str) -> Fence | None:
-    """The fence of a run in this process, shared by its threads; None for work that no run holds a lease for."""
-    return _fence(ledger_uri, json.dumps(dict(options or {}), sort_keys=True), holder) if holder else None
-
-
-@lru_cache(maxsize=8)
-def _fence(ledger_uri: str, options: str, holder: str) -> Fence:
-    return Fence(Place.at(ledger_uri, json.loads(options)), holder)

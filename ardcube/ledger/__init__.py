@@ -1,4 +1,4 @@
 """The state of every chunk of a cube, in files next to its store.
 
-Chunk records, manifests of scenes and the last plan are written and read here; resume and status rest on them.
+Chunk records, the scenes of each period and the last plan come in; resume, retry and status read them from here.
 """

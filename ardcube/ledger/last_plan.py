@@ -1,7 +1,7 @@
-"""What the last build planned, kept beside its scenes: a retry builds just that, without a search.
+"""The plan of the last build, stored in the ledger, so that a retry needs no search.
 
-The scenes of a period stand in a file that never changes (`ardcube.ledger.manifest`); a period that is searched again
-gets another one. This file says which of them counts, and which tiles are built at all.
+The scenes of a period are in a manifest that never changes (`ardcube.ledger.manifest`). A new search writes another
+manifest. `planned.json` names the valid manifest of each period, and the tiles that are built.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ardcube.extent.grid import Grid, Tiles
 from ardcube.ledger.ledger import Ledger
 from ardcube.plan.plan import CubePlan
 
-# Among the scenes, so that it goes when they go.
 _NAME = "items/planned.json"
+"""In the folder of the manifests, because it is removed together with them."""
 _MANIFEST = re.compile(r"items/[\w.-]+\.parquet", re.ASCII)
 
 logger = logging.getLogger(__name__)
@@ -32,27 +32,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Tiles, and where the scenes of each period are."""
+    """Tiles, and the manifest of each period."""
 
     manifests: Mapping[str, str]
-    """Files relative to the ledger, by period label."""
+    """Name of the manifest, relative to the ledger, by period label."""
     tiles: Tiles
 
 
 def write_planned(ledger: Ledger, plan: CubePlan) -> None:
-    """Keep what a plan says; of periods that it leaves alone, what was said before stays.
+    """Store a plan; periods that are not in it keep the manifest of an earlier plan.
 
     Parameters
     ----------
     ledger : Ledger
-        Of the cube, whose lease is held.
+        Ledger of the cube; the run holds the lease.
     plan : CubePlan
-        That is about to be built.
+        Plan that is built next.
     """
     try:
         before = _manifests(_read(ledger) or {"manifests": {}})
     except StoreError as error:
-        logger.warning("%s", error)  # it is written anew here
+        logger.warning("%s", error)  # replaced below
         before = {}
     first = plan.jobs[0].key  # jobs are ordered tile by tile, and for each tile period by period
     of_first_tile = takewhile(lambda job: (job.key.row, job.key.col) == (first.row, first.col), plan.jobs)
@@ -64,22 +64,22 @@ def write_planned(ledger: Ledger, plan: CubePlan) -> None:
 
 
 def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:
-    """Read what the last build planned, or None where none got so far.
+    """Read the plan of the last build; None if no build has stored one.
 
     Raises
     ------
     StoreError
-        If it was damaged.
+        If the file is damaged.
     """
     found = _read(ledger)
     if found is None:
         return None
     rows, cols = grid.tile_counts(tile_size)
-    with _told(ledger):
+    with _damage_as_store_error(ledger):
         ranges = found["tiles"]
         bounds = [0, *(number for start, stop in ranges for number in (start, stop)), rows * cols]
         if not ranges or not all(type(number) is int for number in bounds) or bounds != sorted(bounds):
-            raise ValueError("tiles outside the grid")  # before they are numbers in memory: it may be very many
+            raise ValueError("tiles outside the grid")  # before the ranges become arrays, which may be very large
         cells = np.concatenate([np.arange(start, stop) for start, stop in ranges])
         if cells.size == 0:
             raise ValueError("no tiles")
@@ -87,37 +87,37 @@ def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:
 
 
 def _read(ledger: Ledger) -> dict[str, Any] | None:
-    """The document, its manifests checked."""
+    """Read the document and check the names of its manifests."""
     content = ledger.place.read(_NAME)
     if content is None:
         return None
-    with _told(ledger):
+    with _damage_as_store_error(ledger):
         found: dict[str, Any] = json.loads(content)
         _manifests(found)
         return found
 
 
 @contextmanager
-def _told(ledger: Ledger) -> Iterator[None]:
-    """Say of which file it is that something is wrong."""
+def _damage_as_store_error(ledger: Ledger) -> Iterator[None]:
+    """Raise the errors of a damaged document as StoreError that names the file."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise StoreError(
-            f"{ledger.place.uri}/{_NAME} is damaged ({told}); run the build again, which writes it anew"
+            f"{ledger.place.uri}/{_NAME} is damaged ({reason}); run the build again, which writes a new one"
         ) from error
 
 
 def _manifests(found: Mapping[str, Any]) -> dict[str, str]:
     names = dict(found["manifests"])
     if not all(_MANIFEST.fullmatch(name) for name in names.values()):
-        raise ValueError("scenes that lie elsewhere")
+        raise ValueError("a manifest outside the ledger")
     return names
 
 
 def _ranges(cells: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Numbers as half-open ranges, in order: all tiles are one, those of a country some hundred."""
+    """Return sorted numbers as half-open ranges: one for all tiles, some hundreds for a country."""
     breaks = np.flatnonzero(np.diff(cells) != 1) + 1
     return [(int(part[0]), int(part[-1]) + 1) for part in _split(cells, breaks)]
 

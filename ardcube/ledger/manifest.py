@@ -1,8 +1,4 @@
-"""The scenes of one period as a GeoParquet file beside the store, so that workers need no catalogue.
-
-Imported, Arrow takes its memory from the C library, unless `ARROW_DEFAULT_MEMORY_POOL` says otherwise: its own heap
-keeps 25 to 30 MB of every worker after the first manifest.
-"""
+"""Manifests: the scenes of one period as a GeoParquet file in the ledger, so that workers need no catalogue."""
 
 from __future__ import annotations
 
@@ -28,11 +24,8 @@ from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.storage.place import Options, Place
 
-if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
-    pa.set_memory_pool(pa.system_memory_pool())
-
 _SCENES_KEPT = 20_000
-"""Scenes of several periods that a process keeps, some 50 MB: batches go through all periods, tile by tile."""
+"""Scenes in memory, some 50 MB; of several periods, because batches go through all periods, tile by tile."""
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -47,12 +40,12 @@ _SCHEMA = pa.schema(
 
 
 def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> str:
-    """Write the scenes of a period below ``items/`` and return the file's name, relative to the ledger.
+    """Write the scenes of a period below ``items/`` and return the name of the file, relative to the ledger.
 
-    The name holds a hash of the content: a file never changes, so that chunks in flight keep the scenes
-    that they were planned with.
+    The name holds a hash of the content. A file never changes, so that chunks in flight keep the scenes that
+    they were planned with.
     """
-    content = digest([[scene.id, scene.revision, asset_hrefs(scene), _stated(scene)] for scene in scenes])
+    content = digest([[scene.id, scene.revision, _hrefs(scene), _raster_fields(scene)] for scene in scenes])
     name = f"items/{period.label}-{content}.parquet"
     if not ledger.exists(name):
         buffer = pa.BufferOutputStream()
@@ -61,38 +54,38 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
     return name
 
 
-def asset_hrefs(scene: Scene) -> list[str]:
-    """Where the bands of a scene are read from."""
+def _hrefs(scene: Scene) -> list[str]:
+    """Return the addresses of the bands of a scene."""
     return [asset.href for asset in scene.bands.values()]
 
 
-def _stated(scene: Scene) -> str:
-    """What the item says of its files, which are held to it."""
+def _raster_fields(scene: Scene) -> str:
+    """Return shape, CRS and type that the item states of its files; the files are checked against them."""
     return ";".join([f"{asset.height},{asset.width},{asset.crs},{asset.dtype}" for asset in scene.bands.values()])
 
 
 def read_manifest(ledger_uri: str, name: str, options: Options | None = None) -> SceneIndex:
-    """Read a period's scenes; kept for a while, since neighbouring chunks want the same file.
+    """Read the scenes of a period, and keep them in memory, because neighbouring chunks need the same file.
 
     Raises
     ------
     StoreError
-        If it was removed, or damaged; the latter also later, when a scene of it is looked at.
+        If the file is missing or damaged. Damage to one scene is found later, when the scene is read.
     """
-    known = ledger_uri, name, json.dumps(dict(options or {}), sort_keys=True)
+    key = ledger_uri, name, json.dumps(dict(options or {}), sort_keys=True)
     with _lock:
-        index = _kept.pop(known, None)
+        index = _kept.pop(key, None)
     if index is None:
         index = _read(ledger_uri, name, options)
     with _lock:
-        _kept[known] = index
+        _kept[key] = index
         while len(_kept) > 1 and sum(len(kept.scenes) + 1 for kept in _kept.values()) > _SCENES_KEPT:
             del _kept[next(iter(_kept))]
     return index
 
 
 _kept: dict[tuple[str, str, str], SceneIndex] = {}
-"""Used last comes last. Not counted by periods: eight of a continent are much, and a tile has more of its own."""
+"""Manifests in memory, the one used last at the end."""
 _lock = Lock()
 
 
@@ -100,11 +93,13 @@ def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
     content = Place.at(ledger_uri, options).read(name)
     if content is None:
         raise StoreError(
-            f"the scenes that were planned, {ledger_uri}/{name}, are gone; run the build again, which searches them"
+            f"{ledger_uri}/{name}: the planned scenes are missing; run the build again, which searches the catalogue"
         )
-    with _told(f"{ledger_uri}/{name}"):
-        # Not through a Python file: arrow's threads hold it longer than the reading takes, and abort a process that
-        # ends meanwhile (https://github.com/apache/arrow/issues/33975).
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+        pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own heap keeps 25 to 30 MB after the first manifest
+    with _damage_as_store_error(f"{ledger_uri}/{name}"):
+        # Arrow's own buffer, because threads that hold a Python file abort a process that exits meanwhile
+        # (https://github.com/apache/arrow/issues/33975).
         table = parquet.ParquetFile(pa.BufferReader(content)).read().select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger_uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
@@ -113,25 +108,25 @@ def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
 
 
 @contextmanager
-def _told(file: str) -> Iterator[None]:
-    """Say of which file it is that something is wrong."""
+def _damage_as_store_error(file: str) -> Iterator[None]:
+    """Raise the errors of a damaged manifest as StoreError that names the file."""
     try:
         yield
     except (*MALFORMED, pa.ArrowException, OSError) as error:
         raise StoreError(
-            f"{file} is damaged ({describe(error)}); remove it and run the build again, which writes it anew"
+            f"{file} is damaged ({describe(error)}); remove it and run the build again, which writes a new one"
         ) from error
 
 
 class StoredScenes(Sequence[Scene]):
-    """Scenes of a manifest, each made when it is looked at: a continent has thousands, of which a chunk meets ten.
+    """Scenes of a manifest, each parsed when it is used: a continent has thousands, a chunk needs about ten.
 
     Parameters
     ----------
     table : pyarrow.Table
-        The manifest.
+        Manifest.
     file : str
-        Its name, for a message.
+        Name of the file, for messages.
     """
 
     def __init__(self, table: pa.Table, file: str) -> None:
@@ -141,7 +136,7 @@ class StoredScenes(Sequence[Scene]):
         self._table = table.select([name for name in _SCHEMA.names if name != "geometry"])
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of scenes."""
         return len(self.footprints)
 
     @overload
@@ -149,11 +144,11 @@ class StoredScenes(Sequence[Scene]):
     @overload
     def __getitem__(self, which: slice) -> list[Scene]: ...
     def __getitem__(self, which: int | slice) -> Scene | list[Scene]:
-        """One scene, or some."""
+        """Return one scene, or the scenes of a slice."""
         if isinstance(which, slice):
             return [self[index] for index in range(*which.indices(len(self)))]
         position = range(len(self))[which]
-        with _told(self._file):
+        with _damage_as_store_error(self._file):
             (row,) = self._table.slice(position, 1).to_pylist()
             return Scene(
                 id=row["id"],
@@ -174,7 +169,7 @@ def _to_table(scenes: Sequence[Scene]) -> pa.Table:
 
 
 def _geo() -> dict[str, Any]:
-    """What GeoParquet 1.0 asks of a file: which column is a geometry, and its CRS as PROJJSON."""
+    """Return the metadata that GeoParquet 1.0 requires: the column of geometries, and its CRS as PROJJSON."""
     from pyproj import CRS
 
     geometry = {"encoding": "WKB", "geometry_types": [], "crs": CRS("EPSG:4326").to_json_dict()}

@@ -1,4 +1,4 @@
-"""What became of one chunk, as it is kept: a small JSON document."""
+"""The record of one chunk: its status, inputs and attempts, as a small JSON document."""
 
 from __future__ import annotations
 
@@ -14,81 +14,82 @@ from ardcube.plan.jobs import ChunkJob, ChunkKey
 
 Status = Literal["written", "empty", "failed"]
 DONE: tuple[Status, ...] = ("written", "empty")
+"""Status of chunks that are finished."""
 _PERIOD = re.compile(r"[0-9]{1,4}-[0-9]{2}")
-"""Nothing else, since it becomes a part of a file's name."""
-_MOST = sys.float_info.max
+"""Form of a period; strict, because the period is part of a file name."""
+_LARGEST_NUMBER = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a chunk."""
+    """One attempt to build a chunk."""
 
     started: str
-    """UTC, ISO 8601."""
+    """Time in UTC, ISO 8601."""
     host: str
     seconds: float
     error: str | None = None
-    """Kind and message, or None where it went well."""
+    """Type and message of the error; None after success."""
     permanent: bool = False
-    """Whether another try would end the same way."""
+    """Whether the error is permanent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
-    """What became of one chunk."""
+    """State of one chunk."""
 
     key: ChunkKey
     status: Status
     inputs: str
-    """Hash of what it was built from."""
+    """Hash of the scenes and the period that the chunk was built from."""
     attempts: tuple[Attempt, ...]
     scenes: tuple[str, ...] = ()
-    """Ids of the items that it was made of."""
+    """Ids of the items in the composite."""
     statistics: Mapping[str, float] = field(default_factory=dict)
-    """Observations: days, mean clear days per pixel, share of pixels observed."""
+    """Number of days, mean of clear days per pixel, share of observed pixels."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """By stage."""
+    """Seconds by stage."""
     byte_counts: Mapping[str, int] = field(default_factory=dict)
-    """Decoded bytes read, bytes of pixels written."""
+    """Bytes read, decoded, and bytes of pixels written."""
     skipped: Mapping[str, str] = field(default_factory=dict)
-    """Ids of the items that meet it, could not be read, and were left out; and why."""
+    """Reason by id of each item that was skipped because it cannot be read."""
 
     @property
     def error(self) -> str | None:
-        """Message of the last attempt."""
+        """Error of the last attempt."""
         return self.attempts[-1].error if self.attempts else None
 
     @property
-    def failed_for_good(self) -> bool:
+    def failed_permanently(self) -> bool:
         """Whether the last attempt ended in a permanent error."""
         return self.status == "failed" and bool(self.attempts) and self.attempts[-1].permanent
 
     def is_done(self, job: ChunkJob, skip_bad_scenes: int = 0) -> bool:
-        """Whether it holds what the job would build, with at most so many scenes left out."""
+        """Return whether the chunk is built from the inputs of the job, with at most so many scenes skipped."""
         return self.is_built(skip_bad_scenes) and self.inputs == job.inputs
 
     def is_built(self, skip_bad_scenes: int = 0) -> bool:
-        """Whether it stands in the store, with at most so many scenes left out."""
+        """Return whether the chunk is in the store, with at most so many scenes skipped."""
         return self.status in DONE and len(self.skipped) <= skip_bad_scenes
 
     def to_json(self) -> bytes:
-        """As written to its file."""
-        # Not `asdict`, which copies all of it: there is one record per chunk.
+        """Return the document of the record."""
+        # Not `asdict`, which copies every value, because a cube has very many records.
         values = _values(self)
         values["key"] = _values(self.key)
         values["attempts"] = [_values(attempt) for attempt in self.attempts]
         if not self.skipped:
-            del values["skipped"]  # so that earlier versions read it too
+            del values["skipped"]  # earlier versions do not know the field
         return json.dumps(values).encode()
 
     @classmethod
     def from_json(cls, content: bytes | str) -> Self:
-        """Read a record.
+        """Parse the document of a record.
 
         Raises
         ------
         StoreError
-            If it is not one.
+            If the document is not a record.
         """
         try:
             values = json.loads(content if isinstance(content, str) else content.decode())
@@ -99,11 +100,11 @@ class ChunkRecord:
             record._check_types()
             return record
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            told = " ".join(str(error).split())[:200]
-            raise StoreError(f"not a chunk record ({told}): {content[:80]!r}") from error
+            reason = " ".join(str(error).split())[:200]
+            raise StoreError(f"not a chunk record ({reason}): {content[:80]!r}") from error
 
     def _check_types(self) -> None:
-        """Refuse what somebody's editor made of a record, where it would fail far from here."""
+        """Raise ValueError or TypeError for a field of another type or range, before it is used far from here."""
         if not (
             _PERIOD.fullmatch(self.key.period) and all(_is_count(number) for number in (self.key.row, self.key.col))
         ):
@@ -121,10 +122,10 @@ class ChunkRecord:
         for measured in (self.statistics, self.seconds, self.byte_counts):
             numbers += measured.values()
         if not (all(type(text) is str for text in texts) and all(type(number) in (int, float) for number in numbers)):
-            raise TypeError("a field is of another type")
-        if not all(abs(number) <= _MOST for number in numbers):
-            raise ValueError("a number is none")
-        "".join(texts).encode()  # a lone surrogate, which JSON can write, cannot be written to the table
+            raise TypeError("a field has another type than in a record")
+        if not all(abs(number) <= _LARGEST_NUMBER for number in numbers):
+            raise ValueError("a number is not finite")
+        "".join(texts).encode()  # raises for a lone surrogate: valid in JSON, not in the table
         if self.status not in (*DONE, "failed"):
             raise ValueError(f"unknown status {self.status}")
 
@@ -134,5 +135,5 @@ def _is_count(number: int) -> bool:
 
 
 def _values(of: ChunkRecord | ChunkKey | Attempt) -> dict[str, Any]:
-    """Fields and their values, nothing copied."""
+    """Return the values by field, not copied."""
     return {name: getattr(of, name) for name in of.__slots__}

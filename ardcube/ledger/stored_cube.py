@@ -1,4 +1,4 @@
-"""A cube as its ledger describes it: what was asked for, its grid and its periods, without a catalogue."""
+"""The configuration, grid and periods of an existing cube, from its ledger alone."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import Ledger
 
-_FARTHEST = 540.0
-"""Degrees."""
+_LARGEST_DEGREES = 540.0
+"""Degrees that a coordinate of a grid may have at most, beyond 180 for grids across the antimeridian."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCube:
-    """What stands in a ledger's `cube.json`."""
+    """Content of `cube.json` in a ledger."""
 
     config: CubeConfig
-    """As it was last built."""
+    """Configuration of the last build."""
     identity: dict[str, Any]
     fingerprint: str
     offset: float
-    """Of the cube's reflectance."""
+    """Offset of the encoded reflectance."""
     grid: Grid
     periods: tuple[Period, ...]
 
     @classmethod
     def read(cls, ledger: Ledger) -> Self | None:
-        """Read it, or return None where there is no cube.
+        """Read `cube.json`, or return None if there is no cube.
 
         Raises
         ------
         StoreError
-            If it was damaged, or written by a version that this one does not understand.
+            If the file is damaged, or written by a later version.
         """
         found = ledger.read_cube()
         if found is None:
@@ -54,23 +54,22 @@ class StoredCube:
                 periods=calendar_periods(config.start_date, config.end_date, config.time_frequency_months),
             )
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-            told = " ".join(str(error).split())[:500]
-            raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {told}; build the cube again") from error
+            reason = " ".join(str(error).split())[:500]
+            raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {reason}; build the cube again") from error
 
 
 def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
-    """Refuse what somebody edited in one place and not in the other."""
+    """Raise ValueError if configuration and identity differ, because one of the two was edited."""
     for name in ("bands", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling"):
-        asked, built = getattr(config, name), identity.get(name, 1)  # cubes from before shards have none
-        if (list(asked) if name == "bands" else asked) != built:
-            raise ValueError(f"{name} is {asked!r} in config and {built!r:.100} in identity")
+        configured, built = getattr(config, name), identity.get(name, 1)  # early cubes state no shard
+        if (list(configured) if name == "bands" else configured) != built:
+            raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
     if f"{config.start_date:%Y-%m}" != identity["start"]:
-        raise ValueError(
-            f"it starts in {config.start_date:%Y-%m} in config and in {identity['start']!r:.100} in identity"
-        )
+        raise ValueError(f"the start is {config.start_date:%Y-%m} in config and {identity['start']!r:.100} in identity")
     grid = identity["grid"]
     lengths = (grid["height"], grid["width"])
     if not all(type(length) is int and 0 < length < 2**31 for length in lengths):
         raise ValueError(f"a grid of {lengths!r:.100} pixels")
-    if not all(type(grid[name]) is float and abs(grid[name]) <= _FARTHEST for name in ("west", "north", "resolution")):
+    degrees = [grid[name] for name in ("west", "north", "resolution")]
+    if not all(type(number) is float and abs(number) <= _LARGEST_DEGREES for number in degrees):
         raise ValueError("a grid outside the world")

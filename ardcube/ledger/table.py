@@ -1,4 +1,4 @@
-"""Many chunk records at once: the newest of each chunk, in brief, and as Parquet, written and read a part at a time."""
+"""Many chunk records at once: the newest of each chunk, without statistics, and as a Parquet table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkKey
 
 _ROWS = 5_000
-"""Records held at once, whatever the number of chunks: some megabytes."""
+"""Records in memory while a table is read or written: some megabytes."""
 _COLUMNS = {
     "key": "string",
     "period": "string",
@@ -27,16 +27,15 @@ _COLUMNS = {
     "record": "string",
 }
 
-
 _NONE: Mapping[str, Any] = {}
 Entry = tuple[ChunkRecord, str]
-"""A record, and its JSON."""
+"""A record and its document."""
 
 logger = logging.getLogger(__name__)
 
 
-def lenient(content: bytes | str) -> ChunkRecord | None:
-    """A record, or None for one that cannot be read: its chunk is then simply built again."""
+def record_or_none(content: bytes | str) -> ChunkRecord | None:
+    """Parse a record, or log a warning and return None; its chunk is then built again."""
     try:
         return ChunkRecord.from_json(content)
     except StoreError as error:
@@ -45,20 +44,20 @@ def lenient(content: bytes | str) -> ChunkRecord | None:
 
 
 def entries(contents: Iterable[bytes | str]) -> Iterator[Entry]:
-    """Records that can be read, each with its text."""
+    """Yield each record that can be parsed, with its document."""
     for content in contents:
-        record = lenient(content)
+        record = record_or_none(content)
         if record is not None:
             yield record, content if isinstance(content, str) else content.decode()
 
 
 def by_name(entry: tuple[ChunkKey, ChunkRecord]) -> str:
-    """What records are sorted by."""
+    """Return the key by which records are sorted."""
     return str(entry[0])
 
 
 def newest_of_each(entries: Iterable[Entry], *, brief: bool) -> dict[ChunkKey, ChunkRecord]:
-    """The first record of each key, in the order of keys."""
+    """Return the first record of each key, sorted by key; with `brief` without statistics, seconds and bytes."""
     found: dict[ChunkKey, ChunkRecord] = {}
     shared = _Shared()
     for record, _ in entries:
@@ -68,7 +67,7 @@ def newest_of_each(entries: Iterable[Entry], *, brief: bool) -> dict[ChunkKey, C
 
 
 def rows_of_newest(entries: Iterable[Entry], found: dict[ChunkKey, ChunkRecord]) -> Iterator[dict[str, Any]]:
-    """Rows of the first record of each key; `found` keeps it in brief."""
+    """Yield the table row of the first record of each key, and add the record without statistics to `found`."""
     shared = _Shared()
     for record, text in entries:
         if record.key not in found:
@@ -77,7 +76,7 @@ def rows_of_newest(entries: Iterable[Entry], found: dict[ChunkKey, ChunkRecord])
 
 
 def row(record: ChunkRecord, text: str) -> dict[str, Any]:
-    """As the table holds it."""
+    """Return the table row of a record and its document."""
     return {
         "key": str(record.key),
         "period": record.key.period,
@@ -94,8 +93,8 @@ def row(record: ChunkRecord, text: str) -> dict[str, Any]:
 
 
 def to_parquet(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Write rows of the columns above; `record` is a record's JSON."""
-    import pyarrow as pa  # (slow to import, and a request is checked without it)
+    """Encode rows as Parquet, a part at a time."""
+    import pyarrow as pa  # slow to import, and not needed to check a request
     from pyarrow import parquet
 
     schema = pa.schema(_COLUMNS)
@@ -109,23 +108,23 @@ def to_parquet(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def records_in(content: bytes) -> Iterator[str]:
-    """The JSON of each record in a table.
+    """Yield the document of each record in a table.
 
     Raises
     ------
     StoreError
-        If it is no table of records.
+        If the content is not a table of records.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        # Not through a Python file, nor with threads: arrow's hold the file longer than the reading takes, and abort a
-        # process that ends meanwhile (https://github.com/apache/arrow/issues/33975).
+        # Arrow's own buffer and no threads, because threads that hold a Python file abort a process that exits
+        # meanwhile (https://github.com/apache/arrow/issues/33975).
         file = parquet.ParquetFile(pa.BufferReader(content))
-        # Large ones in tables that pandas wrote, as earlier versions of this program had it do.
+        # Large strings in tables that earlier versions wrote through pandas.
         if file.schema_arrow.field("record").type not in (pa.string(), pa.large_string()):
-            raise ValueError("records are no texts")
+            raise ValueError("records are not strings")
         for batch in file.iter_batches(_ROWS, columns=["record"], use_threads=False):
             yield from (text for text in batch.column(0).to_pylist() if text is not None)
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
@@ -133,13 +132,13 @@ def records_in(content: bytes) -> Iterator[str]:
 
 
 class _Shared:
-    """Keeps one of equal strings and tuples: neighbouring chunks have the same scenes, and all the same hosts."""
+    """Keep one object of equal strings and tuples, because records of one cube share scenes and hosts."""
 
     def __init__(self) -> None:
         self._seen: dict[Any, Any] = {}
 
     def brief(self, record: ChunkRecord) -> ChunkRecord:
-        """A record in brief."""
+        """Return a record without statistics, seconds and bytes."""
         one = self._one
         key = ChunkKey(one(record.key.period), record.key.row, record.key.col)
         attempts = tuple(

@@ -55,7 +55,7 @@ def check_request(
             f"{run.max_chunks}; choose a smaller area or a coarser resolution, or confirm with --yes"
         )
     place = Place.at(run.fsspec_uri, run.storage_options)
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     if run.memory_limit is not None:
         _check_memory(cube, run, mask, grid, periods)
     if build:

@@ -60,7 +60,7 @@ def check_retry(run: RunConfig) -> Retry:
     if run.overwrite:
         raise InputError("overwrite cannot be combined with a retry; to build the cube again, run the build")
     place = Place.at(run.fsspec_uri, run.storage_options)
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     cube = StoredCube.read(ledger)
     if cube is None:
         raise InputError(

@@ -137,7 +137,7 @@ def trouble_rows(summary: BuildSummary, tally: Tally) -> list[dict[str, Any]]:
     ]
     mended = [
         {"chunk": row.chunk, "state": "built at last", "attempts": row.attempts, "reason": _short(row.error)}
-        for row in tally.mended[:MOST_ROWS]
+        for row in tally.recovered[:MOST_ROWS]
     ]
     return failed + mended
 
@@ -145,7 +145,7 @@ def trouble_rows(summary: BuildSummary, tally: Tally) -> list[dict[str, Any]]:
 def trouble_note(place: Place, options: dict[str, Any], summary: BuildSummary, tally: Tally) -> str:
     """What a table of `trouble_rows` leaves out, and what to do about those that failed."""
     built = tally.retried - sum(row.attempts > 1 for row in summary.failures)
-    notes = [f"{summary.failed} chunks failed, {max(built, len(tally.mended))} were built after a further attempt."]
+    notes = [f"{summary.failed} chunks failed, {max(built, len(tally.recovered))} were built after a further attempt."]
     if summary.failed > MOST_ROWS or built > MOST_ROWS:
         notes.append(f"The first {MOST_ROWS} of each are shown; `ardcube status {_place(place)} --json` lists all.")
     if summary.failed:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from ardcube.ledger.record import ChunkRecord
 
-MOST_MENDED = 100
+MOST_RECOVERED = 100
 """Chunks of which the errors are kept that a further attempt got over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class Recovered:
     """A chunk that was built at last."""
 
     chunk: str
@@ -36,7 +36,7 @@ class Tally:
     attempts: int = 0
     retried: int = 0
     """Chunks that took more than one attempt in this run."""
-    mended: list[Mended] = field(default_factory=list)
+    recovered: list[Recovered] = field(default_factory=list)
     """Of these, chunks that were built at last, the first ones."""
 
     def add(self, record: ChunkRecord | None, attempts_before: int = 0) -> None:
@@ -62,9 +62,9 @@ class Tally:
         if len(attempts) < 2:
             return
         self.retried += 1
-        if record.status != "failed" and len(self.mended) < MOST_MENDED:
+        if record.status != "failed" and len(self.recovered) < MOST_RECOVERED:
             error = next((attempt.error for attempt in reversed(attempts) if attempt.error), "")
-            self.mended.append(Mended(str(record.key), len(attempts), error or ""))
+            self.recovered.append(Recovered(str(record.key), len(attempts), error or ""))
 
     @property
     def core_hours(self) -> float:

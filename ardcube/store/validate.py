@@ -82,7 +82,7 @@ def read_layouts(place: Place) -> dict[str, Layout]:
 
 
 def check_layouts(place: Place, created: Mapping[str, Layout]) -> None:
-    """Raise StoreError if arrays are not laid out as they were created, in their own or the consolidated metadata."""
+    """Raise StoreError if the layout of an array, in its own or the consolidated metadata, is not the created one."""
     consolidated = read_layouts(place)
     own = place.read_many(f"{name}/{METADATA}" for name in created)
     with damage_as_store_error(place.uri):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from zarr.storage import LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Window
-from ardcube.lease.fence import Fence, fence_of
+from ardcube.lease.fence import Fence
 from ardcube.plan.plan import CubeSpec
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
@@ -94,23 +93,6 @@ class CubeStore:
         with explained(self.uri):
             _for_values(self.composite, values)[time_index : time_index + 1, rows, cols, :] = values[None]
             _for_values(self.count, count)[time_index : time_index + 1, rows, cols] = count[None]
-
-
-_opened: dict[tuple[object, ...], CubeStore] = {}
-"""Stores that this process has opened, by all that identifies their arrays."""
-_MOST_OPENED = 8
-
-
-def open_for_writing(spec: CubeSpec) -> CubeStore:
-    """Open the arrays of a cube, or return those that this process has opened before."""
-    options = json.dumps(dict(spec.storage_options), sort_keys=True)
-    # With grid, periods and fingerprint, because between two runs of a worker a cube is extended or replaced.
-    key = (spec.store_uri, options, spec.varname, spec.grid, spec.periods, spec.fingerprint, spec.holder)
-    if key not in _opened:
-        if len(_opened) >= _MOST_OPENED:
-            _opened.clear()
-        _opened[key] = CubeStore.open(spec, fence_of(spec.ledger_uri, spec.storage_options, spec.holder))
-    return _opened[key]
 
 
 def _cuts(start: int, stop: int, length: int, step: int) -> bool:

@@ -7,12 +7,12 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.chunk.open_cube import open_cube
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
 from ardcube.plan.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema
-from ardcube.store.writer import open_for_writing
 from tests.strategies import cube_spec
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.5, 46.3), 0.01)  # 50 x 30 pixels
@@ -53,7 +53,7 @@ def pattern(window: Window, time_index: int = 0) -> NDArray[np.uint16]:
 
 
 def write_all(spec: CubeSpec, size: int = CHUNK) -> None:
-    opened = open_for_writing(spec)
+    opened = open_cube(spec).store
     for index in range(spec.periods):
         for tile in GRID.tiles(size):
             count = np.full(tile.window.shape, index + 1, np.uint16)

@@ -30,7 +30,7 @@ def archive(sample_archive: Path, tmp_path: Path) -> Path:
 
 
 def records(uri: Path) -> dict[str, Any]:
-    return {str(key): record for key, record in Ledger.beside(Place.at(str(uri))).records().items()}
+    return {str(key): record for key, record in Ledger.of_store(Place.at(str(uri))).records().items()}
 
 
 def pixels(uri: Path) -> Any:
@@ -187,7 +187,7 @@ def test_one_run_at_a_time_builds_a_cube(sample_archive: Path, tmp_path: Path) -
 
     cube, uri = cube_of(sample_archive), tmp_path / "cube.zarr"
     ardcube.build(cube, uri, limit=1)
-    with holding(Ledger.beside(Place.at(str(uri))).place, run="other"):
+    with holding(Ledger.of_store(Place.at(str(uri))).place, run="other"):
         for call in (lambda: ardcube.build(cube, uri), lambda: ardcube.retry(uri)):
             with pytest.raises(ardcube.LeaseHeldError):
                 call()

@@ -70,7 +70,7 @@ def pixels(uri: Path | str, storage_options: Mapping[str, Any] | None = None, va
 
 def records(uri: Path | str, storage_options: Mapping[str, Any] | None = None) -> dict[ChunkKey, ChunkRecord]:
     """Read a cube's ledger."""
-    return Ledger.beside(Place.at(str(uri), storage_options)).records()
+    return Ledger.of_store(Place.at(str(uri), storage_options)).records()
 
 
 def expected(archive: Path, cube: CubeConfig) -> OracleCube:

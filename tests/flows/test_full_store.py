@@ -42,7 +42,7 @@ def test_a_run_whose_credentials_expire_stops_at_once_and_the_next_one_builds_th
         # A batch may have been sent before the first one said so; of each, one chunk is built in vain, and not again.
         assert all(1 <= strike.fired <= 2 for strike in expired)
         proxy.heal()
-        assert standing_claim(Ledger.beside(Place.at(uri, storage)).place) is None
+        assert standing_claim(Ledger.of_store(Place.at(uri, storage)).place) is None
 
         before = len(proxy.requests("PUT", "*/rgb_median/c/*"))
         summary = build_cube(cube, run)

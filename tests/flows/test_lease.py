@@ -34,7 +34,7 @@ ONE_CHUNK = {"end_date": "2023-05-31", "chunk_size": 400, "bands": ("red",), "cl
 
 
 def ledger(uri: Path) -> Place:
-    return Ledger.beside(Place.at(str(uri))).place
+    return Ledger.of_store(Place.at(str(uri))).place
 
 
 def test_of_two_commands_at_once_one_is_refused_and_the_other_lets_go_when_it_is_terminated(

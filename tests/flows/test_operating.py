@@ -258,7 +258,7 @@ def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a
     operator: Operator, remote: Remote, undisturbed: Pixels, tmp_path: Path, ending: str
 ) -> None:
     uri = tmp_path / "cube.zarr"
-    ledger = Ledger.beside(Place.at(str(uri))).place
+    ledger = Ledger.of_store(Place.at(str(uri))).place
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     run = run_config(uri, threads=1, batch_size=1)
     remote.files.fail("*_202306*", times=None, kind="delay", seconds=5)  # June would take very long

@@ -100,7 +100,7 @@ def test_a_run_that_is_stopped_in_any_stage_lets_go_of_the_cube_and_the_next_one
             assert process.wait(60) == CODES[ending]
         said = log.read_text()
         assert "Traceback" not in said
-        ledger = Ledger.beside(Place.at(uri, direct))
+        ledger = Ledger.of_store(Place.at(uri, direct))
         if ending != "SIGKILL":
             verb = "terminated" if ending == "SIGTERM" else "interrupted"
             assert said.splitlines()[-1] == f"ardcube: {verb}; run the same command again to continue"
@@ -191,7 +191,7 @@ def test_a_chunk_that_kills_every_worker_is_named_and_set_aside_and_the_others_a
         assert "5 written, 0 empty, 1 failed" in failed.stdout
         done = {str(key): record for key, record in records(uri).items()}
         assert (bad := done.pop(POISONED)).status == "failed"
-        assert bad.failed_for_good
+        assert bad.failed_permanently
         assert [(record.status, len(record.attempts)) for record in done.values()] == [("written", 1)] * 5
         assert len(poison.with_suffix(".deaths").read_text()) == 4, "twice in its batch, twice alone"
 
@@ -227,7 +227,7 @@ def test_a_chunk_that_kills_the_flow_itself_is_named_by_the_next_run_which_build
     assert f"ardcube: 1 of 6 chunks failed, the first is {POISONED} (KilledWorker: 2 worker" in named.stderr
     assert len(named.stderr.splitlines()) == 1
     done = {str(key): record for key, record in records(uri).items()}
-    assert done.pop(POISONED).failed_for_good
+    assert done.pop(POISONED).failed_permanently
     assert {record.status for record in done.values()} == {"written"}
     assert {key: done[str(key)] for key in first} == first
 

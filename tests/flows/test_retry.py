@@ -88,7 +88,7 @@ def test_what_was_never_built_is_built_if_asked(sample_archive: Path, undisturbe
 def test_a_retry_waits_for_nobody_and_takes_nothing(failed: tuple[CubeConfig, RunConfig, Path]) -> None:
     _, run, _ = failed
     with (
-        holding(Ledger.beside(Place.at(run.fsspec_uri)).place, run="eager-otter"),
+        holding(Ledger.of_store(Place.at(run.fsspec_uri)).place, run="eager-otter"),
         pytest.raises(LeaseHeldError, match="flow run eager-otter"),
     ):
         retry_cube(run)
@@ -132,7 +132,7 @@ def test_a_retry_of_something_else_than_was_planned_is_refused(
     (items / "planned.json").write_text(planned)
     for scenes in items.glob("*.parquet"):
         scenes.rename(tmp_path / scenes.name)
-    with pytest.raises(StoreError, match="are gone; run the build again"):
+    with pytest.raises(StoreError, match="planned scenes are missing; run the build again"):
         plan_retry(check_retry(run), missing=False)
     (items / "planned.json").unlink()
     with pytest.raises(InputError, match="records no plan; run the build again"):

@@ -101,7 +101,7 @@ def test_a_run_that_was_paused_past_its_lease_wakes_and_writes_nothing_more(
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     run = run_config(uri, threads=1, batch_size=1, storage_options=storage)
     place = Place.at(uri, storage)
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     slow = remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.2)
     with started(["build", *options(cube, run)], tmp_path / "log-0", env) as first:
         until(lambda: slow.fired or first.poll() is not None, "it is at work on June")
@@ -135,7 +135,7 @@ def test_workers_that_outlive_their_run_write_nothing_once_another_has_the_cube(
     remote = Remote.of(sample_archive, range_server(sample_archive))
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     place = Place.at(uri)
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     slow = remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.5)
     with dask_cluster(tmp_path, env=EACH_READ_IS_A_REQUEST) as cluster:
         on_dask = run_config(

@@ -43,7 +43,7 @@ def test_both_flows_have_all_three() -> None:
 @pytest.mark.parametrize(("handler", "state"), HANDLERS, ids=["failed", "crashed", "cancelled"])
 def test_the_lease_of_the_run_is_released_and_no_other(tmp_path: Path, handler: Any, state: Any) -> None:
     uri = str(tmp_path / "cube.zarr")
-    place = Ledger.beside(Place.at(uri)).place
+    place = Ledger.of_store(Place.at(uri)).place
     ours, other = flow_run(fsspec_uri=uri), flow_run(fsspec_uri=uri)
     with holding(place, run="eager-otter", run_id=str(ours.id)):
         handler(build_cube, other, state)

@@ -24,7 +24,7 @@ from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.prepare.request import Request
-from ardcube.store.writer import open_for_writing
+from ardcube.store.writer import CubeStore
 from tests.strategies import BANDS, stac_collection, stac_item
 
 MINE = "mine.txt"
@@ -91,7 +91,7 @@ def _good() -> SpoiledCube:
     attempt = Attempt("2026-01-01T00:00:00+00:00", "here", 1.5, "SceneError: no", True)
     for number, job in enumerate(plan.jobs):
         values = np.full((*job.window.shape, len(BANDS)), number + 1, np.uint16)
-        open_for_writing(plan.spec).write_chunk(job.time_index, job.window, values, values[..., 0])
+        CubeStore.open(plan.spec).write_chunk(job.time_index, job.window, values, values[..., 0])
         status = ("written", "empty", "failed")[number % 3]
         records.append(
             ChunkRecord(
@@ -105,7 +105,7 @@ def _good() -> SpoiledCube:
                 {"read": 3},
             )
         )
-    request.ledger.gather(records[:4])
+    request.ledger.merge(records[:4])
     for record in records[4:]:
         request.ledger.write(record)
     (Path(request.ledger.place.path) / "lease.json").write_bytes(

@@ -21,7 +21,7 @@ from ardcube.report.preview import draw_preview
 from ardcube.report.quicklook import write_quicklooks
 from ardcube.report.state_map import chunk_states
 from ardcube.storage.place import Place
-from ardcube.store.writer import open_for_writing
+from ardcube.store.writer import CubeStore
 from tests.hostile.cubes import SpoiledCube, spoiled_cube
 from tests.hostile.mutation import DEEP, damaged, mutated, text_of
 from tests.hostile.promise import answer, hostile
@@ -41,7 +41,7 @@ def write(spoiled: SpoiledCube) -> None:
     plan = plan_of(spoiled)
     job = plan.jobs[1]
     values = np.full((*job.window.shape, len(BANDS)), 4711, np.uint16)
-    opened = open_for_writing(plan.spec)
+    opened = CubeStore.open(plan.spec)
     opened.write_chunk(job.time_index, job.window, values, values[..., 0])
     rows, cols = job.window.slices
     again = open_for_reading(spoiled, plan)

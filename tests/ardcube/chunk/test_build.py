@@ -358,7 +358,7 @@ def test_a_batch_continues_after_a_failed_chunk(archive: Path, tmp_path: Path) -
     plan = prepare(archive, tmp_path / "cube.zarr")
     good, bad, also_good = plan.jobs[:3]
     lost = replace(bad, manifest="items/lost.parquet")
-    with pytest.raises(PermanentError, match=rf"^{bad.key}: .*items/lost\.parquet, are gone"):
+    with pytest.raises(PermanentError, match=rf"^{bad.key}: .*items/lost\.parquet: the planned scenes are missing"):
         process_batch(plan.spec, [good, lost, also_good])
     records = ledger_of(plan).records()
     assert {str(key): record.status for key, record in records.items()} == {

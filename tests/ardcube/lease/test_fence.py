@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ardcube.chunk.open_cube import open_cube
 from ardcube.errors import TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
@@ -22,7 +23,6 @@ from ardcube.plan.jobs import ChunkKey
 from ardcube.plan.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema
-from ardcube.store.writer import open_for_writing
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 from tests.strategies import cube_spec
@@ -58,7 +58,7 @@ def create(place: Place, holder: str) -> CubeSpec:
 
 def write(spec: CubeSpec, value: int) -> None:
     values = np.full((*ALL.shape, 1), value, np.uint16)
-    open_for_writing(spec).write_chunk(0, ALL, values, values[..., 0])
+    open_cube(spec).store.write_chunk(0, ALL, values, values[..., 0])
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -70,7 +70,7 @@ def test_after_the_cube_was_taken_neither_pixels_nor_records_are_written(
     tmp_path: Path, later: Callable[[], None], value: int
 ) -> None:
     place = Place.at(str(tmp_path / "cube.zarr"))
-    ledger = Ledger.beside(place)
+    ledger = Ledger.of_store(place)
     with holding(ledger.place) as first:
         spec = create(place, first.claim.holder)
         write(spec, 1)
@@ -81,9 +81,9 @@ def test_after_the_cube_was_taken_neither_pixels_nor_records_are_written(
             before = files(tmp_path)
             for writing in (
                 lambda: write(spec, value),
-                lambda: Ledger.at(spec.ledger_uri, {}, spec.holder).write(RECORD),
+                lambda: open_cube(spec).ledger.write(RECORD),
                 lambda: held.write(RECORD),
-                lambda: held.gather([RECORD]),
+                lambda: held.merge([RECORD]),
                 held.compact,
             ):
                 with pytest.raises(LeaseLostError, match="nothing is written for it"):
@@ -100,7 +100,7 @@ def test_a_look_at_the_lease_serves_all_threads_of_a_process_for_a_while(
     with FaultyProxy(moto_s3.endpoint_url) as proxy:
         options = {**moto_s3.storage_options, "endpoint_url": proxy.endpoint_url}
         place = Place.at(moto_s3.uri("cube.zarr"), options)
-        ledger = Ledger.beside(place).place
+        ledger = Ledger.of_store(place).place
         with holding(ledger) as lease:
             spec = create(place, lease.claim.holder)
             write(spec, 1)
@@ -112,7 +112,7 @@ def test_a_look_at_the_lease_serves_all_threads_of_a_process_for_a_while(
 
             later()
             assert looks(lambda: [write(spec, value) for value in (1, 2, 3)]) == 1
-            assert looks(lambda: Ledger.at(spec.ledger_uri, options, spec.holder).write(RECORD)) == 0
+            assert looks(lambda: open_cube(spec).ledger.write(RECORD)) == 0
             later()
             assert looks(lambda: write(spec, 4)) == 1
 

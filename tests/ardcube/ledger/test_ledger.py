@@ -30,7 +30,7 @@ from tests.strategies import MANY
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.beside(Place.at(str(tmp_path / "cube.zarr")))
+    return Ledger.of_store(Place.at(str(tmp_path / "cube.zarr")))
 
 
 def record(col: int, status: Status = "written", inputs: str = "a1", period: str = "2023-01") -> ChunkRecord:
@@ -253,7 +253,7 @@ def test_gathered_records_are_one_file_and_those_of_failed_chunks_stay(ledger: L
     for one in records:
         ledger.write(one)
     before = ledger.records()
-    ledger.gather(records[:3])
+    ledger.merge(records[:3])
     (name,) = gathered(ledger)
     assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "chunks/2023-01/y0000_x0003.json", name]
     assert ledger.records() == before
@@ -264,8 +264,8 @@ def test_gathered_records_are_one_file_and_those_of_failed_chunks_stay(ledger: L
 
 
 def test_gathering_no_finished_chunk_writes_nothing(ledger: Ledger) -> None:
-    ledger.gather([])
-    ledger.gather([record(0, "failed")])
+    ledger.merge([])
+    ledger.merge([record(0, "failed")])
     assert files(ledger) == []
 
 
@@ -277,7 +277,7 @@ def test_the_newest_of_table_gathered_files_and_single_file_wins(ledger: Ledger)
         if inputs == "table":
             ledger.compact()
         elif inputs != "single":
-            ledger.gather(records)
+            ledger.merge(records)
     assert len(gathered(ledger)) == 2
     newest = {one.key.col: one.inputs for one in ledger.records().values()}
     assert newest == {0: "table", 1: "first", 2: "second", 3: "single"}
@@ -293,7 +293,7 @@ def test_being_killed_before_or_while_files_are_removed_loses_nothing(
     records = [record(col) for col in range(4)]
     for one in records:
         ledger.write(one)
-    ledger.gather(records[:2])
+    ledger.merge(records[:2])
     before = ledger.records()
     remove = Place.remove
 
@@ -304,7 +304,7 @@ def test_being_killed_before_or_while_files_are_removed_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Place, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
-            ledger.gather(records[2:]) if stage == "gather" else ledger.compact()
+            ledger.merge(records[2:]) if stage == "gather" else ledger.compact()
     assert ledger.records() == before
     assert ledger.compact() == brief(before)
     assert ledger.records() == before
@@ -320,11 +320,11 @@ def test_two_that_gather_at_the_same_moment_keep_each_others_records(
 
     def with_another_in_between(place: Place, name: str, content: bytes) -> None:
         monkeypatch.setattr(Place, "write", write)
-        Ledger(place).gather([record(1)])
+        Ledger(place).merge([record(1)])
         write(place, name, content)
 
     monkeypatch.setattr(Place, "write", with_another_in_between)
-    ledger.gather([record(0)])
+    ledger.merge([record(0)])
     assert len(gathered(ledger)) == 2
     assert set(ledger.records()) == {record(0).key, record(1).key}
 
@@ -377,7 +377,7 @@ def test_a_reader_sees_a_record_that_is_moved_while_it_reads(ledger: Ledger, mon
     def then_moved(place: Place, folder: str = "") -> list[str]:
         monkeypatch.setattr(Place, "list", listed)
         names = listed(place, folder)
-        ledger.gather([record(0)])
+        ledger.merge([record(0)])
         return names
 
     monkeypatch.setattr(Place, "list", then_moved)
@@ -394,12 +394,12 @@ def test_a_reader_of_records_that_never_stand_still_gives_up(ledger: Ledger, mon
 
 
 def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None:
-    ledger = Ledger.beside(Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options))
+    ledger = Ledger.of_store(Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options))
     records = [record(col) for col in range(30)]
     for one in records:
         ledger.write(one)
     assert list(ledger.read_each([one.key for one in records[:3]] + [record(99).key]).values()) == records[:3]
-    ledger.gather(records[:20])
+    ledger.merge(records[:20])
     assert len(files(ledger)) == 11
     assert list(ledger.records().values()) == records
     assert list(ledger.compact().values()) == list(brief({one.key: one for one in records}).values())

@@ -22,7 +22,7 @@ from tests.ardcube.ledger.test_ledger_rivals import record_of
 
 uri, options, rival, threads, each = sys.argv[1], json.loads(sys.argv[2]), *map(int, sys.argv[3:])
 written, told, at_work = set(), [], threading.Semaphore(0)
-ardcube.ledger.ledger._ROUNDS = 1000  # nowhere else are records moved without a pause
+ardcube.ledger.ledger._READ_ATTEMPTS = 1000  # nowhere else are records moved without a pause
 
 class Listener(logging.Handler):
     def emit(self, line):
@@ -38,7 +38,7 @@ def write(thread):
         mine.append(record)
         written.add(record.key)
         if len(mine) == 4:
-            ledger.gather(mine)
+            ledger.merge(mine)
             mine = []
     at_work.release()
 

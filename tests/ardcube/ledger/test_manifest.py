@@ -88,6 +88,8 @@ def test_a_file_never_changes_and_other_scenes_get_another_file(ledger: Place) -
     assert all(name.startswith("items/2023-08-") for name in others)
 
 
-def test_a_manifest_that_is_gone_is_told_by_its_name(ledger: Place) -> None:
-    with pytest.raises(StoreError, match=r"items/nothing\.parquet, are gone; run the build again"):
+def test_the_error_for_a_missing_manifest_names_the_file(ledger: Place) -> None:
+    with pytest.raises(
+        StoreError, match=r"items/nothing\.parquet: the planned scenes are missing; run the build again"
+    ):
         read_manifest(ledger.uri, "items/nothing.parquet")

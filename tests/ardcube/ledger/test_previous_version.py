@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,16 +16,13 @@ from pyarrow import parquet
 from ardcube.chunk.batch import process_batch
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.fingerprint import digest
-from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import ChunkRecord
 from ardcube.pixels.masks import SCLCloudMaskHook
-from ardcube.plan.jobs import ChunkJob, ChunkKey
-from ardcube.plan.plan import CubePlan
+from ardcube.plan.jobs import ChunkKey
 from ardcube.prepare.check import check_request
-from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
+from ardcube.prepare.planning import search_scenes
 from ardcube.prepare.retry import check_retry, plan_retry
-from ardcube.storage.place import Place
 from tests.flows.jobs import Pixels, pixels, records, sample_cube
 
 DATA = Path(__file__).parents[2] / "data" / "cube-0.1" / "cube.tar.gz"
@@ -67,29 +62,31 @@ def cube_until(archive: Path, end: str) -> CubeConfig:
     return sample_cube(archive, resolution=0.001, chunk_size=20, bands=("red",), end_date=end)
 
 
-def plan_build(cube: CubeConfig, uri: str) -> tuple[CubePlan, Sequence[ChunkJob]]:
-    """Plan a build as the flow does: the chunks without a finished record are pending."""
+def plan(cube: CubeConfig, uri: str) -> PendingBuild:
+    """Plan a build as the flow does, and create or extend the store."""
     request = check_request(cube, RunConfig(fsspec_uri=uri), SCLCloudMaskHook())
-    plan = make_plan(request, search_scenes(request))
-    initialize(request, plan)
-    return plan, plan.jobs.without(finished(request.ledger.records(brief=True)))
+    pending = plan_build(request, search_scenes(request))
+    initialize_store(request, pending)
+    return pending
+
+
+def build(pending: PendingBuild) -> set[ChunkKey]:
+    """Build the pending chunks and return their keys."""
+    return {record.key for record in process_batch(pending.plan.spec, pending.jobs)}
 
 
 def built(archive: Path, end: str, folder: Path) -> Pixels:
     """Build a cube from nothing with this version."""
     uri = str(folder / "new.zarr")
-    plan, pending = plan_build(cube_until(archive, end), uri)
-    process_batch(plan.spec, pending)
+    build(plan(cube_until(archive, end), uri))
     return pixels(uri)
 
 
 def retry(uri: str, *, missing: bool) -> set[ChunkKey]:
     """Retry the cube and return the keys of the chunks that were built."""
-    checked = check_retry(RunConfig(fsspec_uri=uri))
-    planned = plan_retry(checked, SCLCloudMaskHook(), checked.ledger.records(brief=True), missing=missing)
-    assert planned is not None
-    plan, pending = planned
-    return {record.key for record in process_batch(plan.spec, pending)}
+    pending = plan_retry(check_retry(RunConfig(fsspec_uri=uri)), missing=missing)
+    assert pending is not None
+    return build(pending)
 
 
 def without(found: dict[ChunkKey, ChunkRecord], *keys: ChunkKey) -> dict[ChunkKey, ChunkRecord]:
@@ -130,13 +127,11 @@ def test_a_build_extends_it_by_a_month_and_builds_only_the_unfinished_chunks(
     uri: str, sample_archive: Path, tmp_path: Path
 ) -> None:
     before = records(uri)
-    plan, pending = plan_build(cube_until(sample_archive, "2023-07-31"), uri)
-    july = {job.key for job in plan.jobs if job.key.period == "2023-07"}
+    pending = plan(cube_until(sample_archive, "2023-07-31"), uri)
+    july = {job.key for job in pending.plan.jobs if job.key.period == "2023-07"}
     assert len(july) == 8
-    assert {job.key for job in pending} == FAILED | MISSING | july
-    process_batch(plan.spec, pending)
-    ledger = Ledger.beside(Place.at(uri))
-    compacted: dict[ChunkKey, Any] = dict(ledger.compact())
+    assert build(pending) == FAILED | MISSING | july
+    compacted = pending.ledger.compact()
     assert {record.status for record in compacted.values()} <= {"written", "empty"}
-    assert without(ledger.records(), *FAILED, *MISSING, *july) == without(before, *FAILED)
+    assert without(pending.ledger.records(), *FAILED, *MISSING, *july) == without(before, *FAILED)
     assert pixels(uri) == built(sample_archive, "2023-07-31", tmp_path)

@@ -232,7 +232,7 @@ def test_a_permanent_fault_of_a_server_ends_in_a_transient_error_and_other_chunk
         process_batch(plan.spec, plan.jobs)
     records = Ledger.at(plan.spec.ledger_uri).records()
     assert [record.status for record in records.values()] == ["failed", "written"]
-    assert not any(record.failed_for_good for record in records.values())
+    assert not any(record.failed_permanently for record in records.values())
     # Two retries of a header. GDAL requests the size first, and does not retry a truncated body.
     assert 1 <= ordered.fired <= (3 if reader == "auto" else 7)
 
@@ -318,7 +318,7 @@ def test_a_wrong_file_fails_its_chunk_at_once_and_is_not_requested_again(
         process_batch(plan.spec, plan.jobs)
     assert "\n" not in str(caught.value)
     records = Ledger.at(plan.spec.ledger_uri).records()
-    assert [(record.status, record.failed_for_good) for record in records.values()] == [
+    assert [(record.status, record.failed_permanently) for record in records.values()] == [
         ("failed", True),
         ("written", False),
     ]

@@ -19,7 +19,7 @@ from ardcube.plan.plan import CubeSpec
 from ardcube.report.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store import schema
-from ardcube.store.writer import open_for_writing
+from ardcube.store.writer import CubeStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
 
@@ -43,7 +43,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
     )
     periods = calendar_periods(date(2023, 11, 1), date(2024, 12, 1), 1)[:times]
     schema.create(Place.at(str(path)), spec, periods, chunk_size=16)
-    open_for_writing(spec).composite[...] = numbers
+    CubeStore.open(spec).composite[...] = numbers
     return str(path)
 
 

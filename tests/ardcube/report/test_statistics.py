@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.plan.jobs import ChunkKey
-from ardcube.report.statistics import MOST_MENDED, Mended, Tally
+from ardcube.report.statistics import MOST_RECOVERED, Recovered, Tally
 
 
 def record(col: int, status: Status, *errors: str | None) -> ChunkRecord:
@@ -26,12 +26,12 @@ def test_work_of_every_attempt_of_this_run_is_counted_and_of_earlier_runs_none()
     assert (tally.attempts, tally.retried, tally.core_hours) == (4, 1, 2.0)
     assert tally.stages == {"bands": 2000.0, "write": 1600.0}
     assert tally.byte_counts["read"] == 14
-    assert tally.mended == [Mended("2023-01_y0000_x0001", 2, "TransientError: b")]
+    assert tally.recovered == [Recovered("2023-01_y0000_x0001", 2, "TransientError: b")]
 
 
 def test_of_very_many_retried_chunks_only_some_are_kept() -> None:
     tally = Tally()
-    for col in range(MOST_MENDED + 50):
+    for col in range(MOST_RECOVERED + 50):
         tally.add(record(col, "written", "TransientError: a", None))
-    assert tally.retried == MOST_MENDED + 50
-    assert len(tally.mended) == MOST_MENDED
+    assert tally.retried == MOST_RECOVERED + 50
+    assert len(tally.recovered) == MOST_RECOVERED

@@ -14,7 +14,7 @@ from ardcube.errors import StoreError
 from ardcube.extent.grid import Window
 from ardcube.storage.place import Place
 from ardcube.store import schema
-from ardcube.store.writer import open_for_writing
+from ardcube.store.writer import CubeStore
 from tests.ardcube.small_cube import (
     CHUNK,
     GRID,
@@ -81,7 +81,7 @@ def test_attributes_follow_cf(raw: xr.Dataset) -> None:
 def test_xarray_shows_reflectance_with_nan_and_time_with_bounds(place: Place) -> None:
     spec = create(place)
     write_all(spec)
-    open_for_writing(spec).write_chunk(
+    CubeStore.open(spec).write_chunk(
         1, Window(0, 16, 0, 16), np.zeros((16, 16, 2), np.uint16), np.zeros((16, 16), np.uint16)
     )
     with xr.open_zarr(place.uri) as cube:
@@ -156,7 +156,7 @@ def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
         assert dict(cube.sizes)["time"] == 3
         assert cube["rgb_median"].encoding["shards"] == (1, 16, 16, 2)
     window = Window(0, 16, 0, 16)
-    open_for_writing(longer).write_chunk(2, window, pattern(window, 2), np.ones((16, 16), np.uint16))
+    CubeStore.open(longer).write_chunk(2, window, pattern(window, 2), np.ones((16, 16), np.uint16))
     after = {name: place.read(name) for name in objects(place, "rgb_median")}
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {"rgb_median/c/2/0/0/0"}

@@ -12,11 +12,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ardcube.chunk.open_cube import open_cube
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Window
 from ardcube.storage.place import Place
 from ardcube.store import schema
-from ardcube.store.writer import open_for_writing
+from ardcube.store.writer import CubeStore
 from tests import gdal_zarr
 from tests.ardcube.small_cube import GRID, create, create_sharded, objects, pattern, periods_until, spec_at, write_all
 from tests.servers.processes import S3
@@ -32,7 +33,7 @@ def test_every_chunk_lands_where_it_belongs_in_any_order(size: int, order: objec
     place = Place.at(f"memory://{uuid.uuid4().hex}/cube.zarr")
     spec = spec_at(place, 2)
     schema.create(place, spec, periods_until(2), size)
-    opened = open_for_writing(spec)
+    opened = CubeStore.open(spec)
     work = [(index, tile.window) for index in range(2) for tile in GRID.tiles(size)]
     order.shuffle(work)  # type: ignore[attr-defined]
     for index, window in work:
@@ -47,14 +48,14 @@ def test_every_chunk_lands_where_it_belongs_in_any_order(size: int, order: objec
 def test_a_chunk_writes_its_own_object_and_no_other(local: Place) -> None:
     spec = create(local)
     corner = Window(16, 30, 48, 50)
-    open_for_writing(spec).write_chunk(1, corner, pattern(corner), np.ones(corner.shape, np.uint16))
+    CubeStore.open(spec).write_chunk(1, corner, pattern(corner), np.ones(corner.shape, np.uint16))
     assert objects(local, "rgb_median") == {"rgb_median/c/1/1/3/0"}
     assert objects(local, "observation_count") == {"observation_count/c/1/1/3"}
 
 
 def test_a_chunk_of_nothing_leaves_no_object(place: Place) -> None:
     spec = create(place)
-    opened = open_for_writing(spec)
+    opened = CubeStore.open(spec)
     window = Window(0, 16, 0, 16)
     nothing = np.zeros((16, 16, 2), np.uint16), np.zeros((16, 16), np.uint16)
     opened.write_chunk(0, window, *nothing)
@@ -71,7 +72,7 @@ def test_a_region_that_cuts_through_an_object_is_refused_and_nothing_is_written(
     spec = create(local)
     write_all(spec)
     before = {name: local.read(name) for name in local.list()}
-    opened = open_for_writing(spec)
+    opened = CubeStore.open(spec)
     for window in (Window(0, 15, 0, 16), Window(8, 24, 0, 16), Window(0, 16, 0, 49), Window(16, 30, 33, 50)):
         with pytest.raises(StoreError, match="cuts through the store's objects of 16 x 16 pixels"):
             opened.write_chunk(0, window, pattern(window), np.ones(window.shape, np.uint16))
@@ -85,7 +86,7 @@ def test_a_region_that_cuts_through_an_object_is_refused_and_nothing_is_written(
 @given(chunk=st.integers(7, 40), shard=st.integers(2, 9), order=st.randoms(use_true_random=False))
 def test_shards_in_any_order_hold_what_chunks_hold(chunk: int, shard: int, order: object) -> None:
     place = Place.at(f"memory://{uuid.uuid4().hex}/cube.zarr")
-    opened = open_for_writing(create_sharded(place, chunk, shard))
+    opened = CubeStore.open(create_sharded(place, chunk, shard))
     tiles = list(GRID.tiles(chunk * shard))
     work = [(index, tile.window) for index in range(2) for tile in tiles]
     order.shuffle(work)  # type: ignore[attr-defined]
@@ -104,7 +105,7 @@ def test_a_shard_is_one_object_of_each_array_and_touches_no_other(place: Place) 
     before = {name: place.read(name) for name in place.list()}
     corner = Window(16, 30, 48, 50)
     other = pattern(corner) + np.uint16(1)
-    open_for_writing(spec).write_chunk(1, corner, other, np.ones(corner.shape, np.uint16))
+    CubeStore.open(spec).write_chunk(1, corner, other, np.ones(corner.shape, np.uint16))
     after = {name: place.read(name) for name in place.list()}
     assert {name for name in after if after[name] != before.get(name)} == {
         "rgb_median/c/1/1/3/0",
@@ -115,7 +116,7 @@ def test_a_shard_is_one_object_of_each_array_and_touches_no_other(place: Place) 
 
 def test_a_shard_of_nothing_leaves_no_object_and_empty_chunks_take_no_room(place: Place) -> None:
     spec = create_sharded(place)
-    opened = open_for_writing(spec)
+    opened = CubeStore.open(spec)
     window, ones = Window(0, 16, 0, 16), np.ones((16, 16), np.uint16)
     opened.write_chunk(0, window, pattern(window), ones)
     full = len(place.read("rgb_median/c/0/0/0/0") or b"")
@@ -131,7 +132,7 @@ def test_a_region_that_cuts_through_a_shard_is_refused(local: Place) -> None:
     spec = create_sharded(local)
     chunk = Window(0, 8, 0, 8)
     with pytest.raises(StoreError, match="objects of 16 x 16 pixels"):
-        open_for_writing(spec).write_chunk(0, chunk, pattern(chunk), np.ones(chunk.shape, np.uint16))
+        CubeStore.open(spec).write_chunk(0, chunk, pattern(chunk), np.ones(chunk.shape, np.uint16))
     assert objects(local, "rgb_median") == set()
 
 
@@ -152,7 +153,7 @@ def test_on_an_object_store_a_chunk_or_a_shard_is_two_puts_and_nothing_else(
     place = Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options)
     spec = spec_at(place, 1, storage_options=moto_s3.storage_options)
     schema.create(place, spec, periods_until(1), 16 // shard, shard)
-    opened = open_for_writing(spec)
+    opened = open_cube(spec).store
     with caplog.at_level(logging.INFO, "werkzeug"):
         write_all(spec)  # new ones, those at the edges too
         opened.write_chunk(0, Window(0, 16, 0, 16), pattern(Window(0, 16, 0, 16)), np.ones((16, 16), np.uint16))
@@ -189,10 +190,10 @@ def test_a_plan_of_another_shape_than_the_store_is_refused(local: Place) -> None
     """Zarr would clip what lies outside without a word."""
     create(local, 2)
     with pytest.raises(StoreError, match=r"has shape \(2, 30, 50\), the plan \(3, 30, 50\)"):
-        open_for_writing(spec_at(local, 3))
+        CubeStore.open(spec_at(local, 3))
 
 
 def test_a_variable_that_the_store_does_not_have_is_refused(local: Place) -> None:
     create(local)
     with pytest.raises(StoreError, match="has no array other"):
-        open_for_writing(spec_at(local, varname="other"))
+        CubeStore.open(spec_at(local, varname="other"))
