@@ -1,4 +1,4 @@
-"""Hypothesis strategies, and the STAC items that tests are made of."""
+"""Hypothesis strategies, and STAC documents for tests."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.plan.plan import CubeSpec
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-"""For properties whose every example costs milliseconds."""
+"""Settings for properties whose examples take milliseconds."""
 MANY = settings(max_examples=80, deadline=None)
-"""For properties of plain values."""
+"""Settings for properties of plain values."""
 
 RESOLUTIONS = (1 / 3600, 0.0011, 0.00025, 0.00009, 0.05)
 """Degrees: an arc second, 120 m, 28 m, native pixels, a coarse globe."""
 RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 EDGE_NUMBERS = (0, 0, 0, 1, 2, 3, 1000, 32767, 32768, 65534, 65535)
-"""Digital numbers at which arithmetic in too few bits, or a nodata value that is forgotten, shows."""
+"""Digital numbers that expose integer overflow and ignored nodata values."""
 
 
 def months(first: int = 1950, last: int = 2100) -> st.SearchStrategy[date]:
-    """Any day of any month."""
+    """Generate days of any month."""
     return st.dates(date(first, 1, 1), date(last, 12, 31))
 
 
 @st.composite
 def grids(draw: st.DrawFn, most: int = 700) -> Grid:
-    """Grids of at most `most` pixels a side anywhere on Earth, across the antimeridian too."""
+    """Generate grids of at most `most` pixels per side anywhere on Earth, including across the antimeridian."""
     resolution = draw(st.sampled_from(RESOLUTIONS) | st.floats(1e-5, 0.2))
     width, height = (draw(st.integers(1, most)) * resolution for _ in range(2))
     west = draw(st.floats(-180, 179.9))
@@ -47,14 +47,14 @@ def grids(draw: st.DrawFn, most: int = 700) -> Grid:
 
 
 def grid_at(lon: float, lat: float, resolution: float, pixels: int = 90) -> Grid:
-    """A square grid whose south-west corner is given."""
+    """Return a square grid with its south-west corner at a position."""
     side = pixels * resolution
     return Grid.from_bounds((lon, lat, lon + side, lat + side), resolution)
 
 
 @st.composite
 def windows(draw: st.DrawFn, grid: Grid, beyond: int = 30) -> Window:
-    """Windows in a grid, or reaching beyond it."""
+    """Generate windows in a grid, or beyond its edges."""
     y0, x0 = draw(st.integers(-beyond, grid.height)), draw(st.integers(-beyond, grid.width))
     return Window(
         y0,
@@ -67,14 +67,14 @@ def windows(draw: st.DrawFn, grid: Grid, beyond: int = 30) -> Window:
 def digital_numbers(
     shape: tuple[int, ...] | st.SearchStrategy[tuple[int, ...]], dtype: type = np.uint16
 ) -> st.SearchStrategy[NDArray[Any]]:
-    """Arrays with many zeros and many extremes."""
+    """Generate arrays with many zeros and extreme values."""
     most = int(np.iinfo(dtype).max)
     edges = st.sampled_from([min(number, most) for number in EDGE_NUMBERS])
     return hnp.arrays(dtype, shape, elements=edges | st.integers(0, most), fill=st.nothing())
 
 
 def masks(most: int = 30) -> st.SearchStrategy[NDArray[np.bool_]]:
-    """Masks (y, x) or (day, y, x), from sparse to dense."""
+    """Generate masks (y, x) or (day, y, x), from sparse to dense."""
     shapes = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=most)
     return st.builds(
         lambda shape, seed, share: np.random.default_rng(seed).random(shape) < share,
@@ -91,13 +91,13 @@ COLLECTION_ID = "sentinel-2-c1-l2a"
 
 
 def raster_band(offset: float | None = -0.1, nodata: float | None = 0) -> list[dict[str, Any]]:
-    """`raster:bands` of a reflectance asset."""
+    """Return the `raster:bands` of a reflectance asset."""
     described = {"data_type": "uint16", "scale": 0.0001, "offset": offset, "nodata": nodata}
     return [{name: value for name, value in described.items() if value is not None}]
 
 
 def stac_collection(offset: float | None = -0.1, **more: Any) -> dict[str, Any]:
-    """A collection that describes its reflectance bands and its scene classification."""
+    """Return a collection with reflectance bands and a scene classification."""
     assets: dict[str, Any] = {
         band: {"type": "image/tiff", "eo:bands": [{"name": band}], "raster:bands": raster_band(offset)}
         for band in BANDS
@@ -129,7 +129,7 @@ def stac_item(
     offset: float | None = -0.1,
     **properties: Any,
 ) -> dict[str, Any]:
-    """An item of `COLLECTION_ID` whose files need not exist."""
+    """Return an item of `COLLECTION_ID`; its files do not exist."""
     if assets is None:
         assets = {
             band: {"href": f"https://127.0.0.1:1/{name}/{band}.tif", "raster:bands": raster_band(offset)}
@@ -150,7 +150,7 @@ def stac_item(
 
 
 def scene(name: str = "a", when: str = "2023-08-15T10:06:01Z", *args: Any, **more: Any) -> Scene:
-    """A scene with one band, for a cube around 15 degrees east."""
+    """Return a scene with one band, for a cube at 15 degrees east."""
     return parse_scene(stac_item(name, when, *args, **more), None, ("red",), 15.0)
 
 
@@ -158,7 +158,7 @@ def scene(name: str = "a", when: str = "2023-08-15T10:06:01Z", *args: Any, **mor
 
 
 def cube_spec(grid: Grid, store_uri: str = "cube.zarr", **more: Any) -> CubeSpec:
-    """What the chunks of a cube of one period have in common, without a cloud mask."""
+    """Return the CubeSpec of a cube with one period and without a cloud mask."""
     values: dict[str, Any] = {
         "fingerprint": "f",
         "periods": 1,

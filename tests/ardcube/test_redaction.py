@@ -1,4 +1,4 @@
-"""What everybody may read holds no secret: not the query of a signed URL, not a password, not a key by name."""
+"""Redaction removes queries of signed URLs, passwords, and values with names of secrets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ardcube.redaction import without_secrets
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "kept"),
     [
         (
             "HTTP 403 for https://store.example/a/B04.tif?sv=2021&sig=SECRET%3D: forbidden",
@@ -26,9 +26,9 @@ from ardcube.redaction import without_secrets
         ("password=SECRET&user=me", "password=***&user=me"),
     ],
 )
-def test_a_secret_is_gone_and_the_rest_stays(text: str, left: str) -> None:
+def test_secrets_are_removed_and_other_text_is_kept(text: str, kept: str) -> None:
     assert "SECRET" not in without_secrets(text)
-    assert left in without_secrets(text)
+    assert kept in without_secrets(text)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_a_secret_is_gone_and_the_rest_stays(text: str, left: str) -> None:
         "2023-05_y0000_x0001: attempt 1 failed",
     ],
 )
-def test_what_holds_no_secret_is_not_touched(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     assert without_secrets(text) == text
 
 
-def test_no_text_takes_long() -> None:
-    """Messages quote what a catalogue says. Where a pattern went over it again and again, these took half a minute."""
+def test_long_texts_are_redacted_in_linear_time() -> None:
+    """Messages quote catalogues. Patterns with nested repetition took half a minute for these texts."""
     for part in ("a", "a://", "://a:b", "secret", "token_", "?sig", "https://u:p@", "key=?"):
         text = part * 20_000
         assert len(without_secrets(text)) <= len(text)

@@ -1,4 +1,4 @@
-"""The sample archive is what its items say, the same every time, and holds the cases it promises."""
+"""The sample archive: reproducible pixels, files that match their items, and all documented cases."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ardcube.sample import archive as sample
 from ardcube.sample.scenes import NORTH, SOUTH, WEST, Flaw, Granule, Scene, scenes
 
 MARGIN = 0.02
-"""Degrees by which a pixel may lie outside its item's footprint and still count."""
+"""Margin of a footprint in degrees of latitude."""
 NOISE = 25.0
-"""Standard deviation of the difference of two noisy digital numbers of dark and bright land, at most."""
+"""Upper bound of the standard deviation of the difference between two noisy digital numbers."""
 
 Pixels = Callable[[Scene, str], NDArray[Any]]
 
@@ -80,9 +80,7 @@ def in_metres(outline: Polygon, granule: Granule) -> Polygon:
     return out
 
 
-def test_a_seed_gives_the_same_pixels_again_and_another_seed_does_not(
-    archive: SampleArchive, tmp_path: Path, pixels: Pixels
-) -> None:
+def test_pixels_depend_on_the_seed_only(archive: SampleArchive, tmp_path: Path, pixels: Pixels) -> None:
     first = scene(date(2023, 5, 3), WEST)
     for seed in (2023, 7):
         folder = tmp_path / str(seed)
@@ -97,7 +95,7 @@ def test_a_seed_gives_the_same_pixels_again_and_another_seed_does_not(
             assert document == json.loads((archive.folder / first.id / f"{first.id}.json").read_text())
 
 
-def test_an_archive_that_stands_is_kept(archive: SampleArchive) -> None:
+def test_an_existing_archive_is_kept(archive: SampleArchive) -> None:
     def stamps() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in archive.folder.rglob("*")}
 
@@ -106,24 +104,26 @@ def test_an_archive_that_stands_is_kept(archive: SampleArchive) -> None:
     assert stamps() == before
 
 
-def test_the_archive_says_what_it_holds(archive: SampleArchive, items: dict[str, dict[str, Any]]) -> None:
+def test_the_description_of_the_archive_matches_its_files(
+    archive: SampleArchive, items: dict[str, dict[str, Any]]
+) -> None:
     files = [path for path in archive.folder.rglob("*") if path.is_file()]
     assert archive.bytes == sum(path.stat().st_size for path in files) < 60_000_000
     assert archive.items == len(items) == len(scenes())
     assert archive.scenes == archive.items - 1
-    assert len(files) == 1 + 6 * archive.items  # no sidecar, no leftover
+    assert len(files) == 1 + 6 * archive.items  # no sidecar files, no temporary files
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"type": "Collection", "id": "mine"}'])
-def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
+def test_a_folder_with_other_content_is_refused_and_unchanged(tmp_path: Path, content: str) -> None:
     (tmp_path / "collection.json").write_text(content)
-    with pytest.raises(InputError, match="no sample archive"):
+    with pytest.raises(InputError, match="not a sample archive"):
         write_archive(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["collection.json"]
     assert (tmp_path / "collection.json").read_text() == content
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "archive").write_text("mine")
     with pytest.raises(InputError, match="is a file"):
         write_archive(tmp_path / "archive")
@@ -133,11 +133,11 @@ def test_an_archive_of_another_seed_or_with_a_missing_file_is_refused(archive: S
     with pytest.raises(InputError, match="seed 2023"):
         write_archive(archive.folder, seed=1)
     (tmp_path / "collection.json").write_bytes((archive.folder / "collection.json").read_bytes())
-    with pytest.raises(InputError, match="changed since"):
+    with pytest.raises(InputError, match="was changed after it was written"):
         write_archive(tmp_path)
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
@@ -147,7 +147,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_file_is_as_its_item_declares(archive: SampleArchive, items: dict[str, dict[str, Any]]) -> None:
+def test_every_file_matches_its_item(archive: SampleArchive, items: dict[str, dict[str, Any]]) -> None:
     for name, document in items.items():
         assert set(document["assets"]) == {"red", "green", "blue", "nir", "scl"}
         for key, asset in document["assets"].items():
@@ -181,10 +181,8 @@ def test_some_overview_ratios_are_not_powers_of_two(archive: SampleArchive) -> N
             assert ratio != factor
 
 
-def test_reflectance_overviews_average_valid_pixels_only_and_classes_are_picked(
-    archive: SampleArchive, pixels: Pixels
-) -> None:
-    # A wide granule whose swath edge runs through it: averaging with nodata would give numbers below any real one.
+def test_overviews_average_valid_reflectance_and_select_classes(archive: SampleArchive, pixels: Pixels) -> None:
+    # A granule with a swath edge: averages with nodata would be smaller than all valid numbers.
     edge = scene(date(2023, 5, 28), SOUTH)
     full = pixels(edge, "B04")
     assert (full == 0).any()
@@ -209,7 +207,7 @@ def test_collection_and_items_link_to_each_other(archive: SampleArchive, items: 
         assert document["bbox"] == pytest.approx(extent)
 
 
-def test_a_footprint_is_the_outline_of_the_valid_pixels(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
+def test_a_footprint_encloses_the_valid_pixels_tightly(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
     for each in scenes():
         outline = shape(items[each.id]["geometry"])
         assert outline.is_valid
@@ -219,13 +217,13 @@ def test_a_footprint_is_the_outline_of_the_valid_pixels(items: dict[str, dict[st
             valid = pixels(each, name) > 0
             lon, lat = (degrees[valid][::11] for degrees in lonlat(each.granule, size))
             assert shapely.contains_xy(within, lon, lat).all()
-            # Nearly all lie in the outline proper: it is neither too small nor drawn loosely around.
+            # Nearly all valid pixels are inside the outline, and its area equals theirs.
             assert shapely.contains_xy(outline, lon, lat).mean() > 0.995
             area = in_metres(outline, each.granule).area
             assert valid.sum() * size**2 == pytest.approx(area, rel=0.01)
 
 
-def test_three_months_hold_six_dates_each_and_days_of_several_granules() -> None:
+def test_each_month_has_six_dates_and_days_with_several_granules() -> None:
     days: dict[date, set[str]] = {}
     for each in scenes():
         days.setdefault(each.day, set()).add(each.granule.tile)
@@ -235,7 +233,7 @@ def test_three_months_hold_six_dates_each_and_days_of_several_granules() -> None
     assert any({"33TTN", "32TQS"} <= tiles for tiles in days.values())
 
 
-def test_granules_overlap_each_other_and_reach_across_the_zone_border() -> None:
+def test_granules_overlap_and_extend_across_the_zone_border() -> None:
     north, south, west = (
         box(lon.min(), lat.min(), lon.max(), lat.max())
         for lon, lat in (lonlat(granule, 10) for granule in (NORTH, SOUTH, WEST))
@@ -245,7 +243,7 @@ def test_granules_overlap_each_other_and_reach_across_the_zone_border() -> None:
     assert {NORTH.epsg, SOUTH.epsg, WEST.epsg} == {32632, 32633}
 
 
-def test_a_date_is_wholly_cloudy_and_others_are_clear(pixels: Pixels, items: dict[str, dict[str, Any]]) -> None:
+def test_one_date_is_overcast_and_others_are_clear(pixels: Pixels, items: dict[str, dict[str, Any]]) -> None:
     overcast, clear = scene(date(2023, 5, 13), NORTH), scene(date(2023, 5, 28), NORTH)
     assert set(np.unique(pixels(overcast, "SCL"))) <= {0, 8, 9, 10}
     assert not {3, 8, 9, 10} & set(np.unique(pixels(clear, "SCL")))
@@ -253,13 +251,13 @@ def test_a_date_is_wholly_cloudy_and_others_are_clear(pixels: Pixels, items: dic
     assert items[clear.id]["properties"]["eo:cloud_cover"] == 0
 
 
-def test_classification_shows_every_class_of_the_landscape(pixels: Pixels) -> None:
+def test_the_classification_has_every_class(pixels: Pixels) -> None:
     everywhere = {int(code) for each in scenes() for code in np.unique(pixels(each, "SCL"))}
     assert everywhere == {0, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 
 
 @pytest.mark.parametrize("name", ["B04", "B03", "B02", "B08"])
-def test_granules_of_one_pass_agree_on_their_common_pixels(pixels: Pixels, name: str) -> None:
+def test_granules_of_one_pass_have_similar_common_pixels(pixels: Pixels, name: str) -> None:
     day = date(2023, 5, 28)
     rows = (NORTH.top - SOUTH.top) // 10
     high = min(NORTH.height - rows, SOUTH.height)
@@ -274,7 +272,7 @@ def test_granules_of_one_pass_agree_on_their_common_pixels(pixels: Pixels, name:
     assert np.abs(difference).max() < 8 * NOISE
 
 
-def test_granules_of_two_utm_zones_show_the_same_land(pixels: Pixels) -> None:
+def test_granules_of_two_utm_zones_have_the_same_land(pixels: Pixels) -> None:
     day = date(2023, 5, 3)
     north = pixels(scene(day, NORTH), "B08")
     lon, lat = lonlat(WEST, 10)
@@ -284,14 +282,14 @@ def test_granules_of_two_utm_zones_show_the_same_land(pixels: Pixels) -> None:
     both = (column >= 0) & (column < NORTH.width) & (row >= 0) & (row < NORTH.height)
     here = pixels(scene(day, WEST), "B08")[both].astype(float)
     there = north[row[both], column[both]].astype(float)
-    seen = (here > 0) & (there > 0)
-    assert seen.sum() > 100_000
-    # Pixels are up to half a pixel apart, so a field's edge may differ; most of the land does not.
-    assert np.corrcoef(here[seen], there[seen])[0, 1] > 0.95
-    assert np.median(np.abs(here[seen] - there[seen])) < 3 * NOISE
+    valid = (here > 0) & (there > 0)
+    assert valid.sum() > 100_000
+    # Centres differ by up to half a pixel, so edges of fields may differ, but most of the land does not.
+    assert np.corrcoef(here[valid], there[valid])[0, 1] > 0.95
+    assert np.median(np.abs(here[valid] - there[valid])) < 3 * NOISE
 
 
-def test_a_duplicate_of_an_older_baseline_has_other_pixels(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
+def test_an_older_processing_of_a_scene_has_other_pixels(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
     old = flawed(Flaw.SUPERSEDED)
     new = scene(old.day, old.granule)
     first, second = items[old.id]["properties"], items[new.id]["properties"]
@@ -305,18 +303,16 @@ def test_a_duplicate_of_an_older_baseline_has_other_pixels(items: dict[str, dict
     assert np.median(apart) > 5 * NOISE
 
 
-def test_an_item_of_old_processing_has_no_offset(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
+def test_an_item_before_baseline_4_has_no_offset(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
     old = flawed(Flaw.NO_OFFSET)
     document = items[old.id]
     assert document["properties"]["s2:processing_baseline"] == "03.01"
     assert document["assets"]["red"]["raster:bands"][0]["offset"] == 0
-    # Dark forest is below 0.1, so only numbers without offset fall below 1000.
+    # The reflectance of dark forest is below 0.1, so only numbers without offset are below 1000.
     assert np.percentile(pixels(old, "B04")[pixels(old, "B04") > 0], 5) < 1000
 
 
-def test_an_item_that_had_its_offset_applied_still_declares_it(
-    items: dict[str, dict[str, Any]], pixels: Pixels
-) -> None:
+def test_an_item_whose_offset_was_applied_still_declares_it(items: dict[str, dict[str, Any]], pixels: Pixels) -> None:
     applied = flawed(Flaw.OFFSET_APPLIED)
     document = items[applied.id]
     assert document["properties"]["earthsearch:boa_offset_applied"] is True
@@ -330,7 +326,7 @@ def test_an_item_that_had_its_offset_applied_still_declares_it(
     assert sum("earthsearch:boa_offset_applied" in entry["properties"] for entry in items.values()) == 1
 
 
-def test_a_corner_has_no_scene_in_one_month_and_another_no_pixels(
+def test_one_chunk_has_no_scene_and_another_has_scenes_without_pixels(
     archive: SampleArchive, items: dict[str, dict[str, Any]], pixels: Pixels
 ) -> None:
     area = GeoBox.from_bbox(archive.bbox, crs="EPSG:4326", resolution=archive.resolution)
@@ -356,7 +352,7 @@ def test_a_corner_has_no_scene_in_one_month_and_another_no_pixels(
         lon, lat = lonlat(each.granule, 10)
         inside = (lon > west) & (lon < east) & (lat > south) & (lat < north)
         assert not pixels(each, "B04")[inside].any()
-    # Every other chunk has something, and the western granule misses the eastern tiles altogether.
+    # Every other chunk has a scene, and the western granule does not reach the eastern tiles.
     for month in (5, 6, 7):
         for row in range(2):
             for column in range(4):

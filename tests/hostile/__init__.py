@@ -1,1 +1,1 @@
-"""Hostile or odd input: whatever it is, the answer is a result or one clear line, and never code run from data."""
+"""Malformed and hostile input: each gives a result or one line of error, and never runs code from data."""

@@ -1,4 +1,4 @@
-"""A small cube as a run left it, made once, to be spoiled in copies."""
+"""A small cube after a run, built once and copied for tests that damage it."""
 
 from __future__ import annotations
 
@@ -27,57 +27,57 @@ from ardcube.prepare.request import Request
 from ardcube.store.writer import CubeStore
 from tests.strategies import BANDS, stac_collection, stac_item
 
-MINE = "mine.txt"
+FOREIGN_FILE = "foreign.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class SpoiledCube:
-    """A folder that holds a store, its ledger, and a file of somebody else's."""
+class BuiltCube:
+    """A folder with a store, its ledger, and a foreign file."""
 
     folder: Path
     catalogue: Path
 
     @property
     def cube(self) -> CubeConfig:
-        """What was built."""
+        """Configuration of the cube."""
         return CubeConfig(
             start_date="2023-05-01", end_date="2023-06-30", bbox=(15.0, 46.0, 15.4, 46.2), resolution=0.01,
             chunk_size=16, cloud_mask="scl", stac_url=str(self.catalogue),
         )  # fmt: skip
 
     def run(self, **more: object) -> RunConfig:
-        """How."""
+        """Return the configuration of a run."""
         return RunConfig(fsspec_uri=str(self.store), **more)
 
     @property
     def store(self) -> Path:
-        """The store."""
+        """Path of the store."""
         return self.folder / "cube.zarr"
 
     @property
     def ledger(self) -> Ledger:
-        """Its ledger."""
+        """Ledger of the cube."""
         return Ledger.at(f"{self.store}.ardcube")
 
     def request(self, **more: object) -> Request:
-        """What a build begins with."""
+        """Return the checked request of a build."""
         return check_request(self.cube, self.run(**more), cloud_mask("scl"))
 
     def files(self) -> list[Path]:
-        """What somebody could have edited: of the store and of the ledger, in order."""
+        """Return the files of the store and the ledger, in order."""
         roots = (self.store, Path(f"{self.store}.ardcube"))
         return sorted(path for root in roots for path in root.rglob("*") if path.is_file())
 
 
 @cache
-def _good() -> SpoiledCube:
+def _good() -> BuiltCube:
     top = Path(tempfile.mkdtemp(prefix="ardcube-hostile-"))
     atexit.register(shutil.rmtree, top, ignore_errors=True)
     folder, catalogue = top / "work", top / "catalogue"
     folder.mkdir()
     catalogue.mkdir()
-    (folder / MINE).write_text("mine")
-    whole = SpoiledCube(folder, catalogue)
+    (folder / FOREIGN_FILE).write_text("foreign")
+    whole = BuiltCube(folder, catalogue)
     (catalogue / "collection.json").write_text(json.dumps(stac_collection()))
     for day in (10, 20):
         name = f"scene-{day}"
@@ -115,13 +115,13 @@ def _good() -> SpoiledCube:
 
 
 @contextmanager
-def spoiled_cube() -> Iterator[SpoiledCube]:
-    """A copy to spoil; at its end whatever is not the cube's is still there."""
+def built_cube() -> Iterator[BuiltCube]:
+    """Yield a copy of the cube; check at the end that foreign files are unchanged."""
     with tempfile.TemporaryDirectory(prefix="ardcube-hostile-") as name:
         folder = Path(name) / "work"
         shutil.copytree(_good().folder, folder)
-        yield SpoiledCube(folder, _good().catalogue)
+        yield BuiltCube(folder, _good().catalogue)
         assert sorted(path.name for path in Path(name).iterdir()) == ["work"]
-        assert {path.name for path in folder.iterdir()} <= {"cube.zarr", "cube.zarr.ardcube", MINE}
-        assert (folder / MINE).read_text() == "mine"
+        assert {path.name for path in folder.iterdir()} <= {"cube.zarr", "cube.zarr.ardcube", FOREIGN_FILE}
+        assert (folder / FOREIGN_FILE).read_text() == "foreign"
         assert len(list(_good().catalogue.iterdir())) == 3

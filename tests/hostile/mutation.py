@@ -1,4 +1,4 @@
-"""What becomes of good input in bad hands: values, documents and bytes, all drawn from one random generator."""
+"""Mutate valid documents and bytes with one random generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 DEEP = 100_000
-"""Levels of a nested document: more than any interpreter follows."""
+"""Levels of a nested document: more than the recursion limit of any parser."""
 _DEEP_TEXT = "@deep@"
 
 VALUES: tuple[Any, ...] = (
@@ -21,7 +21,7 @@ VALUES: tuple[Any, ...] = (
     [], {}, [[]], [None], [{}], {"": {}}, {"a": 1}, [1, 2, 3, 4, 5, 6, 7], ["red"], [[[0, 0], [1, 1]]],
     _DEEP_TEXT,
 )  # fmt: skip
-"""Each was a defect of some program."""
+"""Values that have exposed defects in programs."""
 TEXTS: tuple[str, ...] = tuple(value for value in VALUES if isinstance(value, str) and value != _DEEP_TEXT)
 
 Place = tuple[Any, Any]
@@ -29,7 +29,7 @@ Place = tuple[Any, Any]
 
 
 def mutated(document: Any, random: Random, values: Sequence[Any] = VALUES) -> Any:
-    """A copy of a JSON document with one to three places changed: another value, gone, doubled, or swapped."""
+    """Return a copy of a JSON document with one to three values replaced, removed, repeated, or swapped."""
     document = json.loads(json.dumps(document))
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         places = list(_places(document))
@@ -58,12 +58,12 @@ def mutated(document: Any, random: Random, values: Sequence[Any] = VALUES) -> An
 
 
 def text_of(document: Any) -> bytes:
-    """A document as JSON; what stands for a deep one becomes one."""
+    """Return a document as JSON; the placeholder of a deep document becomes nested lists."""
     return json.dumps(document).replace(json.dumps(_DEEP_TEXT), "[" * DEEP + "]" * DEEP).encode()
 
 
 def parsed(document: Any) -> Any:
-    """A document as a parser would give it that follows every level."""
+    """Return a document as parsed without a limit of levels."""
     if document == _DEEP_TEXT:
         return nested(DEEP)
     if isinstance(document, dict):
@@ -72,7 +72,7 @@ def parsed(document: Any) -> Any:
 
 
 def nested(levels: int) -> Any:
-    """Lists within lists."""
+    """Return lists nested in lists."""
     value: Any = []
     for _ in range(levels):
         value = [value]
@@ -80,14 +80,14 @@ def nested(levels: int) -> Any:
 
 
 def changed_text(text: str, random: Random) -> str:
-    """A text with a part gone, doubled, or replaced."""
+    """Return a text with a part removed, repeated, or replaced."""
     start = random.randrange(len(text))
     stop = min(len(text), start + random.choice((1, 1, 2, 5, 20)))
     return text[:start] + random.choice(("", text[start:stop] * 2, random.choice(TEXTS))) + text[stop:]
 
 
 def damaged(content: bytes, random: Random) -> bytes:
-    """Bytes of a file: flipped, cut short, cut out, doubled, or overwritten."""
+    """Return the bytes of a file with flipped, removed, repeated, or overwritten parts, or truncated."""
     changed = bytearray(content)
     for _ in range(random.choice((1, 1, 2, 4, 16))):
         if not changed:
@@ -111,12 +111,12 @@ def damaged(content: bytes, random: Random) -> bytes:
 
 
 def one_of(random: Random, *ways: Callable[[], Any]) -> Any:
-    """What one of several ways gives."""
+    """Return the result of one of several functions."""
     return random.choice(ways)()
 
 
 def _places(document: Any) -> Iterator[Place]:
-    """Every value in it."""
+    """Yield the container and key of every value in a document."""
     if not isinstance(document, (dict, list)):
         return
     for key, value in [*(document.items() if isinstance(document, dict) else enumerate(document))]:

@@ -1,4 +1,4 @@
-"""The promise to bad input, as a test: a result, or an error of ours that a person reads in one clear line."""
+"""Check the response to malformed input: a result, or an ArdcubeError with one line of text."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ardcube.errors import ArdcubeError
 
 T = TypeVar("T")
 _LONGEST = 20_000
-"""A message may quote what was given, and not all of a file."""
+"""Letters of a message, which may quote its input, but not a whole file."""
 CASES: dict[str, Callable[[Random], None]] = {}
-"""Every hostile test by its name, for `tests.hostile.fuzz`."""
+"""Hostile tests by name, for `tests.hostile.fuzz`."""
 
 
 def hostile(examples: int) -> Callable[[Callable[[Random], None]], Callable[..., None]]:
-    """Make a test of a function that draws its input from a random generator; the same examples every time."""
+    """Turn a function of a random generator into a test with the same examples in each run."""
 
     def register(function: Callable[[Random], None]) -> Callable[..., None]:
         CASES[f"{function.__module__.rpartition('test_')[2]}: {function.__name__.removeprefix('test_')}"] = function
@@ -29,7 +29,7 @@ def hostile(examples: int) -> Callable[[Callable[[Random], None]], Callable[...,
         @wraps(function)
         def quiet(random: Random) -> None:
             with warnings.catch_warnings():
-                # shapely warns of coordinates that are no numbers, or does not, by what the processor did before.
+                # shapely warns about NaN coordinates depending on the state of the processor.
                 warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
                 function(random)
 
@@ -46,7 +46,7 @@ def hostile(examples: int) -> Callable[[Callable[[Random], None]], Callable[...,
 
 
 def answer(ask: Callable[[], T]) -> T | str:
-    """What a call gives, or the line that it refuses with; any other error fails the test."""
+    """Return the result of a call, or the line of its ArdcubeError; any other error fails the test."""
     try:
         return ask()
     except ArdcubeError as error:
@@ -54,7 +54,7 @@ def answer(ask: Callable[[], T]) -> T | str:
 
 
 def clear_line(error: BaseException) -> str:
-    """The message of an error, once it was found to be one line for a person."""
+    """Return the message of an error after checking that it is one readable line."""
     line = str(error)
     assert line.strip(), repr(error)
     assert "\n" not in line, line
@@ -65,6 +65,6 @@ def clear_line(error: BaseException) -> str:
 
 
 def of_kinds(value: Any, **kinds: type | tuple[type, ...]) -> None:
-    """Attributes of a value are of the types that its class promises."""
+    """Check the types of attributes."""
     for name, kind in kinds.items():
         assert isinstance(getattr(value, name), kind), f"{name} is {getattr(value, name)!r:.200}"

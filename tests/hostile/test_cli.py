@@ -1,4 +1,4 @@
-"""Command lines of any kind: exit code 0, 1 or 2, one line where it is not 0, and nothing written."""
+"""Mutated command lines: exit code 0, 1 or 2, one line of error, and nothing written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from random import Random
 from unittest.mock import patch
 
 from flows import cli
-from tests.hostile.cubes import spoiled_cube
+from tests.hostile.cubes import built_cube
 from tests.hostile.mutation import TEXTS, changed_text
 from tests.hostile.promise import hostile
 
@@ -24,24 +24,24 @@ PLAN = {
 
 
 @hostile(30)
-def test_a_command_line_is_obeyed_or_refused_in_one_line(random: Random) -> None:
-    with spoiled_cube() as spoiled:
+def test_a_command_line_is_executed_or_refused_in_one_line(random: Random) -> None:
+    with built_cube() as built:
         command = random.choice(("plan", "plan", "status", "quicklook", "retry", "build"))
         if command in ("plan", "build"):
-            given = {**PLAN, "--stac-url": str(spoiled.catalogue)}
+            given = {**PLAN, "--stac-url": str(built.catalogue)}
             for _ in range(random.choice((1, 1, 2, 4))):
                 option = random.choice([*given])
                 given[option] = random.choice((random.choice(TEXTS), changed_text(given[option] or "1", random)))
             words = [part for name, text in given.items() if text for part in (name, *text.split(" "))]
-            # A build that is right would start a server: only what is refused before that is looked at here.
-            words += ["--fsspec-uri", str(spoiled.store), *(("--dry-run",) if command == "build" else ())]
+            # A valid build would start a server, so only dry runs and refusals are tested here.
+            words += ["--fsspec-uri", str(built.store), *(("--dry-run",) if command == "build" else ())]
         else:
-            words = [random.choice((str(spoiled.store), changed_text(str(spoiled.store), random), *TEXTS))]
-            words += ["--output", str(spoiled.store / "pictures")] if command == "quicklook" else ["--retries", "x"]
+            words = [random.choice((str(built.store), changed_text(str(built.store), random), *TEXTS))]
+            words += ["--output", str(built.store / "pictures")] if command == "quicklook" else ["--retries", "x"]
         if random.random() < 0.2:
             words.insert(random.randrange(len(words) + 1), random.choice(TEXTS))
-        before = sorted(spoiled.files())
-        code, errors = told([command, *words])
+        before = sorted(built.files())
+        code, errors = run_command([command, *words])
         assert code in (0, 1, 2), (code, errors)
         if code:
             assert len(errors.splitlines()) == 1, errors
@@ -49,23 +49,23 @@ def test_a_command_line_is_obeyed_or_refused_in_one_line(random: Random) -> None
             assert "Traceback" not in errors
             assert all(letter.isprintable() for letter in errors.rstrip("\n")), errors
         if command != "quicklook":
-            assert sorted(spoiled.files()) == before
+            assert sorted(built.files()) == before
 
 
-def told(words: list[str]) -> tuple[int, str]:
-    """Run the command in this process."""
+def run_command(words: list[str]) -> tuple[int, str]:
+    """Run the command in this process; return its exit code and its error output."""
     errors = StringIO()
     with patch.object(sys, "argv", ["ardcube", *words]), redirect_stderr(errors), redirect_stdout(StringIO()):
         try:
             cli.main()
         except SystemExit as end:
             return int(str(end.code)), errors.getvalue()
-    raise AssertionError("it never ended")
+    raise AssertionError("the command did not exit")
 
 
-def test_nothing_that_a_catalogue_says_reaches_the_terminal_as_an_order(tmp_path: Path) -> None:
+def test_control_characters_of_a_catalogue_are_not_printed(tmp_path: Path) -> None:
     (tmp_path / "item.json").write_text('{"type": "Feature", "id": "\\u001b[2J\\u0007x", "assets": 3}')
     words = ["plan", "--start-date", "2023-05-01", "--end-date", "2023-05-31", "--bbox", "1", "1", "2", "2"]
-    code, errors = told([*words, "--stac-url", str(tmp_path / "item\x1b[2J.json")])
+    code, errors = run_command([*words, "--stac-url", str(tmp_path / "item\x1b[2J.json")])
     assert code == 2
     assert "\x1b" not in errors

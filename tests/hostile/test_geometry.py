@@ -1,4 +1,4 @@
-"""Geometry files that are wrong, torn or hostile: an area on Earth, or one clear line."""
+"""Malformed and hostile geometry files: an area on Earth, or one line of error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def area_of(file: Path) -> Area:
 
 @cache
 def good(suffix: str) -> dict[str, bytes]:
-    """Files of a format by suffix: a shapefile is several."""
+    """Return the files of a format by suffix; a shapefile has several."""
     frame = geopandas.GeoDataFrame({"name": ["a", "b"]}, geometry=[ISLAND, shapely.box(10, 46, 10.5, 46.5)], crs=4326)
     with tempfile.TemporaryDirectory() as name:
         frame.to_file(Path(name) / f"area{suffix}")
@@ -68,8 +68,8 @@ def test_a_damaged_file_is_an_area_or_refused(random: Random) -> None:
     with tempfile.TemporaryDirectory() as name:
         suffix = random.choice((".shp", ".gpkg", ".geojson"))
         files = dict(good(suffix))
-        spoiled = random.choice([*files])
-        files[spoiled] = damaged(files[spoiled], random)
+        suffix_to_damage = random.choice([*files])
+        files[suffix_to_damage] = damaged(files[suffix_to_damage], random)
         for part, content in files.items():
             (Path(name) / f"area{part}").write_bytes(content)
         answer(lambda: area_of(Path(name) / f"area{suffix}"))
@@ -82,8 +82,8 @@ def refusal(file: Path) -> str:
     return line
 
 
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
-    """A pipe that nobody writes to would be waited for without end."""
+def test_pipes_folders_and_cyclic_links_are_refused_at_once(tmp_path: Path) -> None:
+    """Reading a pipe without a writer would block."""
     os.mkfifo(tmp_path / "pipe.geojson")
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "loop.geojson").symlink_to("loop.geojson")
@@ -94,12 +94,12 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["area\0.geojson", "x" * 5000 + ".geojson", "http://127.0.0.1:1/a.geojson",
                                   "/vsicurl/http://127.0.0.1:1/a.geojson", "zip://a.zip!a.shp"])  # fmt: skip
-def test_a_name_that_is_no_path_is_refused(name: str) -> None:
+def test_an_invalid_path_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"does not exist|cannot be"):
         area_of(Path(name))
 
 
-def test_a_document_nested_without_end_is_refused(tmp_path: Path) -> None:
+def test_a_deeply_nested_document_is_refused(tmp_path: Path) -> None:
     for number, text in enumerate(("[" * DEEP, json.dumps(GEOJSON).replace("9.0", "[" * DEEP + "]" * DEEP, 1))):
         file = tmp_path / f"deep{number}.geojson"
         file.write_text(text)

@@ -1,4 +1,4 @@
-"""STAC items of a catalogue that is wrong, torn or hostile: a scene that can be used, or one clear line."""
+"""Malformed and hostile STAC items: a usable scene, or one line of error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ GRID = Grid.from_bounds((15.0, 46.0, 15.1, 46.1), 0.01)
 def real_item(
     name: str = "S2A_T33TWM_20230510T100601_L2A", when: str = "2023-05-10T10:06:01.024000Z"
 ) -> dict[str, Any]:
-    """With everything that is looked at."""
+    """Return an item with all fields that ardcube reads."""
     properties = {
         "created": "2023-05-10T18:00:00.000Z",
         "updated": "2023-05-11T18:00:00.000Z",
@@ -99,8 +99,8 @@ def test_an_item_is_a_scene_or_refused(random: Random) -> None:
 
 
 @pytest.mark.parametrize("where", ["id", "platform", "href", "data type"])
-def test_text_that_no_file_can_hold_is_refused(where: str) -> None:
-    item, half = real_item(), "a\ud800"  # half of a surrogate pair, as JSON can write it
+def test_text_with_half_of_a_surrogate_pair_is_refused(where: str) -> None:
+    item, half = real_item(), "a\ud800"  # valid in JSON, but not in UTF-8
     match where:
         case "id":
             item["id"] = half
@@ -115,7 +115,7 @@ def test_text_that_no_file_can_hold_is_refused(where: str) -> None:
     clear_line(refused.value).encode()
 
 
-def test_a_raster_of_nonsensical_size_is_planned(tmp_path: Path) -> None:
+def test_an_item_with_an_implausible_raster_size_is_planned(tmp_path: Path) -> None:
     item = real_item()
     item["assets"]["red"] |= {"proj:shape": [10**14, 10**14], "file:size": 10**14}
     scene = parse_scene(item, stac_collection(), ("red",), 15.0)
@@ -140,7 +140,7 @@ def test_a_folder_of_items_is_searched_or_refused(random: Random) -> None:
 
 
 def search(catalog: Any) -> None:
-    """What a plan does, and the manifest that it leaves."""
+    """Find scenes, and write and read their manifest, as a plan does."""
     cube = CubeConfig(start_date=MAY.start, end_date=MAY.start, bbox=(15.0, 46.0, 15.1, 46.1))
     scenes = find_scenes(catalog, cube, ("scl",), GRID, MAY)
     for scene in scenes:
@@ -151,7 +151,7 @@ def search(catalog: Any) -> None:
 
 
 class _Api(LoopbackServer):
-    """A STAC API that answers what it was told to."""
+    """A STAC API with configurable responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ def _stopped() -> Iterator[None]:
 
 
 def documents(url: str) -> dict[str, Any]:
-    """What a small API says."""
+    """Return the documents of a small API by path."""
     search_link = {"rel": "search", "href": f"{url}/search", "type": "application/geo+json", "method": "GET"}
     conforms = ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"]
     landing = {
@@ -198,40 +198,40 @@ def documents(url: str) -> dict[str, Any]:
 @hostile(40)
 def test_an_api_is_searched_or_refused(random: Random) -> None:
     server = api()
-    told = documents(server.origin)
-    name = random.choice([*told])
-    told[name] = mutated(told[name], random)
-    server.answers = {page: text_of(document) for page, document in told.items()}
+    pages = documents(server.origin)
+    name = random.choice([*pages])
+    pages[name] = mutated(pages[name], random)
+    server.answers = {page: text_of(document) for page, document in pages.items()}
     if random.random() < 0.2:
         server.answers[name] = damaged(server.answers[name], random)
-    with no_waiting():
+    with without_backoff():
         answer(lambda: search(StacApi.open(server.origin, COLLECTION_ID)))
 
 
 @contextmanager
-def no_waiting() -> Iterator[None]:
-    """Answers here are as wrong the next time."""
+def without_backoff() -> Iterator[None]:
+    """Retry at once, because the responses do not change."""
     at_once = {name: Retry(total=1, backoff_factor=0) for name in ("_RETRY", "_RETRY_AT_OPEN")}
     with patch.multiple(stac_api, time=SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic), **at_once):
         yield
 
 
-def test_a_document_that_never_ends_is_refused(tmp_path: Path) -> None:
+def test_a_deeply_nested_document_is_refused(tmp_path: Path) -> None:
     (tmp_path / "items.json").write_text("[" * DEEP)
     with pytest.raises(InputError, match=r"items\.json: not readable JSON"):
         LocalCatalog.open(tmp_path, COLLECTION_ID)
 
 
-def test_an_api_cannot_have_a_file_of_this_machine_read(tmp_path: Path) -> None:
-    """pystac_client opens a link that is no URL as a file."""
-    told = tmp_path / "told.json"
+def test_an_api_cannot_make_the_client_read_a_local_file(tmp_path: Path) -> None:
+    """pystac_client opens a link that is not a URL as a local file."""
+    file = tmp_path / "local.json"
     server = api()
-    told.write_text(json.dumps({**documents(server.origin)[""], "id": "read from the disk"}))
+    file.write_text(json.dumps({**documents(server.origin)[""], "id": "read from the disk"}))
     server.answers = {page: text_of(document) for page, document in documents(server.origin).items()}
     catalog = StacApi.open(server.origin, COLLECTION_ID)
     stac_io = catalog.client._stac_io
     assert stac_io is not None
-    for href in (str(told), told.as_uri()):
+    for href in (str(file), file.as_uri()):
         with pytest.raises(pystac.STACError, match=r"is not an http\(s\) URL"):
             stac_io.read_json(href)
 

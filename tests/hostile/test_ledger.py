@@ -1,4 +1,4 @@
-"""A ledger that somebody edited, or a disk spoiled: it is used, or refused in one line, and nothing else is touched."""
+"""Edited and damaged ledgers: they are used, or refused in one line, and foreign files are unchanged."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.state_map import chunk_states
 from flows.console import print_records
-from tests.hostile.cubes import SpoiledCube, spoiled_cube
+from tests.hostile.cubes import BuiltCube, built_cube
 from tests.hostile.mutation import DEEP, damaged, mutated, text_of
 from tests.hostile.promise import answer, clear_line, hostile
 
 
-def spoil(file: Path, random: Random) -> None:
-    """Somebody edits a file, or a disk does."""
+def damage(file: Path, random: Random) -> None:
+    """Mutate the JSON of a file, or damage its bytes."""
     content = file.read_bytes()
     if file.suffix == ".json" and random.random() < 0.85:
         file.write_bytes(text_of(mutated(json.loads(content), random)))
@@ -42,60 +42,60 @@ def spoil(file: Path, random: Random) -> None:
         file.write_bytes(damaged(content, random))
 
 
-def read_all(spoiled: SpoiledCube) -> None:
-    """What shows a cube."""
-    records = spoiled.ledger.records()
+def read_all(built: BuiltCube) -> None:
+    """Read everything that reports read."""
+    records = built.ledger.records()
     print_records(Console(file=StringIO()), list(records.values()))
-    cube = StoredCube.read(spoiled.ledger)
+    cube = StoredCube.read(built.ledger)
     assert cube is not None
-    planned = read_planned(spoiled.ledger, cube.grid, cube.config.tile_size)
+    planned = read_planned(built.ledger, cube.grid, cube.config.tile_size)
     assert planned is not None
     states = chunk_states([period.label for period in cube.periods], planned.tiles, records.values())
     assert states.shape[0] == len(cube.periods)
     for manifest in planned.manifests.values():
-        list(read_manifest(spoiled.ledger.place.uri, manifest).scenes)
+        list(read_manifest(built.ledger.place.uri, manifest).scenes)
 
 
-def build(spoiled: SpoiledCube) -> None:
-    """What a build does before and after its chunks."""
-    request = spoiled.request()
+def build(built: BuiltCube) -> None:
+    """Do what a build does before and after its chunks."""
+    request = built.request()
     plan = make_plan(request, search_scenes(request))
     write_planned(request.ledger, plan)
     initialize(request, plan)
     request.ledger.compact()
 
 
-def retry(spoiled: SpoiledCube) -> None:
-    """What a retry does before its chunks."""
-    checked = check_retry(spoiled.run())
+def retry(built: BuiltCube) -> None:
+    """Do what a retry does before its chunks."""
+    checked = check_retry(built.run())
     records = checked.ledger.records()
     checked.count_missing(records.values())
     plan_retry(checked, missing=True)
 
 
-def overwrite(spoiled: SpoiledCube) -> None:
-    """What is removed is the cube's."""
-    remove_cube(spoiled.request(overwrite=True))
+def overwrite(built: BuiltCube) -> None:
+    """Remove the cube as `--overwrite` does."""
+    remove_cube(built.request(overwrite=True))
 
 
-USES: tuple[Callable[[SpoiledCube], None], ...] = (read_all, build, retry, overwrite)
+USES: tuple[Callable[[BuiltCube], None], ...] = (read_all, build, retry, overwrite)
 
 
 @hostile(25)
-def test_a_spoiled_file_of_the_ledger_is_read_or_refused(random: Random) -> None:
-    with spoiled_cube() as spoiled:
-        files = [file for file in spoiled.files() if ".ardcube" in str(file)]
-        spoil(random.choice(files), random)
+def test_a_damaged_file_of_the_ledger_is_read_or_refused(random: Random) -> None:
+    with built_cube() as built:
+        files = [file for file in built.files() if ".ardcube" in str(file)]
+        damage(random.choice(files), random)
         use = random.choice(USES)
-        answer(lambda: use(spoiled))
+        answer(lambda: use(built))
 
 
 @hostile(20)
 def test_an_edited_cube_json_is_used_or_refused(random: Random) -> None:
-    with spoiled_cube() as spoiled:
-        spoil(Path(f"{spoiled.store}.ardcube") / "cube.json", random)
+    with built_cube() as built:
+        damage(Path(f"{built.store}.ardcube") / "cube.json", random)
         for use in USES:
-            answer(lambda use=use: use(spoiled))
+            answer(lambda use=use: use(built))
 
 
 RECORD = {
@@ -113,7 +113,7 @@ RECORD = {
 
 
 @hostile(150)
-def test_a_record_is_one_or_refused(random: Random) -> None:
+def test_a_record_is_parsed_or_refused(random: Random) -> None:
     content = text_of(mutated(RECORD, random))
     if random.random() < 0.2:
         content = damaged(content, random)
@@ -129,21 +129,21 @@ def test_a_record_is_one_or_refused(random: Random) -> None:
 
 
 @hostile(12)
-def test_an_edited_lease_is_judged_or_refused(random: Random) -> None:
-    with spoiled_cube() as spoiled:
-        file = Path(f"{spoiled.store}.ardcube") / "lease.json"
+def test_an_edited_lease_is_read_or_refused(random: Random) -> None:
+    with built_cube() as built:
+        file = Path(f"{built.store}.ardcube") / "lease.json"
         claim = Claim.of_this_process("run", "id", 0.2)
         document = json.loads(random.choice((claim, claim.release())).to_json())
         content = text_of(mutated(document, random))
         file.write_bytes(damaged(content, random) if random.random() < 0.2 else content)
-        answer(lambda: standing_claim(spoiled.ledger.place))
-        answer(lambda: hold(spoiled, break_lease=random.random() < 0.5))
+        answer(lambda: standing_claim(built.ledger.place))
+        answer(lambda: hold(built, break_lease=random.random() < 0.5))
 
 
-def hold(spoiled: SpoiledCube, *, break_lease: bool) -> None:
+def hold(built: BuiltCube, *, break_lease: bool) -> None:
     """Take the lease."""
     timing = Timing(expires_seconds=0.2, renew_seconds=0.1)
-    with holding(spoiled.ledger.place, break_lease=break_lease, timing=timing, tell=lambda _: None) as lease:
+    with holding(built.ledger.place, break_lease=break_lease, timing=timing, tell=lambda _: None) as lease:
         assert not lease.lost.is_set()
 
 
@@ -157,28 +157,28 @@ def test_a_record_names_no_file_outside_the_ledger() -> None:
 
 
 @pytest.mark.parametrize("name", ["cube.json", "items/planned.json", "lease.json"])
-def test_a_document_nested_without_end_is_refused(name: str) -> None:
-    with spoiled_cube() as spoiled:
-        (Path(f"{spoiled.store}.ardcube") / name).write_text("[" * DEEP)
-        said = [answer(lambda use=use: use(spoiled)) for use in USES]
-        said += [answer(lambda: hold(spoiled, break_lease=False))]
-        assert any(isinstance(line, str) and name in line for line in said)
+def test_a_deeply_nested_document_is_refused(name: str) -> None:
+    with built_cube() as built:
+        (Path(f"{built.store}.ardcube") / name).write_text("[" * DEEP)
+        lines = [answer(lambda use=use: use(built)) for use in USES]
+        lines += [answer(lambda: hold(built, break_lease=False))]
+        assert any(isinstance(line, str) and name in line for line in lines)
 
 
 def test_a_plan_names_no_file_outside_the_ledger() -> None:
-    with spoiled_cube() as spoiled:
-        planned = Path(f"{spoiled.store}.ardcube") / "items" / "planned.json"
-        for name in ("../mine.txt", "/etc/passwd", "items/../../mine.txt", "items/\0", 3):
+    with built_cube() as built:
+        planned = Path(f"{built.store}.ardcube") / "items" / "planned.json"
+        for name in ("../foreign.txt", "/etc/passwd", "items/../../foreign.txt", "items/\0", 3):
             planned.write_text(json.dumps({"manifests": {"2023-05": name}, "tiles": [[0, 1]]}))
             with pytest.raises(StoreError, match="is damaged"):
-                check_retry(spoiled.run())
+                check_retry(built.run())
 
 
-def test_a_record_of_a_key_that_is_no_chunk_is_not_shown() -> None:
-    with spoiled_cube() as spoiled:
-        cube = StoredCube.read(spoiled.ledger)
+def test_a_record_with_a_key_outside_the_grid_is_ignored() -> None:
+    with built_cube() as built:
+        cube = StoredCube.read(built.ledger)
         assert cube is not None
-        planned = read_planned(spoiled.ledger, cube.grid, cube.config.tile_size)
+        planned = read_planned(built.ledger, cube.grid, cube.config.tile_size)
         assert planned is not None
         far = ChunkRecord(ChunkKey("2023-05", 10**6, 0), "failed", "x", ())
         states = chunk_states(["2023-05"], planned.tiles, [far])

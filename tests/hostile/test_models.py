@@ -1,4 +1,4 @@
-"""Parameters that a form, a deployment or a script hands in: a model, or a refusal in words."""
+"""Mutated parameters of forms, deployments and scripts: a model, or a readable error."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_parameters_are_a_model_or_refused(random: Random) -> None:
     try:
         made = model(**values)
     except ValidationError as error:
-        told(error)
-        refused_in_options(model, values)
+        check_messages(error)
+        check_command_line(model, values)
         return
     assert model(**json.loads(made.model_dump_json())) == made
     if isinstance(made, CubeConfig):
@@ -58,23 +58,23 @@ def test_parameters_are_a_model_or_refused(random: Random) -> None:
             clear_line(error)
 
 
-def told(error: ValidationError) -> None:
-    """Each problem in a line, without what was given: somebody may have put a secret there."""
+def check_messages(error: ValidationError) -> None:
+    """Check that each message is one line and does not quote the input, which may be a secret."""
     for problem in error.errors():
         assert "\n" not in problem["msg"]
         assert "Traceback" not in problem["msg"]
     assert "input_value" not in str(error)
 
 
-def refused_in_options(model: type[BaseModel], values: dict[str, Any]) -> None:
-    """The command line says the same in one line."""
+def check_command_line(model: type[BaseModel], values: dict[str, Any]) -> None:
+    """Check that the command line refuses the values in one line."""
     try:
         build_model(model, {name: value for name, value in values.items() if isinstance(name, str)})
     except ArdcubeError as error:
         clear_line(error)
 
 
-def test_a_mask_is_never_named_by_a_module_or_a_path() -> None:
+def test_a_mask_cannot_be_named_by_module_or_path() -> None:
     for name in ("os:system", "hooks.cloud_masks:SCLCloudMaskHook", "hooks.cloud_masks", "/tmp/mask.py", "../mask", ""):
         with pytest.raises(InputError, match="is unknown"):
             cloud_mask(name)

@@ -1,4 +1,4 @@
-"""Secrets of a run appear nowhere: not on the terminal, at the server, in the ledger, the store or the image."""
+"""Secrets of a run are not in its output, the Prefect server, the ledger, the store or the image."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ SECRETS = {
     "SOME_OTHER_TOKEN": "Zr6Tq1Wy9Vb3Xn8Kc5Jm2Lf7Pd4Gs",
 }
 SIGNATURE = "Hy3Kt9Rw6Zq2Vx8Nb5Jc7Mp4Ld1Fg"
-"""In the query of every asset's address."""
+"""Signature in the query of every asset's address."""
 BASIC = b64encode(SECRETS["PREFECT_API_AUTH_STRING"].encode()).decode()
-"""As the client sends it."""
+"""Value of the Authorization header that the client sends."""
 EVERY = (*SECRETS.values(), SIGNATURE, BASIC)
 
 
@@ -44,7 +44,7 @@ def found(content: bytes) -> list[str]:
 
 
 def found_in(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
-    """Files that hold a secret; of tables, which are compressed, the columns."""
+    """Return the files that contain a secret; of compressed tables, the columns."""
     held = []
     for name, content in files:
         if name.endswith(".parquet"):
@@ -56,23 +56,26 @@ def found_in(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, str]]:
     return held
 
 
-def told_by_the_server(server: PrefectServer, catalogue: Path) -> Iterator[tuple[str, Any]]:
-    """What anybody may ask the server about the run of a catalogue: parameters, states, logs, artifacts."""
+def data_of_the_server(server: PrefectServer, catalogue: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the data that the server returns about a run: parameters, states, logs, artifacts."""
 
-    def asked(kind: str, **body: object) -> Any:
+    def query(kind: str, **body: object) -> Any:
         return server.ask(f"{kind}/filter", {"limit": 200, **body})
 
     ended = {"state": {"type": {"any_": ["FAILED"]}}}
-    runs = asked("flow_runs", flow_runs=ended, sort="END_TIME_DESC")
+    runs = query("flow_runs", flow_runs=ended, sort="END_TIME_DESC")
     (this,) = (one for one in runs if str(catalogue) in json.dumps(one))
     of_it = {"flow_run_id": {"any_": [this["id"]]}}
     yield "flow run", this
-    yield "task runs", until(lambda: asked("task_runs", flow_runs={"id": {"any_": [this["id"]]}}), "it knows of a task")
-    yield "logs", asked("logs", logs=of_it)
-    yield "artifacts", asked("artifacts", artifacts=of_it)
+    yield (
+        "task runs",
+        until(lambda: query("task_runs", flow_runs={"id": {"any_": [this["id"]]}}), "task runs at the server"),
+    )
+    yield "logs", query("logs", logs=of_it)
+    yield "artifacts", query("artifacts", artifacts=of_it)
 
 
-def test_a_run_with_failures_tells_no_secret_to_anyone(
+def test_a_run_with_failures_reveals_no_secret(
     prefect_server: PrefectServer,
     sample_archive: Path,
     range_server: Callable[[Path], RangeServer],
@@ -98,11 +101,11 @@ def test_a_run_with_failures_tells_no_secret_to_anyone(
     assert ended.returncode == 1, said[-2000:]
     assert fault.fired > 0
     assert "403" in said
-    assert "botocore" in said, "the loggers of libraries that send credentials speak too"
+    assert "botocore" in said, "loggers of libraries that send credentials are active"
     assert [line for line in said.splitlines() if found(line.encode())][:5] == []
 
-    answered = {what: json.dumps(told).encode() for what, told in told_by_the_server(prefect_server, catalogue)}
-    assert b"403" in answered["artifacts"]  # of logs Prefect drops what the server has not taken when a run ends
+    answered = {kind: json.dumps(data).encode() for kind, data in data_of_the_server(prefect_server, catalogue)}
+    assert b"403" in answered["artifacts"]  # Prefect drops logs that the server has not received when a run ends
     assert found_in(answered.items()) == []
     home = [(file.name, file.read_bytes()) for file in prefect_server.home.rglob("*") if file.is_file()]
     assert "prefect.db" in dict(home)
@@ -113,18 +116,18 @@ def test_a_run_with_failures_tells_no_secret_to_anyone(
     written = {name: store.cat_file(name) for name in store.find(moto_s3.bucket)}
     assert any(name.endswith("zarr.json") for name in written)
     assert any("/cube.ardcube/chunks/" in name for name in written)
-    # Where workers read what to read: addresses as the catalogue tells them, and no more; see SECURITY.md.
+    # Workers need the addresses as the catalogue returned them; see SECURITY.md.
     held = found_in(written.items())
     in_manifests = [
         name for name, secret in held
         if secret == SIGNATURE and re.fullmatch(r".*/cube\.ardcube/items/2023-05-\w+\.parquet:bands", name)
     ]  # fmt: skip
-    assert in_manifests, "if signatures are in no manifest any more, SECURITY.md is to say so"
+    assert in_manifests, "manifests have no signatures any more: update SECURITY.md"
     assert [name for name, _ in held] == in_manifests
 
 
 def test_a_flow_run_whose_parameters_are_refused_repeats_no_secret() -> None:
-    """Prefect puts the error into the run's state, and logs it with all parameters."""
+    """Prefect stores the error in the state of the run, and logs it with all parameters."""
     logger, lines = logging.getLogger("prefect.flows"), io.StringIO()
     handler = logging.StreamHandler(lines)
     logger.addHandler(handler)
@@ -142,8 +145,8 @@ def test_a_flow_run_whose_parameters_are_refused_repeats_no_secret() -> None:
     assert found((str(refused.value) + lines.getvalue()).encode()) == []
 
 
-def test_the_image_is_made_of_named_folders_only() -> None:
-    """What may hold secrets never enters the context of the build, and the image has no variable that holds one."""
+def test_the_image_contains_only_named_folders() -> None:
+    """Files that may contain secrets are not in the build context, and the image has no variable with a secret."""
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert [line for line in ignored if not line.startswith(("#", "!"))].count("*") == 1
     image = (ROOT / "Dockerfile").read_text()

@@ -1,4 +1,4 @@
-"""What is installed is what is pinned, and `scripts/audit` says what an advisory database knows of it."""
+"""Installed versions equal the pinned ones, and `scripts/audit` reports known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ PINS = re.compile(r"^([A-Za-z0-9._-]+(?:\[[^]]*\])?==[^\\\n]+?) *\\?$", re.MULTI
 
 
 def pins(name: str) -> list[Requirement]:
-    """Requirements of a file that this system wants."""
+    """Return the requirements of a file that apply to this system."""
     found = [Requirement(line) for line in PINS.findall((ROOT / "requirements" / name).read_text())]
     assert found
     return [pin for pin in found if pin.marker is None or pin.marker.evaluate()]
 
 
-def test_what_is_installed_is_what_is_pinned() -> None:
+def test_installed_versions_equal_the_pinned_versions() -> None:
     wrong = {pin.name: (str(pin.specifier), importlib.metadata.version(pin.name)) for pin in pins("dev.txt")
              if importlib.metadata.version(pin.name) not in pin.specifier}  # fmt: skip
     assert wrong == {}
 
 
-def test_every_installed_library_has_what_it_asks_for() -> None:
+def test_the_requirements_of_every_installed_library_are_satisfied() -> None:
     installed = {pin.name for pin in pins("dev.txt")}
     wrong = []
     for name in installed:
         for line in importlib.metadata.requires(name) or []:
-            asked = Requirement(line)
-            if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
+            required = Requirement(line)
+            if required.marker is not None and not required.marker.evaluate({"extra": ""}):
                 continue
-            if importlib.metadata.version(asked.name) not in asked.specifier:
-                wrong.append(f"{name} asks for {asked}")
+            if importlib.metadata.version(required.name) not in required.specifier:
+                wrong.append(f"{name} requires {required}")
     assert wrong == []
 
 
-def test_hashes_are_whole_and_many() -> None:
+def test_every_pin_has_complete_hashes() -> None:
     for file in sorted((ROOT / "requirements").glob("*.txt")):
         hashes = re.findall(r"--hash=(\S+)", file.read_text())
         assert len(hashes) >= len(PINS.findall(file.read_text()))
@@ -51,7 +51,7 @@ def test_hashes_are_whole_and_many() -> None:
 
 
 class _Advisories(LoopbackServer):
-    """An advisory database that knows of one library, or of none."""
+    """An advisory database with an advisory for one library, or none."""
 
     bad = ""
 
@@ -66,7 +66,7 @@ class _Advisories(LoopbackServer):
 
 
 def audit(url: str) -> subprocess.CompletedProcess[str]:
-    # The registry that pip-audit comes from is no address of this machine, and may have a proxy.
+    # The package index of pip-audit is remote and may need a proxy, so only the database bypasses proxies.
     proxies = {name: None for name in os.environ if name.lower().endswith("_proxy")}
     environment = {name: value for name, value in os.environ.items() if name not in proxies}
     environment |= {"OSV_URL": url, "NO_PROXY": "127.0.0.1"}
@@ -77,18 +77,18 @@ def audit(url: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.deep
 @pytest.mark.parametrize(("bad", "code"), [("", 0), ("zarr", 1)])
-def test_an_audit_tells_what_the_database_knows(bad: str, code: int) -> None:
+def test_an_audit_reports_the_advisories_of_the_database(bad: str, code: int) -> None:
     with _Advisories() as database:
         database.bad = bad
         done = audit(f"{database.origin}/v1/query")
-        asked = {request.body["package"]["name"] for request in database.requests}
+        requested = {request.body["package"]["name"] for request in database.requests}
     assert done.returncode == code, done.stderr
-    assert {pin.name for pin in pins("run.txt")} <= asked
+    assert {pin.name for pin in pins("run.txt")} <= requested
     assert ("MADE-2026-1" in done.stdout) == bool(bad)
 
 
 @pytest.mark.deep
-def test_an_audit_that_reaches_nobody_says_so_in_a_line() -> None:
+def test_an_audit_without_a_database_fails_with_one_line() -> None:
     done = audit(f"http://127.0.0.1:{free_port()}/v1/query")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()

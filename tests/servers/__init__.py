@@ -1,1 +1,1 @@
-"""Real services on loopback for the tests: HTTP with ranges, a STAC API, S3, Dask, Prefect."""
+"""Services on loopback for tests: HTTP with ranges, a STAC API, S3, Dask, Prefect."""

@@ -1,4 +1,4 @@
-"""A network cable on loopback that can be cut: what is sent then arrives nowhere, and nobody is told."""
+"""A TCP relay on loopback that can drop all data without an error at either end, like a cut cable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 class Cable:
-    """Relays TCP connections to an address, between `with` and its end.
+    """Relay TCP connections to an address while its context is active.
 
     Parameters
     ----------
@@ -36,29 +36,29 @@ class Cable:
         self.close()
 
     def close(self) -> None:
-        """Break what is connected, so that both ends learn of it."""
+        """Close all connections, so that both ends receive an error."""
         self._is_cut.set()
         for end in [self._listener, *self._open]:
-            with suppress(OSError):  # it was closed from the other side
+            with suppress(OSError):  # the other end closed it
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
     @property
     def address(self) -> str:
-        """Where to connect to."""
+        """Address for clients."""
         return f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def cut(self) -> None:
-        """Let nothing through any more, in either direction."""
+        """Drop all further data, in both directions."""
         self._is_cut.set()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # the end of it
+        with suppress(OSError):  # the listener was closed
             while True:
                 near, _ = self._listener.accept()
                 self._open.append(near)
                 if self._is_cut.is_set():
-                    continue  # connected, as with a router that drops what comes later
+                    continue  # the connection is accepted, as by a router that drops later packets
                 far = socket.create_connection(self._target)
                 self._open.append(far)
                 for source, sink in ((near, far), (far, near)):

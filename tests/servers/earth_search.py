@@ -1,11 +1,9 @@
-"""A stand-in for Earth Search v1 that answers as exchanges recorded with the real one show.
+"""Simulate Earth Search v1 as recorded exchanges with the real service show.
 
-Copied from the recordings: the landing page's links and conformance, the body of a 404, `next` as a POST
-link with `merge: false` and the whole body of the next request, a `next` link even when everything was
-returned (the page after it is empty and has none), order by datetime, id and collection, all descending,
-`context` beside `numberMatched` and `numberReturned`, a `filter` that is silently ignored, and HTTP 500
-where a page is asked to be too large. Where nothing was recorded (400 for a query that makes no sense) it
-is strict.
+From the recordings come: links and conformance of the landing page; the body of a 404; `next` as a POST link with
+`merge: false` and the complete body of the next request; a `next` link on the last page, followed by an empty page;
+descending order by datetime, id and collection; `context`, `numberMatched` and `numberReturned`; an ignored `filter`;
+HTTP 500 for a page that is too large. Responses without a recording (400 for an invalid query) are strict.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from shapely.geometry.base import BaseGeometry
 from tests.servers.faults import LoopbackServer, Reply, Request
 
 MAX_LIMIT = 250
-"""Items a page; larger pages can answer HTTP 500 at the real service."""
+"""Items per page; the real service may answer larger pages with HTTP 500."""
 _DEFAULT_LIMIT = 10
 _GEOJSON = "application/geo+json"
 _FIELDS = (
@@ -40,7 +38,7 @@ _FIELDS = (
     "assets",
     "properties.datetime",
 )
-"""What `fields` leaves when it includes nothing by name."""
+"""Fields that `fields` returns if it includes none by name."""
 
 _STAC = "https://api.stacspec.org/v1.0.0"
 CONFORMANCE = (
@@ -72,12 +70,12 @@ _COMPARE = {
 
 
 class _BadRequestError(Exception):
-    """The query makes no sense; the message goes into the answer."""
+    """Invalid query; the message becomes part of the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An item with what a search looks at."""
+    """An item, with the values that searches compare."""
 
     item: dict[str, Any]
     when: datetime
@@ -85,12 +83,12 @@ class _Entry:
 
     @property
     def order(self) -> tuple[datetime, str, str]:
-        """The default order, descending."""
+        """Key of the default order, descending."""
         return self.when, self.item["id"], self.item["collection"]
 
     @property
     def token(self) -> str:
-        """What `next` says when this item ends a page."""
+        """Token of the `next` link if this item is the last of a page."""
         return ",".join((self.item["properties"]["datetime"], *self.order[1:]))
 
 
@@ -100,12 +98,12 @@ class EarthSearch(LoopbackServer):
     Parameters
     ----------
     collections, items
-        STAC documents, or pystac objects. Asset hrefs are served as they are given.
+        STAC documents, or pystac objects. Asset hrefs are served unchanged.
 
     Attributes
     ----------
     max_limit
-        A page that asks for more gets HTTP 500.
+        Largest page size; a larger one gets HTTP 500.
     """
 
     def __init__(self, collections: Iterable[Any], items: Iterable[Any]) -> None:
@@ -117,12 +115,12 @@ class EarthSearch(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """Address of the landing page."""
+        """URL of the landing page."""
         return f"{self.origin}/v1"
 
     @property
     def searches(self) -> list[Request]:
-        """The searches that were begun, each counted once: requests for a first page that were answered."""
+        """First requests of searches that were answered, one per search."""
         return [
             request
             for request in self.requests
@@ -132,9 +130,9 @@ class EarthSearch(LoopbackServer):
         ]
 
     def add(self, *items: Any) -> None:
-        """Publish more items, as a catalogue does when a scene arrives."""
+        """Publish more items."""
         for item in map(_document, items):
-            entry = _Entry(item, _moment(item["properties"]["datetime"]), shapely.geometry.shape(item["geometry"]))
+            entry = _Entry(item, _time(item["properties"]["datetime"]), shapely.geometry.shape(item["geometry"]))
             self._entries.append(entry)
         self._entries.sort(key=lambda entry: entry.order, reverse=True)
 
@@ -246,12 +244,12 @@ class EarthSearch(LoopbackServer):
 
 
 def read_catalogue(folder: Path, url: str | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Read `collection.json` of a folder and the items of its sub-folders, asset hrefs made absolute.
+    """Read `collection.json` of a folder and the items of its subfolders, with absolute asset hrefs.
 
     Parameters
     ----------
     url
-        Where the folder is served; without it hrefs become paths of files.
+        URL at which the folder is served. Without it, hrefs become local paths.
     """
     collection = json.loads((folder / "collection.json").read_text())
     items = []
@@ -267,7 +265,7 @@ def read_catalogue(folder: Path, url: str | None = None) -> tuple[dict[str, Any]
 
 
 def _document(thing: Any) -> dict[str, Any]:
-    """A copy, since what is served is changed."""
+    """Return a copy of a document as a dictionary."""
     if isinstance(thing, Mapping):
         return copy.deepcopy(dict(thing))
     document: dict[str, Any] = thing.to_dict(include_self_link=False, transform_hrefs=False)
@@ -280,18 +278,18 @@ def _relinked(document: dict[str, Any], own: list[dict[str, Any]]) -> dict[str, 
     return {**document, "links": [*own, *kept]}
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _time(text: str) -> datetime:
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _interval(text: str) -> tuple[datetime, datetime]:
-    """Both ends included; `..` or nothing is an open end."""
+    """Parse an interval that includes both ends; `..` or nothing is an open end."""
     first, _, last = text.partition("/") if "/" in text else (text, "", text)
     try:
         return (
-            datetime.min.replace(tzinfo=UTC) if first in ("", "..") else _moment(first),
-            datetime.max.replace(tzinfo=UTC) if last in ("", "..") else _moment(last),
+            datetime.min.replace(tzinfo=UTC) if first in ("", "..") else _time(first),
+            datetime.max.replace(tzinfo=UTC) if last in ("", "..") else _time(last),
         )
     except ValueError as error:
         raise _BadRequestError(f"Invalid datetime {text}") from error
@@ -318,7 +316,7 @@ def _area(body: Mapping[str, Any]) -> BaseGeometry | None:
 
 
 def _matching(entries: list[_Entry], body: Mapping[str, Any]) -> list[_Entry]:
-    """What a search finds; `filter` and anything else unknown is ignored."""
+    """Return the entries that a search matches; `filter` and unknown parameters are ignored."""
     area = _area(body)
     first, last = _interval(body.get("datetime") or "../..")
     wanted = {"collection": body.get("collections"), "id": body.get("ids")}
@@ -352,17 +350,17 @@ def _sorted(entries: list[_Entry], sortby: list[dict[str, str]] | None) -> list[
 
 
 def _after(token: str, found: list[_Entry]) -> int:
-    """Place of the first item after the one a token names, which need not be among those that were found."""
-    for place, entry in enumerate(found):
+    """Return the index of the first item after that of a token, which may be missing in the result."""
+    for index, entry in enumerate(found):
         if entry.token == token:
-            return place + 1
-    moment, *names = token.split(",")
-    last = (_moment(moment), *names)
-    return next((place for place, entry in enumerate(found) if entry.order < last), len(found))
+            return index + 1
+    timestamp, *names = token.split(",")
+    last = (_time(timestamp), *names)
+    return next((index for index, entry in enumerate(found) if entry.order < last), len(found))
 
 
 def _only(feature: dict[str, Any], fields: Mapping[str, list[str]]) -> dict[str, Any]:
-    """What the `fields` extension leaves of an item."""
+    """Return the fields of an item that the `fields` extension selects."""
     excluded = set(fields.get("exclude") or ())
     included = [name for name in fields.get("include") or _FIELDS if name not in excluded]
     left: dict[str, Any] = {name: feature[name] for name in included if name in feature}
@@ -374,7 +372,7 @@ def _only(feature: dict[str, Any], fields: Mapping[str, list[str]]) -> dict[str,
 
 
 def _from_query(query: Mapping[str, str]) -> dict[str, Any]:
-    """The body of the POST request that says the same as this GET request."""
+    """Convert the query of a GET request to the body of the equivalent POST request."""
     body: dict[str, Any] = dict(query)
     for name in ("collections", "ids"):
         if name in body:

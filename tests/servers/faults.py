@@ -1,7 +1,6 @@
-"""An HTTP server on loopback that records every request and fails on demand, counting each fault it fires.
+"""An HTTP server on loopback that records requests, and injects and counts faults.
 
-The servers beside this module say what a request is answered with (`LoopbackServer.answer`); here is how it
-travels, or does not.
+Subclasses define the responses (`LoopbackServer.answer`); this module sends them, or lets them fail.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _SLOW_PIECES = 10
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came in, and how it was answered."""
+    """One request and its response."""
 
     method: str
     path: str
@@ -35,18 +34,18 @@ class Request:
     range: str | None
     """The `Range` header."""
     body: Any
-    """The JSON body of a POST, else None."""
+    """JSON body of a POST, else None."""
     status: int | None
-    """None where the connection was reset without an answer."""
+    """HTTP status, or None if the connection was reset without a response."""
     sent: int
-    """Bytes of body that were sent."""
+    """Bytes of the body that were sent."""
     fault: Kind | None
-    """The fault that was fired at it."""
+    """Kind of the fault that struck the request, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a request is answered with. A HEAD request gets the headers of `body` without it."""
+    """A response. A HEAD request gets only its headers."""
 
     status: int = HTTPStatus.OK
     body: bytes = b""
@@ -60,7 +59,7 @@ class Reply:
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
-    """Which requests fail, and how often; `fired` says how often it came true."""
+    """Requests that fail, and how often; `fired` counts them."""
 
     path: str = "*"
     """Glob; `*` matches slashes too."""
@@ -70,7 +69,7 @@ class Rule:
     fired: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
-        """Say whether this request is to fail, counting it. The caller holds the server's lock."""
+        """Return whether a request fails, and count it. The caller holds the lock of the server."""
         if self.times is not None and self.fired >= self.times:
             return False
         if self.method not in (None, method) or not fnmatchcase(path, self.path.lstrip("/")):
@@ -84,7 +83,7 @@ class Rule:
 
 @dataclass(slots=True, kw_only=True)
 class Fault(Rule):
-    """How requests fail."""
+    """A rule with the kind of failure."""
 
     kind: Kind
     status: int = HTTPStatus.SERVICE_UNAVAILABLE
@@ -93,9 +92,9 @@ class Fault(Rule):
 
 
 class LoopbackServer:
-    """A threaded HTTP/1.1 server on a free port of 127.0.0.1, running between `with` and its end.
+    """A threaded HTTP/1.1 server on a free port of 127.0.0.1, running while its context is active.
 
-    A subclass answers by overriding `answer`, which is called from several threads at once.
+    Subclasses override `answer`, which several threads call at once.
     """
 
     def __init__(self) -> None:
@@ -118,7 +117,7 @@ class LoopbackServer:
         self._stopping.set()
         self._http.shutdown()
         self._http.server_close()
-        # Kept-alive connections would hold their threads, and the clients' pools, past the end of the test.
+        # Kept-alive connections would keep threads and client pools alive after the test.
         with self._lock:
             still_open = list(self._open)
         for connection in still_open:
@@ -127,17 +126,17 @@ class LoopbackServer:
 
     @property
     def origin(self) -> str:
-        """The server's root, without a slash at the end: `http://127.0.0.1:PORT`."""
+        """Root URL of the server, without a final slash: `http://127.0.0.1:PORT`."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def requests(self) -> list[Request]:
-        """Everything that was asked since the start or the last `reset`, in the order of the answers."""
+        """Requests since the start or the last `reset`, in the order of the responses."""
         with self._lock:
             return list(self._requests)
 
     def reset(self) -> None:
-        """Forget the requests. Faults and their counts stay; `heal` removes them."""
+        """Clear the list of requests. Faults and their counts remain; `heal` removes them."""
         with self._lock:
             self._requests.clear()
 
@@ -153,24 +152,24 @@ class LoopbackServer:
         method: str | None = None,
         skip: int = 0,
     ) -> Fault:
-        """Let requests fail from now on. Of several rules the first one made that strikes wins.
+        """Let requests fail from now on. Of several matching rules the oldest applies.
 
         Parameters
         ----------
         path
             Glob of paths; `*` matches slashes too.
         times
-            How often; None is always.
+            Number of requests that fail; None means all.
         kind
-            `status`: answer with `status` alone. `reset`: close the connection without an answer. `truncate`:
-            announce the whole body and send half of it. `delay`: answer rightly after `seconds`. `slow`: answer
-            rightly, the body in pieces that take `seconds` in all.
+            `status`: answer with `status` and no content. `reset`: close the connection without a response.
+            `truncate`: announce the whole body and send half of it. `delay`: answer correctly after `seconds`.
+            `slow`: answer correctly, with the body in parts that take `seconds` in total.
         retry_after
             Seconds of a `Retry-After` header.
         method
-            Only requests of this method, so that a HEAD can pass where the GET fails.
+            Method of the requests that fail; None means all methods.
         skip
-            How many matching requests pass first.
+            Number of matching requests that succeed first.
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         fault = Fault(
@@ -187,7 +186,7 @@ class LoopbackServer:
             self._faults.clear()
 
     def answer(self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str], body: Any) -> Reply:
-        """Answer a request that no fault struck."""
+        """Return the response to a request without a fault."""
         raise NotImplementedError
 
     def _struck(self, method: str, path: str) -> Fault | None:
@@ -205,12 +204,12 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up, as GDAL does when it has seen enough, is no error of ours."""
+        """Ignore clients that close the connection early, as GDAL does."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Headers and body are two packets: with Nagle's algorithm each answer waits 40 ms for an acknowledgement.
+    # Headers and body are two packets: with Nagle's algorithm each response would wait 40 ms for an acknowledgement.
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -225,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are recorded, not printed."""
+        """Print nothing, because requests are recorded."""
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)
@@ -242,12 +241,12 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and kind == "status":
                 reply = Reply(fault.status, f"{HTTPStatus(fault.status).phrase}\n".encode(), fault.headers)
             else:
-                # Names of headers know no case: hyper, obstore's client, sends them in small letters.
+                # Header names are case-insensitive: hyper, the client of obstore, sends them in lower case.
                 headers = {name.title(): value for name, value in self.headers.items()}
                 reply = self.owner.answer(self.command, path, query, headers, body)
             status = reply.status
             sent = 0 if self.command == "HEAD" else len(reply.body) // (2 if kind == "truncate" else 1)
-        # Recorded before it is sent: whoever has the answer finds the request in the list.
+        # Recorded before the response is sent, so that a client with the response finds its request in the list.
         self.owner._record(Request(self.command, path, query, self.headers.get("Range"), body, status, sent, kind))
         if status is None:
             _reset(self.connection)
@@ -268,15 +267,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner._stopping.wait(seconds / _SLOW_PIECES)
             self.wfile.write(reply.body[start : min(sent, start + size)])
 
-    do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - names that http.server looks for
+    do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - names that http.server requires
 
 
 def _reset(connection: socket.socket) -> None:
-    """Close with a TCP reset: lingering for zero seconds drops what was not sent."""
+    """Close with a TCP reset: lingering for zero seconds drops unsent data."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def _shut(connection: socket.socket) -> None:
-    with suppress(OSError):  # the client was faster
+    with suppress(OSError):  # the client closed it before
         connection.shutdown(socket.SHUT_RDWR)

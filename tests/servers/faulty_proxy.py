@@ -1,7 +1,7 @@
-"""A proxy before a real S3 store that passes requests on, and fails chosen ones on demand, counting each.
+"""A proxy in front of a real S3 store that forwards requests, and injects and counts faults.
 
-Signatures of S3 include the `Host` header: it is passed on as the client wrote it, so that a store which checks them
-(radosgw) takes what comes through here.
+Signatures of S3 include the `Host` header. The proxy forwards it unchanged, so that a store that checks signatures
+(radosgw) accepts the requests.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from urllib.parse import unquote, urlsplit
 from tests.servers.faults import Rule
 
 Kind = Literal["status", "reset", "lost", "hang", "mute", "truncate"]
-_ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{0}</Code><Message>{0}, says the proxy</Message></Error>"
-_PASSED_BACK = ("connection", "transfer-encoding", "date", "server", "content-length")
+_ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{0}</Code><Message>{0} from the proxy</Message></Error>"
+_NOT_RETURNED = ("connection", "transfer-encoding", "date", "server", "content-length")
 
 
 @dataclass(slots=True, kw_only=True)
 class Strike(Rule):
-    """How requests fail."""
+    """A rule with the kind of failure."""
 
     kind: Kind
     status: int = 503
@@ -35,12 +35,12 @@ class Strike(Rule):
 
 
 class FaultyProxy:
-    """Passes requests on to the store at an endpoint, between `with` and its end.
+    """Forward requests to the store at an endpoint while its context is active.
 
     Parameters
     ----------
     endpoint_url : str
-        Of the store: http://127.0.0.1:PORT.
+        Endpoint of the store: http://127.0.0.1:PORT.
     """
 
     def __init__(self, endpoint_url: str) -> None:
@@ -67,13 +67,13 @@ class FaultyProxy:
 
     @property
     def endpoint_url(self) -> str:
-        """Where clients find it."""
+        """Endpoint for clients."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def requests(self, method: str, path: str = "*") -> list[str]:
-        """Paths (bucket/key) that were asked for so, in order, struck or not."""
+        """Return the paths (bucket/key) of requests with a method, in order, with or without fault."""
         with self._lock:
-            return [asked for how, asked in self._requests if how == method and fnmatchcase(asked, path)]
+            return [requested for verb, requested in self._requests if verb == method and fnmatchcase(requested, path)]
 
     def fail(
         self,
@@ -86,21 +86,20 @@ class FaultyProxy:
         status: int = 503,
         code: str = "SlowDown",
     ) -> Strike:
-        """Let requests fail from now on. Of several rules the first one made that strikes wins.
+        """Let requests fail from now on. Of several matching rules the oldest applies.
 
         Parameters
         ----------
         kind
-            `status`: answered with an S3 error, and not passed on. `reset`: the connection is reset, and nothing
-            passed on. `lost`: passed on and applied, then the connection is reset. `hang`: the body is never asked
-            for, and no answer given. `mute`: passed on and applied, and never answered. `truncate`: half of the
-            answer's body, then the end of the connection.
+            `status`: answer with an S3 error, and do not forward. `reset`: reset the connection, and do not forward.
+            `lost`: forward, then reset the connection. `hang`: do not read the body, and do not answer. `mute`:
+            forward, and do not answer. `truncate`: forward, send half of the response's body, then close.
         path
             Glob of bucket and key; `*` matches slashes too.
         times
-            How often; None is always.
+            Number of requests that fail; None means all.
         skip
-            How many matching requests pass first.
+            Number of matching requests that succeed first.
         """
         strike = Strike(path=path, method=method, times=times, skip=skip, kind=kind, status=status, code=code)
         with self._lock:
@@ -108,12 +107,12 @@ class FaultyProxy:
         return strike
 
     def heal(self) -> None:
-        """Remove every rule; who hangs, hangs on."""
+        """Remove every rule; hanging requests continue to hang."""
         with self._lock:
             self._strikes.clear()
 
     def struck(self, method: str, path: str) -> Strike | None:
-        """Note a request and find what is to happen to it."""
+        """Record a request; return the rule that applies to it, or None."""
         with self._lock:
             self._requests.append((method, path))
             return next((strike for strike in self._strikes if strike.strikes(method, path)), None)
@@ -125,7 +124,7 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that have given up are part of the test."""
+        """Ignore clients that close the connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,11 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def handle_expect_100(self) -> bool:
-        """Do not ask for the body yet: whether it is to be asked for is decided below."""
+        """Delay the request for the body until the fault is known."""
         return True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are recorded, not printed."""
+        """Print nothing, because requests are recorded."""
 
     def _serve(self) -> None:
         proxy = self.server.owner
@@ -156,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif strike is not None and kind == "status":
             self._answer(strike.status, {"Content-Type": "application/xml"}, _ERROR.format(strike.code).encode())
         else:
-            status, headers, content = self._pass_on(body)
+            status, headers, content = self._forward(body)
             if kind == "lost":
                 self._reset()
             elif kind == "mute":
@@ -167,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(status, headers, content)
 
-    def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         behind = http.client.HTTPConnection(self.server.owner.behind, timeout=60)
         try:
             sent = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
@@ -180,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, headers: dict[str, str], content: bytes, sent: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            if name.lower() not in _PASSED_BACK:
+            if name.lower() not in _NOT_RETURNED:
                 self.send_header(name, value)
         length = headers.get("Content-Length", len(content)) if self.command == "HEAD" else len(content)
         if status not in (204, 304):
@@ -194,11 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _reset(self) -> None:
-        """Close with a TCP reset: lingering for zero seconds drops what was not sent."""
+        """Close with a TCP reset: lingering for zero seconds drops unsent data."""
         with suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.shutdown(socket.SHUT_RD)
         self.connection.close()
         self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names that http.server looks for
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names that http.server requires

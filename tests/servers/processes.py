@@ -1,8 +1,7 @@
-"""Real services, started on free ports and surely stopped: rustac, Dask, moto, Prefect.
+"""Start real services on free ports, and stop them: rustac, Dask, moto, Prefect.
 
-Each is a context manager that returns when the service answers, and whose end leaves no process behind.
-None of them waits a fixed time; a service that dies or does not answer in time is an error that quotes the
-end of its log.
+Each is a context manager that is entered when the service answers, and leaves no process. None waits a fixed time. A
+service that ends or does not answer in time is an error that quotes the end of its log.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from tests.wait_for import until
 
 ROOT = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent
-"""Console scripts of this environment; the symbolic link that is the interpreter is not followed."""
+"""Folder of the console scripts of this environment; the symbolic link of the interpreter is not resolved."""
 _GRACE = 3.0
-"""Seconds a process has to end by itself before it is killed: nothing that it keeps outlives the test."""
+"""Seconds for a process to end by itself before it is killed."""
 S3_KEY = "testing"
 
 NO_OUTBOUND = {
@@ -39,14 +38,14 @@ NO_OUTBOUND = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # Prefect's server: the heartbeat
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
-    "AWS_EC2_METADATA_DISABLED": "true",  # botocore asks 169.254.169.254 for credentials
+    "AWS_EC2_METADATA_DISABLED": "true",  # botocore would request credentials from 169.254.169.254
 }
-"""Environment that keeps the services, and whoever talks to them, from calling home."""
+"""Environment that prevents services and their clients from sending telemetry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A process that runs."""
+    """A running process."""
 
     pid: int
     log: Path
@@ -54,13 +53,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class DaskCluster:
-    """A scheduler with workers, each a process of its own."""
+    """A scheduler and its workers, each in a separate process."""
 
     address: str
-    """Of the scheduler: `tcp://127.0.0.1:PORT`."""
+    """Address of the scheduler: `tcp://127.0.0.1:PORT`."""
     scheduler_pid: int
     worker_pids: tuple[int, ...]
-    """Without a nanny: a killed worker stays dead."""
+    """Process ids of the workers; without a nanny, a killed worker is not restarted."""
     logs: Path
 
 
@@ -85,7 +84,7 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The same for a process that takes its settings from the environment."""
+        """Environment variables for a process that uses the bucket."""
         return {
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
@@ -94,13 +93,13 @@ class S3:
         }
 
     def uri(self, key: str) -> str:
-        """URI of an object, or of the prefix that is a store."""
+        """Return the URI of an object, or of the prefix of a store."""
         return f"s3://{self.bucket}/{key}"
 
 
 @dataclass(frozen=True, slots=True)
 class PrefectServer:
-    """A Prefect server with a database of its own."""
+    """A Prefect server with a separate database."""
 
     api_url: str
     home: Path
@@ -109,11 +108,11 @@ class PrefectServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to talk to it."""
+        """Environment variables for a process that uses the server."""
         return {"PREFECT_API_URL": self.api_url, "PREFECT_HOME": str(self.home), **NO_OUTBOUND}
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """What it says (POST where there is a body); it is asked again while its SQLite file is locked (503)."""
+        """Return the response to a GET, or to a POST if there is a body; retry while SQLite is locked (503)."""
         return json.loads(until(lambda: answers(f"{self.api_url}/{path}", body=body), f"an answer to {path}"))
 
 
@@ -128,7 +127,7 @@ def restore_interrupts() -> None:
 
 
 def process_state(pid: int) -> str:
-    """The kernel's letter for it (man 5 proc), such as T for one that is stopped; empty where there is none."""
+    """Return the state letter of a process (man 5 proc), such as T if it is stopped; empty if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -136,12 +135,12 @@ def process_state(pid: int) -> str:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or only waits for its parent to ask how it ended."""
+    """Return whether a process does not exist or is a zombie."""
     return process_state(pid) in {"", "Z"}
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, and that is not handed out to port 0 and to clients."""
+    """Return a free port outside the range that the kernel assigns to clients."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:
@@ -153,7 +152,7 @@ def free_port() -> int:
 
 
 def environment(updates: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process' environment for a child: the repository importable, nothing sent outside."""
+    """Return the environment for a child process: the repository is importable, telemetry is off."""
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, **NO_OUTBOUND, "PYTHONPATH": os.pathsep.join(paths), **(updates or {})}
 
@@ -166,7 +165,7 @@ def wait_until(
     Raises
     ------
     RuntimeError
-        The process ended, or the time is over; with the end of its log.
+        If the process ended or did not become ready in time. The message quotes the end of its log.
     """
     end = time.monotonic() + seconds
     while not ready():
@@ -178,7 +177,7 @@ def wait_until(
 
 
 def answers(url: str, *, body: Any = None) -> bytes | None:
-    """Return what a URL on loopback answers (POST where there is a body), or None where it does not, yet."""
+    """Return the response of a URL on loopback (POST if there is a body), or None if it does not answer."""
     request = urllib.request.Request(
         url,
         data=None if body is None else json.dumps(body).encode(),
@@ -197,10 +196,10 @@ def answers(url: str, *, body: Any = None) -> bytes | None:
 def running(
     command: Sequence[object], log: Path, *, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command with its output in `log`, and end it and its children with the block.
+    """Run a command with its output in `log`; end it and its children when the block ends.
 
-    It leads a process group, so that what it started ends with it; on Linux the kernel ends it if this
-    process is killed.
+    The command leads a process group, so that its children end with it. On Linux the kernel ends it if this process is
+    killed.
     """
     guard = [setpriv, "--pdeathsig", "KILL"] if (setpriv := shutil.which("setpriv")) else []
     with log.open("ab") as output:
@@ -221,7 +220,7 @@ def running(
 
 @contextmanager
 def rustac_api(*documents: Path, log: Path) -> Iterator[str]:
-    """Serve collection and item-collection files as a STAC API, in memory; give its URL."""
+    """Serve collection and item-collection files as a STAC API from memory; yield its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [_BIN / "rustac", "serve", "--addr", f"127.0.0.1:{port}", *documents]
@@ -244,14 +243,14 @@ def dask_cluster(
     Parameters
     ----------
     nanny
-        Options of workers that are started again when they die; the process ids are then those of their nannies.
+        Options of workers that a nanny restarts. The process ids are those of the nannies then.
     """
-    place = folder / "scheduler.json"
+    address_file = folder / "scheduler.json"
     log = folder / "scheduler.log"
     dask = [sys.executable, "-m", "dask"]
     quiet = ["--no-dashboard", "--host", "127.0.0.1"]
     with ExitStack() as stack:
-        command = [*dask, "scheduler", *quiet, "--port", "0", "--scheduler-file", place]
+        command = [*dask, "scheduler", *quiet, "--port", "0", "--scheduler-file", address_file]
         scheduler = stack.enter_context(running(command, log, env=env))
 
         logs = [folder / f"worker-{number}.log" for number in range(workers)]
@@ -259,7 +258,7 @@ def dask_cluster(
             stack.enter_context(
                 running(
                     [
-                        *(*dask, "worker", *quiet, "--scheduler-file", place),
+                        *(*dask, "worker", *quiet, "--scheduler-file", address_file),
                         *(("--no-nanny",) if nanny is None else ("--nanny", *nanny)),
                         *("--nthreads", str(threads), "--name", f"worker-{number}", "--death-timeout", "60"),
                         *("--local-directory", folder / f"worker-{number}"),
@@ -270,8 +269,8 @@ def dask_cluster(
             )
             for number, log_of_worker in enumerate(logs)
         ]
-        # A worker waits for the scheduler's file by itself, so all of them start at the same time.
-        wait_until(lambda: _has_json(place), "dask scheduler", seconds=60, process=scheduler, log=log)
+        # Workers wait for the scheduler's file themselves, so all start at the same time.
+        wait_until(lambda: _has_json(address_file), "dask scheduler", seconds=60, process=scheduler, log=log)
         for process, log_of_worker in zip(processes, logs, strict=True):
             wait_until(
                 lambda log_of_worker=log_of_worker: "Registered to" in _tail(log_of_worker, 100_000),  # type: ignore[misc]
@@ -280,13 +279,13 @@ def dask_cluster(
                 process=process,
                 log=log_of_worker,
             )
-        address = json.loads(place.read_text())["address"]
+        address = json.loads(address_file.read_text())["address"]
         yield DaskCluster(address, scheduler.pid, tuple(process.pid for process in processes), folder)
 
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """Run moto's S3 in a thread of this process; give its endpoint URL."""
+    """Run moto's S3 in a thread of this process; yield its endpoint URL."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it prints each request
@@ -300,7 +299,7 @@ def moto_server() -> Iterator[str]:
 
 
 def make_bucket(endpoint_url: str) -> S3:
-    """Make a bucket with a name of its own."""
+    """Create a bucket with a unique name."""
     import boto3
 
     bucket = f"cube-{uuid.uuid4().hex[:12]}"
@@ -320,12 +319,12 @@ def make_bucket(endpoint_url: str) -> S3:
 def prefect_server(
     folder: Path, *, port: int | None = None, home: Path | None = None, ui: bool = False
 ) -> Iterator[PrefectServer]:
-    """Run a Prefect server; its database lies in `home`, its log in `folder`.
+    """Run a Prefect server with its database in `home` and its log in `folder`.
 
     Parameters
     ----------
     ui
-        Serve the pages of the UI too, for a test that looks at them.
+        Whether to serve the pages of the UI.
     """
     port = port or free_port()
     home = home or folder / "prefect"
@@ -334,7 +333,7 @@ def prefect_server(
     env = {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": api_url,
-        "PREFECT_SERVER_UI_API_URL": api_url,  # else the pages call port 4200
+        "PREFECT_SERVER_UI_API_URL": api_url,  # by default the pages use port 4200
         "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -353,7 +352,7 @@ def prefect_server(
 def prefect_worker(
     server: PrefectServer, folder: Path, *, pool: str, env: Mapping[str, str] | None = None
 ) -> Iterator[Service]:
-    """Run a process worker on a work pool, made where there is none; it is online when the block begins."""
+    """Run a process worker on a work pool, which is created if missing; wait until the worker is online."""
     log = folder / f"prefect-worker-{pool}.log"
     name = f"worker-{uuid.uuid4().hex[:8]}"
     command = [
@@ -380,7 +379,7 @@ def prefect_worker(
 
 
 def close_and_wait(process: subprocess.Popen[str]) -> None:
-    """End a process that ends when its standard input does."""
+    """Close the standard input of a process and wait until it ends; kill it if it does not."""
     with process:
         assert process.stdin is not None
         process.stdin.close()
@@ -391,7 +390,7 @@ def close_and_wait(process: subprocess.Popen[str]) -> None:
 
 
 def _has_json(file: Path) -> bool:
-    """Say whether a file is there and whole."""
+    """Return whether a file contains complete JSON."""
     try:
         return bool(json.loads(file.read_text()))
     except (OSError, ValueError):
@@ -406,7 +405,7 @@ def _tail(log: Path, size: int = 3_000) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process by its id, then whatever is left of the group that it leads."""
+    """End a process, then the rest of its process group."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -414,5 +413,5 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    with suppress(ProcessLookupError):  # nothing was left
+    with suppress(ProcessLookupError):  # the group has no process any more
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""A real S3 store, Ceph with its gateway, on loopback and in memory; the script that starts it is not of the project.
+"""A real S3 store on loopback: Ceph with its gateway, in memory. The script that starts it is not part of the project.
 
-Unlike moto it checks signatures, has quotas, knows users whose keys end, and its disk can stop answering.
+Unlike moto it checks signatures, has quotas and expiring keys, and its disk can hang.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _NEEDED = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")
 
 @dataclass(frozen=True, slots=True)
 class Radosgw:
-    """A store that runs."""
+    """A running store."""
 
     endpoint_url: str
     folder: Path
-    """Of its configuration, and of the ids of its processes."""
+    """Folder of its configuration and process ids."""
 
     def bucket(self, key: str = "KEY1", secret: str = "SECRET1") -> S3:
-        """Make a bucket with a name of its own for a user."""
+        """Create a bucket with a unique name for a user."""
         name = f"cube-{uuid.uuid4().hex[:12]}"
         client = boto3.client(
             "s3",
@@ -56,8 +56,8 @@ class Radosgw:
         )
 
     @contextmanager
-    def disk_stands_still(self) -> Iterator[None]:
-        """Pause the one that stores: the gateway takes requests, and answers none."""
+    def disk_hangs(self) -> Iterator[None]:
+        """Pause the storage process: the gateway accepts requests and does not answer them."""
         pid = int((self.folder / "osd.pid").read_text())
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -67,16 +67,16 @@ class Radosgw:
 
 
 def missing() -> str | None:
-    """Why it cannot be started here, or None."""
+    """Return why the store cannot be started here, or None."""
     if not SCRIPT.is_file():
-        return f"no radosgw: {SCRIPT} is not there"
+        return f"no radosgw: {SCRIPT} does not exist"
     absent = [name for name in _NEEDED if shutil.which(name) is None]
     return f"no radosgw: {', '.join(absent)} not installed" if absent else None
 
 
 @contextmanager
 def radosgw(folder: Path) -> Iterator[Radosgw]:
-    """Start it, and end its processes with the block."""
+    """Start the store; end its processes when the block ends."""
     port = free_port()
     try:
         with (folder / "start.log").open("wb") as log:

@@ -1,7 +1,7 @@
-"""Files over HTTP with byte ranges, as object stores serve them to GDAL, from a process of their own.
+"""Serve files over HTTP with byte ranges from a child process, as object stores do.
 
-A thread of the test's process would not do: rasterio holds the interpreter lock while GDAL looks for side-car
-files over the network, and a server that waits for that lock never answers.
+A thread of the test process would block: rasterio holds the interpreter lock while GDAL requests sidecar files over
+the network.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class RangeServer:
-    """Serve the files of a folder between `with` and its end; `url` is the folder, without a last slash.
+    """Serve the files of a folder while its context is active; `url` is the folder, without a final slash.
 
-    Folders are not listed (404), as on S3. Of several ranges in one request none is honoured: the whole file
-    is sent, as RFC 9110 allows.
+    Folders are not listed (404), as on S3. A request for several ranges gets the whole file, as RFC 9110 permits.
     """
 
     _served: ClassVar[set[str]] = set()
-    """By this process so far. GDAL remembers files by URL, and the kernel gives a port again."""
+    """URLs that this process has used. GDAL caches files by URL, and the kernel may reuse a port."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -52,7 +51,7 @@ class RangeServer:
         self._stop()
 
     def _start(self) -> str:
-        """Start the child; return its address."""
+        """Start the child process; return its URL."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(self.folder)],
             stdin=subprocess.PIPE,
@@ -65,20 +64,20 @@ class RangeServer:
         return url
 
     def _stop(self) -> None:
-        # The child ends when its input does, so it also ends should this process be killed.
+        # The child ends when its standard input is closed, so it also ends if this process is killed.
         processes.close_and_wait(self._process)
 
     @property
     def requests(self) -> list[Request]:
-        """Everything that was asked since the start or the last `reset`, in the order of the answers."""
+        """Requests since the start or the last `reset`, in the order of the responses."""
         return [Request(**request) for request in self._call("requests")]
 
     def reset(self) -> None:
-        """Forget the requests. Faults and their counts stay; `heal` removes them."""
+        """Clear the list of requests. Faults and their counts remain; `heal` removes them."""
         self._call("reset")
 
     def fail(self, path: str = "*", **rule: Any) -> FileFault:
-        """Let requests fail from now on; the rule is that of `LoopbackServer.fail`."""
+        """Let requests fail from now on, with the parameters of `LoopbackServer.fail`."""
         return FileFault(self, self._call("fail", path=path, **rule))
 
     def heal(self) -> None:
@@ -86,7 +85,7 @@ class RangeServer:
         self._call("heal")
 
     def _call(self, name: str, **arguments: Any) -> Any:
-        """Ask the child, by a line of JSON each way."""
+        """Call the child process, with one line of JSON in each direction."""
         asking, answering = self._process.stdin, self._process.stdout
         assert asking is not None
         assert answering is not None
@@ -95,26 +94,26 @@ class RangeServer:
             asking.flush()
             line = answering.readline()
         if not line:
-            raise RuntimeError(f"the range server of {self.folder} is gone")
+            raise RuntimeError(f"range server of {self.folder}: its process has ended")
         return json.loads(line)
 
 
 @dataclass(frozen=True, slots=True)
 class FileFault:
-    """A fault that was ordered."""
+    """A fault of a RangeServer."""
 
     server: RangeServer
     number: int
 
     @property
     def fired(self) -> int:
-        """How often it was fired."""
+        """Number of requests that the fault has struck."""
         count: int = self.server._call("fired", number=self.number)
         return count
 
 
 class _Files(LoopbackServer):
-    """What runs in the child process."""
+    """The server in the child process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -134,10 +133,10 @@ class _Files(LoopbackServer):
             "Content-Type": "image/tiff" if file.suffix == ".tif" else "application/octet-stream",
             "ETag": f'"{stat.st_mtime_ns:x}-{size:x}"',
         }
-        asked = _RANGE.fullmatch(headers.get("Range") or "")
-        if asked is None or asked.groups() == ("", ""):
+        requested = _RANGE.fullmatch(headers.get("Range") or "")
+        if requested is None or requested.groups() == ("", ""):
             return Reply(HTTPStatus.OK, file.read_bytes(), common)
-        first, last = _span(*asked.groups(), size=size)
+        first, last = _span(*requested.groups(), size=size)
         if first >= size or last < first:
             return Reply(
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -151,14 +150,14 @@ class _Files(LoopbackServer):
 
 
 def _span(first: str, last: str, *, size: int) -> tuple[int, int]:
-    """First and last byte of a range; `-500` is the last 500 bytes."""
+    """Return the first and last byte of a range; `-500` means the last 500 bytes."""
     if not first:
         return max(0, size - int(last)), size - 1
     return int(first), min(int(last), size - 1) if last else size - 1
 
 
-def _obey(server: _Files) -> None:
-    """Answer each line of the standard input, until it ends."""
+def _execute(server: _Files) -> None:
+    """Execute the commands of the standard input, one per line, until it ends."""
     faults: list[Fault] = []
     for line in sys.stdin:
         name, arguments = json.loads(line)
@@ -182,4 +181,4 @@ def _obey(server: _Files) -> None:
 
 if __name__ == "__main__":
     with _Files(Path(sys.argv[1])) as files:
-        _obey(files)
+        _execute(files)

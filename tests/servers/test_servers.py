@@ -1,4 +1,4 @@
-"""The test servers themselves: what the tests of the product rest on."""
+"""Tests of the servers that other tests use."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ COLLECTION: dict[str, Any] = {
 
 
 def scene(number: int, *, west: float = 4.0) -> dict[str, Any]:
-    """An item of one square degree, one a day from 2023-01-01 on."""
+    """Return an item of one square degree; number 0 is of 2023-01-01, and each next one a day later."""
     box = [west, 50.0, west + 1, 51.0]
     ring = [[box[0], 50.0], [box[2], 50.0], [box[2], 51.0], [box[0], 51.0], [box[0], 50.0]]
     return {
@@ -100,7 +100,7 @@ def cog(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "first", "length"),
+    ("requested", "status", "first", "length"),
     [
         (None, 200, 0, 100),
         ("bytes=0-9", 206, 0, 10),
@@ -111,13 +111,13 @@ def cog(tmp_path: Path) -> Path:
         ("bytes=100-", 416, 0, 0),
     ],
 )
-def test_ranges_are_answered_as_rfc_9110_says(
-    tmp_path: Path, range_server: Serve, asked: str | None, status: int, first: int, length: int
+def test_ranges_are_answered_by_rfc_9110(
+    tmp_path: Path, range_server: Serve, requested: str | None, status: int, first: int, length: int
 ) -> None:
     content = bytes(range(100))
     (tmp_path / "file.bin").write_bytes(content)
     server = range_server(tmp_path)
-    request = urllib.request.Request(f"{server.url}/file.bin", headers={"Range": asked} if asked else {})
+    request = urllib.request.Request(f"{server.url}/file.bin", headers={"Range": requested} if requested else {})
     try:
         response = urllib.request.urlopen(request, timeout=10)
     except urllib.error.HTTPError as error:
@@ -133,12 +133,12 @@ def test_ranges_are_answered_as_rfc_9110_says(
         assert response.read() == content[first : first + length]
     (logged,) = server.requests
     assert (logged.method, logged.path, logged.range, logged.status, logged.sent) == (
-        *("GET", "file.bin", asked, status),
+        *("GET", "file.bin", requested, status),
         length,
     )
 
 
-def test_nothing_outside_the_folder_is_served(tmp_path: Path, range_server: Serve) -> None:
+def test_files_outside_the_folder_are_not_served(tmp_path: Path, range_server: Serve) -> None:
     (tmp_path / "secret").write_text("no")
     (tmp_path / "folder").mkdir()
     server = range_server(tmp_path / "folder")
@@ -163,14 +163,14 @@ def test_gdal_reads_a_cog_in_ranges(cog: Path, range_server: Serve) -> None:
     assert sum(request.sent for request in gets) < cog.stat().st_size / 2
 
 
-def test_gdal_may_look_for_side_car_files(cog: Path, range_server: Serve) -> None:
+def test_gdal_may_request_sidecar_files(cog: Path, range_server: Serve) -> None:
     server = range_server(cog.parent)
     with rasterio.open(f"{server.url}/red.tif") as remote:
         assert remote.shape == (1024, 1024)
     assert 404 in {request.status for request in server.requests}
 
 
-def test_gdal_comes_back_after_errors_and_resets_that_are_counted(cog: Path, range_server: Serve) -> None:
+def test_gdal_retries_after_errors_and_resets_which_are_counted(cog: Path, range_server: Serve) -> None:
     server = range_server(cog.parent)
     busy = server.fail("red.tif", times=2, status=503, method="GET")
     reset = server.fail("red.tif", times=1, kind="reset", method="GET", skip=1)
@@ -190,7 +190,7 @@ def test_gdal_comes_back_after_errors_and_resets_that_are_counted(cog: Path, ran
     assert [request.fault for request in server.requests].count("reset") == 1
 
 
-def test_each_fault_is_what_it_says(tmp_path: Path, range_server: Serve) -> None:
+def test_each_kind_of_fault_has_its_effect(tmp_path: Path, range_server: Serve) -> None:
     (tmp_path / "file.bin").write_bytes(bytes(100))
     server = range_server(tmp_path)
     url = f"{server.url}/file.bin"
@@ -227,7 +227,7 @@ def test_each_fault_is_what_it_says(tmp_path: Path, range_server: Serve) -> None
     assert status_of(url) == 200
 
 
-def test_a_slow_answer_does_not_hold_up_the_end_of_a_server(tmp_path: Path) -> None:
+def test_a_server_stops_while_a_response_is_delayed(tmp_path: Path) -> None:
     (tmp_path / "file.bin").write_bytes(bytes(10))
     start = time.monotonic()
     with RangeServer(tmp_path) as server:
@@ -240,7 +240,7 @@ def test_a_slow_answer_does_not_hold_up_the_end_of_a_server(tmp_path: Path) -> N
 # Earth Search
 
 
-def test_a_search_pages_to_its_end_and_counts_as_one(earth_search: Publish) -> None:
+def test_a_search_returns_all_pages_and_is_counted_once(earth_search: Publish) -> None:
     server = earth_search([COLLECTION], [scene(number) for number in range(10)])
     client = pystac_client.Client.open(server.url)
     search = client.search(
@@ -250,13 +250,13 @@ def test_a_search_pages_to_its_end_and_counts_as_one(earth_search: Publish) -> N
     assert [item.id for item in found] == [f"scene-{number:03d}" for number in reversed(range(10))]
     assert search.matched() == 10
     pages = [request for request in server.requests if request.path == "v1/search" and "next" in request.body]
-    assert len(pages) == 4, "three pages follow the first, and one more that is empty"
+    assert len(pages) == 4, "three pages after the first, and an empty one"
     begun = [request for request in server.searches if request.body["limit"] == 3]
     assert len(begun) == 1
     assert all(page.body["collections"] == ["sentinel-2-c1-l2a"] for page in pages)
 
 
-def test_paging_by_get_finds_the_same(earth_search: Publish) -> None:
+def test_pages_by_get_return_the_same_items(earth_search: Publish) -> None:
     server = earth_search([COLLECTION], [scene(number) for number in range(7)])
     client = pystac_client.Client.open(server.url)
     search = client.search(method="GET", bbox=[4, 50, 5, 51], limit=3, sortby="+properties.datetime")
@@ -279,7 +279,7 @@ def test_paging_by_get_finds_the_same(earth_search: Publish) -> None:
         ({"filter": {"op": "=", "args": [{"property": "id"}, "x"]}, "filter-lang": "cql2-json"}, [0, 1, 2]),
     ],
 )
-def test_a_search_finds_what_matches(earth_search: Publish, query: dict[str, Any], expected: list[int]) -> None:
+def test_a_search_returns_matching_items(earth_search: Publish, query: dict[str, Any], expected: list[int]) -> None:
     server = earth_search([COLLECTION], [scene(0), scene(1), scene(2, west=179.0)])
     page = post(f"{server.url}/search", query)
     assert sorted(item["id"] for item in page["features"]) == [f"scene-{number:03d}" for number in expected]
@@ -296,11 +296,11 @@ def test_a_search_finds_what_matches(earth_search: Publish, query: dict[str, Any
         {"bbox": [4, 50, 5, 51], "intersects": {"type": "Point", "coordinates": [4, 50]}},
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(earth_search: Publish, query: dict[str, Any]) -> None:
+def test_an_invalid_query_is_refused(earth_search: Publish, query: dict[str, Any]) -> None:
     assert status_of(f"{earth_search([COLLECTION], []).url}/search", query) == 400
 
 
-def test_a_page_that_is_too_large_fails_until_it_is_small_enough(earth_search: Publish) -> None:
+def test_pages_larger_than_the_limit_fail(earth_search: Publish) -> None:
     server = earth_search([COLLECTION], [scene(0)])
     assert status_of(f"{server.url}/search", {"limit": 250}) == 200
     assert status_of(f"{server.url}/search", {"limit": 251}) == 500
@@ -313,7 +313,7 @@ def test_a_page_that_is_too_large_fails_until_it_is_small_enough(earth_search: P
     ]
 
 
-def test_a_busy_catalogue_says_when_to_come_back(earth_search: Publish) -> None:
+def test_a_busy_catalogue_sends_retry_after(earth_search: Publish) -> None:
     server = earth_search([COLLECTION], [scene(0)])
     busy = server.fail("v1/search", times=2, status=429, retry_after=1)
     assert [status_of(f"{server.url}/search", {}) for _ in range(3)] == [429, 429, 200]
@@ -321,7 +321,7 @@ def test_a_busy_catalogue_says_when_to_come_back(earth_search: Publish) -> None:
     assert len(server.searches) == 1
 
 
-def test_a_scene_that_arrives_is_found(earth_search: Publish) -> None:
+def test_an_added_scene_is_found(earth_search: Publish) -> None:
     server = earth_search([COLLECTION], [scene(0)])
     server.add(scene(5))
     assert [item["id"] for item in post(f"{server.url}/search", {})["features"]] == ["scene-005", "scene-000"]
@@ -333,7 +333,7 @@ def _recorded(shared_real: Path) -> dict[str, dict[str, Any]]:
 
 
 def _links(document: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Links without where the server is and which token it gave."""
+    """Return links without the origin and the token of the server."""
     return [
         (
             *(link["rel"], link.get("type"), link.get("method"), link.get("merge"), link.get("title")),
@@ -345,7 +345,7 @@ def _links(document: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.real
-def test_recorded_exchanges_are_answered_in_the_same_shape(shared_real: Path, earth_search: Publish) -> None:
+def test_responses_have_the_structure_of_recorded_responses(shared_real: Path, earth_search: Publish) -> None:
     recorded = _recorded(shared_real)
     collections = recorded["GET_collections"]["response"]["body"]["collections"]
     items = {
@@ -399,7 +399,7 @@ def test_recorded_exchanges_are_answered_in_the_same_shape(shared_real: Path, ea
 
 
 @pytest.mark.real
-def test_real_scenes_are_found_by_the_catalogue_and_read_over_http(
+def test_real_scenes_are_found_and_read_over_http(
     shared_real: Path, range_server: Serve, earth_search: Publish
 ) -> None:
     folder = shared_real / "scenes" / "antwerp-2023q4"
@@ -416,7 +416,7 @@ def test_real_scenes_are_found_by_the_catalogue_and_read_over_http(
 # Processes
 
 
-def test_a_process_that_dies_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_a_process_that_ends_early_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "-c", "import sys; sys.exit('no such thing')"]
     with (
@@ -450,19 +450,19 @@ def test_rustac_serves_items_as_an_api(tmp_path: Path, rustac_api: Callable[...,
     assert sorted(item.id for item in found) == [f"scene-{number:03d}" for number in range(5)]
 
 
-def test_s3_keeps_what_was_written(moto_s3: S3) -> None:
+def test_s3_returns_written_objects(moto_s3: S3) -> None:
     files = s3fs.S3FileSystem(**moto_s3.storage_options, skip_instance_cache=True)
     files.pipe(moto_s3.uri("folder/object"), b"pixels")
     assert files.cat(moto_s3.uri("folder/object")) == b"pixels"
     assert files.ls(moto_s3.uri("folder")) == [f"{moto_s3.bucket}/folder/object"]
 
 
-def test_each_test_has_a_bucket_of_its_own(moto_s3: S3) -> None:
+def test_each_test_has_a_separate_bucket(moto_s3: S3) -> None:
     files = s3fs.S3FileSystem(**moto_s3.storage_options, skip_instance_cache=True)
     assert files.find(f"s3://{moto_s3.bucket}") == []
 
 
-def test_dask_works_in_processes_that_know_the_repository(dask_cluster: DaskCluster) -> None:
+def test_dask_workers_are_processes_that_import_the_repository(dask_cluster: DaskCluster) -> None:
     from distributed import Client
 
     with Client(dask_cluster.address) as client:
@@ -478,9 +478,7 @@ def _where_ardcube_is() -> str:
 
 
 @pytest.mark.slow
-def test_flows_in_this_process_and_in_another_reach_the_one_prefect_server(
-    prefect_server: PrefectServer, tmp_path: Path
-) -> None:
+def test_flows_in_two_processes_use_the_same_prefect_server(prefect_server: PrefectServer, tmp_path: Path) -> None:
     from prefect import flow
 
     @flow(name="in-this-process")
@@ -494,7 +492,7 @@ def test_flows_in_this_process_and_in_another_reach_the_one_prefect_server(
     )
     done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    # Other tests share the server, so only the runs of these two flows are asked for.
+    # Other tests share the server, so only the runs of these two flows are requested.
     names = ["in-this-process", "in-another"]
     body = {"flows": {"name": {"any_": names}}}
     runs = prefect_server.ask("flow_runs/filter", body)
@@ -502,7 +500,7 @@ def test_flows_in_this_process_and_in_another_reach_the_one_prefect_server(
 
 
 @pytest.mark.slow
-def test_a_prefect_worker_is_online_and_then_gone(prefect_server: PrefectServer, tmp_path: Path) -> None:
+def test_a_prefect_worker_is_online_until_the_block_ends(prefect_server: PrefectServer, tmp_path: Path) -> None:
     with processes.prefect_worker(prefect_server, tmp_path, pool="servers") as worker:
         assert not has_ended(worker.pid)
         pool = prefect_server.ask("work_pools/servers")
@@ -510,7 +508,7 @@ def test_a_prefect_worker_is_online_and_then_gone(prefect_server: PrefectServer,
     assert has_ended(worker.pid)
 
 
-# No way out
+# No outbound connections
 
 
 def test_no_connection_leaves_this_machine() -> None:

@@ -128,7 +128,7 @@ def test_local_files_are_allowed_in_local_catalogues_only(href: str) -> None:
         ("/data", "/data2/red.tif", False),
     ],
 )
-def test_an_allowed_root_covers_what_is_below_it_and_nothing_else(root: str, href: str, allowed: bool) -> None:
+def test_an_allowed_root_covers_only_addresses_below_it(root: str, href: str, allowed: bool) -> None:
     assert (AccessPolicy(API, (root,)).find_problem(href) is None) == allowed
     assert AccessPolicy(API).find_problem(href)
 
@@ -183,7 +183,7 @@ def test_a_path_in_an_item_of_a_server_is_a_path_on_that_server(earth_search: Pu
 
 
 class Misleading(EarthSearch):
-    """Answers a search with a link or a redirect to another address."""
+    """Answer a search with a link or a redirect to another address."""
 
     def __init__(self, to: str, *, redirect: bool) -> None:
         super().__init__([stac_collection()], [item_at("http://127.0.0.1:1/red.tif")])
@@ -208,7 +208,7 @@ def test_a_search_does_not_follow_a_server_to_a_link_local_host(redirect: bool) 
 
 
 class Redirecting(LoopbackServer):
-    """Redirects every request: to one address, or to the same path of another server."""
+    """Redirect every request to one address, or to the same path of another server."""
 
     def __init__(self, status: int, to: str) -> None:
         super().__init__()

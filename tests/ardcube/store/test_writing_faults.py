@@ -481,7 +481,7 @@ def test_a_store_whose_disk_stands_still_is_given_up_within_a_bound_and_the_cube
     with stage_on(ceph.bucket(), sample_archive) as stage:
         process_batch(stage.plan.spec, list(stage.plan.jobs[:3]))
         began = time.monotonic()
-        with ceph.disk_stands_still(), pytest.raises(TransientError, match="had a bad moment"):
+        with ceph.disk_hangs(), pytest.raises(TransientError, match="had a bad moment"):
             process_batch(stage.plan.spec, list(stage.plan.jobs[3:4]))
         assert time.monotonic() - began < 60, "s3fs asks five times, botocore three times each, with pauses"
         build(stage.plan)
