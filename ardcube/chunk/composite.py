@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
-from ardcube.chunk.read import ChunkReader, SolarDay, days_to_numpy, solar_days
+from ardcube.chunk.read import ChunkReader
+from ardcube.chunk.solar_days import SolarDay, dates_of, solar_days
 from ardcube.chunk.stage_timer import StageTimer
 from ardcube.errors import PermanentError
 from ardcube.extent.grid import Window
@@ -144,7 +145,7 @@ def _apply_mask(
     """Call the mask, check its result, and cut off the halo: bool (day, y, x)."""
     observations = Observations(
         mask_bands,
-        days_to_numpy(days),
+        dates_of(days),
         spec.grid.latitude(np.arange(window.y0, window.y1)),
         spec.grid.longitude(np.arange(window.x0, window.x1)),
     )

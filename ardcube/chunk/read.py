@@ -1,4 +1,4 @@
-"""From scenes to observations: each solar day of a chunk on the cube's grid."""
+"""Read bands of solar days onto a window of the cube's grid."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import date
 from functools import reduce
-from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.catalog.scene import SCALE, Scene
+from ardcube.chunk.solar_days import SolarDay
 from ardcube.config import Access, Reader
 from ardcube.errors import SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
@@ -32,57 +31,65 @@ from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 
 
 @dataclass(frozen=True, slots=True)
-class SolarDay:
-    """Scenes that are fused to one observation."""
+class _Request:
+    """Bands of solar days, and the stack that they are read into."""
 
-    date: date
-    scenes: tuple[Scene, ...]
-    """In order of time, then id: the first valid pixel wins."""
+    stack: NDArray[Any]
+    """(band, day, y, x); 0 where no scene has given a pixel yet."""
+    days: Sequence[SolarDay]
+    bands: Sequence[str]
+    resampling: str
+    clear: Sequence[Bits] | None = None
+    """Pixels to read of each day; None reads all."""
+    offset: float | None = None
+    """Offset of the cube's reflectance; None for categorical bands, which are never shifted."""
 
-
-def solar_days(scenes: Iterable[Scene]) -> list[SolarDay]:
-    """Group scenes by their local solar day, as `odc.stac` does with ``groupby="solar_day"``."""
-    ordered = sorted(scenes, key=lambda scene: (scene.solar_day(), scene.datetime, scene.id))
-    return [SolarDay(day, tuple(group)) for day, group in groupby(ordered, key=Scene.solar_day)]
+    def missing(self, day: int, scene: Scene, footprint: Bits | None) -> Bits:
+        """Return the pixels of a day that a scene may still give."""
+        limits = [bits for bits in (footprint, None if self.clear is None else self.clear[day]) if bits is not None]
+        if scene is not self.days[day].scenes[0]:
+            limits.append(packed((self.stack[:, day] == 0).any(axis=0)))
+        return reduce(np.bitwise_and, limits or [packed(np.ones(self.stack.shape[2:], bool))])
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What is read of bands of one scene that share a grid."""
+class _SceneBands:
+    """Bands of one scene that share a grid and an encoding, and are read and resampled together."""
 
     day: int
+    """Position in the stack."""
     scene: Scene
     bands: tuple[int, ...]
-    """Positions in the output."""
+    """Positions in the stack."""
     header: Header
     blocks: Blocks
     encoding: Encoding
     wanted: Bits
+    """Output pixels to compute."""
 
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Reads bands of scenes onto one window of the grid; projections and footprints are worked out once."""
+    """Reads scenes onto one window of the grid; projections and footprints are computed once."""
 
     grid: Grid
     window: Window
     access: Access = "unsigned"
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
-    """That fetch and decode beside the caller, who resamples."""
+    """Threads that fetch and decode while the caller resamples."""
     bytes_read: int = 0
     """Bytes fetched so far."""
     _projections: dict[str, Projection] = field(default_factory=dict)
+    """By CRS."""
     _footprints: dict[str, Bits | None] = field(default_factory=dict)
-    """By scene; None where all pixels are within."""
+    """By scene id; None if all pixels are within the scene's reach."""
     _centres: PixelCentres | None = None
 
     def crop(self, window: Window) -> ChunkReader:
-        """The reader of a window within this one; shares what was worked out."""
-        core = (
-            slice(window.y0 - self.window.y0, window.y1 - self.window.y0),
-            slice(window.x0 - self.window.x0, window.x1 - self.window.x0),
-        )
+        """Return the reader of a window within this one; it shares projections and footprints."""
+        inside = window.relative_to(self.window).slices
+        width = self.window.shape[1]
         return ChunkReader(
             self.grid,
             window,
@@ -91,20 +98,20 @@ class ChunkReader:
             self.threads,
             0,
             {crs: projection.crop(window) for crs, projection in self._projections.items()},
-            {key: None if bits is None else self._cropped(bits, core) for key, bits in self._footprints.items()},
+            {
+                scene: None if bits is None else packed(unpacked(bits, width)[inside])
+                for scene, bits in self._footprints.items()
+            },
         )
 
-    def _cropped(self, bits: Bits, core: tuple[slice, slice]) -> Bits:
-        return packed(unpacked(bits, self.window.shape[1])[core])
-
     def categories(self, days: Sequence[SolarDay], band: str) -> NDArray[Any]:
-        """Raw digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is none."""
+        """Return digital numbers of a categorical band, nearest pixel: uint8 or uint16 (day, y, x), 0 is no data."""
         opened = [(scene, future) for day in days for scene in day.scenes for future in self._open(scene, [band])]
-        dtypes = {_of(scene, future).header.dtype for scene, future in opened}
+        dtypes = {_result(scene, future).header.dtype for scene, future in opened}
         stack = np.zeros((1, len(days), *self.window.shape), np.uint8 if dtypes <= {"uint8"} else np.uint16)
-        self._fill(stack, days, (band,), None, "nearest", None)
-        observed: NDArray[Any] = stack[0]
-        return observed
+        self._fill(_Request(stack, days, (band,), "nearest"))
+        classes: NDArray[Any] = stack[0]
+        return classes
 
     def reflectance(
         self,
@@ -115,114 +122,90 @@ class ChunkReader:
         offset: float,
         stack: NDArray[np.uint16],
     ) -> None:
-        """Fill a stack with digital numbers of reflectance bands where it is clear.
+        """Fill a stack with digital numbers of reflectance bands, only where the days are clear.
 
         Parameters
         ----------
         days : sequence of SolarDay
             Observations.
         bands : sequence of str
-            As in the scenes; bands of one grid are resampled together.
+            Names as in the scenes. Bands of one grid are resampled together.
         clear : sequence of Bits
             Pixels to read of each day.
         resampling : str
             `nearest`, `bilinear` or `cubic`.
         offset : float
-            Offset of the cube's reflectance; scenes with another one are shifted.
+            Offset of the cube's reflectance. Digital numbers of scenes with another offset are shifted.
         stack : uint16 (band, day, y, x)
-            Zeros, which stay where nothing is clear.
+            Zeros; filled in place.
         """
-        self._fill(stack, days, bands, clear, resampling, offset)
+        self._fill(_Request(stack, days, bands, resampling, clear, offset))
+
+    def _fill(self, request: _Request) -> None:
+        """Read the first scene of each day, then from the next scenes only the pixels that are still missing.
+
+        While one scene is resampled, the next scenes are decoded, and the scenes after them fetched.
+        """
+        resample, width = on_a_core(resample_window), self.window.shape[1]
+        scenes_ahead = max(1, FILES_AHEAD // len(request.bands))
+        for order in range(max((len(day.scenes) for day in request.days), default=0)):
+            scenes = [(n, day.scenes[order]) for n, day in enumerate(request.days) if order < len(day.scenes)]
+            needed = [(day, scene) for day, scene in scenes if self._missing(request, day, scene).any()]
+            opened = [(day, scene, self._open(scene, request.bands)) for day, scene in needed]
+            fetching = (fetch for day, scene, files in opened for fetch in self._fetch(request, day, scene, files))
+            decoding = (self._decode(request, *fetch) for fetch in _ahead(fetching, scenes_ahead))
+            for read, pixels in _ahead(decoding, DECODED_AHEAD):
+                source, wanted = _result(read.scene, pixels), unpacked(read.wanted, width)
+                projection = self._projection(read.header.crs)
+                resample(request.stack[:, read.day], read.bands, wanted, projection, source, request.resampling)
+
+    def _missing(self, request: _Request, day: int, scene: Scene) -> Bits:
+        return request.missing(day, scene, self._footprint(scene))
 
     def _open(self, scene: Scene, bands: Sequence[str]) -> list[Future[Raster]]:
-        """Read the headers that this process does not know yet, many at once."""
-        return [self.threads.fetch(self._open_stated, scene, band) for band in bands]
+        """Start to read the headers that this process does not know yet."""
+        return [self.threads.fetch(self._open_checked, scene, band) for band in bands]
 
-    def _open_stated(self, scene: Scene, band: str) -> Raster:
-        """Open a file and hold it to what its item says."""
+    def _open_checked(self, scene: Scene, band: str) -> Raster:
+        """Open the file of a band; raise SceneError if it is not what its item states."""
         asset = scene.bands[band]
         raster = open_raster(asset.href, scene.revision, self.access, self.reader, resolution=self.grid.resolution)
         check_stated(scene.id, band, asset, raster.header)
         return raster
 
-    def _fill(
-        self,
-        stack: NDArray[Any],
-        days: Sequence[SolarDay],
-        bands: Sequence[str],
-        clear: Sequence[Bits] | None,
-        resampling: str,
-        offset: float | None,
-    ) -> None:
-        """Fill (band, day, y, x): first the first scene of each day, then what the next ones still have to give.
-
-        While one scene is resampled, the next ones are decoded, and those after them fetched.
-        """
-
-        def lacking(number: int, scene: Scene) -> Bits:
-            """Pixels that a scene might give to its day; to start with, nothing is there."""
-            footprint = self._footprint(scene)
-            limits = [bits for bits in (footprint, None if clear is None else clear[number]) if bits is not None]
-            if scene is not days[number].scenes[0]:
-                limits.append(packed((stack[:, number] == 0).any(axis=0)))
-            return reduce(np.bitwise_and, limits or [packed(np.ones(self.window.shape, bool))])
-
-        resample, width = on_a_core(resample_window), self.window.shape[1]
-        scenes_ahead = max(1, FILES_AHEAD // len(bands))
-        for place in range(max((len(day.scenes) for day in days), default=0)):
-            turn = [(number, day.scenes[place]) for number, day in enumerate(days) if place < len(day.scenes)]
-            useful = [(number, scene) for number, scene in turn if lacking(number, scene).any()]
-            opened = [(number, scene, self._open(scene, bands)) for number, scene in useful]
-            started = (
-                fetch
-                for number, scene, rasters in opened
-                for fetch in self._fetch(number, scene, bands, rasters, lacking(number, scene), resampling, offset)
-            )
-            decoding = (self._decode(*fetch, stack.dtype, resampling) for fetch in _ahead(started, scenes_ahead))
-            for read, pixels in _ahead(decoding, DECODED_AHEAD):
-                source, wanted = _of(read.scene, pixels), unpacked(read.wanted, width)
-                projection = self._projection(read.header.crs)
-                resample(stack[:, read.day], read.bands, wanted, projection, source, resampling)
-
     def _fetch(
-        self,
-        number: int,
-        scene: Scene,
-        bands: Sequence[str],
-        opened: Sequence[Future[Raster]],
-        wanted: Bits,
-        resampling: str,
-        offset: float | None,
-    ) -> Iterator[tuple[_Read, list[Future[FetchedBand]]]]:
-        """Start to fetch the blocks of a scene that the wanted pixels reach."""
-        rasters = [_of(scene, future) for future in opened]
+        self, request: _Request, day: int, scene: Scene, files: Sequence[Future[Raster]]
+    ) -> Iterator[tuple[_SceneBands, list[Future[FetchedBand]]]]:
+        """Start to fetch the blocks of a scene under the missing pixels, grouped by grid and encoding."""
+        rasters = [_result(scene, file) for file in files]
+        wanted = self._missing(request, day, scene)
         groups: dict[Any, list[int]] = {}
-        for position, (band, raster) in enumerate(zip(bands, rasters, strict=True)):
-            header = raster.header
-            level = header.level_for(self.grid.resolution)
-            nodata = scene.bands[band].nodata or header.nodata
-            shift = 0 if offset is None else round((scene.bands[band].offset - offset) / SCALE)
-            key = type(raster), header.crs, header.dtype, level, Encoding(nodata, shift)
+        for position, (band, raster) in enumerate(zip(request.bands, rasters, strict=True)):
+            header, asset = raster.header, scene.bands[band]
+            shift = 0 if request.offset is None else round((asset.offset - request.offset) / SCALE)
+            encoding = Encoding(asset.nodata or header.nodata, shift)
+            key = type(raster), header.crs, header.dtype, header.level_for(self.grid.resolution), encoding
             groups.setdefault(key, []).append(position)
         for (_, crs, _, level, encoding), members in groups.items():
-            blocks = needed_blocks(self._projection(crs), wanted, level, resampling)
+            blocks = needed_blocks(self._projection(crs), wanted, level, request.resampling)
             if blocks is None:
                 continue
-            for positions in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
-                header = rasters[positions[0]].header
-                begin = self.threads.fetch_and_decode if rasters[positions[0]].decodes else self.threads.fetch
-                fetching = [begin(rasters[position].fetch, blocks) for position in positions]
-                yield _Read(number, scene, positions, header, blocks, encoding, wanted), fetching
+            for bands in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
+                first = rasters[bands[0]]
+                start = self.threads.fetch_and_decode if first.decodes else self.threads.fetch
+                fetching = [start(rasters[band].fetch, blocks) for band in bands]
+                yield _SceneBands(day, scene, bands, first.header, blocks, encoding, wanted), fetching
 
     def _decode(
-        self, read: _Read, fetching: Sequence[Future[FetchedBand]], dtype: np.dtype[Any], resampling: str
-    ) -> tuple[_Read, Future[SourcePixels]]:
-        """Start to decode what was fetched."""
-        if np.dtype(read.header.dtype).itemsize > dtype.itemsize:
-            error = SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {dtype}")
+        self, request: _Request, read: _SceneBands, fetching: Sequence[Future[FetchedBand]]
+    ) -> tuple[_SceneBands, Future[SourcePixels]]:
+        """Start to decode fetched blocks."""
+        stack_dtype = request.stack.dtype
+        if np.dtype(read.header.dtype).itemsize > stack_dtype.itemsize:
+            error = SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {stack_dtype}")
             error.scene = read.scene.id
             raise error
-        fetched = [_of(read.scene, future) for future in fetching]
+        fetched = [_result(read.scene, band) for band in fetching]
         self.bytes_read += sum(band.size for band in fetched)
         return read, self.threads.decode(
             SourcePixels.decode,
@@ -230,7 +213,7 @@ class ChunkReader:
             read.blocks,
             read.header.dtype,
             read.encoding,
-            find_holes=resampling != "nearest",
+            find_holes=request.resampling != "nearest",
         )
 
     def _projection(self, crs: str) -> Projection:
@@ -239,7 +222,7 @@ class ChunkReader:
         return self._projections[crs]
 
     def _footprint(self, scene: Scene) -> Bits | None:
-        """Pixels within the scene's grown footprint; None where all are."""
+        """Return the pixels within the scene's reach; None if all pixels are."""
         if scene.id not in self._footprints:
             reach = scene.reach()
             bits = None
@@ -253,8 +236,8 @@ class ChunkReader:
 _Item = TypeVar("_Item")
 
 
-def _of(scene: Scene, future: Future[_Item]) -> _Item:
-    """What reading a scene gave; an error then tells which one it was."""
+def _result(scene: Scene, future: Future[_Item]) -> _Item:
+    """Return the result of reading a scene; an error names the scene, and its files are opened again next time."""
     try:
         return future.result()
     except (SceneError, TransientError) as error:
@@ -265,16 +248,11 @@ def _of(scene: Scene, future: Future[_Item]) -> _Item:
 
 
 def _ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:
-    """Yield items while the next `count` are already begun."""
-    begun: deque[_Item] = deque()
+    """Yield items while the next `count` items are already started."""
+    started: deque[_Item] = deque()
     for item in items:
-        begun.append(item)
-        if len(begun) > count:
-            yield begun.popleft()
-    while begun:
-        yield begun.popleft()
-
-
-def days_to_numpy(days: Sequence[SolarDay]) -> NDArray[np.datetime64]:
-    """Dates as datetime64[ns] (day,), as xarray wants them."""
-    return np.array([day.date for day in days], "datetime64[ns]")
+        started.append(item)
+        if len(started) > count:
+            yield started.popleft()
+    while started:
+        yield started.popleft()

@@ -23,7 +23,8 @@ from odc.loader import RasterLoadParams, RasterSource, reader_driver
 from pyproj import Transformer
 
 from ardcube.catalog.items import parse_scene
-from ardcube.chunk.read import ChunkReader, solar_days
+from ardcube.chunk.read import ChunkReader
+from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid, Window
 from ardcube.odc_driver import ExactDriver
