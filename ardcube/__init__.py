@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         UnwritableError,
     )
     from ardcube.lease.acquire import LeaseHeldError
-    from ardcube.lease.lease import LeaseLostError
+    from ardcube.lease.fence import LeaseLostError
     from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
     from ardcube.pixels.observations import Observations
     from ardcube.plan.jobs import ChunkKey
@@ -86,7 +86,7 @@ _MODULES = {
         "UnwritableError",
     ),
     "ardcube.lease.acquire": ("LeaseHeldError",),
-    "ardcube.lease.lease": ("LeaseLostError",),
+    "ardcube.lease.fence": ("LeaseLostError",),
     "ardcube.pixels.masks": ("CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook"),
     "ardcube.pixels.observations": ("Observations",),
     "ardcube.plan.jobs": ("ChunkKey",),

@@ -7,7 +7,7 @@
     │   ├── InputError          invalid options or input files; exit code 2, before anything is written
     │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease.acquire`)
     │   ├── RunStopsError       no chunk can be written any more: the run stops
-    │   │   ├── LeaseLostError  another run has taken over the cube (`ardcube.lease.lease`)
+    │   │   ├── LeaseLostError  another run has taken over the cube (`ardcube.lease.fence`)
     │   │   └── UnwritableError expired credentials, exceeded quota, missing permission
     │   ├── StoreError          the store cannot be used for the request
     │   ├── SceneError          a scene is missing, damaged, or differs from its item

@@ -281,7 +281,7 @@ def _spec(place: Place, values: NDArray[np.uint16]) -> CubeSpec:
         offset=-0.1,
         mask=DefaultCloudMaskHook(),
         store_uri=place.uri,
-        ledger_uri=place.beside(".ardcube").uri,
+        ledger_uri=place.sibling(".ardcube").uri,
         storage_options={},
         asset_access="unsigned",
     )

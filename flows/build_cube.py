@@ -158,7 +158,7 @@ def hold_lease(ledger: Place, run: RunConfig) -> Iterator[Lease]:
     """
     log = get_run_logger().warning
     name, run_id = str(flow_run.name), str(flow_run.id)
-    with holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, tell=log) as lease:
+    with holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=log) as lease:
         yield lease
 
 

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from ardcube.config import RunConfig
 from ardcube.errors import ArdcubeError
-from ardcube.lease.acquire import release
+from ardcube.lease.lease import release
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube

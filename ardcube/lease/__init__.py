@@ -1,4 +1,4 @@
-"""One writer per cube.
+"""One writer per cube: a run holds a lease, and workers check it before they write.
 
-A run acquires the lease of a ledger and renews it; a worker's fence refuses to write once another run holds it.
+The folder of a ledger comes in; a held lease, or an error that names its holder, goes out.
 """

@@ -1,23 +1,32 @@
-"""One run at a time per cube: a lease beside the store, taken before a run writes, and let go when it ends."""
+"""Acquire the lease of a cube before a run writes, so that one run at a time does."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ardcube.errors import InputError, UnwritableError
 from ardcube.lease.claim import Claim
-from ardcube.lease.fence import FRESH_SECONDS
-from ardcube.lease.lease import NAME, TRIES, Lease, Tell, Timing, clock, let_go, read_claim
-from ardcube.storage.compare_and_swap import exchange, read_fresh
+from ardcube.lease.fence import FRESH_SECONDS, NAME, clock
+from ardcube.lease.lease import TRIES, Lease, drop
+from ardcube.storage.compare_and_swap import Version, best_effort_reason, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 
-DEFAULT_TIMING = Timing()
+_PROBE_SECONDS = 0.2
+"""Seconds to wait for a lock that another process may only probe, or for the claim of a run that has just locked."""
+_POLL_SECONDS = 2.0
+"""Seconds between two looks at a lease that may be renewed."""
+_SKEW_SECONDS = 300.0
+"""Largest difference expected between the clocks of two machines."""
 
+Warn = Callable[[str], None]
 logger = logging.getLogger(__name__)
 
 
@@ -32,122 +41,131 @@ def holding(
     run: str = "",
     run_id: str = "",
     break_lease: bool = False,
-    timing: Timing = DEFAULT_TIMING,
-    tell: Tell = logger.warning,
+    expires_seconds: float = 120.0,
+    warn: Warn = logger.warning,
 ) -> Iterator[Lease]:
-    """Hold the lease of a cube while the block runs; however that ends, the lease is released.
+    """Hold the lease of a cube during a block, and release it at the end of the block.
 
     Parameters
     ----------
     ledger : Place
-        Folder beside the store, where the lease lies.
+        Folder of the lease, next to the store.
     run, run_id : str
-        Name and id of the flow run, for whoever finds the lease held.
+        Name and id of the flow run.
     break_lease : bool
-        Take it from whoever holds it.
-    timing : Timing
-        How long it lasts.
-    tell : callable
-        Told, in a line, of anything out of the ordinary; also from another thread.
+        Take the lease from the run that holds it.
+    expires_seconds : float
+        Seconds without renewal after which another machine may take the lease over, on other stores than a disk.
+    warn : callable
+        Function that takes a line for the operator; also called from another thread.
 
     Raises
     ------
     LeaseHeldError
         If another run holds it; nothing was written.
     """
-    claim = Claim.of_this_process(run, run_id, timing.expires_seconds)
-    lease = _acquire(ledger, claim, break_lease=break_lease, timing=timing, tell=tell)
+    claim = Claim(run=run, run_id=run_id, expires_seconds=expires_seconds)
+    lock = FileLock(ledger.file(f"{NAME}.lock.part") if ledger.is_local else claim.process_lock, thread_local=False)
     try:
-        lease.keep()
+        with explained(ledger.uri):
+            acquire = _lock_on_disk if ledger.is_local else _claim_in_store
+            version, before = acquire(ledger, claim, lock, break_lease, warn)
+        lease = Lease(ledger, claim, lock, version, warn)
+    except BaseException as error:
+        if lock.is_locked:
+            drop(lock)
+        if isinstance(error, UnwritableError):
+            raise InputError(str(error)) from error  # nothing was written
+        raise
+    try:
+        if before is not None:
+            # Workers of that run may have read the lease a moment ago, and write until they read it again.
+            time.sleep(FRESH_SECONDS)
+            warn(f"{'broke' if break_lease else 'took over'} the lease of {before.describe()}")
+        lease.check()
         yield lease
     finally:
         lease.release()
 
 
-def standing_claim(ledger: Place) -> Claim | None:
-    """The claim to a cube that was not let go, or None; whether it still counts is not asked.
-
-    Raises
-    ------
-    StoreError
-        If the lease's file was damaged.
-    """
-    content = read_fresh(ledger, NAME)
-    claim = None if content is None else Claim.from_json(content)
-    return None if claim is None or claim.released else claim
-
-
-def release(ledger: Place, owner: str) -> bool:
-    """Release a lease if it is its owner's, from any process: for a run whose own process is known to be gone.
-
-    Parameters
-    ----------
-    ledger : Place
-        Folder beside the store.
-    owner : str
-        Id of the claim (`Lease.claim.holder`), or of its flow run.
-
-    Returns
-    -------
-    bool
-        Whether it was the owner's, and is free now.
-    """
-    return let_go(ledger, owner)
-
-
-def _acquire(ledger: Place, claim: Claim, *, break_lease: bool, timing: Timing, tell: Tell) -> Lease:
-    seen_alive = ""
-    for _ in range(TRIES):
-        content = read_fresh(ledger, NAME)
-        standing = _standing(ledger, content, claim, break_lease)
-        if standing is not None and not break_lease:
-            verdict = standing.judge(datetime.now(UTC), standing.presence())
-            if verdict == "held" or (verdict == "unsure" and standing.holder == seen_alive):
-                raise _held(ledger, standing)
-            if verdict == "unsure":
-                seconds = standing.expires_seconds
-                tell(f"watching the lease of {standing.describe()} for {seconds:g} s: it seems to have expired")
-                if _changes(ledger, content, seconds):
-                    seen_alive = standing.holder
-                    continue
-        lease = Lease(ledger, claim.renew(), timing, tell)
+def _lock_on_disk(ledger: Place, claim: Claim, lock: FileLock, break_lease: bool, _: Warn) -> tuple[None, Claim | None]:
+    """Lock a file next to the lease for the life of this process, and write the claim."""
+    broken = None
+    while not lock.is_locked:
+        Path(ledger.path).mkdir(parents=True, exist_ok=True)
         try:
-            with explained(ledger.uri):
-                taken = exchange(ledger, NAME, content, lease.claim.to_json())
-        except UnwritableError as error:
-            raise InputError(str(error)) from error  # nothing was written
-        if taken:
-            if standing is not None:
-                # Workers of the run before may have looked at the lease a moment ago; what comes next could remove
-                # what they are about to write.
-                time.sleep(FRESH_SECONDS)
-                tell(f"{'broke' if break_lease else 'took over'} the lease of {standing.describe()}")
-            return lease
-    raise LeaseHeldError(f"{ledger.uri} is wanted by many runs at once; start this one again")
+            lock.acquire(blocking=False)
+        except FileNotFoundError:
+            continue  # another process has removed the folder
+        except Timeout:
+            time.sleep(_PROBE_SECONDS)
+            other = _claim_in(ledger, ledger.read_now(NAME), break_lease)
+            if other is None:
+                continue
+            if not break_lease or broken is not None:
+                raise _held(ledger, other) from None
+            # The process that holds the lock goes on to hold that of a file without a name.
+            Path(lock.lock_file).unlink(missing_ok=True)
+            broken = other
+    other = _claim_in(ledger, ledger.read_now(NAME), break_lease)
+    ledger.write(NAME, claim.to_json())
+    return None, broken or other
 
 
-def _standing(ledger: Place, content: bytes | None, own: Claim, break_lease: bool) -> Claim | None:
-    """Another's claim that was not let go, or None."""
-    claim = None if content is None else read_claim(content)
-    if content is not None and claim is None and not break_lease:
-        raise InputError(
-            f"the lease {ledger.uri}/{NAME} is damaged; add --break-lease if no other run is building this cube"
-        )
-    return None if claim is None or claim.released or claim.holder == own.holder else claim
+def _claim_in_store(
+    ledger: Place, claim: Claim, lock: FileLock, break_lease: bool, warn: Warn
+) -> tuple[Version, Claim | None]:
+    """Write the claim into a store that has no locks, unless another run holds the lease."""
+    lock.acquire(blocking=False)
+    for _ in range(TRIES):
+        version = read_version(ledger, NAME)
+        other = _claim_in(ledger, version.content, break_lease)
+        if other is not None and not break_lease and _is_alive(ledger, other, version, warn):
+            raise _held(ledger, other)
+        taken = swap(ledger, NAME, version, claim.renew().to_json())
+        if taken is not None:
+            if reason := best_effort_reason(ledger):
+                warn(f"{ledger.uri}: {reason}; do not start two runs at the same time, they may not notice each other")
+            return taken, other
+    raise LeaseHeldError(f"{ledger.uri}: many runs start at once; start this one again")
 
 
-def _changes(ledger: Place, content: bytes | None, seconds: float) -> bool:
-    """Watch a lease for so long, by this process' own clock; whether it was renewed or let go meanwhile."""
+def _is_alive(ledger: Place, other: Claim, version: Version, warn: Warn) -> bool:
+    """Return whether the run that holds a lease is alive; if only a renewal can show that, wait for it."""
+    if other.process_lock.exists():
+        lock = FileLock(other.process_lock, timeout=_PROBE_SECONDS)
+        with suppress(PermissionError):  # another user's run
+            try:
+                lock.acquire()
+            except Timeout:
+                return True
+            drop(lock)
+            return False
+    seconds, age = other.expires_seconds, (datetime.now(UTC) - other.renewed).total_seconds()
+    if 0 <= age <= seconds or age > seconds + _SKEW_SECONDS:
+        return age <= seconds
+    warn(f"waiting {seconds:g} s for a renewal of the lease of {other.describe()}: it seems to have expired")
     end = clock() + seconds
     while clock() < end:
-        time.sleep(min(2.0, seconds / 20))
-        if read_fresh(ledger, NAME) != content:
-            return True
+        time.sleep(min(_POLL_SECONDS, seconds / 20))
+        content = read_version(ledger, NAME).content
+        if content != version.content:
+            now = Claim.current(content)
+            return now is not None and now.holder == other.holder
     return False
 
 
-def _held(ledger: Place, claim: Claim) -> LeaseHeldError:
+def _claim_in(ledger: Place, content: bytes | None, break_lease: bool) -> Claim | None:
+    """Return the claim that holds the lease, or None if it is free."""
+    if content is not None and Claim.parse(content) is None and not break_lease:
+        raise InputError(
+            f"the lease {ledger.uri}/{NAME} is damaged; add --break-lease if no other run builds this cube"
+        )
+    return Claim.current(content)
+
+
+def _held(ledger: Place, other: Claim) -> LeaseHeldError:
     return LeaseHeldError(
-        f"another run writes this cube: {claim.describe()} holds {ledger.uri}/{NAME}; wait until it ends, or add "
-        "--break-lease if that run is known to be dead"
+        f"another run writes this cube: {other.describe()} holds {ledger.uri}/{NAME}; wait until it ends, or add "
+        "--break-lease if that run is known to be dead or paused"
     )

@@ -1,26 +1,36 @@
-"""Keeps a worker from writing for a run that no longer holds its cube: asked before each write."""
+"""Refuse to write for a run that no longer holds its cube."""
 
 from __future__ import annotations
 
 import threading
+import time
 
-from ardcube.lease.lease import NAME, LeaseLostError, clock, read_claim
-from ardcube.storage.compare_and_swap import read_fresh
+from ardcube.errors import RunStopsError
+from ardcube.lease.claim import Claim
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 
+NAME = "lease.json"
 FRESH_SECONDS = 2.0
-"""So long one look at the lease counts: much shorter than a lease lasts, so that nobody can have taken it over from a
-process that was paused in between, and long enough to cost nothing."""
+"""Seconds for which one reading of the lease is valid. A run that takes a lease over waits for as long."""
+
+
+class LeaseLostError(RunStopsError):
+    """The lease was broken, taken over or released: the run must stop writing."""
+
+
+def clock() -> float:
+    """Return seconds of a clock that also counts while the machine sleeps, where the system has one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Fence:
-    """Stands between a run and its cube, in one process.
+    """A check of the lease before each write, for all threads of a process.
 
     Parameters
     ----------
     ledger : Place
-        Folder beside the store, where the lease lies.
+        Folder of the lease.
     holder : str
         Id of the run's claim (`Lease.claim.holder`).
     """
@@ -28,37 +38,39 @@ class Fence:
     def __init__(self, ledger: Place, holder: str) -> None:
         self._ledger = ledger
         self._holder = holder
-        self._seen = -FRESH_SECONDS
-        self._one_look = threading.Lock()
+        self._read_at = -FRESH_SECONDS
+        self._one_reader = threading.Lock()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the lease was last seen to be the run's."""
+        return clock() - self._read_at
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the last look still counts: `check` then returns at once."""
-        return clock() - self._seen < FRESH_SECONDS
+        """Whether `check` returns without reading the lease."""
+        return self.age < FRESH_SECONDS
 
     def check(self) -> None:
-        """Return where the lease is still the run's, and as it was a moment ago.
+        """Return if the run holds the lease.
 
         Raises
         ------
         LeaseLostError
-            If it is another's, or nobody's: the cube may no longer be the one that was planned.
+            If another run holds the lease, or none does: the cube may differ from the one that was planned.
         TransientError
             If the store does not answer.
         """
-        with self._one_look:
+        with self._one_reader:
             if self.is_fresh:
                 return
             begun = clock()
             with explained(self._ledger.uri):
-                content = read_fresh(self._ledger, NAME)
-            claim = None if content is None else read_claim(content)
-            if claim is None or claim.released or claim.holder != self._holder:
-                fate = "it was let go, or is gone"
-                if claim is not None and not claim.released:
-                    fate = f"it is held by {claim.describe()}"
+                claim = Claim.current(self._ledger.read_now(NAME))
+            if claim is None or claim.holder != self._holder:
+                owner = "it was released" if claim is None else f"{claim.describe()} holds it"
                 raise LeaseLostError(
-                    f"the run that wants this has lost the lease {self._ledger.uri}/{NAME}: {fate}; nothing is written "
-                    "for it"
+                    f"this run has lost the lease {self._ledger.uri}/{NAME}: {owner}; nothing more is written for this "
+                    "run, start it again when no other run builds the cube"
                 )
-            self._seen = begun
+            self._read_at = begun

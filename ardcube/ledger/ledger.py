@@ -25,7 +25,7 @@ from ardcube.ledger.table import (
     to_parquet,
 )
 from ardcube.plan.jobs import ChunkKey
-from ardcube.storage.compare_and_swap import exchange
+from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
 
@@ -65,7 +65,7 @@ class Ledger:
     @classmethod
     def of_store(cls, store: Place) -> Ledger:
         """Return the ledger of a store."""
-        return cls(store.beside(SUFFIX))
+        return cls(store.sibling(SUFFIX))
 
     @classmethod
     def at(cls, uri: str, options: Options | None = None) -> Ledger:
@@ -172,11 +172,11 @@ class Ledger:
             found: dict[ChunkKey, ChunkRecord] = {}
             if not names.files and not names.merged:
                 return self.records(brief=True)
-            table: list[bytes | None] = []
+            table: list[Version] = []
             content = to_parquet(rows_of_newest(self._newest_first(names, table), found))
             with explained(self.place.uri):
                 # Of two processes that compact at once, the second reads again what the first has written.
-                if exchange(self.place, _TABLE, table[0], content):
+                if swap(self.place, _TABLE, table[0], content):
                     break
         else:
             raise TransientError(f"{self.place.uri}/{_TABLE} is changed all the time; run again")
@@ -198,17 +198,19 @@ class Ledger:
         merged = frozenset(name for name in self.place.list_files(_CHUNKS) if _MERGED.fullmatch(name))
         return merged, self.place.stamp(_TABLE)
 
-    def _newest_first(self, names: _Names, table: list[bytes | None] | None = None) -> Iterator[Entry]:
-        """Yield the records of single files, of merged files and of the table, whose content is added to `table`.
+    def _newest_first(self, names: _Names, table: list[Version] | None = None) -> Iterator[Entry]:
+        """Yield the records of single files, of merged files and of the table, whose version is added to `table`.
 
         Records move in this order, so that none is missed; some come twice, the newest first.
         """
         yield from self._files(names.files)
         for name in (*reversed(names.merged), _TABLE):
             with explained(self.place.uri):
-                content = self.place.read(name)
-            if name == _TABLE and table is not None:
-                table.append(content)
+                if name == _TABLE and table is not None:
+                    table.append(read_version(self.place, name))
+                    content = table[0].content
+                else:
+                    content = self.place.read(name)
             if content is not None:
                 try:
                     yield from entries(records_in(content))

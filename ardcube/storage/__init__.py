@@ -1,4 +1,4 @@
-"""Files on any filesystem: a place, conditional replacement, and errors that say what to do.
+"""Files on any fsspec filesystem: locations, conditional replacement, and errors with advice.
 
-A URI with its options comes in; bytes, listings and errors of `ardcube.errors` go out.
+A URI with storage options comes in; bytes, listings and errors of `ardcube.errors` go out.
 """

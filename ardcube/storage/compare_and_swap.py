@@ -1,214 +1,156 @@
-"""Replacing a small file only where nobody else has changed it: the one step that a lease stands on."""
+"""Replace a file on the condition that no other process has changed it since it was read."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ardcube.storage.place import SLOWEST, Place
+import obstore
+from filelock import FileLock
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+from ardcube.storage.object_store import open_bucket, scheme, unsupported_options
+from ardcube.storage.place import LARGE, SLOWEST, Place
 
 _PUT_SECONDS = 20.0
-"""Longest wait for one PUT of a small file: less than a lease lasts, so that a renewal can be tried again. A larger
-one is waited for longer."""
-_SETTLE_SECONDS = 2.0
-"""Between writing and reading back on a store without conditions: longer than a rival's read and write take."""
-_REFUSED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-"""Codes by which S3 says that the condition of a PUT did not hold, or could not be decided."""
-_ROUNDS = 1000
-"""Far more than rivals ever cause: a folder that is a broken link shall not be an endless loop."""
+"""Seconds to wait for a PUT of a small file: less than a lease lasts, so that a renewal can be repeated."""
 _LOCK_SECONDS = 20.0
-"""Longest wait for a lock, which is otherwise held for milliseconds: a process that was paused keeps it."""
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+"""Seconds to wait for a lock on a disk that other processes hold for milliseconds."""
+_SETTLE_SECONDS = 2.0
+"""Seconds between writing and reading back on a store without conditions: longer than a rival's read and write."""
+_PROBE_BYTES = 10_000
+"""Largest file that is sent twice more to find out whether a store has conditions."""
+_WRONG_TAG: Any = {"e_tag": '"00000000000000000000000000000000"', "version": "1"}
 
-_in_this_process = threading.Lock()
+_one_thread = threading.Lock()
+_has_conditions: dict[tuple[Any, str], bool] = {}
+"""Whether a bucket refuses a PUT whose condition fails, once that was tried."""
 
 
-def read_fresh(place: Place, name: str) -> bytes | None:
-    """Content of a file as it is now, past any listing that the filesystem remembers; None where there is none."""
-    # s3fs takes a file for missing that a remembered listing of its folder does not name.
-    place.fs.invalidate_cache(place.file(name))
-    return place.read(name)
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Content of a file, and what identifies it to an object store."""
+
+    content: bytes | None
+    """None if the file is missing."""
+    tag: Any = None
+    """ETag and version of the object."""
 
 
-def exchange(place: Place, name: str, old: bytes | None, new: bytes) -> bool:
-    """Replace a file where it still holds what the caller saw; of many callers at once, one succeeds.
+def best_effort_reason(place: Place) -> str:
+    """Return why `swap` is best effort at a location; an empty string if it is one step."""
+    if place.is_local or place.fs.protocol == "memory":
+        return ""
+    if not scheme(place.fs):
+        return "its filesystem has no conditional PUT"
+    if unsupported := unsupported_options(place.fs):
+        return f"obstore does not know the storage options {', '.join(unsupported)}"
+    return "" if _has_conditions.get((place.fs, place.bucket), True) else "it ignores the condition of a PUT"
 
-    On a local disk a lock of the kernel makes that one step (also over NFS), on S3 a conditional PUT
-    (`If-None-Match`, `If-Match`), in memory a lock of this process. Other filesystems have no such step: there the
-    file is written, and read back a little later, so that of two that wrote at the same moment the earlier one
-    sees that it lost; a pause of a process between the two can still deceive both.
+
+def read_version(place: Place, name: str) -> Version:
+    """Read a file as it is now."""
+    bucket = _bucket(place)
+    if bucket is None:
+        return Version(place.read_now(name, LARGE))
+    try:
+        found = obstore.get(bucket, place.key(name))
+        return Version(bytes(found.bytes()), _tag(found.meta))
+    except FileNotFoundError:
+        return Version(None)
+
+
+def swap(place: Place, name: str, old: Version, new: bytes) -> Version | None:
+    """Replace a file that is unchanged since it was read; of many callers at once, one succeeds.
+
+    S3, GCS and Azure check a condition of the PUT. On a disk a lock makes comparison and replacement one step. Other
+    filesystems are best effort: the file is compared, written, and read back after two seconds, so that the earlier
+    of two writers notices the later one. So are object stores that ignore conditions; the first PUT finds that out.
 
     Parameters
     ----------
     place : Place
-        Folder of the file; made where it is missing.
+        Folder of the file; created if missing.
     name : str
-        Of the file.
-    old : bytes, optional
-        What it must hold; None: it must not exist.
+        Name of the file.
+    old : Version
+        Version that was read.
     new : bytes
-        What it shall hold. Must be unlike anything that others write, since a PUT whose answer was lost is told
-        from a refused one by reading the file.
+        New content. It must differ from what other processes write, because a PUT whose answer was lost is
+        recognized by reading the file.
 
     Returns
     -------
-    bool
-        Whether the file holds `new` by this call; if not, it was left as it is.
+    Version or None
+        The new version, or None if another process has changed the file.
 
     Raises
     ------
-    OSError
-        If the filesystem failed, and the file is as before.
+    Exception
+        If the filesystem failed; the file is unchanged.
     """
     if place.is_local:
-        with _alone(Path(place.file(name))):
-            if place.read(name) != old:
-                return False
-            place.write(name, new)
-            return True
-    if "s3" in _protocols(place):
-        return _put_on_s3(place, name, old, new)
-    with _in_this_process:
-        if read_fresh(place, name) != old:
-            return False
-        place.write(name, new)
-    if "memory" not in _protocols(place):
-        time.sleep(_SETTLE_SECONDS)
-    return read_fresh(place, name) == new
-
-
-def retire(place: Place, name: str, old: bytes, last: bytes) -> bool:
-    """Remove a file where it still holds what the caller saw; elsewhere than on a disk, put `last` into it.
-
-    Object stores cannot be relied on to delete under a condition: some ignore it, and would delete what another
-    has just written.
-
-    Returns
-    -------
-    bool
-        Whether that was done by this call.
-    """
-    if not place.is_local:
-        return exchange(place, name, old, last)
-    path = Path(place.file(name))
-    with _alone(path):
-        unchanged = place.read(name) == old
-        if unchanged:
-            path.unlink()
-    with suppress(OSError):  # something else is in it
-        path.parent.rmdir()
-    return unchanged
-
-
-def _put_on_s3(place: Place, name: str, old: bytes | None, new: bytes) -> bool:
-    path = place.file(name)
-    condition = {"IfNoneMatch": "*"}
-    if old is not None:
-        # First the tag, then the content: a change in between makes the tag too old, never too new.
-        try:
-            condition = {"IfMatch": place.fs.info(path, refresh=True)["ETag"]}
-        except FileNotFoundError:
-            return False
-        if read_fresh(place, name) != old:
-            return False
+        return _swap_on_disk(place, name, old, new)
+    bucket = _bucket(place, len(new))
+    if bucket is None:
+        return _write_and_read_back(place, name, old, new)
     try:
-        place.fs.pipe_file(path, new, timeout=_PUT_SECONDS + len(new) / SLOWEST, **condition)
-    except Exception as error:
-        # Perhaps it was applied and only the answer was lost: s3fs then tried again, and was refused by its own write.
-        found = read_fresh(place, name)
-        if found == new:
-            return True
-        if found != old or _code(error) in _REFUSED:
-            return False
+        condition: Any = "create" if old.content is None else old.tag
+        written = Version(new, _tag(obstore.put(bucket, place.key(name), new, mode=condition)))
+    except (BaseError, OSError) as error:
+        found = read_version(place, name)
+        if found.content == new:
+            return found  # the PUT was applied and its answer was lost
+        if found.content != old.content or isinstance(error, AlreadyExistsError | PreconditionError):
+            return None
         raise
-    return True
+    if (place.fs, place.bucket) not in _has_conditions and len(new) <= _PROBE_BYTES:
+        put_again = (_is_refused(bucket, place.key(name), new, wrong) for wrong in ("create", _WRONG_TAG))
+        _has_conditions[place.fs, place.bucket] = all(put_again)
+    return _write_and_read_back(place, name, written, new) if best_effort_reason(place) else written
 
 
-def _code(error: Exception) -> str | None:
-    """S3's code of an error that s3fs has translated."""
-    response: Any = getattr(error.__cause__, "response", None)
-    return str(response["Error"].get("Code")) if response else None
-
-
-def _protocols(place: Place) -> tuple[str, ...]:
-    protocol = place.fs.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Be the only one, of all threads and processes that ask, to change a file of a disk."""
-    lock = Path(f"{path}.lock.part")  # places do not list what ends like this
-    descriptor = _locked(lock)
+def _is_refused(bucket: Any, key: str, content: bytes, condition: Any) -> bool:
     try:
-        yield
-    finally:
-        with suppress(FileNotFoundError):
-            lock.unlink()  # before it is unlocked: who waits for it then finds it gone, and begins again
-        _unlock(descriptor)
-
-
-def _locked(lock: Path) -> int:
-    """Open and lock a file that is still there once it is locked; return its descriptor."""
-    for _ in range(_ROUNDS):
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            with suppress(FileExistsError):  # others make and remove the folder at the same time
-                lock.parent.mkdir(parents=True)
-            continue
-        try:
-            with _if_there_are_locks():
-                _lock(descriptor, lock)
-            if _is_there(descriptor, lock):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
+        obstore.put(bucket, key, content, mode=condition)
+    except (AlreadyExistsError, PreconditionError):
+        return True
+    except BaseError as error:
+        if "NotImplemented" not in str(error):
             raise
-        _unlock(descriptor)
-    raise OSError(errno.EBUSY, "cannot be locked", str(lock))
+    return False
 
 
-def _lock(descriptor: int, lock: Path) -> None:
-    end = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > end:
-                told = "another process has locked it, and may be paused: let it go on, or end it"
-                raise OSError(errno.EBUSY, told, str(lock)) from error
-            time.sleep(0.005)
-        else:
-            return
+def _swap_on_disk(place: Place, name: str, old: Version, new: bytes) -> Version | None:
+    path = Path(place.file(f"{name}.lock.part"))  # files with this ending are not listed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path, timeout=_LOCK_SECONDS):
+        unchanged = place.read(name) == old.content
+        if unchanged:
+            place.write(name, new)
+        path.unlink(missing_ok=True)
+    return Version(new) if unchanged else None
 
 
-def _unlock(descriptor: int) -> None:
-    # Not by closing alone: a process that was forked in between would go on to hold it.
-    with _if_there_are_locks():
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+def _write_and_read_back(place: Place, name: str, old: Version, new: bytes) -> Version | None:
+    with _one_thread:
+        if place.read_now(name, LARGE) != old.content:
+            return None
+        place.write(name, new)
+    if place.fs.protocol != "memory":
+        time.sleep(_SETTLE_SECONDS)
+    return Version(new) if place.read_now(name, LARGE) == new else None
 
 
-@contextmanager
-def _if_there_are_locks() -> Iterator[None]:
-    """Go on without a lock where a filesystem knows none; what follows is then two steps, a moment apart."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+def _bucket(place: Place, size: int = 0) -> Any:
+    """Return the bucket of a location whose store has conditions, else None."""
+    if not scheme(place.fs) or best_effort_reason(place):
+        return None
+    return open_bucket(place.fs, place.bucket, int(_PUT_SECONDS + size / SLOWEST))
 
 
-def _is_there(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+def _tag(meta: Any) -> dict[str, str]:
+    return {key: meta[key] for key in ("e_tag", "version") if meta.get(key)}

@@ -1,4 +1,4 @@
-"""Places that fsspec can reach: small files read, listed, and replaced in one piece."""
+"""A folder on any fsspec filesystem, whose small files are read, listed and replaced atomically."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from ardcube.errors import InputError
 Options = Mapping[str, Any]
 """Keyword arguments of an fsspec filesystem."""
 _SILENCE_SECONDS = 15.0
-"""How long s3fs waits for a store that says nothing, unless `config_kwargs={"read_timeout": ...}` says otherwise."""
+"""Seconds that s3fs waits for an answer, without `config_kwargs={"read_timeout": ...}`."""
 _SILENCES = 8
-"""Of them one call may take, with the retries of s3fs and botocore."""
+"""Waits for an answer in one call, with the retries of s3fs and botocore."""
 SLOWEST = 50_000
-"""Bytes per second of the slowest line that is waited for."""
-_MUCH = 20_000_000
-"""Bytes; what is read has an unknown size, and is a ledger's table at most."""
-
-
+"""Bytes per second of the slowest supported connection."""
+_SMALL = 10_000
+"""Bytes of a file such as a lease."""
+LARGE = 20_000_000
+"""Bytes of a ledger's table, the largest file that is read; its real size is not known before."""
 _NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
-"""What mounted object stores say that know nothing of it."""
+"""Error numbers of mounted object stores that have no fsync."""
 
 
 def patience(fs: AbstractFileSystem, size: int = 0) -> float:
-    """Longest wait for one call of a filesystem on the network, in seconds.
+    """Return the longest time that one call of a network filesystem may take, in seconds.
 
-    Needed since s3fs knows no limit for all of a call: a store that takes the connection and never asks for the body
-    would hang it for good, and each of 25 attempts may be silent for 15 s.
+    s3fs has no limit for a whole call. A store that accepts the connection and never asks for the body would block it
+    forever, and each of 25 attempts may wait 15 s.
 
     Parameters
     ----------
     fs : AbstractFileSystem
-        Its `config_kwargs` may hold another `read_timeout`, in seconds.
+        Filesystem; its `config_kwargs` may set `read_timeout`, in seconds.
     size : int
-        Bytes that are sent.
+        Bytes to transfer.
     """
     silence = (getattr(fs, "config_kwargs", None) or {}).get("read_timeout") or _SILENCE_SECONDS
     return _SILENCES * float(silence) + size / SLOWEST
 
 
 def flush(path: Path) -> None:
-    """Wait until a file lies on its disk and would outlast a power cut, with the name it has; about a millisecond."""
+    """Write a file and its name through to the disk, so that both survive a power failure; about a millisecond."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -65,16 +65,16 @@ def flush(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder on some filesystem."""
+    """A folder on an fsspec filesystem: the location of a store or of its ledger."""
 
     uri: str
     fs: AbstractFileSystem
     path: str
-    """As the filesystem names it, without its protocol."""
+    """Path without the protocol."""
 
     @classmethod
     def at(cls, uri: str, options: Options | None = None) -> Place:
-        """Find the filesystem of a URI.
+        """Return the folder at a URI.
 
         Raises
         ------
@@ -93,42 +93,55 @@ class Place:
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on a disk of this machine."""
+        """Whether the filesystem is mounted on this machine."""
         return isinstance(self.fs, LocalFileSystem)
 
-    def beside(self, suffix: str) -> Place:
-        """The place whose name is this one's with a suffix."""
+    def sibling(self, suffix: str) -> Place:
+        """Return the folder whose name is this one's with a suffix."""
         return Place(self.uri + suffix, self.fs, self.path + suffix)
 
     def file(self, name: str) -> str:
-        """Path of a file in it."""
+        """Return the path of a file in the folder."""
         return f"{self.path}/{name}"
 
+    @property
+    def bucket(self) -> str:
+        """Name of the bucket of an object store."""
+        return self.path.lstrip("/").partition("/")[0]
+
+    def key(self, name: str) -> str:
+        """Return the key of a file in the bucket of an object store."""
+        return f"{self.path.lstrip('/').partition('/')[2]}/{name}".lstrip("/")
+
     def exists(self, name: str = "") -> bool:
-        """Whether it, or a file in it, exists; the filesystem is asked anew."""
+        """Return whether the folder, or a file in it, exists; cached listings are not used."""
         self.fs.invalidate_cache()
         return bool(self.fs.exists(self.file(name) if name else self.path))
 
-    def read(self, name: str) -> bytes | None:
-        """Content of a file, or None where there is none."""
+    def read(self, name: str, size: int = LARGE) -> bytes | None:
+        """Return the content of a file of at most so many bytes; None if it is missing."""
         path = self.file(name)
         try:
-            # A resume reads very many small files; fsspec's way to a local one takes several times as long.
-            content: bytes = (
-                Path(path).read_bytes() if self.is_local else self.fs.cat_file(path, **self._at_most(_MUCH))
-            )
+            # A resume reads very many small files, and fsspec takes several times as long for a local one.
+            content: bytes = Path(path).read_bytes() if self.is_local else self.fs.cat_file(path, **self._at_most(size))
         except FileNotFoundError:
             return None
         return content
 
+    def read_now(self, name: str, size: int = _SMALL) -> bytes | None:
+        """Return the content of a file, past any listing that the filesystem keeps; None if it is missing."""
+        # s3fs takes a file for missing if a listing of its folder that it keeps does not name the file.
+        self.fs.invalidate_cache(self.file(name))
+        return self.read(name, size)
+
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Content of several files, fetched together where the filesystem can; missing ones are left out."""
+        """Return the content of several files, read concurrently if possible; missing files are left out."""
         names = list(names)
         if not self.fs.async_impl:
             return {name: content for name in names if (content := self.read(name)) is not None}
-        # Not `cat`, which takes a `[` in a path for a pattern.
+        # Not `cat`, which treats a `[` in a path as a pattern.
         paths = [self.file(name) for name in names]
-        found = self.fs.cat_ranges(paths, None, None, on_error="return", **self._at_most(_MUCH)) if paths else []
+        found = self.fs.cat_ranges(paths, None, None, on_error="return", **self._at_most(LARGE)) if paths else []
         missing = [
             error for error in found if isinstance(error, Exception) and not isinstance(error, FileNotFoundError)
         ]
@@ -137,7 +150,7 @@ class Place:
         return {name: content for name, content in zip(names, found, strict=True) if isinstance(content, bytes)}
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace a file in one piece: a reader sees the old content or the new, never a part."""
+        """Replace a file atomically: a reader sees the old content or the new one."""
         path = self.file(name)
         if not self.is_local:
             self.fs.pipe_file(path, content, **self._at_most(len(content)))
@@ -153,11 +166,11 @@ class Place:
             raise
 
     def _at_most(self, size: int) -> dict[str, float]:
-        """Argument that bounds a call; only what is asynchronous below can be given up."""
+        """Return the timeout of a call; only calls of asynchronous filesystems can be cancelled."""
         return {"timeout": patience(self.fs, size)} if self.fs.async_impl else {}
 
     def list_files(self, folder: str) -> list[str]:
-        """Names of the files in one of its folders, relative to it, and of none below."""
+        """Return the names of the files directly in a subfolder, relative to the folder."""
         self.fs.invalidate_cache()
         try:
             found = self.fs.ls(self.file(folder), detail=True)
@@ -166,7 +179,7 @@ class Place:
         return [entry["name"][len(self.path) + 1 :] for entry in found if entry["type"] == "file"]
 
     def list(self, folder: str = "") -> list[str]:
-        """Names of all files in it or in one of its folders, relative to it, at any depth."""
+        """Return the names of all files in the folder or a subfolder, at any depth, relative to the folder."""
         self.fs.invalidate_cache()
         root = self.file(folder) if folder else self.path
         try:
@@ -176,7 +189,7 @@ class Place:
         return [path[len(self.path) + 1 :] for path in found if not path.endswith(".part")]
 
     def stamp(self, name: str) -> Mapping[str, Any] | None:
-        """What the filesystem says of a file, another thing after each change; None where there is none."""
+        """Return the filesystem's metadata of a file, which differ after each change; None if it is missing."""
         self.fs.invalidate_cache()
         try:
             stamp: Mapping[str, Any] = self.fs.info(self.file(name))
@@ -185,15 +198,15 @@ class Place:
         return stamp
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files; those that are gone already do not matter."""
+        """Delete files; missing files are ignored."""
         paths = [self.file(name) for name in names]
         if self.is_local:
             for path in paths:
                 Path(path).unlink(missing_ok=True)
         elif self.fs.async_impl and paths:
-            plain = [path for path in paths if not has_magic(path)]  # `rm` takes a `[` in a path for a pattern
+            plain = [path for path in paths if not has_magic(path)]  # `rm` treats a `[` in a path as a pattern
             if plain:
-                self.fs.rm(plain)  # many at once; object stores do not mind missing ones
+                self.fs.rm(plain)  # concurrently; object stores ignore missing keys
             self._remove_each(set(paths) - set(plain))
         else:
             self._remove_each(paths)
@@ -204,7 +217,7 @@ class Place:
                 self.fs.rm_file(path)
 
     def remove_empty_folders(self) -> None:
-        """Delete the folders, and itself, that no file is left in; object stores have none."""
+        """Delete the empty subfolders, and the folder if it is empty; object stores have no folders."""
         if not self.is_local:
             return
         for folder, _, _ in os.walk(self.path, topdown=False):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ardcube.lease.acquire import standing_claim
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows import jobs
 from tests.flows.jobs import environment_of, options, pixels, records, run_config, sample_cube
+from tests.leases import current_claim
 from tests.servers.faulty_proxy import FaultyProxy
 from tests.servers.processes import S3
 
@@ -38,11 +38,11 @@ def test_a_run_whose_credentials_expire_stops_at_once_and_the_next_one_builds_th
         line = done.stderr.strip().splitlines()[-1]
         assert line.startswith("ardcube: s3://")
         assert "does not accept the credentials (ExpiredToken" in line
-        assert line.endswith("run again: what was built stays, and a further run goes on from there")
+        assert line.endswith("run again: finished chunks are kept, and the next run continues from there")
         # A batch may have been sent before the first one said so; of each, one chunk is built in vain, and not again.
         assert all(1 <= strike.fired <= 2 for strike in expired)
         proxy.heal()
-        assert standing_claim(Ledger.of_store(Place.at(uri, storage)).place) is None
+        assert current_claim(Ledger.of_store(Place.at(uri, storage)).place) is None
 
         before = len(proxy.requests("PUT", "*/rgb_median/c/*"))
         summary = build_cube(cube, run)

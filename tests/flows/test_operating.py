@@ -20,12 +20,12 @@ import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.lease.acquire import standing_claim
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from tests.flows.jobs import Pixels, pixels, records, run_config, sample_cube
 from tests.flows.remote import QUICK_RETRIES, Remote
+from tests.leases import current_claim
 from tests.servers.processes import (
     ROOT,
     DaskCluster,
@@ -264,7 +264,7 @@ def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a
     remote.files.fail("*_202306*", times=None, kind="delay", seconds=5)  # June would take very long
     flow_run = operator.build(cube, run)
     until(lambda: list(uri.parent.glob("cube.zarr.ardcube/chunks/*/*.json")), "a chunk is done")
-    claim = standing_claim(ledger)
+    claim = current_claim(ledger)
     assert claim is not None
     assert claim.run_id == flow_run
     if ending == "CANCELLED":
@@ -276,7 +276,7 @@ def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a
     page = until(lambda: operator.artifacts(flow_run).get("summary"), "somebody tells what stands of the cube")["data"]
     assert page.splitlines()[0] == f"# cube: {ending.lower()}"
     assert f"ardcube retry {uri} --missing" in page
-    until(lambda: standing_claim(ledger) is None, "the lease is free")
+    until(lambda: current_claim(ledger) is None, "the lease is free")
     until(lambda: has_ended(claim.pid), "the process is gone")
     done = records(uri)
     assert 0 < len(done) < 6

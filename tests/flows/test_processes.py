@@ -15,7 +15,6 @@ import pytest
 from distributed import Client
 
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.lease.acquire import standing_claim
 from ardcube.ledger.ledger import Ledger
 from ardcube.report.summary import ChunksFailedError
 from ardcube.storage.place import Place
@@ -23,6 +22,7 @@ from flows.build_cube import build_cube
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, environment_of, options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
+from tests.leases import current_claim
 from tests.servers import processes
 from tests.servers.cable import Cable
 from tests.servers.earth_search import EarthSearch
@@ -104,7 +104,7 @@ def test_a_run_that_is_stopped_in_any_stage_lets_go_of_the_cube_and_the_next_one
         if ending != "SIGKILL":
             verb = "terminated" if ending == "SIGTERM" else "interrupted"
             assert said.splitlines()[-1] == f"ardcube: {verb}; run the same command again to continue"
-            assert standing_claim(ledger.place) is None
+            assert current_claim(ledger.place) is None
         done = ledger.records()
         assert len(done) == {"search": 0, "initialize": 0, "chunks": 1, "summary": 6}[stage]
         assert (ledger.read_cube() is None) == (stage == "search")

@@ -10,7 +10,7 @@ import pytest
 
 import flows.progress_artifact
 from ardcube.extent.grid import Window
-from ardcube.lease.lease import LeaseLostError
+from ardcube.lease.fence import LeaseLostError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.plan.jobs import ChunkJob, ChunkKey
 from flows.progress import ProgressReceiver

@@ -14,13 +14,14 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Crashed, Failed
 
 from ardcube.config import RunConfig
-from ardcube.lease.acquire import holding, standing_claim
+from ardcube.lease.acquire import holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube
 from hooks.clusters import cluster_name
 from hooks.states import on_cancellation, on_crashed, on_failure
+from tests.leases import current_claim
 from tests.servers.processes import PrefectServer
 
 CUBE = {"bbox": [11, 46, 12, 47], "start_date": "2023-01-01", "end_date": "2023-03-31"}
@@ -47,9 +48,9 @@ def test_the_lease_of_the_run_is_released_and_no_other(tmp_path: Path, handler: 
     ours, other = flow_run(fsspec_uri=uri), flow_run(fsspec_uri=uri)
     with holding(place, run="eager-otter", run_id=str(ours.id)):
         handler(build_cube, other, state)
-        assert standing_claim(place) is not None
+        assert current_claim(place) is not None
         handler(build_cube, ours, state)
-        assert standing_claim(place) is None
+        assert current_claim(place) is None
 
 
 @pytest.mark.parametrize(("handler", "state"), HANDLERS, ids=["failed", "crashed", "cancelled"])

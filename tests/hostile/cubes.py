@@ -109,7 +109,7 @@ def _good() -> BuiltCube:
     for record in records[4:]:
         request.ledger.write(record)
     (Path(request.ledger.place.path) / "lease.json").write_bytes(
-        Claim.of_this_process("run", "id", 60.0).release().to_json()
+        Claim(run="run", run_id="id", expires_seconds=60.0).renew(released=True).to_json()
     )
     return whole
 

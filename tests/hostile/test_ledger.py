@@ -14,9 +14,8 @@ import pytest
 from rich.console import Console
 
 from ardcube.errors import StoreError
-from ardcube.lease.acquire import holding, standing_claim
+from ardcube.lease.acquire import holding
 from ardcube.lease.claim import Claim
-from ardcube.lease.lease import Timing
 from ardcube.ledger.last_plan import read_planned, write_planned
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
@@ -132,19 +131,17 @@ def test_a_record_is_parsed_or_refused(random: Random) -> None:
 def test_an_edited_lease_is_read_or_refused(random: Random) -> None:
     with built_cube() as built:
         file = Path(f"{built.store}.ardcube") / "lease.json"
-        claim = Claim.of_this_process("run", "id", 0.2)
-        document = json.loads(random.choice((claim, claim.release())).to_json())
+        claim = Claim(run="run", run_id="id", expires_seconds=0.2)
+        document = json.loads(random.choice((claim, claim.renew(released=True))).to_json())
         content = text_of(mutated(document, random))
         file.write_bytes(damaged(content, random) if random.random() < 0.2 else content)
-        answer(lambda: standing_claim(built.ledger.place))
         answer(lambda: hold(built, break_lease=random.random() < 0.5))
 
 
 def hold(built: BuiltCube, *, break_lease: bool) -> None:
     """Take the lease."""
-    timing = Timing(expires_seconds=0.2, renew_seconds=0.1)
-    with holding(built.ledger.place, break_lease=break_lease, timing=timing, tell=lambda _: None) as lease:
-        assert not lease.lost.is_set()
+    with holding(built.ledger.place, break_lease=break_lease, expires_seconds=0.2, warn=lambda _: None) as lease:
+        lease.check()
 
 
 def test_a_record_names_no_file_outside_the_ledger() -> None:

@@ -24,6 +24,8 @@ Kind = Literal["status", "reset", "lost", "hang", "mute", "truncate"]
 _ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{0}</Code><Message>{0} from the proxy</Message></Error>"
 _NOT_RETURNED = ("connection", "transfer-encoding", "date", "server", "content-length")
 
+_CONDITIONS = ("if-match", "if-none-match")
+
 
 @dataclass(slots=True, kw_only=True)
 class Strike(Rule):
@@ -45,6 +47,8 @@ class FaultyProxy:
 
     def __init__(self, endpoint_url: str) -> None:
         self.behind = urlsplit(endpoint_url).netloc
+        self.drops_conditions = False
+        """Whether the store behind ignores the conditions of a PUT, since it never gets them."""
         self.over = threading.Event()
         self._lock = threading.Lock()
         self._strikes: list[Strike] = []
@@ -169,7 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         behind = http.client.HTTPConnection(self.server.owner.behind, timeout=60)
         try:
-            sent = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            dropped = {"expect", *(_CONDITIONS if self.server.owner.drops_conditions else ())}
+            sent = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
             behind.request(self.command, self.path, body or None, sent)
             answer = behind.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()

@@ -1,4 +1,4 @@
-"""A worker writes nothing for a run that no longer holds its cube, and hardly ever has to ask."""
+"""A worker writes nothing for a run that has lost its cube, and reads the lease once in a few seconds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
 from ardcube.lease import fence as module
 from ardcube.lease.acquire import holding
-from ardcube.lease.fence import Fence
-from ardcube.lease.lease import NAME, LeaseLostError
+from ardcube.lease.fence import NAME, Fence, LeaseLostError
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.plan.jobs import ChunkKey
@@ -33,14 +32,14 @@ RECORD = ChunkRecord(ChunkKey("2023-01", 0, 0), "written", "inputs", ())
 
 
 @pytest.fixture(autouse=True)
-def _no_worker_has_looked_lately(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever breaks a lease here does not wait for workers."""
+def _no_wait_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that breaks a lease does not wait, because no worker has read it lately."""
     monkeypatch.setattr("ardcube.lease.acquire.FRESH_SECONDS", 0.0)
 
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let what was seen of a lease grow old."""
+    """Make the last reading of a lease too old to count."""
     passed = [0.0]
     monkeypatch.setattr(module, "clock", lambda: passed[0])
 
@@ -65,8 +64,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != NAME}
 
 
-@pytest.mark.parametrize("value", [7, 0], ids=["pixels", "nothing but fill, which deletes"])
-def test_after_the_cube_was_taken_neither_pixels_nor_records_are_written(
+@pytest.mark.parametrize("value", [7, 0], ids=["pixels", "only fill, which deletes"])
+def test_after_the_lease_is_broken_no_pixels_records_or_table_are_written(
     tmp_path: Path, later: Callable[[], None], value: int
 ) -> None:
     place = Place.at(str(tmp_path / "cube.zarr"))
@@ -86,17 +85,15 @@ def test_after_the_cube_was_taken_neither_pixels_nor_records_are_written(
                 lambda: held.merge([RECORD]),
                 held.compact,
             ):
-                with pytest.raises(LeaseLostError, match="nothing is written for it"):
+                with pytest.raises(LeaseLostError, match="nothing more is written for this run"):
                     writing()
             assert files(tmp_path) == before
     with pytest.raises(LeaseLostError):
-        write(spec, value)  # nor when nobody holds it
-    write(cube_spec(GRID, place.uri), 3)  # work that no run holds a lease for is nobody's business
+        write(spec, value)  # also if no run holds the lease
+    write(cube_spec(GRID, place.uri), 3)  # work without a lease is not checked
 
 
-def test_a_look_at_the_lease_serves_all_threads_of_a_process_for_a_while(
-    moto_s3: S3, later: Callable[[], None]
-) -> None:
+def test_one_reading_of_the_lease_serves_all_threads_for_two_seconds(moto_s3: S3, later: Callable[[], None]) -> None:
     with FaultyProxy(moto_s3.endpoint_url) as proxy:
         options = {**moto_s3.storage_options, "endpoint_url": proxy.endpoint_url}
         place = Place.at(moto_s3.uri("cube.zarr"), options)
@@ -105,30 +102,30 @@ def test_a_look_at_the_lease_serves_all_threads_of_a_process_for_a_while(
             spec = create(place, lease.claim.holder)
             write(spec, 1)
 
-            def looks(work: Callable[[], object]) -> int:
+            def reads(work: Callable[[], object]) -> int:
                 before = len(proxy.requests("GET", f"*/{NAME}"))
                 work()
                 return len(proxy.requests("GET", f"*/{NAME}")) - before
 
             later()
-            assert looks(lambda: [write(spec, value) for value in (1, 2, 3)]) == 1
-            assert looks(lambda: open_cube(spec).ledger.write(RECORD)) == 0
+            assert reads(lambda: [write(spec, value) for value in (1, 2, 3)]) == 1
+            assert reads(lambda: open_cube(spec).ledger.write(RECORD)) == 0
             later()
-            assert looks(lambda: write(spec, 4)) == 1
+            assert reads(lambda: write(spec, 4)) == 1
 
 
-def test_a_store_that_does_not_answer_is_no_lost_lease(tmp_path: Path, later: Callable[[], None]) -> None:
+def test_a_store_that_does_not_answer_is_a_transient_error(tmp_path: Path, later: Callable[[], None]) -> None:
     place = Place.at(str(tmp_path / "cube.zarr.ardcube"))
     with holding(place) as lease:
         fence = Fence(place, lease.claim.holder)
         fence.check()
-        aside = tmp_path / "aside"
-        Path(place.path).rename(aside)
-        Path(place.path).write_text("in the way")
-        fence.check()  # it was seen a moment ago
+        backup = tmp_path / "backup"
+        Path(place.path).rename(backup)
+        Path(place.path).write_text("a file where the folder was")
+        fence.check()  # the last reading still counts
         later()
         with pytest.raises(TransientError):
             fence.check()
         Path(place.path).unlink()
-        aside.rename(place.path)
+        backup.rename(place.path)
         fence.check()

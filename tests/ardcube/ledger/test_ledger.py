@@ -23,6 +23,7 @@ from ardcube.ledger import ledger as module
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.storage.compare_and_swap import Version
 from ardcube.storage.place import Place
 from tests.servers.processes import S3
 from tests.strategies import MANY
@@ -355,15 +356,15 @@ def test_of_two_that_make_the_table_at_the_same_moment_the_later_one_takes_in_wh
         place = Place.at(s3.uri("cube.zarr.ardcube"), s3.storage_options)
     ledger = Ledger(place)
     ledger.write(record(0))
-    exchange = module.exchange
+    swap = module.swap
 
-    def with_another_in_between(place: Place, name: str, old: bytes | None, new: bytes) -> bool:
-        monkeypatch.setattr(module, "exchange", exchange)
+    def with_another_in_between(place: Place, name: str, old: Version, new: bytes) -> Version | None:
+        monkeypatch.setattr(module, "swap", swap)
         ledger.write(record(1))
         Ledger(place).compact()
-        return exchange(place, name, old, new)
+        return swap(place, name, old, new)
 
-    monkeypatch.setattr(module, "exchange", with_another_in_between)
+    monkeypatch.setattr(module, "swap", with_another_in_between)
     assert set(ledger.compact()) == {record(1).key, record(0).key}
     assert ledger.records() == {record(0).key: record(0), record(1).key: record(1)}
     assert files(ledger) == ["ledger.parquet"]

@@ -1,4 +1,4 @@
-"""Places: small files replaced in one piece, listed and removed, on a disk and elsewhere."""
+"""A folder on a disk or in memory: small files are read, replaced atomically, listed and removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardcube.errors import InputError
-from ardcube.storage.place import Place
+from ardcube.storage.place import Place, cube_name
 
 
 @pytest.fixture(params=["local", "file", "memory"])
@@ -23,7 +23,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place.at(uris[request.param])
 
 
-def test_what_was_written_is_read(place: Place) -> None:
+def test_a_file_survives_writing_and_reading(place: Place) -> None:
     assert place.read("a/b.json") is None
     place.write("a/b.json", b"first")
     place.write("a/b.json", b"second, longer")
@@ -33,7 +33,7 @@ def test_what_was_written_is_read(place: Place) -> None:
     assert not place.exists("a/c.json")
 
 
-def test_a_place_that_is_not_there_is_empty(place: Place) -> None:
+def test_a_missing_folder_is_empty(place: Place) -> None:
     assert not place.exists()
     assert place.list() == []
     assert place.list("chunks") == []
@@ -41,7 +41,7 @@ def test_a_place_that_is_not_there_is_empty(place: Place) -> None:
     place.remove([])
 
 
-def test_files_are_listed_relative_to_the_place_at_any_depth(place: Place) -> None:
+def test_files_are_listed_relative_to_the_folder_at_any_depth(place: Place) -> None:
     for name in ("cube.json", "chunks/2023-01/y0_x0.json", "chunks/2023-02/y0_x0.json", "items/a.parquet"):
         place.write(name, b"x")
     assert sorted(place.list()) == [
@@ -53,7 +53,7 @@ def test_files_are_listed_relative_to_the_place_at_any_depth(place: Place) -> No
     assert sorted(place.list("chunks")) == ["chunks/2023-01/y0_x0.json", "chunks/2023-02/y0_x0.json"]
 
 
-def test_many_files_are_read_at_once_and_missing_ones_left_out(place: Place) -> None:
+def test_several_files_are_read_together_and_missing_ones_left_out(place: Place) -> None:
     place.write("a/1", b"one")
     place.write("a/2", b"two")
     assert place.read_many(["a/1", "a/3", "a/2"]) == {"a/1": b"one", "a/2": b"two"}
@@ -61,14 +61,14 @@ def test_many_files_are_read_at_once_and_missing_ones_left_out(place: Place) -> 
     assert place.read_many([]) == {}
 
 
-def test_removing_takes_only_what_is_named_and_does_not_mind_what_is_gone(place: Place) -> None:
+def test_only_named_files_are_removed_and_missing_ones_ignored(place: Place) -> None:
     for name in ("a", "b", "c/d"):
         place.write(name, b"x")
-    place.remove(["a", "c/d", "gone"])
+    place.remove(["a", "c/d", "missing"])
     assert place.list() == ["b"]
 
 
-def test_empty_folders_go_and_others_stay(place: Place) -> None:
+def test_only_empty_folders_are_removed(place: Place) -> None:
     place.write("full/file", b"x")
     place.write("empty/deep/file", b"x")
     place.remove(["empty/deep/file"])
@@ -78,8 +78,8 @@ def test_empty_folders_go_and_others_stay(place: Place) -> None:
         assert sorted(path.name for path in Path(place.path).iterdir()) == ["full"]
 
 
-def test_beside_is_another_place_of_the_same_filesystem(place: Place) -> None:
-    ledger = place.beside(".ardcube")
+def test_a_sibling_is_another_folder_of_the_same_filesystem(place: Place) -> None:
+    ledger = place.sibling(".ardcube")
     ledger.write("cube.json", b"{}")
     assert ledger.uri == place.uri + ".ardcube"
     assert Place.at(ledger.uri).read("cube.json") == b"{}"
@@ -87,7 +87,7 @@ def test_beside_is_another_place_of_the_same_filesystem(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["with space", "a[1]", "50%", "what?", "star*", "ümläut", "a#b"])
-def test_a_place_may_have_any_name(tmp_path: Path, name: str) -> None:
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     place = Place.at(str(tmp_path / name))
     place.write("chunks/a.json", b"x")
     assert place.exists("chunks/a.json")
@@ -99,14 +99,14 @@ def test_a_place_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 def test_a_slash_at_the_end_changes_nothing(tmp_path: Path) -> None:
     place = Place.at(f"{tmp_path}/cube.zarr/")
-    assert place.beside(".ardcube").path == f"{tmp_path}/cube.zarr.ardcube"
-    assert place.beside(".ardcube").uri == f"{tmp_path}/cube.zarr.ardcube"
+    assert place.sibling(".ardcube").path == f"{tmp_path}/cube.zarr.ardcube"
+    assert place.sibling(".ardcube").uri == f"{tmp_path}/cube.zarr.ardcube"
 
 
-# ---- replacing in one piece ----------------------------------------------------------------------
+# ---- atomic replacement --------------------------------------------------------------------------
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_content_and_no_litter(
+def test_a_write_that_fails_leaves_the_old_content_and_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place.at(str(tmp_path / "p"))
@@ -125,14 +125,14 @@ def test_a_write_that_fails_half_way_leaves_the_old_content_and_no_litter(
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["a.json"]
 
 
-def test_the_parts_of_a_writer_that_was_killed_are_not_listed(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_writer_are_not_listed(tmp_path: Path) -> None:
     place = Place.at(str(tmp_path / "p"))
     place.write("chunks/a.json", b"x")
     (tmp_path / "p" / "chunks" / "b.json.0123abcd.part").write_bytes(b"half")
     assert place.list() == ["chunks/a.json"]
 
 
-def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     place = Place.at(str(tmp_path / "p"))
     contents = [bytes([letter]) * 300_000 for letter in (65, 66)]
     place.write("a", contents[0])
@@ -152,7 +152,7 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
     assert seen <= set(contents)
 
 
-def test_many_writers_of_one_file_leave_one_of_their_contents(tmp_path: Path) -> None:
+def test_of_several_writers_of_a_file_one_wins(tmp_path: Path) -> None:
     place = Place.at(str(tmp_path / "p"))
     contents = [bytes([65 + i]) * 10_000 for i in range(8)]
     threads = [threading.Thread(target=place.write, args=("a", content)) for content in contents]
@@ -165,6 +165,14 @@ def test_many_writers_of_one_file_leave_one_of_their_contents(tmp_path: Path) ->
 
 
 # ---- filesystems that cannot be used -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [("s3://bucket/cubes/vancouver.zarr", "vancouver"), ("./out/alps.zarr/", "alps"), ("alps", "alps"), ("/", "/")],
+)
+def test_a_cube_is_named_after_the_last_part_of_its_uri(uri: str, name: str) -> None:
+    assert cube_name(uri) == name
 
 
 def test_a_driver_that_is_not_installed_is_named() -> None:

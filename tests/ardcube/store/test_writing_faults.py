@@ -226,7 +226,8 @@ def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_t
     with (
         patient.watched(undisturbed),
         pytest.raises(
-            TransientError, match=r"y0000_x0001: .* had a bad moment \(OSError: .*InternalError, says the proxy\)"
+            TransientError,
+            match=r"y0000_x0001: .* temporary storage error \(OSError: .*InternalError, says the proxy\)",
         ),
     ):
         build(patient.plan)
@@ -249,8 +250,8 @@ def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_t
     [
         ("ExpiredToken", 400, "does not accept the credentials .* renew the credentials and run again"),
         ("InvalidAccessKeyId", 403, "does not accept the credentials .* renew the credentials and run again"),
-        ("QuotaExceeded", 403, "has no room left .* make room, or raise the quota, and run again"),
-        ("AccessDenied", 403, "refuses access .* let this run read and write there and run again"),
+        ("QuotaExceeded", 403, "has no space left .* free space, or raise the quota, and run again"),
+        ("AccessDenied", 403, "refuses access .* allow this run to read and write there and run again"),
     ],
 )
 def test_what_a_store_says_for_good_is_one_line_that_says_what_to_do(
@@ -260,7 +261,7 @@ def test_what_a_store_says_for_good_is_one_line_that_says_what_to_do(
         options = {**moto_s3.storage_options, "endpoint_url": proxy.endpoint_url}
         ledger = Ledger.at(moto_s3.uri("cube.zarr.ardcube"), options)
         strike = proxy.fail("status", times=None, status=status, code=code)
-        with pytest.raises(UnwritableError, match=f"{ledger.place.uri} {says}: what was built stays") as caught:
+        with pytest.raises(UnwritableError, match=f"{ledger.place.uri} {says}: finished chunks are kept") as caught:
             ledger.write(ChunkRecord(ChunkKey("2023-05", 0, 0), "empty", "", ()))
         assert code in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -272,7 +273,7 @@ def test_a_store_that_takes_nothing_more_stops_the_run_at_once_and_a_further_run
 ) -> None:
     patient.proxy.fail("status", path=PIXELS, skip=3, times=None, status=403, code="QuotaExceeded")
     patient.proxy.fail("status", path=RECORDS, skip=3, times=None, status=403, code="QuotaExceeded")
-    with pytest.raises(UnwritableError, match=r"has no room left .QuotaExceeded;"):
+    with pytest.raises(UnwritableError, match=r"has no space left .QuotaExceeded;"):
         build(patient.plan)
     assert len(patient.proxy.requests("PUT", PIXELS)) == 4, "no further chunk is built in vain"
     patient.proxy.heal()
@@ -354,9 +355,9 @@ def on_a_disk(what: str, archive: Path, folder: Path, undisturbed: Pixels) -> di
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("full", r"has no room left .*\[Errno 28\] No space left on device.*; make room, or raise the quota"),
-        ("read-only", r"refuses access .*\[Errno 30\] Read-only file system.*; let this run read and write there"),
-        ("limit", r"has no room left .*\[Errno 27\] File too large.*; make room, or raise the quota"),
+        ("full", r"has no space left .*\[Errno 28\] No space left on device.*; free space, or raise the quota"),
+        ("read-only", r"refuses access .*\[Errno 30\] Read-only file system.*; allow this run to read and write there"),
+        ("limit", r"has no space left .*\[Errno 27\] File too large.*; free space, or raise the quota"),
     ],
 )
 def test_a_disk_that_takes_nothing_more_stops_the_run_and_a_further_one_goes_on(
@@ -364,7 +365,7 @@ def test_a_disk_that_takes_nothing_more_stops_the_run_and_a_further_one_goes_on(
 ) -> None:
     told = on_a_disk(what, sample_archive, tmp_path, undisturbed)
     assert told["kind"] == "UnwritableError"
-    assert re.search(says + ".*run again: what was built stays", told["says"]), told["says"]
+    assert re.search(says + ".*run again: finished chunks are kept", told["says"]), told["says"]
     assert told["litter"] == []
     done = told["before"].count("written")
     assert 0 < done < CHUNKS or what == "limit"
@@ -414,7 +415,7 @@ def test_a_disk_that_is_full_before_a_run_begins_is_told_so_and_nothing_is_writt
         [*_NAMESPACE, sys.executable, "-c", script, str(tmp_path)],
         env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
-    assert "has no room left" in done.stdout, done.stderr
+    assert "has no space left" in done.stdout, done.stderr
     assert done.stdout.endswith("['filler']\n")
 
 
@@ -440,7 +441,9 @@ def test_a_real_quota_stops_the_run_and_a_larger_one_lets_the_next_go_on(
     ceph.admin("quota", "enable", "--quota-scope=user", f"--uid={user}")
     s3 = ceph.bucket(user, "S")
     with stage_on(s3, sample_archive) as stage:
-        with pytest.raises(UnwritableError, match=r"has no room left .QuotaExceeded.*run again: what was built stays"):
+        with pytest.raises(
+            UnwritableError, match=r"has no space left .QuotaExceeded.*run again: finished chunks are kept"
+        ):
             build(stage.plan)
         assert [record.status for record in records_of(stage.plan).values()] == ["written"] * 2
         ceph.admin("quota", "disable", "--quota-scope=user", f"--uid={user}")
@@ -465,7 +468,7 @@ def test_a_key_that_is_taken_away_stops_the_run_and_a_new_one_lets_the_next_go_o
     with stage_on(ceph.bucket(user, "S"), sample_archive) as stage:
         process_batch(stage.plan.spec, list(stage.plan.jobs[:3]))
         ceph.admin("key", "rm", f"--uid={user}", "--key-type=s3", f"--access-key={user}")
-        with pytest.raises(UnwritableError, match="run again: what was built stays"):
+        with pytest.raises(UnwritableError, match="run again: finished chunks are kept"):
             build(stage.plan)
         ceph.admin("key", "create", f"--uid={user}", "--key-type=s3", f"--access-key={user}", "--secret-key=S")
         build(stage.plan)
@@ -481,7 +484,7 @@ def test_a_store_whose_disk_stands_still_is_given_up_within_a_bound_and_the_cube
     with stage_on(ceph.bucket(), sample_archive) as stage:
         process_batch(stage.plan.spec, list(stage.plan.jobs[:3]))
         began = time.monotonic()
-        with ceph.disk_hangs(), pytest.raises(TransientError, match="had a bad moment"):
+        with ceph.disk_hangs(), pytest.raises(TransientError, match="temporary storage error"):
             process_batch(stage.plan.spec, list(stage.plan.jobs[3:4]))
         assert time.monotonic() - began < 60, "s3fs asks five times, botocore three times each, with pauses"
         build(stage.plan)
