@@ -1,1 +1,1 @@
-"""What ardcube promises, by name; real services stand in for the network."""
+"""Tests of the promises of ardcube, against real services on this machine."""

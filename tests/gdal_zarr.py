@@ -1,9 +1,9 @@
-"""GDAL's own Zarr driver for the tests: the libgdal of pyogrio's wheel, given the two codecs it was built without.
+"""Read cubes with GDAL's Zarr driver, from the libgdal of pyogrio's wheel and two registered codecs.
 
-rasterio 1.4 carries GDAL 3.10, which does not know the final Zarr v3 (`Unsupported codec: bytes`). pyogrio's wheel
-carries GDAL 3.12, which knows all of it but shards (those come with 3.13), yet was built without Blosc and zstd; so
-these are registered through GDAL's public C API (`CPLRegisterDecompressor` of cpl_compressor.h). What GDAL makes of
-dimensions, CRS and pixels is all its own.
+rasterio 1.4 contains GDAL 3.10, which does not support the final Zarr v3 (`Unsupported codec: bytes`). pyogrio's wheel
+contains GDAL 3.12, which supports all of it except shards (those need 3.13), but was built without Blosc and zstd. Both
+codecs are registered with GDAL's public C API (`CPLRegisterDecompressor` of cpl_compressor.h). Dimensions, CRS and
+pixels are those that GDAL reads.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class _Codec(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class GdalRaster:
-    """An array as GDAL's raster API shows it."""
+    """An array in GDAL's raster API."""
 
     geotransform: tuple[float, ...]
     wkt: str
     pixels: npt.NDArray[np.uint16]
-    """(bands, rows, columns); the bands run over the other dimensions, the last one fastest."""
+    """(bands, rows, columns); the bands are all other dimensions, the last one fastest."""
 
 
 def read(store: Path, array: str) -> GdalRaster:
-    """Read a uint16 array of a store by GDAL's Zarr driver."""
+    """Read a uint16 array of a store with GDAL's Zarr driver."""
     gdal = _libgdal()
     with _opened(f'ZARR:"{store}":/{array}', _RASTER) as dataset:
         transform = (ctypes.c_double * 6)()
@@ -73,13 +73,13 @@ def read(store: Path, array: str) -> GdalRaster:
 
 
 def version() -> tuple[int, int]:
-    """Major and minor version of the libgdal."""
+    """Return the major and minor version of the libgdal."""
     major, minor, *_ = pyogrio.__gdal_version__
     return major, minor
 
 
 def info(store: Path) -> dict[str, Any]:
-    """What `gdalmdiminfo` prints of a store."""
+    """Return the output of `gdalmdiminfo` for a store."""
     gdal = _libgdal()
     with _opened(str(store), _MULTIDIM) as dataset:
         text = gdal.GDALMultiDimInfo(dataset, None)
@@ -115,7 +115,7 @@ def _decoder(decode: Callable[[bytes], bytes]) -> Any:
 
 
 def _no_encoder(*_: Any) -> bool:
-    """Refuse: the driver wants a compressor of the name too, even to read."""
+    """Refuse to compress; the driver needs a registered compressor even to read."""
     return False
 
 

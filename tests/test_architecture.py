@@ -29,7 +29,7 @@ LAYERS = (
     ("ardcube.runtime", "ardcube.kernels"),
     ("ardcube.errors", "ardcube.redaction", "ardcube.fingerprint"),
 )
-"""Each package imports only from rows below its own; packages of one row do not know each other."""
+"""Rows of packages. A package imports only from rows below it, and not from its row."""
 ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "distributed"}
 """Libraries that `ardcube` does not import."""
 EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
@@ -43,7 +43,7 @@ MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 
 @cache
 def imports(path: Path, *, top_level_only: bool = False) -> frozenset[str]:
-    """Modules that a file imports, as `a.b.c`; `from a import b` counts as `a` and `a.b`."""
+    """Return the modules that a file imports, as `a.b.c`; `from a import b` counts as `a` and `a.b`."""
     tree = ast.parse(path.read_text())
     found: set[str] = set()
     for node in tree.body if top_level_only else ast.walk(tree):
@@ -69,7 +69,7 @@ def ours(names: frozenset[str]) -> Iterator[str]:
 
 
 def package_of(name: str) -> str | None:
-    """The entry of `LAYERS` that a module belongs to; None for the package `ardcube` itself."""
+    """Return the entry of `LAYERS` that contains a module; None for the package `ardcube`."""
     return next((package for row in LAYERS for package in row if is_of(name, {package})), None)
 
 
@@ -112,7 +112,7 @@ def test_heavy_optional_libraries_are_imported_where_they_are_used() -> None:
 
 
 def reached(modules: set[str]) -> set[str]:
-    """All that modules import, directly or through other modules of the project."""
+    """Return all imports of modules, direct or through other modules of the project."""
     found: set[str] = set()
     waiting = set(modules)
     while waiting:
@@ -131,7 +131,7 @@ def test_pure_packages_reach_no_file_store_or_catalogue() -> None:
 
 
 def loaded_after(statement: str) -> set[str]:
-    """Modules that a fresh interpreter has loaded after an import statement."""
+    """Return the modules that a new interpreter has loaded after an import statement."""
     code = f"{statement}\nimport sys; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.split())
@@ -179,7 +179,7 @@ def test_flow_files_are_not_named_like_anything_importable() -> None:
 
 
 def error_classes() -> dict[str, str]:
-    """Every error of ours with its first base, from the source of all modules."""
+    """Return each error class of the project with its first base, from the source of all modules."""
     bases = {
         node.name: base.id
         for path in MODULES
@@ -195,7 +195,7 @@ def error_classes() -> dict[str, str]:
 
 
 def documented_tree() -> dict[str, str]:
-    """The tree that the docstring draws: each error's parent."""
+    """Return the parent of each error in the tree of the docstring."""
     above: list[tuple[int, str]] = [(-1, "Exception")]
     tree: dict[str, str] = {}
     for line in (ardcube.errors.__doc__ or "").splitlines():
