@@ -7,12 +7,9 @@ from uuid import UUID
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.record import ChunkRecord
-from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.jobs import ChunkKey
 from ardcube.redaction import without_secrets
-from ardcube.report.state_map import chunk_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
 from ardcube.storage.place import cube_name
@@ -41,25 +38,23 @@ def post_summary(
 
 
 def _post(context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally) -> None:
-    from ardcube.report.page import Cost, ended_page, trouble_note, trouble_rows
+    from ardcube.report.page import ended_page, problem_note, problem_rows
     from ardcube.report.preview import draw_preview  # xarray and rasterio are slow to import
+    from ardcube.report.snapshot import CubeSnapshot
 
     place, ledger, flow_run_id = context.pending.place, context.pending.ledger, UUID(str(flow_run.id))
     name, options = cube_name(place.path), dict(context.run.storage_options)
-    rows = trouble_rows(summary, tally)
+    rows = problem_rows(summary, tally)
     if rows:
-        note = trouble_note(place, options, summary, tally)
+        note = problem_note(place, options, summary, tally)
         post(flow_run_id, "table", artifact_key(name, "failed-and-retried"), json.dumps(rows), note)
-    cube = StoredCube.read(ledger)
-    planned = None if cube is None else read_planned(ledger, cube.grid, cube.config.tile_size)
-    if cube is None or planned is None:
+    snapshot = CubeSnapshot.take(place, options, ledger, records.values())
+    if snapshot is None:
         return
-    states = chunk_states([period.label for period in cube.periods], planned.tiles, records.values())
     try:
-        preview = draw_preview(place, options, cube, states)
+        preview = draw_preview(snapshot)
     except Exception as error:  # noqa: BLE001  (a summary without a picture is useful too)
         get_run_logger().warning("no picture: %s", without_secrets(f"{type(error).__name__}: {error}"))
         preview = None
-    cost = Cost(context.run.price_per_core_hour)
-    page = ended_page(place, options, cube, states, summary, tally, cost, preview)
+    page = ended_page(snapshot, summary, tally, context.run.price_per_core_hour, preview)
     post(flow_run_id, "markdown", artifact_key(name, "summary"), page)

@@ -21,13 +21,11 @@ from prefect.logging.loggers import flow_run_logger
 from pydantic import ValidationError
 
 from ardcube.config import RunConfig
-from ardcube.errors import ArdcubeError
 from ardcube.lease.lease import release
-from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import Ledger
-from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
-from ardcube.report.state_map import chunk_states, count_states, done_percent
+from ardcube.report.snapshot import CubeSnapshot
+from ardcube.report.state_map import count_states, done_percent
 from ardcube.storage.place import Place, cube_name
 from hooks.artifacts import artifact_key, post, posted, revise
 from hooks.clusters import close_cluster
@@ -100,21 +98,14 @@ def _children(flow_run_id: UUID) -> list[UUID]:
 def _report(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
     from ardcube.report.page import stopped_page
 
-    ledger = Ledger.of_store(place)
-    try:
-        cube = StoredCube.read(ledger)
-        planned = None if cube is None else read_planned(ledger, cube.grid, cube.config.tile_size)
-    except ArdcubeError:
-        return
-    if cube is None or planned is None:
+    snapshot = CubeSnapshot.take(place, dict(run.storage_options), Ledger.of_store(place))
+    if snapshot is None:
         return  # the run was stopped before it wrote anything
-    labels = [period.label for period in cube.periods]
-    states = chunk_states(labels, planned.tiles, ledger.records(brief=True).values())
     ending = "Cancelled" if state.is_cancelling() or state.is_cancelled() else "Crashed"
-    page = stopped_page(place, dict(run.storage_options), cube, states, ending)
+    page = stopped_page(snapshot, ending)
     post(flow_run.id, "markdown", artifact_key(cube_name(place.path), "summary"), page)
     # The run's own process updated the progress some seconds before it was killed.
     progress = posted(flow_run.id, artifact_key(cube_name(place.path), "progress"))
     if progress is not None:
-        counts = ", ".join(f"{count} {name}" for name, count in count_states(states).items())
-        revise(progress, done_percent(states), f"{ending}. Of the cube: {counts}")
+        counts = ", ".join(f"{count} {name}" for name, count in count_states(snapshot.states).items())
+        revise(progress, done_percent(snapshot.states), f"{ending}. Of the cube: {counts}")

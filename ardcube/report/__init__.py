@@ -1,4 +1,4 @@
-"""What a person is shown: summaries, the map of chunk states, previews and quicklooks.
+"""Reports for people: summaries, pages, the map of chunk states, previews and quicklooks.
 
 Records and a store come in; numbers, SVG, PNG and Markdown go out.
 """

@@ -1,4 +1,4 @@
-"""Pictures as PNG, in memory (pure)."""
+"""Encode pictures as PNG in memory (pure)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 
 def encode_png(rgba: NDArray[np.uint8]) -> bytes:
-    """Encode uint8 (4, y, x), in memory: GDAL would write a sidecar beside a file."""
-    from rasterio.io import MemoryFile  # slow to import, and most who import this draw nothing
+    """Encode uint8 (4, y, x) in memory, because GDAL writes a sidecar next to a file."""
+    from rasterio.io import MemoryFile  # slow to import, and seldom used
     from rasterio.transform import Affine
 
-    any_grid = Affine.scale(2)  # any but the identity, of which rasterio warns; a picture has no place on Earth
+    any_grid = Affine.scale(2)  # any transform but the identity, of which rasterio warns
     _, height, width = rgba.shape
     with MemoryFile(ext=".png") as memory:
         with memory.open(driver="PNG", width=width, height=height, count=4, dtype="uint8", transform=any_grid) as file:

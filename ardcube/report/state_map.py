@@ -1,4 +1,4 @@
-"""What became of each chunk, as a map by period: small whatever the number of chunks, and the worst is always seen."""
+"""Draw the state of each chunk as maps by period, small for any number of chunks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EMPTY: Final = 2
 RETRIED: Final = 3
 MISSING: Final = 4
 FAILED: Final = 5
-"""In order of how much they matter: where several share a square, the last one is shown."""
+"""States by importance: where several chunks share a square, the largest state is shown."""
 
 COLOURS: Mapping[int, tuple[int, int, int]] = {
     WRITTEN: (46, 160, 67),
@@ -36,26 +36,26 @@ NAMES: Mapping[int, str] = {
     FAILED: "failed",
 }
 _SIDE = 120
-"""Longest side of a period's map, in CSS pixels."""
+"""Longest side of a map in CSS pixels."""
 _CELLS = 40
-"""Most squares on a side of a map."""
+"""Squares on a side of a map at most."""
 _MAPS = 36
-"""Most maps on a sheet."""
-_ROOM_FOR_A_LINE = 5
-"""Pixels of a square that can do without one."""
+"""Maps on a sheet at most."""
+_LEAST_WITH_LINES = 5
+"""Pixels on a side of a square from which lines separate the squares."""
 
 
 def chunk_states(periods: Sequence[str], tiles: Tiles, records: Iterable[ChunkRecord]) -> NDArray[np.uint8]:
-    """State of each chunk.
+    """Return the state of each chunk.
 
     Parameters
     ----------
     periods : sequence of str
-        Labels, in order of time.
+        Labels, sorted by time.
     tiles : Tiles
-        That are built; the others are outside.
+        Tiles that are built; the others are outside.
     records : iterable of ChunkRecord
-        Of the ledger; in brief is enough.
+        Records of the ledger; brief ones are enough.
 
     Returns
     -------
@@ -73,21 +73,21 @@ def chunk_states(periods: Sequence[str], tiles: Tiles, records: Iterable[ChunkRe
 
 
 def draw_states(periods: Sequence[str], states: NDArray[np.uint8]) -> str:
-    """One map per period, or per several where there are very many, as an SVG of some kilobytes.
+    """Draw one map per period, or per several of very many periods, as an SVG of some kilobytes.
 
     Parameters
     ----------
     periods : sequence of str
         Labels.
     states : uint8 (period, row, col)
-        Of `chunk_states`.
+        Result of `chunk_states`.
     """
-    together = -(-len(periods) // _MAPS)
+    periods_per_map = -(-len(periods) // _MAPS)
     step = max(1, -(-max(states.shape[1:]) // _CELLS))
     panels = []
-    for first in range(0, len(periods), together):
-        part = periods[first : first + together]
-        cells = _worst(states[first : first + together], step)
+    for first in range(0, len(periods), periods_per_map):
+        part = periods[first : first + periods_per_map]
+        cells = _worst(states[first : first + periods_per_map], step)
         scale = max(1, _SIDE // max(cells.shape))
         label = part[0] if len(part) == 1 else f"{part[0]}..{part[-1]}"
         picture = _coloured(cells, scale)
@@ -98,15 +98,15 @@ def draw_states(periods: Sequence[str], states: NDArray[np.uint8]) -> str:
 
 
 def count_states(states: NDArray[np.uint8]) -> dict[str, int]:
-    """How many chunks there are of each state, by its name; those that are none are left out."""
+    """Return the number of chunks by name of the state, without states that no chunk has."""
     counts = np.bincount(states.ravel(), minlength=FAILED + 1)
     return {NAMES[state]: int(counts[state]) for state in NAMES if counts[state]}
 
 
 def done_percent(states: NDArray[np.uint8]) -> float:
-    """Chunks that are written or empty, in percent of all there are."""
-    there = int((states != OUTSIDE).sum())
-    return round(100.0 * int(np.isin(states, (WRITTEN, EMPTY, RETRIED)).sum()) / there, 1) if there else 100.0
+    """Return the share of chunks that are written or empty, in percent."""
+    chunks = int((states != OUTSIDE).sum())
+    return round(100.0 * int(np.isin(states, (WRITTEN, EMPTY, RETRIED)).sum()) / chunks, 1) if chunks else 100.0
 
 
 def _state(record: ChunkRecord) -> int:
@@ -118,7 +118,7 @@ def _state(record: ChunkRecord) -> int:
 
 
 def _worst(states: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """The last state of each square of `step` chunks a side, of all periods together: uint8 (y, x)."""
+    """Return the largest state of each square of `step` x `step` chunks and of all periods: uint8 (y, x)."""
     flat = states.max(axis=0)
     height, width = flat.shape
     padded = np.zeros((-(-height // step) * step, -(-width // step) * step), np.uint8)
@@ -128,11 +128,11 @@ def _worst(states: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
 
 
 def _coloured(cells: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Squares of `scale` pixels a side, with a line between them where there is room: uint8 (4, y, x)."""
+    """Draw squares of `scale` x `scale` pixels, separated by lines if they are large enough: uint8 (4, y, x)."""
     palette = np.zeros((FAILED + 1, 4), np.uint8)
     for state, colour in COLOURS.items():
         palette[state] = (*colour, 255)
     large = cells.repeat(scale, axis=0).repeat(scale, axis=1)
-    if scale >= _ROOM_FOR_A_LINE:
+    if scale >= _LEAST_WITH_LINES:
         large[scale - 1 :: scale] = large[:, scale - 1 :: scale] = OUTSIDE
     return np.ascontiguousarray(palette[large].transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""What a run's chunks took, counted as they end, in little memory: seconds by stage, bytes, attempts (pure)."""
+"""Sums over the chunks of a run, in little memory: seconds by stage, bytes, attempts (pure)."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from dataclasses import dataclass, field
 from ardcube.ledger.record import ChunkRecord
 
 MOST_RECOVERED = 100
-"""Chunks of which the errors are kept that a further attempt got over."""
+"""Recovered chunks whose errors are stored at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A chunk that was built at last."""
+    """A chunk that was built after failed attempts."""
 
     chunk: str
     attempts: int
     error: str
-    """Of the last attempt that failed."""
+    """Error of the last failed attempt."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over the chunks of one run, from their records."""
+    """Sums over the records of one run."""
 
     ended: Counter[str] = field(default_factory=Counter)
-    """Chunks by how they ended: written, empty, failed."""
+    """Chunks by status: written, empty, failed."""
     stages: dict[str, float] = field(default_factory=dict)
-    """Seconds of work, by stage."""
+    """Seconds of work by stage."""
     byte_counts: Counter[str] = field(default_factory=Counter)
-    """Decoded bytes read, bytes of pixels written."""
+    """Bytes read, decoded, and bytes of pixels written."""
     work_seconds: float = 0.0
-    """Of all attempts of this run; each keeps one thread of a worker busy."""
+    """Seconds of all attempts of the run; an attempt occupies one thread of a worker."""
     attempts: int = 0
     retried: int = 0
-    """Chunks that took more than one attempt in this run."""
+    """Chunks with more than one attempt in this run."""
     recovered: list[Recovered] = field(default_factory=list)
-    """Of these, chunks that were built at last, the first ones."""
+    """The first chunks of these that were built."""
 
     def add(self, record: ChunkRecord | None, attempts_before: int = 0) -> None:
-        """Count a chunk.
+        """Add a chunk to the sums.
 
         Parameters
         ----------
         record : ChunkRecord or None
-            Without one its worker was lost.
+            Record of the chunk; None if its worker was lost.
         attempts_before : int
-            Attempts of earlier runs, which its record lists too.
+            Number of attempts in the record that belong to earlier runs.
         """
         self.ended[record.status if record is not None else "failed"] += 1
         if record is None:
@@ -68,5 +68,5 @@ class Tally:
 
     @property
     def core_hours(self) -> float:
-        """Hours of work, a thread of a worker counted as a core."""
+        """Hours of work; a thread of a worker counts as a core."""
         return self.work_seconds / 3600

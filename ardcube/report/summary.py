@@ -1,4 +1,4 @@
-"""What a run did, for a person."""
+"""Count the outcome of a run: chunks by status, failures, skipped scenes (pure)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A scene that the cube does without, in some of its chunks."""
+    """A scene that was skipped in some chunks because it cannot be read."""
 
     scene: str
     chunks: int
     reason: str
-    """Of the first of them."""
+    """Reason in the first of these chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ class BuildSummary:
     left: int
     """Chunks that `limit` left for another run."""
     retried: int
-    """Chunks that took more than one attempt."""
+    """Chunks with more than one attempt."""
     scenes: int
-    """Scenes that the built chunks were made of."""
+    """Scenes in the composites of the built chunks."""
     megapixels: float
-    """Of the built chunks, bands not counted."""
+    """Millions of pixels of the built chunks, bands not counted."""
     seconds: float
     failures: tuple[Failure, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-    """Scenes that could not be read and that chunks were built without, by this run or an earlier one."""
+    """Scenes that this run or an earlier one skipped because they cannot be read."""
 
     @property
     def megapixels_per_second(self) -> float:
-        """Throughput of this run."""
+        """Megapixels per second of the run."""
         return self.megapixels / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -68,7 +68,7 @@ class ChunksFailedError(PermanentError):
         first = summary.failures[0]
         super().__init__(
             f"{summary.failed} of {summary.chunks} chunks failed, the first is {first.chunk} ({first.error}); "
-            "run again to try just these"
+            "run again to build only these"
         )
         self.summary = summary
 
@@ -82,24 +82,24 @@ def summarize(
     seconds: float,
     skip_bad_scenes: int = 0,
 ) -> BuildSummary:
-    """Count what became of a run's chunks.
+    """Count the outcome of a run.
 
     Parameters
     ----------
     uri : str
-        Of the store.
+        Address of the store.
     planned : int
-        Chunks of the whole cube.
+        Number of chunks of the whole cube.
     selected : iterable of ChunkJob
-        What this run was to build.
+        Chunks that the run tried to build.
     pending : sequence of ChunkJob
-        All that was not done when it began.
+        Chunks that were not done before the run.
     records : mapping
-        The ledger when it ended.
+        Records after the run.
     seconds : float
-        It took.
+        Duration of the run.
     skip_bad_scenes : int
-        Scenes that a chunk might go without.
+        Scenes that a chunk may skip.
     """
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
@@ -132,7 +132,7 @@ def summarize(
 
 
 def left_out(records: Iterable[ChunkRecord]) -> tuple[LeftOut, ...]:
-    """Scenes that chunks which stand in the store were built without, those of most chunks first."""
+    """Return the scenes that chunks in the store were built without, sorted by number of chunks."""
     chunks: Counter[str] = Counter()
     reasons: dict[str, str] = {}
     for record in records:
@@ -143,6 +143,6 @@ def left_out(records: Iterable[ChunkRecord]) -> tuple[LeftOut, ...]:
 
 
 def _failure(job: ChunkJob, record: ChunkRecord | None) -> Failure:
-    told = record.error if record is not None and record.status not in DONE else None
+    error = record.error if record is not None and record.status not in DONE else None
     attempts = len(record.attempts) if record is not None else 0
-    return Failure(str(job.key), attempts, told or "its worker was lost before it could say why")
+    return Failure(str(job.key), attempts, error or "its worker was lost before it could record an error")

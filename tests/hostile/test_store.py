@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 
 from ardcube.errors import ArdcubeError, StoreError
-from ardcube.ledger.last_plan import read_planned
-from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.plan import CubePlan
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.planning import make_plan, search_scenes
 from ardcube.report.preview import draw_preview
 from ardcube.report.quicklook import write_quicklooks
-from ardcube.report.state_map import chunk_states
+from ardcube.report.snapshot import CubeSnapshot
 from ardcube.storage.place import Place
 from ardcube.store.writer import CubeStore
 from tests.hostile.cubes import BuiltCube, built_cube
@@ -62,12 +60,9 @@ def look(built: BuiltCube) -> None:
 
 def preview(built: BuiltCube) -> None:
     """Draw the preview of the report."""
-    cube = StoredCube.read(built.ledger)
-    assert cube is not None
-    planned = read_planned(built.ledger, cube.grid, cube.config.tile_size)
-    assert planned is not None
-    states = chunk_states([p.label for p in cube.periods], planned.tiles, built.ledger.records().values())
-    draw_preview(Place.at(str(built.store)), None, cube, states)
+    snapshot = CubeSnapshot.take(Place.at(str(built.store)), {}, built.ledger)
+    assert snapshot is not None
+    draw_preview(snapshot)
 
 
 def overwrite(built: BuiltCube) -> None:

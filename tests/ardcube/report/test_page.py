@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
@@ -16,7 +19,8 @@ from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.plan.jobs import ChunkKey
-from ardcube.report.page import MOST_ROWS, Cost, ended_page, stopped_page, trouble_note, trouble_rows
+from ardcube.report.page import MOST_ROWS, ended_page, problem_note, problem_rows, stopped_page
+from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import FAILED, WRITTEN
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary, Failure, LeftOut
@@ -25,6 +29,7 @@ from ardcube.storage.place import Place
 CONFIG = CubeConfig(start_date=date(2014, 1, 1), end_date=date(2023, 12, 31), bbox=(10, 40, 20, 50), resolution=0.01)
 CUBE = StoredCube(CONFIG, {}, "f", -0.1, Grid(10.0, 50.0, 0.01, 1000, 1000),
                   calendar_periods(CONFIG.start_date, CONFIG.end_date, 1))  # fmt: skip
+FAILED_STATES = np.full((120, 1, 1), FAILED, np.uint8)
 WELL = BuildSummary("u", 100_000, 0, 100_000, 0, 0, 0, 0, 5_000, 144.0, 7200.0)
 
 
@@ -42,24 +47,24 @@ def tally_of(hours: float) -> Tally:
     return tally
 
 
-def page(place: Place, states: np.ndarray, summary: BuildSummary, cost: Cost) -> str:
-    return ended_page(place, {}, CUBE, states, summary, tally_of(50), cost, None)
+def page(place: Place, states: np.ndarray, summary: BuildSummary, price: float | None = None) -> str:
+    return ended_page(CubeSnapshot(place, {}, CUBE, states), summary, tally_of(50), price, None)
 
 
 def test_scenes_that_were_left_out_are_told_with_their_reason(place: Place) -> None:
     states = np.full((120, 29, 29), WRITTEN, np.uint8)
     bad = tuple(LeftOut(f"S2A_{number}", 1000 - number, "red.tif?sig=secret | 404\nnot found") for number in range(150))
-    text = page(place, states, replace(WELL, left_out=bad), Cost())
+    text = page(place, states, replace(WELL, left_out=bad))
     assert "| Scenes left out | 150, see below |" in text
     assert "| S2A_0 | 1000 | red.tif" in text
     assert "404 not found |" in text
     assert "| and 50 more | | |" in text
-    assert "## Scenes left out" not in page(place, states, WELL, Cost())
+    assert "## Scenes left out" not in page(place, states, WELL)
 
 
 def test_a_page_of_a_hundred_thousand_chunks_is_small_and_says_what_they_took(place: Place) -> None:
     states = np.full((120, 29, 29), WRITTEN, np.uint8)
-    text = page(place, states, WELL, Cost())
+    text = page(place, states, WELL)
     assert len(text) < 80_000
     assert text.startswith("# alps: 100000 written, 0 empty, 0 failed\nThe cube is complete: ")
     assert "2014-01 to 2023-12, 120 periods of a month" in text
@@ -71,10 +76,48 @@ def test_a_page_of_a_hundred_thousand_chunks_is_small_and_says_what_they_took(pl
     assert "ardcube retry" not in text
 
 
+HOSTILE = "a|b`c`[d](javascript:e)<script>f</script> *g* &amp; \\\\"
+"""Every character that means something in Markdown or HTML."""
+
+
+def html_of(text: str) -> str:
+    return str(MarkdownIt().enable("table").render(text))
+
+
+def cells(page: str) -> list[list[str]]:
+    """Text of the cells of each row of a page in HTML."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    return [
+        [html.unescape(re.sub(r"</?code>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows
+    ]
+
+
+def test_names_are_shown_literally_and_add_no_markup(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"collection": f"{HOSTILE}\n## h", "geometry_file": f"/{HOSTILE}"})
+    summary = replace(WELL, left=1, left_out=(LeftOut(HOSTILE, 2, f"{HOSTILE}\n\n# h"),))
+    hostile, plain = (
+        html_of(
+            ended_page(CubeSnapshot(place, {}, replace(CUBE, config=of), FAILED_STATES), summary, Tally(), 1.0, None)
+        )
+        for place, of in (
+            (Place.at(str(tmp_path / "a|b`c[d](e)<script>*.zarr")), config),
+            (Place.at(str(tmp_path / "alps.zarr")), CONFIG),
+        )
+    )
+    assert "<script" not in hostile
+    assert [hostile.count(tag) for tag in ("<h1", "<h2", "<a ", "<em", "<img", "<tr")] == [
+        plain.count(tag) for tag in ("<h1", "<h2", "<a ", "<em", "<img", "<tr")
+    ]
+    shown = {row[0]: row[1] for row in cells(hostile) if row}
+    assert shown["Scenes from"].endswith(f", {HOSTILE} ## h")
+    assert shown["Store"].strip() == f"{tmp_path}/a|b`c[d](e)<script>*.zarr"
+    assert [HOSTILE, "2", f"{HOSTILE} # h"] in cells(hostile)
+
+
 def test_no_price_is_made_up(place: Place) -> None:
     states = np.full((120, 1, 1), WRITTEN, np.uint8)
-    assert "50 core-hours; set `price_per_core_hour`" in page(place, states, WELL, Cost())
-    assert "about 2.5: 50 core-hours of 0.05 each" in page(place, states, WELL, Cost(0.05))
+    assert "50 core-hours; set `price_per_core_hour`" in page(place, states, WELL)
+    assert "about 2.5: 50 core-hours of 0.05 each" in page(place, states, WELL, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +136,17 @@ def test_the_store_is_a_link_where_a_browser_can_follow_it(
     monkeypatch: pytest.MonkeyPatch, uri: str, options: dict[str, Any], store: str
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    text = stopped_page(Place.at(uri, options), options, CUBE, np.full((120, 1, 1), FAILED, np.uint8), "Crashed")
+    text = stopped_page(CubeSnapshot(Place.at(uri, options), options, CUBE, FAILED_STATES), "Crashed")
     assert f"| Store | {store} |" in text
 
 
 def test_an_incomplete_cube_says_how_to_go_on(place: Place) -> None:
     states = np.full((120, 1, 1), FAILED, np.uint8)
-    text = page(place, states, replace(WELL, failed=7), Cost())
+    text = page(place, states, replace(WELL, failed=7))
     assert "**incomplete**" in text
     assert f"`ardcube retry {place.path}`" in text
-    assert f"`ardcube retry {place.path} --missing`" in page(place, states, replace(WELL, left=7), Cost())
-    stopped = stopped_page(place, {"anon": True}, CUBE, states, "Crashed")
+    assert f"`ardcube retry {place.path} --missing`" in page(place, states, replace(WELL, left=7))
+    stopped = stopped_page(CubeSnapshot(place, {"anon": True}, CUBE, states), "Crashed")
     assert stopped.startswith("# alps: crashed\n")
     assert f"`ardcube retry {place.path} --storage-option anon='true' --missing`" in stopped
 
@@ -112,11 +155,11 @@ def test_a_table_is_limited_tells_what_it_leaves_out_and_holds_no_secret(place: 
     error = "SceneError: https://h/B04.tif?sig=SECRET cannot be read: " + "x" * 1000
     failures = tuple(Failure(f"2023-01_y0000_x{col:04d}", 1, error) for col in range(5_000))
     summary = replace(WELL, failed=5_000, failures=failures)
-    rows = trouble_rows(summary, Tally())
+    rows = problem_rows(summary, Tally())
     assert len(rows) == MOST_ROWS
     assert "SECRET" not in str(rows)
     assert max(len(row["reason"]) for row in rows) == 300
-    note = trouble_note(place, {}, summary, Tally())
+    note = problem_note(place, {}, summary, Tally())
     assert note.startswith("5000 chunks failed, ")
     assert f"The first {MOST_ROWS} of each are shown; `ardcube status {place.path} --json` lists all." in note
     assert f"`ardcube retry {place.path}`" in note

@@ -18,6 +18,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.preview import draw_preview
+from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, MISSING, WRITTEN
 from ardcube.storage.place import Place
 from tests.ardcube.report.test_quicklook import ramp, write_store
@@ -47,7 +48,7 @@ def test_the_newest_periods_that_hold_something_are_shown(tmp_path: Path) -> Non
     uri = write_store(tmp_path / "cube.zarr", ramp(times=9), ["red", "green", "blue", "nir"])
     states = np.full((9, 3, 4), WRITTEN, np.uint8)
     states[8], states[7] = MISSING, EMPTY
-    svg = draw_preview(Place.at(uri), {}, cube(9, 40, 60), states)
+    svg = draw_preview(CubeSnapshot(Place.at(uri), {}, cube(9, 40, 60), states))
     assert re.findall(r"<text[^>]*>([\d-]+)<", svg or "") == [
         "2023-12", "2024-01", "2024-02", "2024-03", "2024-04", "2024-05",
     ]  # fmt: skip
@@ -58,7 +59,7 @@ def test_only_what_was_written_is_read(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
     states = np.full((1, 3, 4), WRITTEN, np.uint8)
     states[0, 1, 2] = MISSING
-    (picture,) = pictures(draw_preview(Place.at(uri), {}, cube(1, 40, 60), states))
+    (picture,) = pictures(draw_preview(CubeSnapshot(Place.at(uri), {}, cube(1, 40, 60), states)))
     seen = picture[3] > 0
     assert not seen[16:32, 32:48].any()
     seen[16:32, 32:48] = True
@@ -71,7 +72,7 @@ def test_of_a_large_cube_a_part_is_read_where_most_was_written(tmp_path: Path, m
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
     states = np.full((2, 6, 6), EMPTY, np.uint8)
     states[1, 3:5, 2:5] = WRITTEN
-    svg = draw_preview(Place.at(uri), {}, cube(2, 96, 96), states)
+    svg = draw_preview(CubeSnapshot(Place.at(uri), {}, cube(2, 96, 96), states))
     assert "2023-12, a part" in (svg or "")
     (picture,) = pictures(svg)
     assert picture.shape == (4, 32, 32)
@@ -81,4 +82,4 @@ def test_of_a_large_cube_a_part_is_read_where_most_was_written(tmp_path: Path, m
 
 def test_nothing_written_is_nothing_to_show(tmp_path: Path) -> None:
     place = Place.at(str(tmp_path / "none.zarr"))
-    assert draw_preview(place, {}, cube(2, 40, 60), np.full((2, 3, 4), EMPTY, np.uint8)) is None
+    assert draw_preview(CubeSnapshot(place, {}, cube(2, 40, 60), np.full((2, 3, 4), EMPTY, np.uint8))) is None

@@ -1,0 +1,113 @@
+"""Render the Jinja2 templates of this package; every value is escaped for Markdown or for XML."""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ardcube.redaction import without_secrets
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_LONGEST_ERROR = 300
+"""Characters of an error in a table."""
+_SYNTAX = re.compile(r"[\\`*|\[\]]")
+"""Characters that start Markdown, or end a cell of a table."""
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+class Markdown(str):
+    """Text that is Markdown already; a template inserts it unchanged."""
+
+    __slots__ = ()
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """Render a template of Markdown."""
+    return _markdown().get_template(template).render(values).strip()
+
+
+def render_svg(template: str, **values: Any) -> str:
+    """Render a template of SVG."""
+    return _svg().get_template(template).render(values)
+
+
+def short(error: str) -> str:
+    """Return an error as one line without secrets, of bounded length."""
+    text = " ".join(without_secrets(error).split())
+    return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 3] + "..."
+
+
+@cache
+def _markdown() -> Environment:
+    environment = _environment(autoescape=False, finalize=_escaped)
+    environment.filters |= {
+        "bytes": _bytes,
+        "code": _code,
+        "data_uri": _data_uri,
+        "duration": _duration,
+        "python": _python,
+        "redact": without_secrets,
+        "short": short,
+    }
+    return environment
+
+
+@cache
+def _svg() -> Environment:
+    return _environment(autoescape=True)
+
+
+def _environment(**options: Any) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
+
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
+    )
+
+
+def _escaped(value: Any) -> Any:
+    """Escape text so that it is shown literally, in one line, in a paragraph, a heading or a table."""
+    if not isinstance(value, str) or isinstance(value, Markdown):
+        return value
+    text = "".join(_ENTITIES.get(letter, letter) for letter in " ".join(value.split()))
+    return _SYNTAX.sub(r"\\\g<0>", text)
+
+
+def _code(text: str, *, table: bool = False) -> Markdown:
+    """Return text as code in a line; the fence is longer than any row of backticks in the text."""
+    line = " ".join(text.split())
+    if table:
+        line = line.replace("|", r"\|")  # the only escape in code, and only in a table
+    fence = "`" * (1 + max((len(row) for row in re.findall("`+", line)), default=0))
+    pad = " " if "`" in line else ""
+    return Markdown(f"{fence}{pad}{line}{pad}{fence}")
+
+
+def _python(value: Any) -> Markdown:
+    """Return the literal of a value, for a block of code; a literal has no line break."""
+    return Markdown(repr(value))
+
+
+def _data_uri(svg: str) -> Markdown:
+    """Return a picture as an address that contains it, so that no server has to store it."""
+    return Markdown(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
