@@ -1,4 +1,4 @@
-"""Search a STAC API: pages of bounded size, retries with backoff."""
+"""Search a STAC API: pages of bounded size, and repetition with smaller pages."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ import requests
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
-from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse, Retry
-from urllib3.exceptions import MaxRetryError
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.malformed import MALFORMED, Item, describe
+from ardcube.catalog.transport import RETRY, RETRY_AT_OPEN, HttpIO, is_forbidden_address, mount, reason
 from ardcube.errors import CatalogError, InputError
-from ardcube.redaction import without_secrets
 
 PAGE_SIZE = 250
 """Items per page; Earth Search answers larger pages with HTTP 500."""
@@ -36,31 +33,6 @@ _TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for bytes."""
 _PATIENCE = 180.0
 """Seconds without a page after which a search is not repeated."""
-_LONGEST_WAIT = 60.0
-"""Seconds: upper bound of a server's Retry-After."""
-
-
-class _BoundedRetry(Retry):
-    """Retry that waits at most `_LONGEST_WAIT`, even if the server asks for an hour."""
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        """Return the seconds to wait."""
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, _LONGEST_WAIT)
-
-
-_RETRY = _BoundedRetry(
-    total=5,
-    read=2,  # few, because a server that does not answer takes half a minute each time
-    backoff_factor=0.5,
-    backoff_jitter=0.5,
-    # Without 500: Earth Search answers it to a page that is too large, so a smaller page is requested instead.
-    status_forcelist=(429, 502, 503, 504),
-    allowed_methods=None,
-    respect_retry_after_header=True,
-)
-_RETRY_AT_OPEN = _RETRY.new(connect=1)
-"""Retries of the first request. An address where nothing listens is most likely a mistake, so it fails at once."""
 _NOT_A_PAGE = (
     LookupError, TypeError, AttributeError, RecursionError, requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema,
@@ -96,18 +68,18 @@ class StacApi:
         InputError
             If the URL cannot be reached, is not a STAC API with item search, or lacks the collection.
         """
-        io = _HttpIO(timeout=_TIMEOUT)
+        io = HttpIO(timeout=_TIMEOUT)
         policy = AccessPolicy(url, roots)
-        _mount(io, policy, _RETRY_AT_OPEN)
+        mount(io, policy, RETRY_AT_OPEN)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about conformance classes that are not needed here
                 client = pystac_client.Client.open(url, stac_io=io, timeout=_TIMEOUT)  # without it, no timeout
                 offers_search = client.get_search_link() is not None and client.conforms_to("ITEM_SEARCH")
         except (APIError, requests.RequestException, OSError) as error:
-            raise InputError(f"stac-url {url}: cannot be reached ({_reason(error)}); check the address") from error
+            raise InputError(f"stac-url {url}: cannot be reached ({reason(error)}); check the address") from error
         except (pystac.STACError, pystac.STACTypeError, ClientTypeError, *MALFORMED) as error:
-            raise InputError(f"stac-url {url}: not a STAC API ({_reason(error)}); give the root URL of one") from error
+            raise InputError(f"stac-url {url}: not a STAC API ({reason(error)}); give the root URL of one") from error
         if not offers_search:
             raise InputError(f"stac-url {url}: offers no item search; give the root URL of a STAC API that does")
         try:
@@ -115,18 +87,18 @@ class StacApi:
         except APIError as error:
             if getattr(error, "status_code", None) != requests.codes.not_found:
                 raise InputError(
-                    f"stac-url {url}: its collections cannot be read ({_reason(error)}); try again or give another URL"
+                    f"stac-url {url}: its collections cannot be read ({reason(error)}); try again or give another URL"
                 ) from error
             raise InputError(
                 f"collection {collection}: not at {url}; choose from {_collection_ids(io, url)}"
             ) from error
         except MALFORMED as error:
             raise InputError(
-                f"stac-url {url}: its collection {collection} cannot be read ({_reason(error)}); give another URL"
+                f"stac-url {url}: its collection {collection} cannot be read ({reason(error)}); give another URL"
             ) from error
         if not isinstance(found, dict) or found.get("id") != collection:
             raise InputError(f"stac-url {url}: returns another document for collection {collection}; give another URL")
-        _mount(io, policy, _RETRY)  # from here on the server is known to exist
+        mount(io, policy, RETRY)  # from here on the server is known to exist
         return cls(url, found, client)
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
@@ -157,14 +129,14 @@ class StacApi:
                     "try again or report it to the operator of the API"
                 ) from error
             except (APIError, requests.RequestException, ValueError) as error:
-                if _is_forbidden_address(error):
-                    raise InputError(f"search at {self.url}: {_reason(error)}") from error
+                if is_forbidden_address(error):
+                    raise InputError(f"search at {self.url}: {reason(error)}") from error
                 status = getattr(error, "status_code", None)
                 refused = status is not None and 400 <= status < 500
                 if refused or limit <= _SMALLEST_PAGE or time.monotonic() - last_page > _PATIENCE:
-                    raise CatalogError(f"search at {self.url}: failed ({_reason(error)}); try again later") from error
+                    raise CatalogError(f"search at {self.url}: failed ({reason(error)}); try again later") from error
                 limit = max(_SMALLEST_PAGE, limit // 2)
-                logger.warning("search at %s failed (%s); retrying with pages of %d", self.url, _reason(error), limit)
+                logger.warning("search at %s failed (%s); retrying with pages of %d", self.url, reason(error), limit)
                 time.sleep(delay)
                 delay *= 2
 
@@ -204,36 +176,6 @@ def _matched(page: dict[str, Any]) -> int | None:
     return count if type(count) is int else None
 
 
-class _CheckedAdapter(HTTPAdapter):
-    """Transport that sends no request to an address that the policy forbids; redirects pass through it too."""
-
-    def __init__(self, policy: AccessPolicy, retries: Retry) -> None:
-        self.policy = policy
-        super().__init__(max_retries=retries)
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request if its address is allowed."""
-        problem = self.policy.find_problem(request.url or "")
-        if problem:
-            raise _ForbiddenAddressError(f"its answer leads to {without_secrets(request.url or '')}, {problem}")
-        return super().send(request, *args, **kwargs)
-
-
-class _ForbiddenAddressError(requests.RequestException):
-    """A link or redirect leads to an address that the policy forbids."""
-
-
-def _is_forbidden_address(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, _ForbiddenAddressError):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _mount(io: StacApiIO, policy: AccessPolicy, retries: Retry) -> None:
-    for scheme in ("http://", "https://"):
-        io.session.mount(scheme, _CheckedAdapter(policy, retries))
-
-
 def _spatial_filter(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
     west, south, east, north = bounds
     south, north = max(south, -90.0), min(north, 90.0)  # a grid snapped outward may extend a pixel beyond the pole
@@ -260,30 +202,9 @@ def _with_absolute_hrefs(item: dict[str, Any], url: str) -> Item:
     return item
 
 
-class _HttpIO(StacApiIO):
-    """StacApiIO that reads http(s) URLs only; the base class opens any other link as a local file."""
-
-    def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
-        """Read the document at a URL or link."""
-        if not isinstance(source, pystac.Link) and not str(source).startswith(("http://", "https://")):
-            raise pystac.STACError(f"link {str(source)!r:.100} is not an http(s) URL")
-        return super().read_text(source, *args, **kwargs)
-
-
 def _collection_ids(io: StacApiIO, url: str) -> str:
     try:
         listed = io.read_json(f"{url.rstrip('/')}/collections").get("collections", [])
         return ", ".join(sorted(str(entry["id"]) for entry in listed)[:50]) or "(no collections)"
     except (APIError, requests.RequestException, *MALFORMED):
         return f"those listed at {url.rstrip('/')}/collections"
-
-
-def _reason(error: BaseException) -> str:
-    """Return the text of the innermost error; those of urllib3 and requests around it lack the cause."""
-    while isinstance(error, (APIError, requests.RequestException, MaxRetryError)):
-        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__ or next(iter(error.args), None)
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    text = " ".join(str(error).split())
-    return text[:200] or type(error).__name__

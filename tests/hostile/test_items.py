@@ -211,7 +211,7 @@ def test_an_api_is_searched_or_refused(random: Random) -> None:
 @contextmanager
 def without_backoff() -> Iterator[None]:
     """Retry at once, because the responses do not change."""
-    at_once = {name: Retry(total=1, backoff_factor=0) for name in ("_RETRY", "_RETRY_AT_OPEN")}
+    at_once = {name: Retry(total=1, backoff_factor=0) for name in ("RETRY", "RETRY_AT_OPEN")}
     with patch.multiple(stac_api, time=SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic), **at_once):
         yield
 

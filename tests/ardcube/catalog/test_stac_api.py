@@ -32,7 +32,7 @@ HERE = (15.0, 46.0, 15.2, 46.1)
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the number of retries, with short waits between them."""
-    monkeypatch.setattr(stac_api, "_RETRY", stac_api._RETRY.new(backoff_factor=0.001, backoff_jitter=0.0))
+    monkeypatch.setattr(stac_api, "RETRY", stac_api.RETRY.new(backoff_factor=0.001, backoff_jitter=0.0))
 
 
 def items(count: int) -> list[dict[str, Any]]:
@@ -222,7 +222,7 @@ def test_a_retry_after_of_an_hour_is_shortened_to_a_minute(earth_search: Serve) 
     server.fail("v1/search", status=503, retry_after=3600)
     response = requests.post(f"{server.url}/search", json={}, timeout=5)
     assert response.headers["Retry-After"] == "3600"
-    assert stac_api._RETRY.get_retry_after(response.raw) == 60.0
+    assert stac_api.RETRY.get_retry_after(response.raw) == 60.0
 
 
 # ---- areas ---------------------------------------------------------------------------------------
