@@ -184,8 +184,8 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
         {"--scheduler-address": "tcp://host:1"},
         ["--scheduler-address", "--serverless-backend local", "use dask"],
     ),
-    "name that is taken": ({"--varname": "time"}, ["--varname", "'time' is a name that the store uses", "choose another name"]),
-    "name that is none": ({"--varname": "a/b"}, ["--varname", "'a/b'", "use letters, digits and _"]),
+    "reserved name": ({"--varname": "time"}, ["--varname", "'time' is a name that the store uses", "choose another"]),
+    "invalid name": ({"--varname": "a/b"}, ["--varname", "'a/b'", "use letters, digits and _"]),
     "another epsg": ({"--epsg": "3857"}, ["--epsg", "3857", "4326"]),
     "limit zero": ({"--limit": "0"}, ["--limit", "0", "x>=1"]),
 }
