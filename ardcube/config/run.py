@@ -91,8 +91,8 @@ class RunConfig(Model):
     initialize: bool = Field(
         default=True,
         description=(
-            "Create the store if it does not exist, and extend it to a later end date. Otherwise the store must exist "
-            "with this time axis."
+            "Create the store if it does not exist, and extend it to a later end date. Without this option the store "
+            "must exist with the same time axis."
         ),
     )
     overwrite: bool = Field(
