@@ -1,10 +1,10 @@
-# The ardcube command line: pinned, hashed dependencies and the wheel of the project; runs as any user.
+# The ardcube command line: pinned, hashed dependencies and the project's wheel. Any user may run it.
 
 FROM python:3.11-slim-bookworm AS builder
 
 WORKDIR /src
 
-# Dependencies first: this layer lasts until requirements/ changes.
+# Dependencies first, so that Docker keeps this layer until requirements/ changes.
 COPY requirements/ requirements/
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/bootstrap.txt \
@@ -28,8 +28,8 @@ LABEL org.opencontainers.image.title="ard-process" \
     org.opencontainers.image.description="ardcube: analysis-ready data cubes of Sentinel-2 composites" \
     org.opencontainers.image.licenses="Apache-2.0"
 
-# Any uid can run the image on a read-only root: all files outside of /app/output are written below /tmp.
-# LOGNAME replaces the passwd entry that such a uid does not have.
+# Any uid may run the image on a read-only root, because it writes only to /tmp and /app/output.
+# LOGNAME replaces the passwd entry, which such a uid does not have.
 ENV PATH=/opt/ardcube/bin:$PATH \
     HOME=/tmp \
     LOGNAME=ardcube \
@@ -39,8 +39,8 @@ ENV PATH=/opt/ardcube/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
-# GDAL in rasterio's wheel links the system's libexpat, which a slim image lacks. `2.5.*` is the version of
-# bookworm with its latest security update.
+# GDAL in rasterio's wheel links the system's libexpat, which a slim image lacks. `2.5.*` is the version of bookworm
+# with its current security updates.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libexpat1=2.5.* \
     && rm -rf /var/lib/apt/lists/*

@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml, made as a person makes them."""
+"""Fixtures: the deployments of prefect.yaml, created with `prefect deploy`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DOCKER_POOL = ["work-pool", "create", "ardcube-docker", "--overwrite", "--type"
 
 @pytest.fixture(scope="package")
 def deployed(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Deployed from a folder that is gone when a run begins, as if the worker were on another machine."""
+    """Deploy from a folder that is removed before a run begins, as if the worker were on another machine."""
     folder = tmp_path_factory.mktemp("deployed") / "a checkout"
     folder.mkdir()
     shutil.copy(PREFECT_YAML, folder)

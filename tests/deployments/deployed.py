@@ -1,4 +1,4 @@
-"""The deployments on a real server, and a worker that runs them."""
+"""Deployments on a real server, and a worker that runs them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.servers.processes import PrefectServer, Service
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What `prefect deploy --all` made."""
+    """The result of `prefect deploy --all`."""
 
     server: PrefectServer
     worker: Service
     folder: Path
-    """Where `prefect deploy` ran."""
+    """Folder that `prefect deploy` ran in."""
 
     def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and document that the server answers; it is asked again while its SQLite file is locked (503)."""
+        """Return status and document of an answer. The request is repeated while the SQLite file is locked (503)."""
         end = time.monotonic() + 60
         while True:
             status, document = self._ask_once(path, body)
@@ -46,16 +46,16 @@ class Deployed:
                 return error.code, json.load(error)
 
     def all(self) -> dict[str, dict[str, Any]]:
-        """Every deployment as the server knows it, by name."""
+        """Return the deployments of the server by name."""
         _, there = self.ask("deployments/filter", {})
         return {deployment["name"]: deployment for deployment in there}
 
     def start(self, name: str, parameters: dict[str, Any]) -> tuple[int, Any]:
-        """Ask for a run."""
+        """Create a run."""
         return self.ask(f"deployments/{self.all()[name]['id']}/create_flow_run", {"parameters": parameters})
 
     def run(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Let the worker run it; give the state in which it ended."""
+        """Let the worker execute a run; return its final state."""
         status, started = self.start(name, parameters)
         assert status < 300, started
         end = time.monotonic() + 400

@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml with their parameters, as `prefect deploy` puts the two together."""
+"""The deployments of prefect.yaml with their parameters, combined like `prefect deploy` does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PARAMETER_SETS: dict[str, dict[str, Any]] = {
     path.stem: {name: one for name, one in yaml.safe_load(path.read_text()).items() if name != "area"}
     for path in AREAS.glob("*.yaml")
 }
-"""By area, then by deployment."""
+"""Parameter sets by area and deployment."""
 
 
 def _filled_in(deployment: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What an engine does to the container of the image, without one: a root that is read-only, no user, no capability.
+"""Run a command as in a container of the image, without an engine: read-only root, unknown user, no capability.
 
-Run in mount and process namespaces of its own: `python -m tests.deployments.read_only_root REQUEST`, a JSON object.
+Run in separate mount and process namespaces: `python -m tests.deployments.read_only_root REQUEST`, a JSON object.
 The whole machine is the image: nothing of it can be written to but a new /tmp and the folders that are bound into it.
 """
 
@@ -18,15 +18,15 @@ from pathlib import Path
 from tests.servers.processes import ROOT
 
 NOBODY = 4711
-"""A user id that the machine does not know."""
+"""User id without an entry in the user database."""
 _KEPT = {"nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime"}
-"""Options that a user's namespace may not take from a mount."""
+"""Mount options that a user namespace must not remove."""
 
 
 def run(
     command: Sequence[str], variables: Mapping[str, str], bound: Mapping[str, Path], seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command that way.
+    """Run a command on a read-only root.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def run(
 
 
 def can_run() -> bool:
-    """Whether this machine lets this user make namespaces; root always may."""
+    """Return whether this user may create namespaces on this machine; root always may."""
     if shutil.which("unshare") is None or shutil.which("setpriv") is None:
         return False
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
@@ -62,7 +62,7 @@ def _mount(*words: str | Path) -> None:
 
 
 def _open_way(root: Path) -> None:
-    """Let a user who is nobody reach the interpreter, in an image of which all can read all."""
+    """Let an unknown user read the interpreter, as all users can in the image."""
     base = Path(sys.base_prefix)
     closed = next((folder for folder in reversed(base.parents) if not folder.stat().st_mode & 0o001), None)
     if closed is None:
@@ -75,7 +75,7 @@ def _open_way(root: Path) -> None:
 
 
 def main() -> None:
-    """Make the root, then become the command."""
+    """Create the root, then execute the command."""
     request = json.loads(sys.argv[1])
     all_users = Path("/proc/self/uid_map").read_text().split()[2] != "1"  # else there is just one: who runs this
     _mount("--make-rprivate", "/")
@@ -93,7 +93,7 @@ def main() -> None:
             _mount("-o", ",".join(("remount", "bind", "ro", *kept)), place)
     _mount("-t", "tmpfs", "-o", "mode=1777,nosuid,nodev,noexec", "tmpfs", inner / "tmp")  # as Docker mounts it
     for needed in sorted({ROOT, Path(sys.prefix)}):  # the environment may lie in the repository
-        if needed.is_relative_to("/tmp"):  # what is run lies below the folder that was just hidden
+        if needed.is_relative_to("/tmp"):  # the mount has just hidden the folder of the program
             (inner / needed.relative_to("/")).mkdir(parents=True, exist_ok=True)
             _mount("--bind", needed, inner / needed.relative_to("/"))
             _mount("-o", "remount,bind,ro", inner / needed.relative_to("/"))

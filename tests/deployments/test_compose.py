@@ -1,4 +1,4 @@
-"""The compose file: services that wait for each other, commands that exist, and no secret in it."""
+"""The compose file: services wait for each other, their commands exist, and it contains no secret."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OURS = {name: service for name, service in SERVICES.items() if name != "postgres
 BY_NAME = [pytest.param(service, id=name) for name, service in OURS.items()]
 
 
-def test_it_starts_a_database_a_server_and_a_worker() -> None:
+def test_compose_starts_a_database_a_server_and_a_worker() -> None:
     assert set(SERVICES) == {"postgres", "server", "worker", "deploy"}
     assert [name for name, service in SERVICES.items() if "profiles" in service] == ["deploy"]
 
 
-def test_each_waits_until_what_it_needs_is_healthy() -> None:
+def test_each_service_waits_until_its_dependencies_are_healthy() -> None:
     needs = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
     assert {name: list(others) for name, others in needs.items()} == {
         "postgres": [], "server": ["postgres"], "worker": ["server"], "deploy": ["worker"],
@@ -38,7 +38,7 @@ def test_each_waits_until_what_it_needs_is_healthy() -> None:
 
 
 @pytest.mark.parametrize("service", BY_NAME)
-def test_ours_run_the_image_of_scripts_build_as_nobody_in_particular(service: dict[str, Any]) -> None:
+def test_services_of_ardcube_run_the_image_of_scripts_build_without_privileges(service: dict[str, Any]) -> None:
     assert f"--tag {service['image']} " in (ROOT / "scripts" / "build").read_text()
     assert service["pull_policy"] == "never"
     assert service["read_only"] is True
@@ -46,7 +46,7 @@ def test_ours_run_the_image_of_scripts_build_as_nobody_in_particular(service: di
     assert service["cap_drop"] == ["ALL"]
 
 
-def test_foreign_images_have_a_version() -> None:
+def test_other_images_have_a_version() -> None:
     assert re.fullmatch(r"postgres:\d+-\w+", SERVICES["postgres"]["image"])
 
 
@@ -55,13 +55,13 @@ def test_every_command_exists_with_its_options(service: dict[str, Any]) -> None:
     assert service["entrypoint"] == ["prefect"]
     words = [word for word in service["command"] if word != "--no-prompt"]
     subcommand = [word for word in words[:2] if not word.startswith("-")]
-    told = subprocess.run(
+    help_text = subprocess.run(
         [sys.executable, "-m", "prefect", *subcommand, "--help"], capture_output=True, text=True, check=True
     ).stdout
-    assert [word for word in words if word.startswith("--") and f"{word} " not in told] == []
+    assert [word for word in words if word.startswith("--") and f"{word} " not in help_text] == []
 
 
-def test_it_deploys_what_its_worker_can_run() -> None:
+def test_compose_deploys_only_deployments_of_its_work_pool() -> None:
     command = SERVICES["deploy"]["command"]
     names = [name for option, name in pairwise(command) if option == "--name"]
     assert names
@@ -80,7 +80,7 @@ def test_it_deploys_what_its_worker_can_run() -> None:
     assert inside["/app/prefect.yaml"].is_file()
 
 
-def test_secrets_come_from_a_file_that_git_does_not_see() -> None:
+def test_secrets_come_from_a_file_that_git_ignores() -> None:
     secrets = {"POSTGRES_PASSWORD", "PREFECT_AUTH_STRING"}
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
@@ -89,11 +89,11 @@ def test_secrets_come_from_a_file_that_git_does_not_see() -> None:
     assert set(re.findall(r"\$\{(\w+):\?", TEXT)) == secrets
     example = (FOLDER / "example.env").read_text()
     given = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
-    assert {name for name, value in given.items() if not value} == secrets, "nobody keeps a password of an example"
+    assert {name for name, value in given.items() if not value} == secrets, "an example password would be kept"
     assert set(re.findall(r"\$\{(\w+)", TEXT)) == set(given)
     assert "/deployments/.env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_the_server_is_open_to_this_machine_alone_unless_somebody_says_so() -> None:
+def test_the_server_listens_on_loopback_unless_configured_otherwise() -> None:
     assert SERVICES["server"]["ports"] == ["${PREFECT_BIND:-127.0.0.1}:4200:4200"]
     assert "ports" not in SERVICES["postgres"]

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def as_json(cube: CubeConfig, run: RunConfig) -> dict[str, Any]:
-    """Parameters as a form sends them."""
+    """Return parameters like a form sends them."""
     return {"cube": cube.model_dump(mode="json"), "run": run.model_dump(mode="json")}
 
 
-def test_deploy_all_makes_every_deployment_as_it_is_written(deployed: Deployed) -> None:
+def test_deploy_all_creates_every_deployment_of_prefect_yaml(deployed: Deployed) -> None:
     there = deployed.all()
     assert set(DEPLOYMENTS) <= set(there)  # tests of other files deploy theirs on the same server
     for name, wanted in DEPLOYMENTS.items():
@@ -38,7 +38,7 @@ def test_deploy_all_makes_every_deployment_as_it_is_written(deployed: Deployed) 
         }
 
 
-def test_the_form_shows_what_every_field_means(deployed: Deployed) -> None:
+def test_the_form_shows_the_description_of_every_field(deployed: Deployed) -> None:
     there = deployed.all()
     for name, model in [
         ("manual", CubeConfig), ("manual", RunConfig), ("monthly", GrowingCubeConfig), ("monthly", RefreshConfig),
@@ -87,7 +87,7 @@ def test_a_worker_builds_the_same_cube_as_this_process(
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_the_server_refuses_what_the_form_forbids_before_a_run_starts(
+def test_the_server_refuses_invalid_parameters_before_a_run_starts(
     deployed: Deployed, model: str, changes: dict[str, Any], said: list[str]
 ) -> None:
     parameters = DEPLOYMENTS["manual"]["parameters"]
@@ -97,7 +97,7 @@ def test_the_server_refuses_what_the_form_forbids_before_a_run_starts(
 
 
 @pytest.mark.slow
-def test_what_only_the_models_know_fails_the_run_and_says_why(deployed: Deployed, tmp_path: Path) -> None:
+def test_a_violated_rule_of_the_models_fails_the_run_with_the_reason(deployed: Deployed, tmp_path: Path) -> None:
     parameters = DEPLOYMENTS["manual"]["parameters"]
     bad = {
         "cube": {**parameters["cube"], "bbox": [-122.9, 48.9, -123.3, 49.4]},

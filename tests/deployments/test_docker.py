@@ -1,4 +1,4 @@
-"""The Docker deployment: what container its worker would start. Starting one needs an engine, which a test has not."""
+"""The Docker deployment: the container that its worker would start, which a test without an engine cannot start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def container(deployed: Deployed) -> DockerWorkerJobConfiguration:
-    """As the worker of the pool works it out for a run of the deployment."""
+    """Return the configuration that the worker of the pool computes for a run of the deployment."""
 
     async def work_out() -> DockerWorkerJobConfiguration:
         async with get_client() as client:

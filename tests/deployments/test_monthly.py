@@ -1,4 +1,4 @@
-"""The scheduled deployment, run by a worker: a new month, a scene that arrived late, and what is left as it is."""
+"""The scheduled deployment, run by a worker: a new month, a scene that arrived late, and unchanged chunks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CUBE: dict[str, Any] = {
 
 
 def month_by_month(catalogue: Path, as_of: str) -> dict[str, Any]:
-    """Parameters of a run on a day, with a look-back of one month."""
+    """Return the parameters of a run on a day, with a look-back of one month."""
     return {
         "cube": {**CUBE, "stac_url": str(catalogue)},
         "run": {"fsspec_uri": "output/monthly.zarr", "threads": 2, "batch_size": 8, "look_back_months": 1},
@@ -38,7 +38,7 @@ def month_by_month(catalogue: Path, as_of: str) -> dict[str, Any]:
 
 
 def stored(uri: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of every file with pixels: one that is written again gets others."""
+    """Return inode and time of every file with pixels, which change if it is written again."""
     files = {str(path.relative_to(uri)): path.stat() for path in uri.glob("*/c/**/*") if path.is_file()}
     return {
         name: (stat.st_ino, stat.st_mtime_ns)
@@ -48,7 +48,7 @@ def stored(uri: Path) -> dict[str, tuple[int, int]]:
 
 
 def smallest_of_its_day(scenes: dict[str, set[str]]) -> str:
-    """Of the scenes that are alone on their day, so that each counts, the one that meets the fewest chunks."""
+    """Return the scene that intersects the fewest chunks, among scenes that are the only one of their day."""
     days = [scene.split("_")[2][:8] for scene in scenes]
     alone = [scene for scene, day in zip(scenes, days, strict=True) if days.count(day) == 1]
     return min(alone, key=lambda scene: (len(scenes[scene]), scene))
@@ -58,7 +58,7 @@ def smallest_of_its_day(scenes: dict[str, set[str]]) -> str:
 def test_each_run_adds_the_month_that_has_ended_and_builds_only_what_late_scenes_change(
     deployed: Deployed, sample_archive: Path, tmp_path: Path
 ) -> None:
-    # What is there when everything has arrived, and which chunks it takes which scene for.
+    # The catalogue after all scenes have arrived, and the chunks that use each scene.
     whole = CubeConfig(**CUBE, end_date="2023-07-31", stac_url=str(sample_archive))  # type: ignore[arg-type]
     build_cube(whole, run_config(tmp_path / "all.zarr"))
     complete = records(tmp_path / "all.zarr")
@@ -80,7 +80,7 @@ def test_each_run_adds_the_month_that_has_ended_and_builds_only_what_late_scenes
     assert {key.period for key in first} == {"2023-05", "2023-06"}
     assert len(first) == 2 * tiles
 
-    # A month later. Both scenes are here by now; May lies before the look-back.
+    # A month later. Both scenes have arrived; May is before the look-back.
     for scene in late.values():
         shutil.copytree(sample_archive / scene, catalogue / scene, copy_function=os.link)
     state = deployed.run("monthly", month_by_month(catalogue, "2023-08-06"))

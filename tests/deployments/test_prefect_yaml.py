@@ -1,4 +1,4 @@
-"""What prefect.yaml and the parameter sets say: flows that exist, models that take them, a schedule that fits."""
+"""Prefect.yaml and the parameter sets: flows exist, models accept the parameters, the schedule fits the refresh."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(deployment: dict[str, Any]) -> prefect.Flow[..., Any]:
     return flow
 
 
-def test_there_is_a_deployment_for_every_way_to_run() -> None:
+def test_every_way_to_run_has_a_deployment() -> None:
     assert set(DEPLOYMENTS) >= {"manual", "monthly", "coiled", "docker", "retry"}
 
 
@@ -58,11 +58,11 @@ def test_every_deployment_runs_once_at_a_time_and_refuses_bad_parameters(deploym
     assert deployment["enforce_parameter_schema"] is True
 
 
-def test_only_the_monthly_one_has_a_schedule() -> None:
+def test_only_the_monthly_deployment_has_a_schedule() -> None:
     assert [name for name, deployment in DEPLOYMENTS.items() if deployment["schedules"]] == ["monthly"]
 
 
-def test_the_schedule_comes_when_the_month_before_counts_as_ended() -> None:
+def test_the_schedule_is_after_the_month_before_counts_as_ended() -> None:
     (schedule,) = DEPLOYMENTS["monthly"]["schedules"]
     cron = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
     assert cron.timezone == "UTC"
@@ -77,7 +77,7 @@ def test_the_schedule_comes_when_the_month_before_counts_as_ended() -> None:
         assert built == add_months(date(day.year, day.month, 1), -1)
 
 
-def test_the_coiled_one_says_region_size_spot_and_idle_time() -> None:
+def test_the_coiled_deployment_sets_region_size_spot_policy_and_idle_time() -> None:
     values = DEPLOYMENTS["coiled"]["parameters"]["run"]
     cluster, _ = coiled_arguments(RunConfig(**values))
     said = {"region": "coiled_region", "worker_cpu": "coiled_worker_cpu", "worker_memory": "coiled_worker_memory"}
@@ -85,7 +85,7 @@ def test_the_coiled_one_says_region_size_spot_and_idle_time() -> None:
     assert {argument: cluster[argument] for argument in said} == {name: values[field] for name, field in said.items()}
 
 
-def test_the_docker_one_enters_the_folder_of_the_image() -> None:
+def test_the_docker_deployment_runs_in_the_folder_of_the_image() -> None:
     (step,) = DEPLOYMENTS["docker"]["pull"]
     assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "/app"}}
     assert "pull" not in DEPLOYMENTS["manual"]

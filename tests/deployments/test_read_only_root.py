@@ -1,4 +1,4 @@
-"""The image's promise to whoever runs it: any user, no capability, and a root that nothing can be written to."""
+"""The image runs as any user, without capabilities, on a read-only root."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ AREA = (
 
 
 def variables_of_the_image() -> dict[str, str]:
-    """What the Dockerfile sets, but for the path of its own programs."""
+    """Return the environment of the Dockerfile without PATH."""
     (block,) = re.findall(r"^ENV ((?:.*\\\n)+.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     variables = dict(pair.split("=", 1) for pair in block.replace("\\\n", " ").split())
     return {**variables, "PATH": f"{Path(command()[0]).parent}:/usr/bin:/bin"}
 
 
-def test_nothing_but_tmp_can_be_written_to(tmp_path: Path) -> None:
+def test_only_tmp_is_writable(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     script = f"""
         for place in / /etc /usr {ROOT} {ROOT}/ardcube /tmp /tmp/output; do
@@ -48,7 +48,7 @@ def test_the_command_plans_a_cube_there(sample_archive: Path, tmp_path: Path) ->
     assert "chunks" in ended.stdout
 
 
-@pytest.mark.deep  # a server that makes its database, and kernels that are compiled anew
+@pytest.mark.deep  # the server creates its database, and kernels are compiled
 @pytest.mark.timeout(400)
 def test_a_cube_is_built_on_a_read_only_root(sample_archive: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"

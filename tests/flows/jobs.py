@@ -1,4 +1,4 @@
-"""Builds of the sample archive, and what came out of them."""
+"""Builds of the sample archive, and their results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SAMPLE = {
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Everything a cube holds."""
+    """All arrays of a cube."""
 
     values: NDArray[np.uint16]
     count: NDArray[np.uint16]
@@ -53,28 +53,28 @@ class Pixels:
 
 
 def sample_cube(archive: Path | str, **changes: Any) -> CubeConfig:
-    """A small cube of the sample archive."""
+    """Return the configuration of a small cube of the sample archive."""
     return CubeConfig(**{**SAMPLE, "stac_url": str(archive), **changes})
 
 
 def run_config(uri: Path | str, **changes: Any) -> RunConfig:
-    """A run without waiting between attempts."""
+    """Return a run without delay between attempts."""
     return RunConfig(**{"fsspec_uri": str(uri), "retry_delay_seconds": 0, "threads": 2, "batch_size": 6, **changes})
 
 
 def pixels(uri: Path | str, storage_options: Mapping[str, Any] | None = None, varname: str = "rgb_median") -> Pixels:
-    """Read a cube as it stands, undecoded."""
+    """Read the arrays of a cube without decoding them."""
     group = zarr.open_group(str(uri), mode="r", storage_options=dict(storage_options) if storage_options else None)
     return Pixels(np.asarray(group[varname][...]), np.asarray(group["observation_count"][...]))
 
 
 def records(uri: Path | str, storage_options: Mapping[str, Any] | None = None) -> dict[ChunkKey, ChunkRecord]:
-    """Read a cube's ledger."""
+    """Read the records of a cube."""
     return Ledger.of_store(Place.at(str(uri), storage_options)).records()
 
 
 def expected(archive: Path, cube: CubeConfig) -> OracleCube:
-    """What the oracle makes of a configuration."""
+    """Return the cube that the oracle computes."""
     items, collection = read_catalogue(archive)
     assert cube.bbox is not None
     return oracle_cube(
@@ -92,13 +92,13 @@ def expected(archive: Path, cube: CubeConfig) -> OracleCube:
 
 
 def copy_catalogue(archive: Path, folder: Path, without: Sequence[str] = ()) -> Path:
-    """A catalogue of its own, its files linked, with some items left out."""
+    """Copy a catalogue with hard links, and leave some items out."""
     shutil.copytree(archive, folder, copy_function=os.link, ignore=lambda _, names: [n for n in names if n in without])
     return folder
 
 
 def options(cube: CubeConfig, run: RunConfig) -> list[str]:
-    """The command line of a build."""
+    """Return the command line of a build."""
     arguments = []
     for model in (cube, run):
         for name, value in model.model_dump(mode="json", exclude_defaults=True).items():
@@ -117,12 +117,12 @@ def options(cube: CubeConfig, run: RunConfig) -> list[str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """The installed `ardcube` command."""
+    """Return the command line of the installed `ardcube`."""
     return [str(Path(sys.executable).parent / "ardcube"), *arguments]
 
 
 def start(arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start the command as a process group of its own."""
+    """Start the command as the leader of a process group."""
     with log.open("wb") as output:
         return subprocess.Popen(
             command(*arguments), stdout=output, stderr=output, env=environment(env), start_new_session=True
@@ -140,7 +140,7 @@ def run(
 
 @contextlib.contextmanager
 def environment_of(variables: Mapping[str, str]) -> Any:
-    """Set environment variables of this process for a while."""
+    """Set environment variables of this process in a block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

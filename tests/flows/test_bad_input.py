@@ -1,4 +1,4 @@
-"""What bad input gets: one line that says what was given, what is wrong and what to do, and nothing else happens."""
+"""Bad input is one line on stderr with the value, the problem and the remedy, exit code 2, and no other effect."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ GIVEN = {
     "--chunk-size": "48",
     "--fsspec-uri": "cube.zarr",
 }
-"""A request that is right; a row changes one thing. Words of a value are separate arguments; None is left out."""
+"""A valid request. A row changes one option. Words of a value are separate arguments; None leaves the option out."""
 
 Changes = Mapping[str, str | None]
 Refused = Callable[..., str]
 
 
 def arguments(archive: Path, changes: Changes, name: str = "build") -> list[str]:
-    """A command line."""
+    """Return a command line."""
     options = {"--stac-url": str(archive), **GIVEN, **changes}
     return [name, *(part for flag, text in options.items() if text is not None for part in (flag, *text.split()))]
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file and folder below one, with a hash of what files hold."""
+    """Return every file and folder below a folder, with a hash of the content of files."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for path in folder.rglob("*")
@@ -60,7 +60,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take back what the command sets for its own process."""
+    """Undo settings that the command makes in this process."""
     for name in (
         "PREFECT_LOGGING_LEVEL",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
@@ -75,8 +75,8 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run the command in this process: its exit code, standard output and error."""
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run the command in this process; return its exit code, standard output and error."""
     monkeypatch.chdir(tmp_path)
 
     def run_here(words: Iterable[str]) -> tuple[int, str, str]:
@@ -90,12 +90,12 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.fixture
-def refused(tmp_path: Path, told: Callable[..., Any], sample_archive: Path) -> Refused:
-    """Run a request that is refused; give the one line that a person reads."""
+def refused(tmp_path: Path, call: Callable[..., Any], sample_archive: Path) -> Refused:
+    """Run a request that is refused; return its line on stderr."""
 
     def run_refused(changes: Changes, name: str = "build", archive: Path = sample_archive) -> str:
         before = snapshot(tmp_path)
-        code, output, errors = told(arguments(archive, changes, name))
+        code, output, errors = call(arguments(archive, changes, name))
         assert (code, output) == (2, "")
         assert snapshot(tmp_path) == before
         (line,) = errors.splitlines()
@@ -108,7 +108,7 @@ def refused(tmp_path: Path, told: Callable[..., Any], sample_archive: Path) -> R
 
 @pytest.fixture(scope="module")
 def begun(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cube of the request above that was begun: its store, its ledger, and two chunks."""
+    """A cube of the valid request with two chunks."""
     folder = tmp_path_factory.mktemp("begun")
     cube = sample_cube(sample_archive, end_date="2023-06-30", cloud_mask="none")
     request = check_request(cube, run_config(folder / "cube.zarr"), cloud_mask("none"))
@@ -120,7 +120,7 @@ def begun(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def cube(begun: Path, tmp_path: Path) -> Path:
-    """A copy of the begun cube, at the place that the request names."""
+    """A copy of that cube at the URI of the request."""
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     assert pixels(tmp_path / "cube.zarr").values.any()
     return tmp_path / "cube.zarr"
@@ -134,7 +134,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "bbox beyond the pole": ({"--bbox": "11 46 12 95"}, ["--bbox", "11 46 12 95", "not a box in degrees", "-90..90"]),
     "bbox west of the world": ({"--bbox": "-200 46 12 48"}, ["--bbox", "-200 46 12 48", "-180..180"]),
     "bbox around the world twice": ({"--bbox": "-180 46 540 48"}, ["-180 46 540 48", "at most 360 degrees"]),
-    "bbox of no numbers": ({"--bbox": "a b c d"}, ["--bbox", "'a' is not a valid float"]),
+    "bbox of letters": ({"--bbox": "a b c d"}, ["--bbox", "'a' is not a valid float"]),
     "bbox not a number": ({"--bbox": "nan 1 2 3"}, ["--bbox", "nan", "finite number"]),
     "too many chunks": (
         {"--max-chunks": "2"},
@@ -151,7 +151,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
         {"--cloud-mask": "scl", "--cloud-mask-option": "radius=3"},
         ["scl", "radius", "closing, opening, allowed_values"],
     ),
-    "mask with a radius beyond sense": (
+    "mask with a radius that is too large": (
         {"--cloud-mask": "scl", "--cloud-mask-option": "closing=300"},
         ["scl", "closing 300", "0 to 100"],
     ),
@@ -161,8 +161,8 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "no uri": ({"--fsspec-uri": None}, ["--fsspec-uri is missing", "a local path, file://, s3://"]),
     "driver not installed": ({"--fsspec-uri": "gs://bucket/cube"}, ["gs://bucket/cube", "not installed", "gcsfs"]),
     "unknown protocol": ({"--fsspec-uri": "nosuch://bucket/cube"}, ["nosuch://bucket/cube", "Protocol not known"]),
-    "catalogue that is not there": ({"--stac-url": "nowhere"}, ["stac-url", "nowhere", "does not exist", "give a"]),
-    "catalogue of no kind": ({"--stac-url": "ftp://host/x"}, ["stac-url ftp://host/x", "http(s)", "local path"]),
+    "missing catalogue": ({"--stac-url": "nowhere"}, ["stac-url", "nowhere", "does not exist", "give a"]),
+    "unknown protocol of a catalogue": ({"--stac-url": "ftp://host/x"}, ["stac-url ftp://host/x", "http(s)", "local path"]),
     "unknown collection": ({"--collection": "nope"}, ["collection nope", "choose from sentinel-2-c1-l2a"]),
     "no-initialize without a store": ({"--no-initialize": ""}, ["cube.zarr holds no cube", "drop --no-initialize"]),
     "overwrite without initialize": (
@@ -172,7 +172,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "wrong date": ({"--start-date": "2023-13-01"}, ["--start-date", "'2023-13-01' is not a date", "format 2023-01-01"]),
     "no date": ({"--end-date": None}, ["--end-date is missing", "Last month of the cube"]),
     "unknown option": ({"--cloudy": "yes"}, ["No such option", "--cloudy"]),
-    "an argument too many": ({"--debug": "extra"}, ["unexpected extra argument", "extra"]),
+    "an extra argument": ({"--debug": "extra"}, ["unexpected extra argument", "extra"]),
     "storage option without value": ({"--storage-option": "anon"}, ["--storage-option", "'anon' is not KEY=VALUE"]),
     "storage option without key": ({"--storage-option": "=1"}, ["--storage-option", "'=1' is not KEY=VALUE"]),
     "unknown backend": (
@@ -192,27 +192,27 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
 
 
 @pytest.mark.parametrize(("changes", "said"), ROWS.values(), ids=ROWS.keys())
-def test_bad_input_is_one_line_that_says_what_to_do(changes: Changes, said: list[str], refused: Refused) -> None:
+def test_bad_input_is_one_line_with_value_problem_and_remedy(
+    changes: Changes, said: list[str], refused: Refused
+) -> None:
     line = refused(changes)
     assert [words for words in said if words not in line] == []
 
 
-def test_the_driver_of_the_row_above_is_really_not_installed() -> None:
+def test_the_driver_gcsfs_is_not_installed() -> None:
     assert importlib.util.find_spec("gcsfs") is None
 
 
-def test_the_request_that_the_rows_change_is_right(
-    told: Callable[..., Any], sample_archive: Path, tmp_path: Path
-) -> None:
-    code, output, errors = told(arguments(sample_archive, {}, "plan"))
+def test_the_unchanged_request_is_accepted(call: Callable[..., Any], sample_archive: Path, tmp_path: Path) -> None:
+    code, output, errors = call(arguments(sample_archive, {}, "plan"))
     assert (code, errors, snapshot(tmp_path)) == (0, "", {})
     assert "16" in output
 
 
 @pytest.mark.parametrize("name", ["plan", "build"])
-def test_many_chunks_pass_with_yes(name: str, told: Callable[..., Any], sample_archive: Path, tmp_path: Path) -> None:
+def test_many_chunks_pass_with_yes(name: str, call: Callable[..., Any], sample_archive: Path, tmp_path: Path) -> None:
     changes = {"--max-chunks": "2", "--yes": "", "--dry-run": ""}
-    code, _, errors = told(arguments(sample_archive, changes, name))
+    code, _, errors = call(arguments(sample_archive, changes, name))
     assert (code, errors, snapshot(tmp_path)) == (0, "", {})
 
 
@@ -233,7 +233,7 @@ DEGREES = "EPSG:4326"
 
 
 def write(file: Path, shapes: list[Any], crs: str | None) -> None:
-    """Write a file of geometries."""
+    """Write geometries to a file."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")
         geopandas.GeoDataFrame({"name": ["a"] * len(shapes)}, geometry=shapes, crs=crs).to_file(file)
@@ -278,10 +278,10 @@ def test_a_file_that_holds_no_geometry(
     assert f"geometry file {name}: {said}" in line
 
 
-def test_a_band_that_only_the_items_can_tell(sample_archive: Path, told: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_band_that_is_missing_from_the_items(sample_archive: Path, call: Callable[..., Any], tmp_path: Path) -> None:
     catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue", without=["collection.json"])
     before = snapshot(tmp_path)
-    code, _, errors = told(arguments(catalogue, {"--bands": "swir99"}, "plan"))
+    code, _, errors = call(arguments(catalogue, {"--bands": "swir99"}, "plan"))
     assert (code, snapshot(tmp_path)) == (2, before)
     (line,) = errors.splitlines()
     assert "band swir99: not in the collection; choose from " in line
@@ -355,7 +355,7 @@ def test_a_band_that_the_api_does_not_have(
         ("items.parquet", "hello", "not readable stac-geoparquet"),
     ],
 )
-def test_a_local_catalogue_that_is_none(
+def test_a_local_path_without_stac_items(
     name: str, content: str | None, said: str, refused: Refused, tmp_path: Path
 ) -> None:
     if content is None:
@@ -394,7 +394,7 @@ def test_a_store_with_another_configuration(changes: Changes, said: list[str], r
 
 @pytest.mark.parametrize("more", [{}, {"--overwrite": ""}], ids=["", "overwrite"])
 @pytest.mark.parametrize("kind", ["notes", "zarr", "ledger without cube"])
-def test_a_folder_that_is_not_ours(kind: str, more: Changes, refused: Refused, tmp_path: Path) -> None:
+def test_a_folder_that_ardcube_did_not_write(kind: str, more: Changes, refused: Refused, tmp_path: Path) -> None:
     match kind:
         case "zarr":
             zarr.create_array(tmp_path / "cube.zarr", shape=(2, 2), dtype="u1")
@@ -426,7 +426,7 @@ def test_a_damaged_cube_json(content: str, more: Changes, refused: Refused, cube
     assert "restore it, or remove the cube by hand" in line
 
 
-def test_a_store_that_is_gone_while_its_ledger_is_there(refused: Refused, cube: Path) -> None:
+def test_a_missing_store_whose_ledger_exists(refused: Refused, cube: Path) -> None:
     shutil.rmtree(cube)
     line = refused({})
     assert "fsspec-uri cube.zarr is missing, but cube.zarr.ardcube lists chunks of it" in line
@@ -440,7 +440,7 @@ def test_a_store_that_is_gone_while_its_ledger_is_there(refused: Refused, cube: 
      {"--max-chunks": "2"}],
     ids=lambda value: next(iter(value)),
 )  # fmt: skip
-def test_a_mistake_beside_overwrite_loses_nothing(changes: Changes, refused: Refused, tmp_path: Path) -> None:
+def test_a_refused_request_with_overwrite_removes_nothing(changes: Changes, refused: Refused, tmp_path: Path) -> None:
     refused({**changes, "--overwrite": ""})
     assert pixels(tmp_path / "cube.zarr").values.any()
     assert len(records(tmp_path / "cube.zarr")) == 2
@@ -448,9 +448,9 @@ def test_a_mistake_beside_overwrite_loses_nothing(changes: Changes, refused: Ref
 
 @pytest.mark.parametrize("name", ["build", "plan"])
 def test_debug_shows_a_traceback_before_the_line(
-    name: str, told: Callable[..., Any], sample_archive: Path, tmp_path: Path
+    name: str, call: Callable[..., Any], sample_archive: Path, tmp_path: Path
 ) -> None:
-    code, _, errors = told(arguments(sample_archive, {"--bands": "swir99", "--debug": ""}, name))
+    code, _, errors = call(arguments(sample_archive, {"--bands": "swir99", "--debug": ""}, name))
     assert (code, snapshot(tmp_path)) == (2, {})
     assert "Traceback (most recent call last)" in errors
     assert "check_bands" in errors
@@ -473,12 +473,12 @@ def test_debug_shows_a_traceback_before_the_line(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_the_other_commands_refuse_in_one_line_too(
-    words: list[str], said: str, told: Callable[..., Any], tmp_path: Path
+def test_the_other_commands_report_bad_input_in_one_line(
+    words: list[str], said: str, call: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("mine")
     before = snapshot(tmp_path)
-    code, output, errors = told(words)
+    code, output, errors = call(words)
     assert (code, output, snapshot(tmp_path)) == (2, "", before)
     (line,) = errors.splitlines()
     assert said in line
@@ -492,7 +492,9 @@ def test_the_other_commands_refuse_in_one_line_too(
     ],
     ids=["end before start", "unknown band"],
 )
-def test_the_installed_command_says_the_same(changes: Changes, said: str, sample_archive: Path, tmp_path: Path) -> None:
+def test_the_installed_command_reports_the_same(
+    changes: Changes, said: str, sample_archive: Path, tmp_path: Path
+) -> None:
     words = arguments(sample_archive, {**changes, "--fsspec-uri": str(tmp_path / "cube.zarr")})
     assert Path(command()[0]).exists()
     done = run(words)

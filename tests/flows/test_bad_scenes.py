@@ -1,4 +1,4 @@
-"""Going on without scenes that cannot be read: told everywhere, and undone by a run that does not allow it."""
+"""Scenes that cannot be read and are left out: they are reported, and a run that does not allow it includes them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def broken_scene(archive: Path) -> str:
     return next(folder.name for folder in sorted(archive.iterdir()) if "33TTM_20230503" in folder.name)
 
 
-def shown(tell: Callable[[Console], None]) -> str:
-    """What a person sees, spaces and lines folded."""
+def shown(print_to: Callable[[Console], None]) -> str:
+    """Return the printed text with white space folded."""
     output = io.StringIO()
-    tell(Console(file=output, width=300))
+    print_to(Console(file=output, width=300))
     return " ".join(output.getvalue().split())
 
 
-def test_a_cube_without_a_bad_scene_says_so_until_a_run_has_the_scene(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_scene_that_was_left_out_is_reported_until_a_run_includes_it(sample_archive: Path, tmp_path: Path) -> None:
     scene = broken_scene(sample_archive)
     build_cube(sample_cube(sample_archive, **MAY), run_config(tmp_path / "whole.zarr"))
     lacking = copy_catalogue(sample_archive, tmp_path / "lacking", without=[scene])
@@ -54,26 +54,26 @@ def test_a_cube_without_a_bad_scene_says_so_until_a_run_has_the_scene(sample_arc
     without = {key for key, record in records(uri).items() if list(record.skipped) == [scene]}
     assert len(without) == left_out.chunks > 0
     assert all(scene not in records(uri)[key].scenes for key in without)
-    told = "Scenes left out, since they were bad"
+    title = "Scenes left out because they could not be read"
     for text in (
         shown(lambda console: print_summary(console, summary)),
         shown(lambda console: print_records(console, list(records(uri).values()))),
     ):
-        assert told in text
+        assert title in text
         assert f"{scene} │ {left_out.chunks} │ " in text
 
     again = build_cube(cube, run)
     assert (again.already_done, again.written) == (2, 0)
     assert again.left_out == (left_out,)
     with pytest.raises(ChunksFailedError, match=r"B04\.tif"):
-        retry_cube(run_config(uri))  # which allows none
+        retry_cube(run_config(uri))  # it allows no scene to be left out
     (tmp_path / "B04.tif").rename(file)
-    mended = retry_cube(run_config(uri))
-    assert (mended.written, mended.left_out) == (len(without), ())
+    repaired = retry_cube(run_config(uri))
+    assert (repaired.written, repaired.left_out) == (len(without), ())
     assert pixels(uri) == pixels(tmp_path / "whole.zarr")
 
 
-def test_a_scene_behind_a_server_that_stumbles_is_left_out_by_the_last_attempt_alone(
+def test_a_scene_with_transient_errors_is_left_out_by_the_last_attempt_only(
     sample_archive: Path, tmp_path: Path, range_server: Callable[[Path], RangeServer]
 ) -> None:
     scene = broken_scene(sample_archive)

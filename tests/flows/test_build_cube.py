@@ -73,7 +73,7 @@ def test_real_scenes_equal_the_oracle_pixel_for_pixel(
     assert built.values.any()
 
 
-def test_the_same_bits_for_any_batch_size_worker_count_and_chunk_size(sample_archive: Path, tmp_path: Path) -> None:
+def test_pixels_are_equal_for_any_batch_size_worker_count_and_chunk_size(sample_archive: Path, tmp_path: Path) -> None:
     built = []
     for number, (chunk_size, run) in enumerate(
         [
@@ -89,7 +89,7 @@ def test_the_same_bits_for_any_batch_size_worker_count_and_chunk_size(sample_arc
     assert all(other == built[0] for other in built[1:])
 
 
-def test_a_scientist_opens_it_with_one_line(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_cube_opens_with_one_line(sample_archive: Path, tmp_path: Path) -> None:
     cube = sample_cube(sample_archive)
     build_cube(cube, run_config(tmp_path / "cube.zarr"))
     dataset = xr.open_zarr(str(tmp_path / "cube.zarr"))
@@ -110,7 +110,7 @@ def test_a_second_run_builds_nothing(sample_archive: Path, tmp_path: Path) -> No
     assert records(tmp_path / "cube.zarr") == before
 
 
-def test_limit_builds_so_many_and_the_next_run_goes_on(sample_archive: Path, tmp_path: Path) -> None:
+def test_limit_bounds_the_chunks_of_a_run_and_the_next_run_continues(sample_archive: Path, tmp_path: Path) -> None:
     cube = sample_cube(sample_archive)
     first = build_cube(cube, run_config(tmp_path / "cube.zarr", limit=2))
     assert (first.written + first.empty, first.left) == (2, first.chunks - 2)
@@ -120,7 +120,7 @@ def test_limit_builds_so_many_and_the_next_run_goes_on(sample_archive: Path, tmp
     assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
 
 
-def test_a_later_end_date_extends_the_time_axis_and_touches_nothing(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_later_end_date_extends_the_time_axis_and_changes_no_chunk(sample_archive: Path, tmp_path: Path) -> None:
     early = sample_cube(sample_archive, end_date="2023-06-30")
     build_cube(early, run_config(tmp_path / "cube.zarr"))
     before = records(tmp_path / "cube.zarr")
@@ -134,7 +134,7 @@ def test_a_later_end_date_extends_the_time_axis_and_touches_nothing(sample_archi
     assert xr.open_zarr(str(tmp_path / "cube.zarr")).sizes["time"] == 3
 
 
-def test_an_added_scene_makes_just_its_chunks_pending(sample_archive: Path, tmp_path: Path) -> None:
+def test_an_added_scene_makes_only_its_chunks_stale(sample_archive: Path, tmp_path: Path) -> None:
     late = max(
         folder.name for folder in sample_archive.iterdir() if folder.name.startswith("S2") and "32TQS" in folder.name
     )
@@ -153,7 +153,7 @@ def test_an_added_scene_makes_just_its_chunks_pending(sample_archive: Path, tmp_
 
 
 @pytest.mark.filterwarnings("ignore:Object at notes.txt is not recognized")  # zarr listing the group, with reason
-def test_overwrite_builds_the_cube_anew_and_leaves_other_files(sample_archive: Path, tmp_path: Path) -> None:
+def test_overwrite_builds_the_cube_again_and_keeps_other_files(sample_archive: Path, tmp_path: Path) -> None:
     uri = tmp_path / "cube.zarr"
     build_cube(sample_cube(sample_archive), run_config(uri))
     (uri / "notes.txt").write_text("mine")
@@ -168,7 +168,7 @@ def test_overwrite_builds_the_cube_anew_and_leaves_other_files(sample_archive: P
     assert pixels(uri, varname="other") == pixels(tmp_path / "alone.zarr", varname="other")
 
 
-def test_a_chunk_that_always_fails_is_named_and_all_others_are_written(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_chunk_that_always_fails_is_reported_and_all_others_are_written(sample_archive: Path, tmp_path: Path) -> None:
     catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue")
     broken = next(folder for folder in sorted(catalogue.iterdir()) if "33TTM" in folder.name)
     (broken / "B03.tif").unlink()
@@ -184,14 +184,14 @@ def test_a_chunk_that_always_fails_is_named_and_all_others_are_written(sample_ar
     assert summary.failures[0].chunk in str(caught.value)
     copy_catalogue(sample_archive / broken.name, tmp_path / "spare")
     (tmp_path / "spare" / "B03.tif").rename(broken / "B03.tif")
-    mended = build_cube(cube, run)
-    assert mended.written == len(failed)
+    repaired = build_cube(cube, run)
+    assert repaired.written == len(failed)
     build_cube(sample_cube(sample_archive), run_config(tmp_path / "whole.zarr"))
     assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
     assert all(len(records(tmp_path / "cube.zarr")[key].attempts) == 2 for key in after if str(key) in failed)
 
 
-def test_a_mask_can_be_handed_in_from_python(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_mask_object_can_be_passed_from_python(sample_archive: Path, tmp_path: Path) -> None:
     changes = {"end_date": "2023-05-31"}
     strict = sample_cube(
         sample_archive, **changes, cloud_mask=SCLCloudMaskHook(closing=0, opening=0, allowed_values=(4,))

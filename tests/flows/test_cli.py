@@ -1,4 +1,4 @@
-"""The `ardcube` command as a person meets it: on a terminal, and piped."""
+"""The output of the `ardcube` command, on a terminal and piped."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Call = Callable[..., str]
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process, whose output is no terminal; give what it printed."""
+    """Run a command in this process, with piped output; return the output."""
 
     def run_here(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["ardcube", *words])
@@ -48,7 +48,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def on_terminal(words: list[str], columns: int = 120) -> tuple[int, str]:
-    """Run the installed command on a terminal of its own; its exit code and all it drew."""
+    """Run the installed command on a pseudo-terminal; return its exit code and its output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
@@ -71,7 +71,7 @@ def on_terminal(words: list[str], columns: int = 120) -> tuple[int, str]:
 
 
 def _read(terminal: int) -> bytes:
-    """More of what was drawn; nothing when the other end was closed, which Linux tells by an error."""
+    """Return more of the output; nothing when the other end was closed, which Linux reports as an error."""
     try:
         return os.read(terminal, 65536)
     except OSError:
@@ -80,7 +80,7 @@ def _read(terminal: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A cube that the installed command built, and what it printed."""
+    """A cube that the installed command built, and its output."""
 
     uri: Path
     output: str
@@ -88,14 +88,14 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: Any) -> Built:
-    """A cube that was built with the output piped."""
+    """Build a cube with piped output."""
     uri = tmp_path_factory.mktemp("built") / "cube.zarr"
     done = run(["build", *options(sample_cube(sample_archive), run_config(uri))])
     assert (done.returncode, done.stderr) == (0, "")
     return Built(uri, done.stdout)
 
 
-def test_sample_writes_an_archive_and_says_where(call: Call, tmp_path: Path) -> None:
+def test_sample_writes_an_archive_and_prints_its_folder(call: Call, tmp_path: Path) -> None:
     output = call("sample", str(tmp_path / "archive"))
     items, folder = re.fullmatch(r"(\d+) items in (.+)\n", output).groups()  # type: ignore[union-attr]
     assert folder == str(tmp_path / "archive")
@@ -103,13 +103,13 @@ def test_sample_writes_an_archive_and_says_where(call: Call, tmp_path: Path) -> 
 
 
 def plan_rows(output: str) -> dict[str, str]:
-    """Rows of the table that `plan` prints."""
+    """Return the rows of the table that `plan` prints."""
     rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in output.splitlines() if "  " in line.strip()]
     return {row[0]: row[1] for row in rows}
 
 
 @pytest.mark.parametrize("words", [["plan"], ["build", "--dry-run"]], ids=["plan", "dry run"])
-def test_a_plan_says_what_would_be_built_and_writes_nothing(
+def test_a_plan_shows_the_size_of_the_cube_and_writes_nothing(
     words: list[str], call: Call, sample_archive: Path, tmp_path: Path
 ) -> None:
     output = call(*words, *options(sample_cube(sample_archive), run_config(tmp_path / "cube.zarr", threads=3)))
@@ -125,7 +125,7 @@ def test_a_plan_says_what_would_be_built_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_needs_no_place(
+def test_a_plan_needs_no_store(
     call: Call, sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -135,7 +135,7 @@ def test_a_plan_needs_no_place(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_of_a_cube_that_stands_says_what_is_left(call: Call, sample_archive: Path, built: Built) -> None:
+def test_a_plan_of_an_existing_cube_counts_the_missing_chunks(call: Call, sample_archive: Path, built: Built) -> None:
     later = sample_cube(sample_archive, end_date="2023-08-31")
     assert plan_rows(call("plan", *options(later, run_config(built.uri))))["chunks"] == "32, 8 not done yet"
 
@@ -184,14 +184,14 @@ def test_status_is_a_table_with_a_row_per_period(call: Call, built: Built) -> No
 
 
 def test_status_as_json_is_the_whole_ledger(call: Call, built: Built) -> None:
-    told = json.loads(call("status", str(built.uri), "--json"))
+    printed = json.loads(call("status", str(built.uri), "--json"))
     ledger = records(built.uri)
-    assert {chunk["key"]: chunk["status"] for chunk in told["chunks"]} == {
+    assert {chunk["key"]: chunk["status"] for chunk in printed["chunks"]} == {
         str(key): record.status for key, record in ledger.items()
     }
-    assert len(told["chunks"]) == 24
-    assert all(chunk["attempts"] and chunk["inputs"] for chunk in told["chunks"])
-    assert told["cube"]["identity"]["varname"] == "rgb_median"
+    assert len(printed["chunks"]) == 24
+    assert all(chunk["attempts"] and chunk["inputs"] for chunk in printed["chunks"])
+    assert printed["cube"]["identity"]["varname"] == "rgb_median"
 
 
 def test_status_names_the_chunks_that_failed(call: Call, built: Built, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_run_whose_credentials_expire_stops_at_once_and_the_next_one_builds_th
         assert pixels(uri, storage) == pixels(tmp_path / "undisturbed.zarr")
 
 
-def test_bad_moments_of_a_store_leave_no_trace_in_the_cube(sample_archive: Path, tmp_path: Path, moto_s3: S3) -> None:
+def test_transient_errors_of_a_store_do_not_change_the_cube(sample_archive: Path, tmp_path: Path, moto_s3: S3) -> None:
     cube, uri = sample_cube(sample_archive, **SIX_CHUNKS), moto_s3.uri("cube.zarr")
     credentials = {name: value for name, value in moto_s3.environment.items() if name != "AWS_ENDPOINT_URL"}
     with FaultyProxy(moto_s3.endpoint_url) as proxy, environment_of(credentials):

@@ -1,4 +1,4 @@
-"""What is remembered of chunks that a process had in hand when it was killed."""
+"""The file that lists the chunks in flight: it names the suspects after the process was killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ledger(tmp_path: Path) -> Place:
     return Place.at(str(tmp_path))
 
 
-def test_what_was_taken_and_not_clear_is_suspected_until_somebody_built_it(ledger: Place) -> None:
+def test_chunks_in_flight_of_a_killed_process_are_suspects_until_they_are_built(ledger: Place) -> None:
     assert InFlightFile(ledger).suspects == frozenset()
     InFlightFile(ledger).write([job(0).key, job(1).key])
     second = InFlightFile(ledger)

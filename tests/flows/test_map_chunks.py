@@ -1,4 +1,4 @@
-"""How very many chunks go to workers: few task runs, records gathered on the way, the same pixels."""
+"""Many chunks are mapped in few task runs, their records are merged during the run, and pixels are equal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_large_cube_takes_few_task_runs_and_few_files_and_has_the_pixels_of_a_
     def task_runs() -> int:
         return int(ask(services, "task_runs/count", {"flow_runs": {"id": {"any_": [run]}}}))
 
-    # The server counts the events that it received, later than the run ends.
+    # The server counts task runs by their events, which it may process after the run has ended.
     until(lambda: task_runs() >= int(said[1]), "every task run at the server", 60)
     assert task_runs() == int(said[1])
 

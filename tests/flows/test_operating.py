@@ -1,4 +1,4 @@
-"""What an operator meets: names, progress, pages, logs, states that tell the truth, and a way to go on from there."""
+"""Runs in Prefect's UI: names, progress, artifacts, logs and states are correct, and a retry finishes a stopped run."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ DEPLOYMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person with Prefect's API at hand, and a worker that runs what is started."""
+    """A client of Prefect's API, and a worker that runs deployments."""
 
     server: PrefectServer
     worker: Service
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """What the server says; it is asked again while it is busy."""
+        """Return an answer of the server, which is asked again while it is busy."""
         return self.server.ask(path, body)
 
     def start(self, flow: str, parameters: dict[str, Any]) -> str:
-        """Start a run of a deployment; give its id."""
+        """Start a run of a deployment; return its id."""
         deployment = self.ask(f"deployments/name/{flow}/operating")["id"]
-        # Asked again since the server was busy, it is still one run.
+        # The key keeps it one run if the request is repeated because the server was busy.
         body = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
         return str(self.ask(f"deployments/{deployment}/create_flow_run", body)["id"])
 
@@ -78,7 +78,7 @@ class Operator:
         return self.ended(self.start("retry-cube", {"run": run.model_dump(mode="json"), "missing": missing}))
 
     def ended(self, flow_run: str) -> dict[str, Any]:
-        """The run, once it has ended."""
+        """Wait until a run has ended; return it."""
 
         def look() -> dict[str, Any] | None:
             found: dict[str, Any] = self.ask(f"flow_runs/{flow_run}")
@@ -88,7 +88,7 @@ class Operator:
         return run
 
     def artifacts(self, flow_run: str) -> dict[str, Any]:
-        """Those of a run, by the end of their keys."""
+        """Return the artifacts of a run by the end of their keys."""
         found = self.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [flow_run]}}})
         return {entry["key"].removeprefix("cube-"): entry for entry in found if entry["key"]}
 
@@ -103,7 +103,7 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def operator(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """Both flows deployed; the worker sends the logs of its runs to the server, as it does by default."""
+    """Deploy both flows. The worker sends the logs of its runs to the server, as it does by default."""
     folder = tmp_path_factory.mktemp("operating")
     (folder / "prefect.yaml").write_text(yaml.safe_dump(DEPLOYMENTS))
     env = {
@@ -123,7 +123,7 @@ def operator(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def workers(prefect_server: PrefectServer, tmp_path: Path) -> Iterator[DaskCluster]:
-    """A Dask worker that is a process of its own, as on another machine."""
+    """A Dask worker in a separate process, as on another machine."""
     env = {**prefect_server.environment, "PREFECT_LOGGING_TO_API_ENABLED": "true", **QUICK_RETRIES}
     with dask_cluster(tmp_path, workers=1, env=env) as cluster:
         yield cluster
@@ -137,7 +137,7 @@ def remote(sample_archive: Path, range_server: Callable[[Path], RangeServer]) ->
 
 @pytest.fixture(scope="module")
 def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
-    """What nothing disturbed."""
+    """Pixels of an undisturbed build."""
     uri = tmp_path_factory.mktemp("undisturbed") / "cube.zarr"
     build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(uri))
     return pixels(uri)
@@ -145,7 +145,7 @@ def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: 
 
 @dataclass(slots=True)
 class Inbox:
-    """Notifications that came."""
+    """Notifications that were received."""
 
     url: str = ""
     came: list[dict[str, str]] = field(default_factory=list)
@@ -163,7 +163,7 @@ def inbox() -> Iterator[Inbox]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -176,7 +176,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def automation(operator: Operator, inbox: Inbox, tmp_path: Path) -> Inbox:
-    """The example of deployments/, made as it says, with a notification to the inbox."""
+    """Create the automation of deployments/ with a notification to the inbox."""
     block = CustomWebhookNotificationBlock(
         name="inbox", url=inbox.url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
     )
@@ -190,7 +190,7 @@ def automation(operator: Operator, inbox: Inbox, tmp_path: Path) -> Inbox:
     return inbox
 
 
-def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
+def test_a_failed_run_lists_its_failed_chunks_with_causes_and_a_retry_builds_them(
     operator: Operator, automation: Inbox, workers: DaskCluster, remote: Remote, undisturbed: Pixels, tmp_path: Path
 ) -> None:
     uri = tmp_path / "cube.zarr"
@@ -199,10 +199,10 @@ def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
         uri, batch_size=1, retries=2, reader="gdal", price_per_core_hour=36, threads=None,
         serverless_backend="dask", scheduler_address=workers.address,
     )  # fmt: skip
-    gone = next(item["id"] for item in remote.items if "T33TTM_202305" in item["id"])
+    missing = next(item["id"] for item in remote.items if "T33TTM_202305" in item["id"])
     flaky = next(item["id"] for item in remote.items if "T33TTM_202307" in item["id"])
-    remote.files.fail(f"{gone}/B04.tif", times=None, status=404)
-    # The first GET is of the header, the second of pixels; what is cut off is not tried again by GDAL itself.
+    remote.files.fail(f"{missing}/B04.tif", times=None, status=404)
+    # The first GET reads the header, the second one pixels. GDAL does not repeat a truncated answer.
     remote.files.fail(f"{flaky}/B04.tif", kind="truncate", method="GET", skip=1)
     flow_run = operator.build(cube, run)
     ended = operator.ended(flow_run)
@@ -215,7 +215,7 @@ def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
     assert failed
     assert retried
     wanted = {f"cube {failed[0].replace('_', ' ')}", f"cube {retried[0].replace('_', ' ')}, attempt 2"}
-    until(lambda: wanted <= operator.task_names(flow_run), "the server knows of both task runs")
+    until(lambda: wanted <= operator.task_names(flow_run), "both task runs at the server")
 
     artifacts = operator.artifacts(flow_run)
     assert artifacts["progress"]["data"] == 100.0
@@ -223,7 +223,7 @@ def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
     rows = {row["chunk"]: row for row in json.loads(artifacts["failed-and-retried"]["data"])}
     assert set(rows) == {*failed, *retried}
     assert rows[failed[0]]["state"] == "failed"
-    assert f"{gone}/B04.tif" in rows[failed[0]]["reason"]
+    assert f"{missing}/B04.tif" in rows[failed[0]]["reason"]
     assert rows[retried[0]]["state"] == "built at last"
     assert rows[retried[0]]["reason"].startswith("TransientError: ")
     assert f"ardcube retry {uri}" in artifacts["failed-and-retried"]["description"]
@@ -233,9 +233,11 @@ def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
     assert "of 36 each" in page
     assert page.count("data:image/svg+xml;base64,") == 2
 
-    log = until(lambda: [line for line in operator.log(flow_run) if "attempt 1 failed" in line], "logs arrive")
+    log = until(
+        lambda: [line for line in operator.log(flow_run) if "attempt 1 failed" in line], "log lines at the server"
+    )
     assert any(line.startswith(f"{failed[0]}: attempt 1 failed: SceneError: ") for line in log)
-    note = until(lambda: automation.came, "a notification comes")[0]
+    note = until(lambda: automation.came, "a notification")[0]
     assert note["subject"] == f"ardcube: {ended['name']} Failed"
     assert failed[0] in note["body"]
 
@@ -254,14 +256,14 @@ def test_a_run_that_fails_says_what_failed_and_why_and_a_retry_builds_just_that(
 
 
 @pytest.mark.parametrize("ending", ["CANCELLED", "CRASHED"], ids=["cancelled from the UI", "killed"])
-def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a_retry(
+def test_a_stopped_run_is_reported_releases_its_lease_and_is_finished_by_a_retry(
     operator: Operator, remote: Remote, undisturbed: Pixels, tmp_path: Path, ending: str
 ) -> None:
     uri = tmp_path / "cube.zarr"
     ledger = Ledger.of_store(Place.at(str(uri))).place
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     run = run_config(uri, threads=1, batch_size=1)
-    remote.files.fail("*_202306*", times=None, kind="delay", seconds=5)  # June would take very long
+    remote.files.fail("*_202306*", times=None, kind="delay", seconds=5)  # June takes longer than the test
     flow_run = operator.build(cube, run)
     until(lambda: list(uri.parent.glob("cube.zarr.ardcube/chunks/*/*.json")), "a chunk is done")
     claim = current_claim(ledger)
@@ -273,17 +275,17 @@ def test_a_run_that_was_stopped_says_so_lets_go_of_the_cube_and_is_finished_by_a
         os.kill(claim.pid, signal.SIGKILL)
     assert operator.ended(flow_run)["state_type"] == ending
 
-    page = until(lambda: operator.artifacts(flow_run).get("summary"), "somebody tells what stands of the cube")["data"]
+    page = until(lambda: operator.artifacts(flow_run).get("summary"), "the summary of the stopped run")["data"]
     assert page.splitlines()[0] == f"# cube: {ending.lower()}"
     assert f"ardcube retry {uri} --missing" in page
-    until(lambda: current_claim(ledger) is None, "the lease is free")
-    until(lambda: has_ended(claim.pid), "the process is gone")
+    until(lambda: current_claim(ledger) is None, "the release of the lease")
+    until(lambda: has_ended(claim.pid), "the end of the process")
     done = records(uri)
     assert 0 < len(done) < 6
     said = f"{ending.capitalize()}. Of the cube: {len(done)} written, {6 - len(done)} not built yet"
     until(lambda: operator.artifacts(flow_run)["progress"]["description"] == said, said)
     assert operator.artifacts(flow_run)["progress"]["data"] == round(100 * len(done) / 6, 1)
-    assert {record.status for record in done.values()} == {"written"}, "what was in flight is not called failed"
+    assert {record.status for record in done.values()} == {"written"}, "a chunk in flight is not reported as failed"
 
     remote.files.heal()
     assert operator.retry(run, missing=True)["state_type"] == "COMPLETED"

@@ -97,7 +97,7 @@ RUN: dict[str, Any] = {
     "coiled_image": "registry.example/ardcube:1",
     "coiled_idle_timeout": "1 hour",
 }
-# Fields that cannot stand beside those above, and those that have a single value.
+# Fields that exclude those above, and fields with a single value.
 OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}),
     (RunConfig, {"fsspec_uri": "cube", "overwrite": True, "serverless_backend": "coiled"}),
@@ -153,7 +153,7 @@ def kind_of(found: click.Option) -> str:
 
 
 @pytest.mark.parametrize("line", REFERENCE.strip().splitlines(), ids=lambda line: line.split()[0])
-def test_every_option_of_the_reference_is_there_with_its_kind_and_default(line: str) -> None:
+def test_every_option_of_the_reference_exists_with_its_type_and_default(line: str) -> None:
     flags, kind, default = re.split(r"\s+", line, maxsplit=2)
     found = option(flags.split("/")[0])
     assert flags.split("/") == [*found.opts, *found.secondary_opts]
@@ -166,7 +166,7 @@ def test_every_option_of_the_reference_is_there_with_its_kind_and_default(line: 
         assert (", ".join(stated) if isinstance(stated, tuple) else str(stated)) == default
 
 
-def test_every_choice_and_range_of_the_reference_is_there() -> None:
+def test_every_choice_and_range_of_the_reference_exists() -> None:
     for flag, choices in CHOICES.items():
         kind = option(flag).type
         assert isinstance(kind, click.Choice)
@@ -247,17 +247,17 @@ def test_the_round_trip_covers_every_field() -> None:
             assert model.model_fields[name].get_default(call_default_factory=True) != value
 
 
-def test_nothing_given_leaves_every_default_to_the_model() -> None:
+def test_without_options_the_model_sets_every_default() -> None:
     assert parse(RunConfig, ["--fsspec-uri", "cube"]) == RunConfig(fsspec_uri="cube")
 
 
 @pytest.mark.parametrize("text", ["2023-01-01", "2023-01-01T00:00:00", "2023-01-01 00:00:00"])
-def test_dates_are_taken_in_every_form_of_the_reference(text: str) -> None:
+def test_dates_are_accepted_in_every_format_of_the_reference(text: str) -> None:
     made = parse(CubeConfig, ["--start-date", text, "--end-date", text, "--bbox", "1", "2", "3", "4"])
     assert made == CubeConfig(start_date="2023-01-01", end_date="2023-01-01", bbox=(1, 2, 3, 4))  # type: ignore[arg-type]
 
 
-def test_a_message_speaks_of_options_and_not_of_fields() -> None:
+def test_a_message_names_options_and_not_fields() -> None:
     with pytest.raises(InputError) as caught:
         build_model(RunConfig, {"fsspec_uri": "cube", "overwrite": True, "initialize": False})
     assert str(caught.value) == "--overwrite: needs --initialize; omit --no-initialize"

@@ -1,4 +1,4 @@
-"""Processes that end where nobody wants it: a flow in each of its stages, workers, the Prefect server."""
+"""Processes that are killed: a flow in each of its stages, workers, and the Prefect server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 SIX_CHUNKS = {"chunk_size": 80, "bands": ("red",)}
 STAGES = ("search", "initialize", "chunks", "summary")
 IN_CI = [("search", "SIGINT"), ("initialize", "SIGTERM"), ("summary", "SIGKILL")]
-"""Each stage and each signal once; chunks are interrupted in test_resume.py."""
+"""Endings that CI tests: each stage and each signal once. Test_resume.py interrupts chunks."""
 ENDINGS = [
     pytest.param(stage, name, id=f"{name} in {stage}", marks=() if (stage, name) in IN_CI else pytest.mark.deep)
     for stage in STAGES
@@ -53,7 +53,7 @@ def remote(sample_archive: Path, range_server: Callable[[Path], RangeServer]) ->
 
 @pytest.fixture(scope="module")
 def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
-    """What nothing disturbed."""
+    """Pixels of an undisturbed build."""
     uri = tmp_path_factory.mktemp("undisturbed") / "cube.zarr"
     build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(uri))
     return pixels(uri)
@@ -61,7 +61,7 @@ def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: 
 
 @contextmanager
 def started(cube: CubeConfig, run: RunConfig, log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, in a process group that ends with the block."""
+    """Run the command in a process group that ends with the block."""
     process = jobs.start(["build", *options(cube, run)], log, env)
     try:
         yield process
@@ -72,7 +72,7 @@ def started(cube: CubeConfig, run: RunConfig, log: Path, env: Mapping[str, str])
 
 
 @pytest.mark.parametrize(("stage", "ending"), ENDINGS)
-def test_a_run_that_is_stopped_in_any_stage_lets_go_of_the_cube_and_the_next_one_finishes_it(
+def test_a_run_stopped_in_any_stage_releases_the_lease_and_the_next_run_finishes_the_cube(
     stage: str, ending: str, remote: Remote, undisturbed: Pixels, moto_s3: S3, tmp_path: Path
 ) -> None:
     credentials = {name: value for name, value in moto_s3.environment.items() if name != "AWS_ENDPOINT_URL"}
@@ -120,7 +120,7 @@ def test_a_run_that_is_stopped_in_any_stage_lets_go_of_the_cube_and_the_next_one
 
 
 MASK = '''
-"""A mask for the test: it ends the process that works on one chunk, while a file says so."""
+"""A mask for the test: while a file exists, it kills the process that builds a certain chunk."""
 
 import os
 import signal
@@ -159,7 +159,7 @@ class Poison:
 
 @pytest.fixture
 def poison(tmp_path: Path) -> Iterator[Path]:
-    """A file: while it is there, the June chunk of the western tile kills who builds it."""
+    """A file: while it exists, the June chunk of the western tile kills the process that builds it."""
     folder = tmp_path / "installed"
     described = folder / "poison-1.0.dist-info"
     described.mkdir(parents=True)
@@ -174,12 +174,12 @@ POISONED = "2023-06_y0000_x0000"
 
 
 @pytest.mark.parametrize("how", ["kill", pytest.param("memory", marks=pytest.mark.deep)])
-def test_a_chunk_that_kills_every_worker_is_named_and_set_aside_and_the_others_are_built_once(
+def test_a_poison_chunk_is_recorded_as_failed_and_the_other_chunks_are_built_once(
     how: str, sample_archive: Path, poison: Path, tmp_path: Path
 ) -> None:
     cube = sample_cube(sample_archive, **SIX_CHUNKS, cloud_mask="poison", cloud_mask_options={"file": str(poison)})
     uri = tmp_path / "cube.zarr"
-    # A worker that dies once is enough here; Dask's default is four.
+    # Two killed workers are enough here; Dask's default is four.
     env = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     limit = ("--memory-limit", "0" if how == "kill" else "600MB")
     with processes.dask_cluster(tmp_path, env=env, nanny=limit) as cluster:
@@ -196,21 +196,21 @@ def test_a_chunk_that_kills_every_worker_is_named_and_set_aside_and_the_others_a
         assert len(poison.with_suffix(".deaths").read_text()) == 4, "twice in its batch, twice alone"
 
         poison.unlink()
-        mended = jobs.run(["build", *options(cube, run)])
-    assert mended.returncode == 0, mended.stderr
-    assert "1 written, 0 empty, 0 failed, 5 done before" in mended.stdout
+        repaired = jobs.run(["build", *options(cube, run)])
+    assert repaired.returncode == 0, repaired.stderr
+    assert "1 written, 0 empty, 0 failed, 5 done before" in repaired.stdout
     check_poisoned_cube(sample_archive, uri, done, tmp_path)
 
 
 def check_poisoned_cube(archive: Path, uri: Path, done: Mapping[str, Any], tmp_path: Path) -> None:
-    """The cube is the undisturbed one, and what was done stayed as it was."""
+    """Check that the cube equals the undisturbed one and that the records of finished chunks are unchanged."""
     after = {str(key): record for key, record in records(uri).items()}
     assert {key: after[key] for key in done} == dict(done)
     build_cube(sample_cube(archive, **SIX_CHUNKS, cloud_mask="none"), run_config(tmp_path / "undisturbed.zarr"))
     assert pixels(uri) == pixels(tmp_path / "undisturbed.zarr")
 
 
-def test_a_chunk_that_kills_the_flow_itself_is_named_by_the_next_run_which_builds_the_others(
+def test_a_poison_chunk_that_kills_the_flow_is_recorded_by_the_next_run(
     sample_archive: Path, poison: Path, tmp_path: Path
 ) -> None:
     cube = sample_cube(sample_archive, **SIX_CHUNKS, cloud_mask="poison", cloud_mask_options={"file": str(poison)})
@@ -232,13 +232,13 @@ def test_a_chunk_that_kills_the_flow_itself_is_named_by_the_next_run_which_build
     assert {key: done[str(key)] for key in first} == first
 
     poison.unlink()
-    mended = jobs.run(command)
-    assert mended.returncode == 0, mended.stderr
+    repaired = jobs.run(command)
+    assert repaired.returncode == 0, repaired.stderr
     assert not Path(f"{uri}.ardcube/in-hand.json").exists()
     check_poisoned_cube(sample_archive, uri, done, tmp_path)
 
 
-def test_a_cluster_without_workers_is_given_up_and_what_is_missing_is_told(
+def test_a_run_without_workers_stops_and_lists_the_missing_chunks(
     sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.workers.NO_WORKER_SECONDS", 0.0)
@@ -252,12 +252,12 @@ def test_a_cluster_without_workers_is_given_up_and_what_is_missing_is_told(
 
 
 SHORT_PATIENCE = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
-"""A scheduler that takes a silent worker for dead after seconds: more than the import of numba may keep it silent. The
-default is five minutes."""
+"""Environment of a scheduler that gives up a silent worker after 20 seconds, which is longer than the import of numba.
+The default is five minutes."""
 
 
-async def take_for_dead(address: str, dask_scheduler: Any) -> None:
-    """What the scheduler does when a worker was silent for too long."""
+async def give_up_worker(address: str, dask_scheduler: Any) -> None:
+    """Do what the scheduler does when a worker was silent for too long."""
     await dask_scheduler.remove_worker(address, stimulus_id="test", expected=False)
 
 
@@ -269,7 +269,7 @@ async def take_for_dead(address: str, dask_scheduler: Any) -> None:
         pytest.param("cut off", marks=pytest.mark.deep),
     ],
 )
-def test_a_worker_that_falls_silent_loses_its_chunk_to_another_and_spoils_nothing_when_it_comes_back(
+def test_a_silent_worker_loses_its_chunk_to_another_and_changes_nothing_when_it_returns(
     how: str, remote: Remote, undisturbed: Pixels, tmp_path: Path
 ) -> None:
     uri = tmp_path / "cube.zarr"
@@ -282,21 +282,21 @@ def test_a_worker_that_falls_silent_loses_its_chunk_to_another_and_spoils_nothin
         worker = ("-m", "dask", "worker", cable.address, "--no-nanny", "--no-dashboard", "--nthreads", "1")
         place = ("--host", "127.0.0.1", "--name", "silent", "--local-directory", str(tmp_path / "silent"))
         silent = stack.enter_context(processes.running([processes.sys.executable, *worker, *place], log, env=env))
-        until(lambda: "Registered to" in log.read_text(), "the worker is there")
+        until(lambda: "Registered to" in log.read_text(), "the worker")
         pool = stack.enter_context(ThreadPoolExecutor(1))
         client = stack.enter_context(Client(cluster.address, set_as_default=False))
         (address,) = (at for at, known in client.scheduler_info()["workers"].items() if known["id"] == "silent")
         held = remote.files.fail("*", times=None, kind="delay", seconds=0.2)
         run = run_config(uri, batch_size=1, threads=None, serverless_backend="dask", scheduler_address=cluster.address)
         building = pool.submit(build_cube, cube, run)
-        until(lambda: held.fired and client.processing().get(address), "it has a chunk in hand")
+        until(lambda: held.fired and client.processing().get(address), "a chunk in flight at the silent worker")
         if how == "cut off":
             cable.cut()
         else:
             silent.send_signal(signal.SIGSTOP)
         if how == "paused":
-            client.run_on_scheduler(take_for_dead, address)
-        until(lambda: address not in client.scheduler_info()["workers"], "it is taken for dead")
+            client.run_on_scheduler(give_up_worker, address)
+        until(lambda: address not in client.scheduler_info()["workers"], "the scheduler to give the worker up")
         remote.files.heal()
         summary = building.result(120)
         assert (summary.written, summary.failed) == (6, 0)
@@ -304,14 +304,14 @@ def test_a_worker_that_falls_silent_loses_its_chunk_to_another_and_spoils_nothin
         after = records(uri)
         silent.send_signal(signal.SIGCONT)
         if how == "cut off":
-            cable.close()  # until then it waits for a scheduler that it cannot hear
-        until(lambda: silent.poll() is not None, "it finds that nobody waits for it, and ends")
+            cable.close()  # until then the worker waits for its scheduler
+        until(lambda: silent.poll() is not None, "the end of the silent worker")
     assert records(uri) == after
     assert pixels(uri) == undisturbed
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.deep)])
-def test_a_prefect_server_that_is_gone_for_a_while_costs_no_chunk(
+def test_an_outage_of_the_prefect_server_costs_no_chunk(
     seconds: int, remote: Remote, undisturbed: Pixels, tmp_path: Path
 ) -> None:
     uri, log = tmp_path / "cube.zarr", tmp_path / "log"
@@ -322,7 +322,7 @@ def test_a_prefect_server_that_is_gone_for_a_while_costs_no_chunk(
     with ExitStack() as stack:
         with processes.prefect_server(tmp_path, port=port, home=home) as server:
             process = stack.enter_context(started(cube, run, log, server.environment))
-            until(lambda: hold.fired or process.poll() is not None, f"a chunk is under way: {log.read_text()}")
+            until(lambda: hold.fired or process.poll() is not None, f"a chunk in flight: {log.read_text()}")
             os.kill(server.pid, signal.SIGKILL)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(seconds)

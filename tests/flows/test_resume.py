@@ -1,4 +1,4 @@
-"""Killed, interrupted, failing: what a run leaves behind, and how the next one goes on from there."""
+"""Runs that are killed, interrupted or fail, and the next run, which continues them."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def remote(sample_archive: Path, range_server: Serve) -> Remote:
 
 @pytest.fixture(scope="module")
 def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
-    """What nothing disturbed."""
+    """Pixels of an undisturbed build."""
     uri = tmp_path_factory.mktemp("undisturbed") / "cube.zarr"
     build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(uri))
     return pixels(uri)
 
 
 def finished(uri: Path) -> dict[Path, bytes]:
-    """Files of the chunks that are done by now."""
+    """Return the record files of the chunks that are done."""
     files = Path(f"{uri}.ardcube").glob("chunks/*/*.json")
     contents = {file: file.read_bytes() for file in files}
     return {file: content for file, content in contents.items() if ChunkRecord.from_json(content).status != "failed"}
 
 
 def wait_for(uri: Path, chunks: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until so many chunks are done while the process runs."""
+    """Wait until a number of chunks are done while the process runs."""
     processes.wait_until(lambda: len(finished(uri)) >= chunks, "build", seconds=120, process=process, log=log)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "ctrl-c"])
-def test_what_was_stopped_in_the_middle_is_finished_by_the_next_run_without_reading_anything_twice(
+def test_a_stopped_run_is_finished_by_the_next_run_without_reading_a_file_twice(
     remote: Remote, undisturbed: Pixels, tmp_path: Path, ending: signal.Signals
 ) -> None:
     uri, log = tmp_path / "cube.zarr", tmp_path / "log"
@@ -100,9 +100,8 @@ def test_a_chunk_that_fails_twice_and_then_works_is_written_with_its_three_attem
     one_chunk = {"end_date": "2023-05-31", "chunk_size": 400, "bands": ("red",), "cloud_mask": "none"}
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **one_chunk)
     broken = f"{remote.items[0]['id']}/B04.tif"
-    # Truncated answers are what GDAL does not try again by itself (the other reader does, and no chunk would fail). Of
-    # each attempt's two GETs, header and pixels, the second is cut: the 2nd of all, and then the 4th, which is the 3rd
-    # that the other fault lets pass.
+    # GDAL does not repeat a truncated answer (the other reader does, and no chunk would fail). An attempt has two GETs,
+    # for header and pixels. The faults truncate the second GET of the first two attempts: the 2nd and the 4th of all.
     faults = [remote.files.fail(broken, kind="truncate", method="GET", skip=skip) for skip in (1, 2)]
     summary = build_cube(cube, run_config(tmp_path / "cube.zarr", threads=1, retries=3, reader="gdal"))
     assert [fault.fired for fault in faults] == [1, 1]
@@ -120,16 +119,16 @@ def test_a_chunk_that_fails_twice_and_then_works_is_written_with_its_three_attem
     assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "undisturbed.zarr")
 
 
-def test_files_that_always_fail_are_named_and_only_their_chunks_are_left_to_the_next_run(
+def test_files_that_always_fail_are_reported_and_the_next_run_builds_only_their_chunks(
     remote: Remote, sample_archive: Path, tmp_path: Path
 ) -> None:
     a_chunk_per_month = {"chunk_size": 400, "bands": ("red",), "cloud_mask": "none"}
     uri = tmp_path / "cube.zarr"
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **a_chunk_per_month)
     run = run_config(uri, retries=2)
-    gone = next(item["id"] for item in remote.items if "T33TTM_202305" in item["id"])
+    missing = next(item["id"] for item in remote.items if "T33TTM_202305" in item["id"])
     busy = next(item["id"] for item in remote.items if "T33TTM_202307" in item["id"])
-    remote.files.fail(f"{gone}/B04.tif", times=None, status=404)
+    remote.files.fail(f"{missing}/B04.tif", times=None, status=404)
     server_error = remote.files.fail(f"{busy}/B04.tif", times=None, status=500)
 
     failed = jobs.run(["build", *options(cube, run)], QUICK_RETRIES)
@@ -147,12 +146,12 @@ def test_files_that_always_fail_are_named_and_only_their_chunks_are_left_to_the_
         "2023-05": "failed", "2023-06": "written", "2023-07": "failed",
     }  # fmt: skip
     assert [len(before[period].attempts) for period in sorted(before)] == [1, 1, 3]
-    assert f"{gone}/B04.tif" in (before["2023-05"].error or "")
+    assert f"{missing}/B04.tif" in (before["2023-05"].error or "")
     assert f"{busy}/B04.tif" in (before["2023-07"].error or "")
 
     remote.files.heal()
-    mended = build_cube(cube, run)
-    assert (mended.already_done, mended.written) == (1, 2)
+    repaired = build_cube(cube, run)
+    assert (repaired.already_done, repaired.written) == (1, 2)
     after = {key.period: record for key, record in records(uri).items()}
     assert after["2023-06"] == before["2023-06"]
     for period in ("2023-05", "2023-07"):
@@ -162,7 +161,7 @@ def test_files_that_always_fail_are_named_and_only_their_chunks_are_left_to_the_
     assert pixels(uri) == pixels(tmp_path / "undisturbed.zarr")
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(remote: Remote, undisturbed: Pixels, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_no_chunk(remote: Remote, undisturbed: Pixels, tmp_path: Path) -> None:
     uri = tmp_path / "cube.zarr"
     cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
     remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.15)
@@ -176,7 +175,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(remote: Remote, undistur
 
 
 def kill_a_busy_worker(scheduler: str, uri: Path) -> int:
-    """When the first chunk is done, SIGKILL a worker that has another one in its hands; return its process id."""
+    """Kill a worker that builds a chunk once another chunk is done; return the id of its process."""
     end = time.monotonic() + 120
     with Client(scheduler, set_as_default=False) as client:
         pids = client.run(os.getpid)

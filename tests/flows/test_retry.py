@@ -1,4 +1,4 @@
-"""Restarting just what failed: from the cube's own ledger, with the scenes that were planned, and no catalogue."""
+"""A retry builds the failed chunks of a cube from its ledger and the planned scenes, without a catalogue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ needs_prefect = pytest.mark.usefixtures("prefect_server")
 
 @pytest.fixture(scope="module")
 def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
-    """What nothing disturbed."""
+    """Pixels of an undisturbed build."""
     uri = tmp_path_factory.mktemp("undisturbed") / "cube.zarr"
     build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(uri))
     return pixels(uri)
@@ -37,7 +37,7 @@ def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: 
 
 @pytest.fixture
 def failed(sample_archive: Path, prefect_server: object, tmp_path: Path) -> tuple[CubeConfig, RunConfig, Path]:
-    """A cube with failed chunks, how it is run, and where the file is missing that they need."""
+    """A cube with failed chunks, its run, and the path of the file that is missing."""
     catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue")
     file = next(folder for folder in sorted(catalogue.iterdir()) if BROKEN in folder.name) / "B04.tif"
     file.rename(tmp_path / "B04.tif")
@@ -47,7 +47,7 @@ def failed(sample_archive: Path, prefect_server: object, tmp_path: Path) -> tupl
     return cube, run, file
 
 
-def test_just_the_failed_chunks_are_built_from_the_planned_scenes_although_the_catalogue_is_gone(
+def test_a_retry_builds_the_failed_chunks_from_the_planned_scenes_without_the_catalogue(
     failed: tuple[CubeConfig, RunConfig, Path], undisturbed: Pixels, tmp_path: Path
 ) -> None:
     _, run, file = failed
@@ -65,7 +65,9 @@ def test_just_the_failed_chunks_are_built_from_the_planned_scenes_although_the_c
     assert retry_cube(run).written == 0
 
 
-def test_what_fails_again_fails_the_retry_and_keeps_its_attempts(failed: tuple[CubeConfig, RunConfig, Path]) -> None:
+def test_a_chunk_that_fails_again_fails_the_retry_and_keeps_its_attempts(
+    failed: tuple[CubeConfig, RunConfig, Path],
+) -> None:
     _, run, _ = failed
     with pytest.raises(ChunksFailedError, match=r"B04\.tif"):
         retry_cube(run)
@@ -75,7 +77,7 @@ def test_what_fails_again_fails_the_retry_and_keeps_its_attempts(failed: tuple[C
 
 
 @needs_prefect
-def test_what_was_never_built_is_built_if_asked(sample_archive: Path, undisturbed: Pixels, tmp_path: Path) -> None:
+def test_missing_builds_chunks_that_were_never_built(sample_archive: Path, undisturbed: Pixels, tmp_path: Path) -> None:
     run = run_config(tmp_path / "cube.zarr")
     build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run_config(tmp_path / "cube.zarr", limit=2))
     assert retry_cube(run).written == 0
@@ -85,7 +87,7 @@ def test_what_was_never_built_is_built_if_asked(sample_archive: Path, undisturbe
 
 
 @needs_prefect
-def test_a_retry_waits_for_nobody_and_takes_nothing(failed: tuple[CubeConfig, RunConfig, Path]) -> None:
+def test_a_retry_is_refused_while_another_run_holds_the_lease(failed: tuple[CubeConfig, RunConfig, Path]) -> None:
     _, run, _ = failed
     with (
         holding(Ledger.of_store(Place.at(run.fsspec_uri)).place, run="eager-otter"),
@@ -94,7 +96,7 @@ def test_a_retry_waits_for_nobody_and_takes_nothing(failed: tuple[CubeConfig, Ru
         retry_cube(run)
 
 
-def test_the_command_builds_what_failed_and_says_when_there_is_nothing_to_do(
+def test_the_command_builds_the_failed_chunks_and_reports_if_there_are_none(
     failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path
 ) -> None:
     _, run, file = failed
@@ -113,7 +115,7 @@ def test_the_command_needs_a_cube(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_retry_of_something_else_than_was_planned_is_refused(
+def test_a_retry_is_refused_if_mask_plan_or_store_have_changed(
     failed: tuple[CubeConfig, RunConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, run, _ = failed
@@ -143,9 +145,7 @@ def test_a_retry_of_something_else_than_was_planned_is_refused(
 
 
 @needs_prefect
-def test_what_was_planned_stays_for_periods_that_a_later_build_leaves_alone(
-    sample_archive: Path, tmp_path: Path
-) -> None:
+def test_a_later_build_keeps_the_plan_of_periods_that_it_does_not_search(sample_archive: Path, tmp_path: Path) -> None:
     run = run_config(tmp_path / "cube.zarr")
     build_cube(sample_cube(sample_archive, **SIX_CHUNKS, end_date="2023-05-31"), run)
     planned = tmp_path / "cube.zarr.ardcube" / "items" / "planned.json"

@@ -18,7 +18,7 @@ from tests.servers.processes import DaskCluster, environment
 
 
 def run_config(**changes: object) -> RunConfig:
-    """A run with some fields set."""
+    """Return a run with some fields set."""
     return RunConfig(fsspec_uri="cube", **changes)  # type: ignore[arg-type]
 
 
@@ -35,12 +35,12 @@ def test_local_is_one_worker_with_threads_in_this_process() -> None:
 
 
 def complain() -> None:
-    """As a worker does whose scheduler is gone."""
+    """Log an error as a worker does whose scheduler is missing."""
     logging.getLogger("distributed.worker").error("Failed to communicate")
 
 
-@pytest.mark.parametrize("changes", [{}, {"silence_logs": logging.WARNING}], ids=["lone", "as Dask has it"])
-def test_the_process_of_a_lone_worker_says_nothing_on_the_stderr_of_the_flow(
+@pytest.mark.parametrize("changes", [{}, {"silence_logs": logging.WARNING}], ids=["isolated", "Dask's default"])
+def test_the_isolated_worker_writes_nothing_to_the_stderr_of_the_flow(
     changes: dict[str, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with LocalCluster(**(make_isolated_runner().cluster_kwargs | changes)) as cluster, Client(cluster) as client:
@@ -131,7 +131,7 @@ def test_coiled_takes_every_argument() -> None:
         run_config(serverless_backend="coiled", workers=workers, coiled_image=image)
         for workers, image in ((None, None), (12, "registry.example/ardcube:1"))
     ]
-    # In a process of its own, so that this one stays without coiled.
+    # In a separate process, because other tests check that this one does not import coiled.
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps([coiled_arguments(run) for run in runs])],
         env=environment(),
@@ -142,20 +142,20 @@ def test_coiled_takes_every_argument() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_workers_are_told_of_the_prefect_server() -> None:
-    told = {
+def test_workers_get_the_address_and_key_of_the_prefect_server() -> None:
+    variables = {
         "PREFECT_API_URL": "https://prefect.example/api",
         "PREFECT_API_KEY": "hush",
         "PREFECT_API_AUTH_STRING": "me:hush",
     }
     settings = (PREFECT_API_URL, PREFECT_API_KEY, PREFECT_API_AUTH_STRING)
-    with temporary_settings(dict(zip(settings, told.values(), strict=True))):
-        assert prefect_environment() == told
+    with temporary_settings(dict(zip(settings, variables.values(), strict=True))):
+        assert prefect_environment() == variables
         cluster, _ = coiled_arguments(run_config(serverless_backend="coiled"))
-    assert cluster["environ"] == told
+    assert cluster["environ"] == variables
 
 
-def test_workers_are_told_of_no_key_where_there_is_none() -> None:
+def test_workers_get_no_key_if_there_is_none() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
         assert prefect_environment() == {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
 

@@ -45,7 +45,7 @@ def plan_of(cube: CubeConfig, roots: tuple[str, ...] = ()) -> CubePlan:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_all_services_at_once_give_the_bits_of_a_local_build(
+def test_a_build_with_all_services_equals_a_local_build(
     sample_archive: Path,
     tmp_path: Path,
     range_server: Serve,
@@ -59,7 +59,7 @@ def test_all_services_at_once_give_the_bits_of_a_local_build(
     catalogue = Remote.of(sample_archive, files).write(tmp_path / "catalogue")
     api = rustac_api(catalogue / "collection.json", catalogue / "items.json")
     uri, endpoint = moto_s3.uri("cubes/alps.zarr"), {"endpoint_url": moto_s3.endpoint_url}
-    # Credentials stand in the environment of the command and of the workers, and nowhere else.
+    # Credentials are in the environment of the command and of the workers, and nowhere else.
     credentials = {name: value for name, value in moto_s3.environment.items() if name != "AWS_ENDPOINT_URL"}
     with processes.dask_cluster(tmp_path, env=credentials) as cluster:
         run = run_config(
@@ -84,16 +84,16 @@ def test_all_services_at_once_give_the_bits_of_a_local_build(
         assert [line.split()[1:4] for line in table.output.splitlines() if "2023-" in line] == [
             [f"2023-0{month}", "│", "2"] for month in (5, 6, 7)
         ]
-        told = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
-        assert [chunk["status"] for chunk in told["chunks"]] == ["written"] * 6
-        assert processes.S3_KEY not in json.dumps(told["cube"])
+        printed = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
+        assert [chunk["status"] for chunk in printed["chunks"]] == ["written"] * 6
+        assert processes.S3_KEY not in json.dumps(printed["cube"])
         with xr.open_zarr(uri, storage_options=endpoint) as cube:
             assert dict(cube.sizes)["time"] == 3
             assert cube.rgb_median.isel(time=0).notnull().any()
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_earth_search_is_asked_once_per_period_and_with_smaller_pages_where_it_must_be(
+def test_earth_search_is_queried_once_per_period_and_with_smaller_pages_if_needed(
     sample_archive: Path, tmp_path: Path, range_server: Serve, earth_search: Publish
 ) -> None:
     remote = Remote.of(sample_archive, range_server(sample_archive))

@@ -52,7 +52,7 @@ def objects(uri: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_same_bits_in_a_quarter_of_the_objects_and_records(
+def test_shards_hold_equal_pixels_in_a_quarter_of_the_objects_and_records(
     unsharded: Path, undisturbed: Pixels, sample_archive: Path, tmp_path: Path
 ) -> None:
     uri = tmp_path / "cube.zarr"
@@ -102,7 +102,7 @@ def test_shards_that_were_done_when_the_run_was_killed_are_not_built_again(
     assert pixels(uri) == undisturbed
 
 
-def test_a_later_end_date_adds_shards_and_touches_none_that_stands(
+def test_a_later_end_date_adds_shards_and_changes_no_existing_shard(
     sample_archive: Path, undisturbed: Pixels, tmp_path: Path
 ) -> None:
     uri = tmp_path / "cube.zarr"

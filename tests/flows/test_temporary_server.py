@@ -1,4 +1,4 @@
-"""What a process does while Prefect's temporary server starts, and what becomes of the server when it is killed."""
+"""Prefect's temporary server starts while the process imports, and ends with the process even if that is killed."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run(home: Path, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_server_answers_when_the_work_beside_its_start_is_done_and_outlives_no_process_that_is_killed(
+def test_the_server_answers_once_it_was_started_and_ends_with_a_killed_process(
     tmp_path: Path,
 ) -> None:
     said = run(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120")
     assert said[:2] == ["imported", "true"]
-    until(lambda: has_ended(int(said[2])), "the server is gone")
+    until(lambda: has_ended(int(said[2])), "the end of the server")
 
 
-def test_none_is_started_where_an_address_is_configured(tmp_path: Path) -> None:
+def test_no_server_is_started_if_an_address_is_configured(tmp_path: Path) -> None:
     assert run(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api") == ["imported"]

@@ -1,4 +1,4 @@
-"""Credentials of a run: from a Secret block into the environment, and nowhere else."""
+"""Credentials of a run go from a Secret block into the environment, and nowhere else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HELD = {"AWS_ACCESS_KEY_ID": "AKIAHUSH", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
 
 @pytest.fixture
 def block(prefect_server: PrefectServer) -> Callable[[Any], str]:
-    """Save a Secret block that holds something; give its id."""
+    """Save a Secret block; return its id."""
     return lambda held: str(Secret(value=held).save("store", overwrite=True, _sync=True))
 
 
@@ -38,14 +38,14 @@ def test_a_block_becomes_environment(block: Callable[[Any], str], held: Any, mon
     assert {name: os.environ[name] for name in HELD} == HELD
 
 
-def test_without_a_block_the_environment_stays_as_it_is() -> None:
+def test_without_a_block_the_environment_is_unchanged() -> None:
     before = dict(os.environ)
     take_credentials(RunConfig(fsspec_uri="s3://bucket/cube.zarr"))
     assert dict(os.environ) == before
 
 
-def test_what_the_form_picks_becomes_a_name_and_no_secret_is_in_the_parameters(block: Callable[[Any], str]) -> None:
-    """As a flow run begins: Prefect has replaced the reference by the block itself."""
+def test_the_form_passes_the_name_of_a_block_and_no_secret(block: Callable[[Any], str]) -> None:
+    """Prefect replaces the reference by the block when a flow run begins."""
     reference = {"$ref": {"block_document_id": block(HELD)}}
     run = {"fsspec_uri": "s3://bucket/cube.zarr", "credentials_block": reference}
     validated = build_cube.validate_parameters({"cube": CUBE, "run": run})["run"]
@@ -64,7 +64,9 @@ def test_what_the_form_picks_becomes_a_name_and_no_secret_is_in_the_parameters(b
     ],
     ids=["text", "library path", "another server", "nested", "list"],
 )
-def test_a_block_that_holds_something_else_is_refused_and_not_told(block: Callable[[Any], str], held: Any) -> None:
+def test_a_block_with_other_content_is_refused_and_its_content_not_shown(
+    block: Callable[[Any], str], held: Any
+) -> None:
     block(held)
     before = dict(os.environ)
     with pytest.raises(InputError, match="credentials-block store") as caught:
@@ -73,6 +75,6 @@ def test_a_block_that_holds_something_else_is_refused_and_not_told(block: Callab
     assert dict(os.environ) == before
 
 
-def test_a_block_that_is_not_there_is_refused(prefect_server: PrefectServer) -> None:
+def test_a_missing_block_is_refused(prefect_server: PrefectServer) -> None:
     with pytest.raises(InputError, match="credentials-block elsewhere is no Secret block of this Prefect server"):
         take_credentials(run_of("elsewhere"))

@@ -1,4 +1,4 @@
-"""Lines on their way to a run: each names its chunk, none holds a secret."""
+"""Log lines that are forwarded to a run name their chunk and contain no secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def record(message: str, *args: object) -> logging.LogRecord:
     return LOGGER.makeRecord(LOGGER.name, logging.WARNING, __file__, 1, message, args, None)
 
 
-def test_a_line_begins_with_the_chunk_that_its_thread_is_log_chunk() -> None:
+def test_a_log_line_begins_with_the_chunk_of_its_thread() -> None:
     assert line_of(record("ignored %s", "it")) == "ignored it"
     with log_chunk("2023-05_y0000_x0001"):
         assert line_of(record("ignored %s", "it")) == "2023-05_y0000_x0001: ignored it"
@@ -28,12 +28,12 @@ def test_a_line_begins_with_the_chunk_that_its_thread_is_log_chunk() -> None:
     assert line_of(record("after")) == "after"
 
 
-def test_a_line_holds_no_secret() -> None:
+def test_a_log_line_contains_no_secret() -> None:
     assert line_of(record("HTTP 403: %s", "https://h/B04.tif?sig=SECRET")) == "HTTP 403: https://h/B04.tif?***"
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_lines_of_the_domain_reach_the_logger_of_the_run_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_of_ardcube_reach_the_logger_of_the_run_once(caplog: pytest.LogCaptureFixture) -> None:
     @task
     def work() -> None:
         forward_logs()

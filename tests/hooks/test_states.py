@@ -1,4 +1,4 @@
-"""What is tidied up after a run whose own process can no longer do it, and what is left alone."""
+"""The clean-up after a run whose process was killed: its lease and cluster, and no others."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ HANDLERS = [(on_failure, Failed()), (on_crashed, Crashed()), (on_cancellation, C
 
 
 def flow_run(**run: Any) -> FlowRun:
-    """A run as the server hands it to a handler: its parameters are JSON."""
+    """Return a run as the server passes it to a handler, with parameters in JSON."""
     return FlowRun(id=uuid4(), flow_id=uuid4(), name="eager-otter", parameters={"cube": CUBE, "run": run})
 
 
-def test_both_flows_have_all_three() -> None:
+def test_every_flow_has_all_three_hooks() -> None:
     for flow in (build_cube, retry_cube):
         assert flow.on_failure_hooks == [on_failure]
         assert flow.on_crashed_hooks == [on_crashed]
@@ -54,13 +54,13 @@ def test_the_lease_of_the_run_is_released_and_no_other(tmp_path: Path, handler: 
 
 
 @pytest.mark.parametrize(("handler", "state"), HANDLERS, ids=["failed", "crashed", "cancelled"])
-def test_a_run_whose_parameters_were_refused_left_nothing_to_tidy_up(tmp_path: Path, handler: Any, state: Any) -> None:
+def test_a_run_with_refused_parameters_needs_no_clean_up(tmp_path: Path, handler: Any, state: Any) -> None:
     handler(build_cube, flow_run(fsspec_uri=str(tmp_path / "cube.zarr"), retries=99), state)
     handler(build_cube, FlowRun(id=uuid4(), flow_id=uuid4(), parameters={}), state)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_does_not_answer_keeps_no_other_step_from_being_taken(
+def test_a_store_that_does_not_answer_prevents_no_other_step_of_the_clean_up(
     prefect_server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[str] = []
@@ -72,7 +72,7 @@ def test_a_place_that_does_not_answer_keeps_no_other_step_from_being_taken(
     assert prefect_server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}}) == []
 
 
-def test_a_cluster_is_named_after_its_run_and_coiled_knows_how_to_delete_it() -> None:
+def test_a_cluster_is_named_after_its_run_and_can_be_deleted_by_name() -> None:
     run = RunConfig(fsspec_uri="cube", serverless_backend="coiled", coiled_name="alps")
     first, second = uuid4(), uuid4()
     assert cluster_name(run, first).startswith("alps-")

@@ -1,4 +1,4 @@
-"""A cloud mask that another package brings: installed for real, found by name, and used in a composite."""
+"""A cloud mask of another package is installed, found by name, and used in a composite."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder in which the package is installed, apart from the environment of the tests."""
+    """Install the package into a folder outside the environment of the tests."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     (source / "pyproject.toml").write_text(PYPROJECT)
     (source / "every_other_column.py").write_text(MODULE)
@@ -125,7 +125,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One scene, red everywhere 1234, with a quality band that is good but for one half."""
+    """Write one scene: red is 1234 everywhere, and the quality band is good in one half."""
     folder = tmp_path_factory.mktemp("catalogue")
     quality = np.ones((100, 100), np.uint8)
     quality[:, 55:] = 0
@@ -149,7 +149,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def answer(installed: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process says that has the package on its path."""
+    """Run a process with the package on its path; return its answers."""
     uri = tmp_path_factory.mktemp("cube") / "cube.zarr"
     path = os.pathsep.join([str(installed), str(ROOT)])
     done = subprocess.run(
@@ -186,15 +186,15 @@ def test_a_package_cannot_take_over_the_name_of_a_built_in_mask(answer: dict[str
     assert answer["scl"] == "ardcube.pixels.masks"
 
 
-def test_its_options_are_checked_as_those_of_ours(answer: dict[str, Any]) -> None:
+def test_its_options_are_checked_like_those_of_built_in_masks(answer: dict[str, Any]) -> None:
     assert answer["no option"] == ("cloud mask every-other-column does not accept {'stride': 3}; its options are step")
 
 
-def test_what_is_no_mask_is_refused(answer: dict[str, Any]) -> None:
+def test_an_object_that_is_no_mask_is_refused(answer: dict[str, Any]) -> None:
     assert answer["no mask"] == (
         "cloud mask no-mask-at-all is not a CloudMaskHook; it must define name, bands, halo and clear"
     )
 
 
-def test_a_name_whose_code_is_gone_is_refused(answer: dict[str, Any]) -> None:
+def test_a_name_without_installed_code_is_refused(answer: dict[str, Any]) -> None:
     assert answer["gone"].startswith("cloud mask gone ")

@@ -1,4 +1,4 @@
-"""The scripts a person runs: `creds` keeps secrets, `start` and `build` call an engine, `setup` refuses well.
+"""The scripts: `creds` writes secrets to a private file, `start` and `build` call an engine, `setup` reports errors.
 
 Each test runs the real script, in a bare copy of the tree; the container engine is an executable on PATH that
 records what it was asked.
@@ -89,13 +89,13 @@ def _one_line(result, code, *words):
 
 
 class TestCreds:
-    def test_writes_every_variable_as_it_stands(self, run, tree):
+    def test_writes_every_variable_unchanged(self, run, tree):
         assert run("creds", **CREDENTIALS).returncode == 0
         lines = (tree / ".creds.env").read_text().splitlines()
         assert dict(line.split("=", 1) for line in lines) == CREDENTIALS
         assert not list(tree.rglob("never"))
 
-    def test_file_is_private_whatever_the_umask_and_the_old_file(self, run, tree):
+    def test_the_file_is_private_for_any_umask_and_any_old_file(self, run, tree):
         (tree / ".creds.env").write_text("OLD=1\n")
         (tree / ".creds.env").chmod(0o644)
         before = os.umask(0)
@@ -112,7 +112,7 @@ class TestCreds:
         assert "AWS_SECRET_ACCESS_KEY" in shown
         assert not [value for value in CREDENTIALS.values() if value in shown]
 
-    def test_shows_no_value_when_traced(self, tree, tmp_path):
+    def test_shows_no_value_under_sh_x(self, tree, tmp_path):
         traced = subprocess.run(
             ["sh", "-x", str(tree / "scripts" / "creds")],
             env={"PATH": "/usr/bin:/bin", **CREDENTIALS},
@@ -122,7 +122,7 @@ class TestCreds:
         )
         assert not [value for value in CREDENTIALS.values() if value in traced.stdout + traced.stderr]
 
-    def test_leaves_out_what_is_not_set(self, run, tree):
+    def test_leaves_out_unset_variables(self, run, tree):
         run("creds", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="", HOME_OF_ALL="b")
         assert (tree / ".creds.env").read_text() == "AWS_ACCESS_KEY_ID=a\n"
 
@@ -153,7 +153,7 @@ class TestStart:
         cut = argv.index("ard-process:latest")
         return argv[:cut], argv[cut + 1 :]
 
-    def test_flags_alone_mean_build_and_arrive_as_they_were(self, run, engine):
+    def test_options_alone_mean_build_and_are_passed_unchanged(self, run, engine):
         flags = [
             "--initialize",
             "--geometry-file",
@@ -179,7 +179,7 @@ class TestStart:
     def test_subcommands(self, run, engine, given, passed):
         assert self._arguments(run, engine, *given)[1] == passed
 
-    def test_mounts_data_and_output_of_the_checkout_and_makes_them(self, run, engine, tree):
+    def test_mounts_data_and_output_of_the_checkout_and_creates_them(self, run, engine, tree):
         options, _ = self._arguments(run, engine, "--help")
         mounts = [options[at + 1] for at, option in enumerate(options) if option == "--mount"]
         assert mounts == [
@@ -300,6 +300,6 @@ class TestSetup:
 
 
 def _stamp_program(tree):
-    """Return the program by which scripts/setup describes the environment it wants."""
+    """Return the program with which scripts/setup describes the required environment."""
     text = (tree / "scripts" / "setup").read_text()
     return text.split("<<'PYTHON'\n")[1].split("\nPYTHON\n")[0]
