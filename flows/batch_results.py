@@ -52,7 +52,7 @@ class BatchResults:
         except KilledWorker as error:
             self.worker_deaths |= {job.key: error.allowed_failures + 1 for job in batch.jobs}
             records = ledger.read_each(job.key for job in batch.jobs)
-        except Exception:  # noqa: BLE001  (the task failed, or its worker died: the ledger has what was finished)
+        except Exception:  # noqa: BLE001  (the task failed, or its worker died: the ledger has the records)
             records = ledger.read_each(job.key for job in batch.jobs)
         new = []
         for job in batch.jobs:
