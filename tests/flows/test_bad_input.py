@@ -162,7 +162,10 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "driver not installed": ({"--fsspec-uri": "gs://bucket/cube"}, ["gs://bucket/cube", "not installed", "gcsfs"]),
     "unknown protocol": ({"--fsspec-uri": "nosuch://bucket/cube"}, ["nosuch://bucket/cube", "Protocol not known"]),
     "missing catalogue": ({"--stac-url": "nowhere"}, ["stac-url", "nowhere", "does not exist", "give a"]),
-    "unknown protocol of a catalogue": ({"--stac-url": "ftp://host/x"}, ["stac-url ftp://host/x", "http(s)", "local path"]),
+    "unknown protocol of a catalogue": (
+        {"--stac-url": "ftp://host/x"},
+        ["stac-url ftp://host/x", "http(s)", "local path"],
+    ),
     "unknown collection": ({"--collection": "nope"}, ["collection nope", "choose from sentinel-2-c1-l2a"]),
     "no-initialize without a store": ({"--no-initialize": ""}, ["cube.zarr holds no cube", "drop --no-initialize"]),
     "overwrite without initialize": (
