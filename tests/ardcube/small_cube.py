@@ -1,4 +1,4 @@
-"""A cube of 50 x 30 pixels and two bands, whose pixels can all be told apart."""
+"""A cube of 50 x 30 pixels and two bands in which every pixel has another value."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def create_sharded(place: Place, chunk: int = 8, shard: int = 2, months: int = 2
 
 
 def pattern(window: Window, time_index: int = 0) -> NDArray[np.uint16]:
-    """Values (y, x, band) that tell every pixel of the cube apart."""
+    """Return values (y, x, band) that differ for every pixel of the cube."""
     t, y, x, b = np.ix_(
         [time_index],
         np.arange(window.y0, window.y1),

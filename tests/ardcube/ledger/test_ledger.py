@@ -1,4 +1,4 @@
-"""The ledger: what is known about every chunk, one small file each, gathered in a table at the end."""
+"""The ledger: one small record per chunk, merged and compacted without loss."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def files(ledger: Ledger) -> list[str]:
     return sorted(ledger.place.list())
 
 
-def gathered(ledger: Ledger) -> list[str]:
+def merged(ledger: Ledger) -> list[str]:
     return [name for name in files(ledger) if "gathered" in name]
 
 
@@ -87,11 +87,11 @@ _seconds = st.floats(0, 1e6)
         byte_counts=st.dictionaries(_text, st.integers(0, 2**60), max_size=3),
     )
 )
-def test_a_record_comes_back_as_it_was_written(record: ChunkRecord) -> None:
+def test_a_record_is_read_unchanged(record: ChunkRecord) -> None:
     assert ChunkRecord.from_json(record.to_json()) == record
 
 
-def test_records_are_kept_per_chunk_and_replaced(ledger: Ledger) -> None:
+def test_each_chunk_has_one_record_which_is_replaced(ledger: Ledger) -> None:
     assert ledger.records() == {}
     assert ledger.read(record(0).key) is None
     ledger.write(record(0, "failed"))
@@ -106,7 +106,7 @@ def test_records_are_kept_per_chunk_and_replaced(ledger: Ledger) -> None:
     ("status", "inputs", "done"),
     [("written", "a1", True), ("empty", "a1", True), ("failed", "a1", False), ("written", "b2", False)],
 )
-def test_a_chunk_is_done_only_if_it_was_built_from_what_the_job_would_build_it_from(
+def test_a_chunk_is_done_only_if_it_was_built_from_the_inputs_of_the_job(
     status: Status, inputs: str, done: bool
 ) -> None:
     assert record(0, status).is_done(job(record(0), inputs)) is done
@@ -126,7 +126,7 @@ def _edited(**fields: object) -> bytes:
         json.dumps({}).encode("utf-16"),
     ],
 )
-def test_a_damaged_record_is_ignored_so_that_its_chunk_is_pending(
+def test_a_damaged_record_is_ignored_and_its_chunk_is_pending(
     ledger: Ledger, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger.write(record(1))
@@ -139,12 +139,12 @@ def test_a_damaged_record_is_ignored_so_that_its_chunk_is_pending(
     assert "not a chunk record" in caplog.text
 
 
-def test_a_record_of_an_unknown_form_is_refused() -> None:
+def test_a_document_with_other_fields_is_not_a_record() -> None:
     with pytest.raises(StoreError, match="not a chunk record"):
         ChunkRecord.from_json(b'{"surprise": 1}')
 
 
-def test_a_chunk_with_scenes_left_out_is_done_for_a_run_that_allows_as_many(ledger: Ledger) -> None:
+def test_a_chunk_with_skipped_scenes_is_done_for_a_run_that_allows_as_many(ledger: Ledger) -> None:
     bad = replace(record(0), skipped={"S2C": "S2C/red.tif cannot be read: 404", "S2D": "it is empty"})
     for one in (bad, record(1)):
         ledger.write(one)
@@ -156,7 +156,7 @@ def test_a_chunk_with_scenes_left_out_is_done_for_a_run_that_allows_as_many(ledg
         assert ledger.compact()[bad.key].skipped == bad.skipped
 
 
-def test_records_from_before_scenes_could_be_left_out_are_read_and_new_ones_look_like_them() -> None:
+def test_records_without_skipped_scenes_have_the_form_of_earlier_versions() -> None:
     values = json.loads(record(0).to_json())
     assert "skipped" not in values
     assert ChunkRecord.from_json(json.dumps(values)).skipped == {}
@@ -173,13 +173,13 @@ def test_compaction_changes_no_record_and_keeps_the_files_of_failed_chunks(ledge
     assert ledger.records() == before
     assert list(before) == sorted(before, key=str)
     assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
-    # So the next attempt sees the ones before.
+    # The next attempt reads the earlier ones there.
     assert ledger.read(record(2).key) == record(2, "failed")
     assert ledger.compact() == brief(before)
     assert ledger.records() == before
 
 
-def test_a_crash_between_table_and_removal_loses_nothing(ledger: Ledger) -> None:
+def test_a_crash_between_writing_the_table_and_removing_files_loses_no_record(ledger: Ledger) -> None:
     records = [record(0), record(1, "empty"), record(2, "failed")]
     for one in records:
         ledger.write(one)
@@ -194,8 +194,8 @@ def test_a_crash_between_table_and_removal_loses_nothing(ledger: Ledger) -> None
     assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "ledger.parquet"]
 
 
-def test_a_newer_file_wins_over_the_table(ledger: Ledger) -> None:
-    """A scene arrived later, and the chunk was built again."""
+def test_a_file_newer_than_the_table_replaces_its_record(ledger: Ledger) -> None:
+    """A scene was published later, and the chunk was built again."""
     ledger.write(record(0, inputs="old"))
     ledger.write(record(1))
     ledger.compact()
@@ -205,7 +205,7 @@ def test_a_newer_file_wins_over_the_table(ledger: Ledger) -> None:
     assert ledger.records() == {record(0).key: record(0, inputs="new"), record(1).key: record(1)}
 
 
-def test_the_table_can_be_queried(ledger: Ledger) -> None:
+def test_the_table_has_columns_for_queries(ledger: Ledger) -> None:
     ledger.write(record(0))
     ledger.write(record(3, "failed"))
     ledger.compact()
@@ -220,7 +220,7 @@ def test_the_table_can_be_queried(ledger: Ledger) -> None:
 
 
 def test_a_table_that_pandas_wrote_is_read(ledger: Ledger) -> None:
-    """Earlier versions wrote it so, and somebody may have opened and saved it."""
+    """Earlier versions wrote it with pandas."""
     ledger.write(record(0))
     ledger.compact()
     content = ledger.place.read("ledger.parquet")
@@ -232,12 +232,12 @@ def test_a_table_that_pandas_wrote_is_read(ledger: Ledger) -> None:
     assert ledger.records() == {record(0).key: record(0)}
 
 
-def test_compacting_nothing_writes_nothing(ledger: Ledger) -> None:
+def test_compacting_an_empty_ledger_writes_no_file(ledger: Ledger) -> None:
     assert ledger.compact() == {}
     assert files(ledger) == []
 
 
-def test_records_in_brief_lack_what_is_only_counted_and_share_what_is_equal(ledger: Ledger) -> None:
+def test_brief_records_lack_statistics_and_share_equal_values(ledger: Ledger) -> None:
     ledger.write(record(0))
     ledger.write(record(1))
     first, second = ledger.records(brief=True).values()
@@ -246,16 +246,16 @@ def test_records_in_brief_lack_what_is_only_counted_and_share_what_is_equal(ledg
     assert first.key.period is second.key.period
 
 
-# ---- gathering while a run goes on ---------------------------------------------------------------
+# ---- merging while a run continues ---------------------------------------------------------------
 
 
-def test_gathered_records_are_one_file_and_those_of_failed_chunks_stay(ledger: Ledger) -> None:
+def test_merged_records_are_one_file_and_failed_chunks_keep_theirs(ledger: Ledger) -> None:
     records = [record(0), record(1, "empty"), record(2, "failed"), record(3)]
     for one in records:
         ledger.write(one)
     before = ledger.records()
     ledger.merge(records[:3])
-    (name,) = gathered(ledger)
+    (name,) = merged(ledger)
     assert files(ledger) == ["chunks/2023-01/y0000_x0002.json", "chunks/2023-01/y0000_x0003.json", name]
     assert ledger.records() == before
     assert ledger.read(record(2).key) == record(2, "failed")
@@ -264,13 +264,13 @@ def test_gathered_records_are_one_file_and_those_of_failed_chunks_stay(ledger: L
     assert ledger.records() == before
 
 
-def test_gathering_no_finished_chunk_writes_nothing(ledger: Ledger) -> None:
+def test_merging_without_a_finished_chunk_writes_no_file(ledger: Ledger) -> None:
     ledger.merge([])
     ledger.merge([record(0, "failed")])
     assert files(ledger) == []
 
 
-def test_the_newest_of_table_gathered_files_and_single_file_wins(ledger: Ledger) -> None:
+def test_the_newest_of_table_merged_files_and_single_file_is_read(ledger: Ledger) -> None:
     for oldest, inputs in enumerate(("table", "first", "second", "single")):
         records = [record(col, inputs=inputs) for col in range(oldest, 4)]
         for one in records:
@@ -279,7 +279,7 @@ def test_the_newest_of_table_gathered_files_and_single_file_wins(ledger: Ledger)
             ledger.compact()
         elif inputs != "single":
             ledger.merge(records)
-    assert len(gathered(ledger)) == 2
+    assert len(merged(ledger)) == 2
     newest = {one.key.col: one.inputs for one in ledger.records().values()}
     assert newest == {0: "table", 1: "first", 2: "second", 3: "single"}
     assert {one.key.col: one.inputs for one in ledger.compact().values()} == newest
@@ -287,8 +287,8 @@ def test_the_newest_of_table_gathered_files_and_single_file_wins(ledger: Ledger)
     assert files(ledger) == ["ledger.parquet"]
 
 
-@pytest.mark.parametrize("stage", ["gather", "compact"])
-def test_being_killed_before_or_while_files_are_removed_loses_nothing(
+@pytest.mark.parametrize("stage", ["merge", "compact"])
+def test_a_kill_before_or_during_the_removal_of_files_loses_no_record(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     records = [record(col) for col in range(4)]
@@ -305,49 +305,47 @@ def test_being_killed_before_or_while_files_are_removed_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Place, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
-            ledger.merge(records[2:]) if stage == "gather" else ledger.compact()
+            ledger.merge(records[2:]) if stage == "merge" else ledger.compact()
     assert ledger.records() == before
     assert ledger.compact() == brief(before)
     assert ledger.records() == before
     assert files(ledger) == ["ledger.parquet"]
 
 
-def test_two_that_gather_at_the_same_moment_keep_each_others_records(
+def test_two_processes_that_merge_at_once_keep_each_others_records(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.write(record(0))
     ledger.write(record(1))
     write = Place.write
 
-    def with_another_in_between(place: Place, name: str, content: bytes) -> None:
+    def with_a_rival(place: Place, name: str, content: bytes) -> None:
         monkeypatch.setattr(Place, "write", write)
         Ledger(place).merge([record(1)])
         write(place, name, content)
 
-    monkeypatch.setattr(Place, "write", with_another_in_between)
+    monkeypatch.setattr(Place, "write", with_a_rival)
     ledger.merge([record(0)])
-    assert len(gathered(ledger)) == 2
+    assert len(merged(ledger)) == 2
     assert set(ledger.records()) == {record(0).key, record(1).key}
 
 
-def test_a_record_that_comes_while_records_are_gathered_in_a_table_stays(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_written_during_compaction_is_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.write(record(0))
     write = Place.write
 
-    def with_another_in_between(place: Place, name: str, content: bytes) -> None:
+    def with_a_rival(place: Place, name: str, content: bytes) -> None:
         write(place, name, content)
         write(place, record(1).key.path, record(1).to_json())
 
     with monkeypatch.context() as patch:
-        patch.setattr(Place, "write", with_another_in_between)
+        patch.setattr(Place, "write", with_a_rival)
         ledger.compact()
     assert ledger.records() == {record(0).key: record(0), record(1).key: record(1)}
 
 
 @pytest.mark.parametrize("kind", ["disk", "S3"])
-def test_of_two_that_make_the_table_at_the_same_moment_the_later_one_takes_in_what_the_earlier_one_wrote(
+def test_of_two_processes_that_compact_at_once_the_second_includes_the_records_of_the_first(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place.at(str(tmp_path / "cube.zarr.ardcube"))
@@ -358,19 +356,19 @@ def test_of_two_that_make_the_table_at_the_same_moment_the_later_one_takes_in_wh
     ledger.write(record(0))
     swap = module.swap
 
-    def with_another_in_between(place: Place, name: str, old: Version, new: bytes) -> Version | None:
+    def with_a_rival(place: Place, name: str, old: Version, new: bytes) -> Version | None:
         monkeypatch.setattr(module, "swap", swap)
         ledger.write(record(1))
         Ledger(place).compact()
         return swap(place, name, old, new)
 
-    monkeypatch.setattr(module, "swap", with_another_in_between)
+    monkeypatch.setattr(module, "swap", with_a_rival)
     assert set(ledger.compact()) == {record(1).key, record(0).key}
     assert ledger.records() == {record(0).key: record(0), record(1).key: record(1)}
     assert files(ledger) == ["ledger.parquet"]
 
 
-def test_a_reader_sees_a_record_that_is_moved_while_it_reads(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_is_moved_during_reading_is_found(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     for col in (0, 1):
         ledger.write(record(col))
     listed = Place.list
@@ -385,7 +383,9 @@ def test_a_reader_sees_a_record_that_is_moved_while_it_reads(ledger: Ledger, mon
     assert set(ledger.records()) == {record(0).key, record(1).key}
 
 
-def test_a_reader_of_records_that_never_stand_still_gives_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_records_that_move_during_every_attempt_is_a_transient_error(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger.write(record(0))
     assert len(ledger.records()) == 1
     seen = count()
@@ -394,7 +394,7 @@ def test_a_reader_of_records_that_never_stand_still_gives_up(ledger: Ledger, mon
         ledger.records()
 
 
-def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None:
+def test_many_records_are_read_from_an_object_store(moto_s3: S3) -> None:
     ledger = Ledger.of_store(Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options))
     records = [record(col) for col in range(30)]
     for one in records:
@@ -410,7 +410,7 @@ def test_many_records_at_once_are_read_from_an_object_store(moto_s3: S3) -> None
 # ---- cube.json -----------------------------------------------------------------------------------
 
 
-def test_the_cube_is_described_beside_its_store(ledger: Ledger) -> None:
+def test_the_description_of_a_cube_is_next_to_its_store(ledger: Ledger) -> None:
     assert ledger.read_cube() is None
     ledger.write_cube({"identity": {"varname": "a"}, "end": "2023-02", "offset": 0.0})
     assert ledger.read_cube() == {"identity": {"varname": "a"}, "end": "2023-02", "offset": 0.0}
@@ -421,7 +421,7 @@ NO_OFFSET = b'{"identity": {"varname": "a"}, "end": "2023-02"}'
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b'{"identity": 3}', b"\xff", NO_OFFSET])
-def test_a_damaged_description_is_refused_and_not_taken_for_no_cube(ledger: Ledger, content: bytes) -> None:
+def test_a_damaged_description_is_an_error_and_not_a_missing_cube(ledger: Ledger, content: bytes) -> None:
     ledger.place.write("cube.json", content)
     with pytest.raises(StoreError, match=r"cube.json is damaged .*restore it"):
         ledger.read_cube()

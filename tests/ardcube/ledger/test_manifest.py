@@ -1,4 +1,4 @@
-"""The manifest: a period's scenes come back from the file as they went in."""
+"""Manifests: the scenes of a period are read unchanged."""
 
 from __future__ import annotations
 
@@ -47,29 +47,29 @@ def ledger(tmp_path: Path) -> Place:
 
 @FEW
 @given(kinds=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6))
-def test_scenes_come_back_as_they_went_in(ledger: Place, kinds: list[tuple[bool, bool]]) -> None:
+def test_scenes_are_read_unchanged(ledger: Place, kinds: list[tuple[bool, bool]]) -> None:
     scenes = [make(i, split=split, known=known) for i, (split, known) in enumerate(kinds)]
     name = write_manifest(ledger, AUGUST, scenes)
     assert list(read_manifest(ledger.uri, name).scenes) == scenes
 
 
-def test_a_manifest_is_geoparquet_that_other_programs_read(ledger: Place) -> None:
+def test_a_manifest_is_geoparquet(ledger: Place) -> None:
     name = write_manifest(ledger, AUGUST, [make(1), make(2)])
     frame = geopandas.read_parquet(ledger.file(name))
     assert frame["id"].tolist() == ["scene-1", "scene-2"]
     assert frame.crs == "EPSG:4326"
 
 
-def test_a_manifest_that_geopandas_wrote_is_read_too(ledger: Place) -> None:
-    """As those of cubes that were begun with earlier versions."""
+def test_a_manifest_that_geopandas_wrote_is_read(ledger: Place) -> None:
+    """Earlier versions wrote manifests with geopandas."""
     scenes = [make(1, split=True), make(2), make(3, known=False)]
     name = write_manifest(ledger, AUGUST, scenes)
     geopandas.read_parquet(ledger.file(name)).to_parquet(ledger.file("items/older.parquet"), index=False)
     assert list(read_manifest(ledger.uri, "items/older.parquet").scenes) == scenes
 
 
-def test_a_file_never_changes_and_other_scenes_get_another_file(ledger: Place) -> None:
-    """Chunks in flight keep the scenes that they were planned with."""
+def test_other_scenes_are_written_to_another_file(ledger: Place) -> None:
+    """Chunks in flight read the scenes that they were planned with."""
     first = write_manifest(ledger, AUGUST, [make(1)])
     before = ledger.read(first)
     assert write_manifest(ledger, AUGUST, [make(1)]) == first

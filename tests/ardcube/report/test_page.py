@@ -1,4 +1,4 @@
-"""The page of a run: what was asked, what came of it, at what price; small, and without secrets."""
+"""The page of a run: request, outcome and cost; small, escaped and without secrets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page(place: Place, states: np.ndarray, summary: BuildSummary, price: float |
     return ended_page(CubeSnapshot(place, {}, CUBE, states), summary, tally_of(50), price, None)
 
 
-def test_scenes_that_were_left_out_are_told_with_their_reason(place: Place) -> None:
+def test_skipped_scenes_are_listed_with_their_reason(place: Place) -> None:
     states = np.full((120, 29, 29), WRITTEN, np.uint8)
     bad = tuple(LeftOut(f"S2A_{number}", 1000 - number, "red.tif?sig=secret | 404\nnot found") for number in range(150))
     text = page(place, states, replace(WELL, left_out=bad))
@@ -62,7 +62,7 @@ def test_scenes_that_were_left_out_are_told_with_their_reason(place: Place) -> N
     assert "## Scenes left out" not in page(place, states, WELL)
 
 
-def test_a_page_of_a_hundred_thousand_chunks_is_small_and_says_what_they_took(place: Place) -> None:
+def test_a_page_of_a_hundred_thousand_chunks_is_small_and_states_their_cost(place: Place) -> None:
     states = np.full((120, 29, 29), WRITTEN, np.uint8)
     text = page(place, states, WELL)
     assert len(text) < 80_000
@@ -114,7 +114,7 @@ def test_names_are_shown_literally_and_add_no_markup(tmp_path: Path) -> None:
     assert [HOSTILE, "2", f"{HOSTILE} # h"] in cells(hostile)
 
 
-def test_no_price_is_made_up(place: Place) -> None:
+def test_a_cost_is_shown_only_with_a_price(place: Place) -> None:
     states = np.full((120, 1, 1), WRITTEN, np.uint8)
     assert "50 core-hours; set `price_per_core_hour`" in page(place, states, WELL)
     assert "about 2.5: 50 core-hours of 0.05 each" in page(place, states, WELL, 0.05)
@@ -132,7 +132,7 @@ def test_no_price_is_made_up(place: Place) -> None:
         ("memory://cubes/alps.zarr", {}, "`memory://cubes/alps.zarr`"),
     ],
 )
-def test_the_store_is_a_link_where_a_browser_can_follow_it(
+def test_the_store_is_a_link_if_a_browser_can_open_it(
     monkeypatch: pytest.MonkeyPatch, uri: str, options: dict[str, Any], store: str
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -140,7 +140,7 @@ def test_the_store_is_a_link_where_a_browser_can_follow_it(
     assert f"| Store | {store} |" in text
 
 
-def test_an_incomplete_cube_says_how_to_go_on(place: Place) -> None:
+def test_the_page_of_an_incomplete_cube_shows_the_retry_command(place: Place) -> None:
     states = np.full((120, 1, 1), FAILED, np.uint8)
     text = page(place, states, replace(WELL, failed=7))
     assert "**incomplete**" in text
@@ -151,7 +151,7 @@ def test_an_incomplete_cube_says_how_to_go_on(place: Place) -> None:
     assert f"`ardcube retry {place.path} --storage-option anon='true' --missing`" in stopped
 
 
-def test_a_table_is_limited_tells_what_it_leaves_out_and_holds_no_secret(place: Place) -> None:
+def test_a_table_has_a_limited_length_states_omitted_rows_and_contains_no_secret(place: Place) -> None:
     error = "SceneError: https://h/B04.tif?sig=SECRET cannot be read: " + "x" * 1000
     failures = tuple(Failure(f"2023-01_y0000_x{col:04d}", 1, error) for col in range(5_000))
     summary = replace(WELL, failed=5_000, failures=failures)

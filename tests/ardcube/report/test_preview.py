@@ -1,4 +1,4 @@
-"""A first look at a cube: the newest periods, or a part of one, at a bounded cost."""
+"""Previews: the newest periods of a cube, or a part of one, at a bounded cost."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ardcube.report.state_map import EMPTY, MISSING, WRITTEN
 from ardcube.storage.place import Place
 from tests.ardcube.report.test_quicklook import ramp, write_store
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no georeference
 
 
 def cube(times: int, rows: int, columns: int) -> StoredCube:
-    """As `write_store` writes it: tiles of 16 pixels, monthly from 2023-11."""
+    """Describe the cube of `write_store`: tiles of 16 pixels, monthly from 2023-11."""
     months = calendar_periods(date(2023, 11, 1), date(2026, 12, 1), 1)[:times]
     config = CubeConfig(
         start_date=months[0].start, end_date=months[-1].start, bbox=(10, 49, 11, 50), resolution=0.001, chunk_size=16
@@ -44,7 +44,7 @@ def pictures(svg: str | None) -> list[NDArray[np.uint8]]:
     return found
 
 
-def test_the_newest_periods_that_hold_something_are_shown(tmp_path: Path) -> None:
+def test_the_newest_periods_with_written_chunks_are_shown(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=9), ["red", "green", "blue", "nir"])
     states = np.full((9, 3, 4), WRITTEN, np.uint8)
     states[8], states[7] = MISSING, EMPTY
@@ -55,7 +55,7 @@ def test_the_newest_periods_that_hold_something_are_shown(tmp_path: Path) -> Non
     assert {picture.shape for picture in pictures(svg)} == {(4, 40, 60)}
 
 
-def test_only_what_was_written_is_read(tmp_path: Path) -> None:
+def test_only_written_chunks_are_read(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
     states = np.full((1, 3, 4), WRITTEN, np.uint8)
     states[0, 1, 2] = MISSING
@@ -66,7 +66,9 @@ def test_only_what_was_written_is_read(tmp_path: Path) -> None:
     assert seen.all()
 
 
-def test_of_a_large_cube_a_part_is_read_where_most_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_cube_the_part_with_most_written_chunks_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ardcube.report.preview, "_MOST_PIXELS", 32 * 32)
     numbers = ramp(times=2, rows=96, columns=96)
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
@@ -80,6 +82,6 @@ def test_of_a_large_cube_a_part_is_read_where_most_was_written(tmp_path: Path, m
     assert np.corrcoef(picture[0].ravel(), numbers[1, 48:80, 32:64, 0].ravel())[0, 1] > 0.9
 
 
-def test_nothing_written_is_nothing_to_show(tmp_path: Path) -> None:
+def test_a_cube_without_written_chunks_has_no_preview(tmp_path: Path) -> None:
     place = Place.at(str(tmp_path / "none.zarr"))
     assert draw_preview(CubeSnapshot(place, {}, cube(2, 40, 60), np.full((2, 3, 4), EMPTY, np.uint8))) is None

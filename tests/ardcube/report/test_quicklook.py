@@ -1,4 +1,4 @@
-"""Quicklooks show what a cube holds: one picture per period, true colours, nothing where there is no data."""
+"""Quicklooks: one picture per period, in true colours, transparent where there is no data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import CubeStore
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no georeference
 
 
 def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name: str = "rgb_median") -> str:
@@ -57,7 +57,7 @@ def ramp(times: int = 2, rows: int = 40, columns: int = 60, bands: int = 4) -> N
     return np.random.default_rng(5).integers(1100, 3000, (times, rows, columns, bands)).astype(np.uint16)
 
 
-def test_one_picture_per_period_named_after_variable_and_month(tmp_path: Path) -> None:
+def test_a_picture_per_period_is_named_after_variable_and_month(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=3), ["red", "green", "blue", "nir"], name="ndsi-ish")
     paths = write_quicklooks(uri, tmp_path / "out" / "pictures")
     names = [f"ndsi-ish_{month}.png" for month in ("2023-11", "2023-12", "2024-01")]
@@ -68,7 +68,7 @@ def test_one_picture_per_period_named_after_variable_and_month(tmp_path: Path) -
             assert (picture.driver, picture.count, picture.height, picture.width) == ("PNG", 4, 40, 60)
 
 
-def test_colours_come_from_their_bands_wherever_they_stand(tmp_path: Path) -> None:
+def test_colours_come_from_their_bands_in_any_order(tmp_path: Path) -> None:
     numbers = np.full((1, 8, 8, 4), 1500, np.uint16)
     numbers[0, :4, :, 2] = 3000  # red
     numbers[0, :, :4, 0] = 3000  # blue
@@ -91,11 +91,11 @@ def test_without_red_green_and_blue_the_first_band_is_grey(tmp_path: Path) -> No
     assert np.corrcoef(red.ravel(), numbers[0, :, :, 0].ravel())[0, 1] > 0.95
 
 
-def test_no_data_in_any_shown_band_is_transparent(tmp_path: Path) -> None:
+def test_nodata_in_a_shown_band_is_transparent(tmp_path: Path) -> None:
     numbers = ramp(times=1)
     numbers[0, :10] = 0
     numbers[0, 20, 30, 1] = 0
-    numbers[0, 21, 31, 3] = 0  # near infrared is not shown
+    numbers[0, 21, 31, 3] = 0  # the near infrared is not shown
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
     alpha = read(write_quicklooks(uri, tmp_path)[0])[3]
     assert np.array_equal(alpha == 0, (numbers[0, :, :, :3] == 0).any(axis=-1))
@@ -113,28 +113,28 @@ def test_all_periods_share_one_stretch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("max_side", "shape"), [(60, (40, 60)), (59, (20, 30)), (20, (14, 20)), (1, (1, 1))])
-def test_a_large_cube_is_thinned_out(tmp_path: Path, max_side: int, shape: tuple[int, int]) -> None:
+def test_of_a_large_cube_every_nth_pixel_is_shown(tmp_path: Path, max_side: int, shape: tuple[int, int]) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
     picture = read(write_quicklooks(uri, tmp_path, max_side=max_side)[0])
     assert picture.shape[1:] == shape
     assert max(shape) <= max_side
 
 
-def test_a_cube_without_any_data_is_wholly_transparent(tmp_path: Path) -> None:
+def test_a_cube_without_data_is_transparent(tmp_path: Path) -> None:
     numbers = np.zeros((1, 20, 20, 3), np.uint16)
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue"])
     assert not read(write_quicklooks(uri, tmp_path)[0]).any()
 
 
 @pytest.mark.parametrize("options", [None, {}])
-def test_a_file_uri_opens_like_a_path(tmp_path: Path, options: dict[str, str] | None) -> None:
+def test_a_file_uri_is_opened_like_a_path(tmp_path: Path, options: dict[str, str] | None) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
     from_path = read(write_quicklooks(uri, tmp_path / "a", storage_options=options)[0])
     from_uri = read(write_quicklooks(f"file://{uri}", tmp_path / "b", storage_options=options)[0])
     assert np.array_equal(from_path, from_uri)
 
 
-def test_a_place_without_a_cube_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_an_address_without_a_cube_is_refused_before_a_file_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no cube"):
         write_quicklooks(str(tmp_path / "none.zarr"), tmp_path / "out")
     xr.Dataset({"x": ("y", np.arange(3))}).to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=True)

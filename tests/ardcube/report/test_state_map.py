@@ -1,4 +1,4 @@
-"""The map of chunk states: every chunk counted, the worst always seen, small whatever the number of chunks."""
+"""The map of chunk states: small for any number of chunks, with the most important state visible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def record(period: str, row: int, col: int, status: Status, attempts: int = 1) -
 
 
 def pictures(svg: str) -> list[NDArray[np.uint8]]:
-    """The maps of a sheet: uint8 (4, y, x)."""
+    """Decode the maps of a sheet: uint8 (4, y, x)."""
     found = []
     for text in re.findall('data:image/png;base64,([^"]+)', svg):
         with MemoryFile(base64.b64decode(text)) as memory, memory.open() as picture:
@@ -44,7 +44,7 @@ def pictures(svg: str) -> list[NDArray[np.uint8]]:
     return found
 
 
-def test_each_chunk_has_a_state_and_tiles_that_are_not_built_have_none() -> None:
+def test_each_chunk_has_a_state_and_tiles_outside_have_none() -> None:
     tiles = GRID.tiles(100).where(np.array([0, 1, 2, 4]))
     records = [
         record("2023-01", 0, 0, "written"),
@@ -64,8 +64,8 @@ def test_each_chunk_has_a_state_and_tiles_that_are_not_built_have_none() -> None
     assert done_percent(states) == 37.5  # three of eight
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
-def test_one_failed_chunk_among_a_hundred_thousand_is_seen_on_a_map_of_some_kilobytes() -> None:
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no georeference
+def test_one_failed_chunk_of_a_hundred_thousand_is_visible_on_a_map_of_some_kilobytes() -> None:
     states = np.full((120, 29, 29), WRITTEN, np.uint8)
     states[77, 28, 3] = FAILED
     periods = [f"{2015 + month // 12}-{month % 12 + 1:02d}" for month in range(120)]
@@ -78,8 +78,8 @@ def test_one_failed_chunk_among_a_hundred_thousand_is_seen_on_a_map_of_some_kilo
     assert [index for index, is_red in enumerate(reddish) if is_red] == [77 // 4]
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no place
-def test_the_worst_of_many_chunks_colours_their_square() -> None:
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no georeference
+def test_the_most_important_state_of_many_chunks_colours_their_square() -> None:
     states = np.full((1, 1000, 1000), WRITTEN, np.uint8)
     states[0, 500:, :] = MISSING
     states[0, 999, 999] = FAILED
@@ -90,7 +90,7 @@ def test_the_worst_of_many_chunks_colours_their_square() -> None:
     assert (picture[:3] == np.array(COLOURS[FAILED])[:, None, None]).all(axis=0).any()
 
 
-def test_the_legend_names_what_is_there() -> None:
+def test_the_legend_names_only_the_states_of_the_map() -> None:
     svg = draw_states(["2023-01"], np.full((1, 2, 2), WRITTEN, np.uint8))
     assert "written" in svg
     assert "failed" not in svg

@@ -1,4 +1,4 @@
-"""A run's sums, taken from its chunks' records."""
+"""Sums over the records of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def record(col: int, status: Status, *errors: str | None) -> ChunkRecord:
     )  # fmt: skip
 
 
-def test_work_of_every_attempt_of_this_run_is_counted_and_of_earlier_runs_none() -> None:
+def test_all_attempts_of_this_run_and_none_of_earlier_runs_are_counted() -> None:
     tally = Tally()
     tally.add(record(0, "written", None))
     tally.add(record(1, "written", "TransientError: a", "TransientError: b", None), attempts_before=1)
@@ -29,7 +29,7 @@ def test_work_of_every_attempt_of_this_run_is_counted_and_of_earlier_runs_none()
     assert tally.recovered == [Recovered("2023-01_y0000_x0001", 2, "TransientError: b")]
 
 
-def test_of_very_many_retried_chunks_only_some_are_kept() -> None:
+def test_a_limited_number_of_recovered_chunks_is_stored() -> None:
     tally = Tally()
     for col in range(MOST_RECOVERED + 50):
         tally.add(record(col, "written", "TransientError: a", None))

@@ -1,4 +1,4 @@
-"""Coordinates as any reader of CF sees them."""
+"""Coordinates by the CF conventions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ardcube.store import schema
 from tests.ardcube.small_cube import CHUNK, GRID, periods_until, spec_at
 
 
-def test_the_grid_mapping_says_where_the_pixels_lie(raw: xr.Dataset) -> None:
+def test_the_grid_mapping_has_crs_and_geotransform(raw: xr.Dataset) -> None:
     mapping = raw["spatial_ref"].attrs
     assert int(raw["spatial_ref"]) == 4326
     assert mapping["grid_mapping_name"] == "latitude_longitude"
@@ -19,14 +19,14 @@ def test_the_grid_mapping_says_where_the_pixels_lie(raw: xr.Dataset) -> None:
     assert (west, dx, north, dy) == (GRID.west, GRID.resolution, GRID.north, -GRID.resolution)
 
 
-def test_coordinates_are_those_of_the_grid(raw: xr.Dataset) -> None:
+def test_coordinates_are_the_pixel_centres_of_the_grid(raw: xr.Dataset) -> None:
     np.testing.assert_array_equal(raw["latitude"], GRID.latitude(np.arange(30)))
     np.testing.assert_array_equal(raw["longitude"], GRID.longitude(np.arange(50)))
     assert (np.diff(raw["latitude"]) < 0).all()
     assert raw["band"].values.tolist() == ["red", "nir"]
 
 
-def test_a_period_that_was_clipped_gets_its_new_end(local: Place) -> None:
+def test_the_bounds_of_a_clipped_period_are_extended(local: Place) -> None:
     spec = spec_at(local, 2)
     schema.create(local, spec, periods_until(3, 2), CHUNK)
     schema.extend(local, "rgb_median", periods_until(4, 2))

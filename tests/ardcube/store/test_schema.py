@@ -1,4 +1,4 @@
-"""The Zarr store: its schema as any reader sees it, growth, removal."""
+"""The Zarr store: schema, extension, removal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.ardcube.small_cube import (
 # ---- schema --------------------------------------------------------------------------------------
 
 
-def test_dimensions_types_fill_and_chunks(raw: xr.Dataset) -> None:
+def test_dimensions_types_fill_values_and_chunks(raw: xr.Dataset) -> None:
     composite, count = raw["rgb_median"], raw["observation_count"]
     assert composite.dims == ("time", "latitude", "longitude", "band")
     assert composite.shape == (3, 30, 50, 2)
@@ -42,7 +42,7 @@ def test_dimensions_types_fill_and_chunks(raw: xr.Dataset) -> None:
     assert not count.any()
 
 
-def test_arrays_are_zarr_v3_with_zstd_and_shuffle(raw: xr.Dataset, local: Place) -> None:
+def test_arrays_are_zarr_v3_with_blosc_zstd_and_shuffle(raw: xr.Dataset, local: Place) -> None:
     group = zarr.open_group(local.path, mode="r")
     assert group.metadata.zarr_format == 3
     assert group.metadata.consolidated_metadata is not None
@@ -56,7 +56,7 @@ def test_arrays_are_zarr_v3_with_zstd_and_shuffle(raw: xr.Dataset, local: Place)
         assert group[name].shards is None
 
 
-def test_attributes_follow_cf(raw: xr.Dataset) -> None:
+def test_attributes_follow_the_cf_conventions(raw: xr.Dataset) -> None:
     assert raw.attrs["Conventions"].startswith("CF-1.")
     attributes = raw["rgb_median"].attrs
     assert attributes["scale_factor"] == 0.0001
@@ -78,7 +78,7 @@ def test_attributes_follow_cf(raw: xr.Dataset) -> None:
     assert raw["time"].attrs["bounds"] == "time_bnds"
 
 
-def test_xarray_shows_reflectance_with_nan_and_time_with_bounds(place: Place) -> None:
+def test_xarray_decodes_reflectance_with_nan_and_time_with_bounds(place: Place) -> None:
     spec = create(place)
     write_all(spec)
     CubeStore.open(spec).write_chunk(
@@ -107,7 +107,7 @@ def test_xarray_shows_reflectance_with_nan_and_time_with_bounds(place: Place) ->
     ("chunk", "shard", "chunks", "shards"),
     [(8, 2, (8, 8), (16, 16)), (8, 4, (8, 8), (32, 32)), (8, 64, (8, 8), (32, 56)), (40, 2, (30, 40), (30, 80))],
 )
-def test_a_shard_holds_chunks_of_one_period_and_is_no_larger_than_the_grid_needs(
+def test_a_shard_holds_chunks_of_one_period_and_is_not_larger_than_the_grid_needs(
     local: Place, chunk: int, shard: int, chunks: tuple[int, int], shards: tuple[int, int]
 ) -> None:
     create_sharded(local, chunk, shard)
@@ -120,10 +120,10 @@ def test_a_shard_holds_chunks_of_one_period_and_is_no_larger_than_the_grid_needs
         assert cube["rgb_median"].encoding["chunks"] == (1, *chunks, 2)
 
 
-# ---- growth --------------------------------------------------------------------------------------
+# ---- extension -----------------------------------------------------------------------------------
 
 
-def test_growing_keeps_what_stands_and_adds_periods(place: Place) -> None:
+def test_extending_adds_periods_and_keeps_existing_chunks(place: Place) -> None:
     write_all(create(place, 2))
     before = {name: place.read(name) for name in objects(place, "rgb_median")}
     schema.extend(place, "rgb_median", periods_until(5))
@@ -139,7 +139,7 @@ def test_growing_keeps_what_stands_and_adds_periods(place: Place) -> None:
         assert not cube["rgb_median"][2:].any()
 
 
-def test_growing_twice_is_growing_once(local: Place) -> None:
+def test_extending_again_changes_nothing(local: Place) -> None:
     create(local, 2)
     schema.extend(local, "rgb_median", periods_until(4))
     once = {name: local.read(name) for name in local.list()}
@@ -147,7 +147,7 @@ def test_growing_twice_is_growing_once(local: Place) -> None:
     assert {name: local.read(name) for name in local.list()} == once
 
 
-def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
+def test_extending_adds_shards_and_keeps_existing_ones(place: Place) -> None:
     write_all(create_sharded(place), 16)
     before = {name: place.read(name) for name in objects(place, "rgb_median")}
     schema.extend(place, "rgb_median", periods_until(3))
@@ -162,17 +162,17 @@ def test_growing_adds_shards_and_keeps_those_that_stand(place: Place) -> None:
     assert set(after) - set(before) == {"rgb_median/c/2/0/0/0"}
 
 
-# ---- standing and falling ------------------------------------------------------------------------
+# ---- creation and removal ------------------------------------------------------------------------
 
 
-def test_a_store_is_there_once_it_is_complete(place: Place) -> None:
+def test_a_store_exists_when_its_metadata_are_complete(place: Place) -> None:
     assert not schema.exists(place)
     create(place)
     assert schema.exists(place)
 
 
-def test_a_part_of_a_store_is_not_there_and_is_finished_when_created_again(local: Place) -> None:
-    """The program was killed before it had written the consolidated metadata."""
+def test_an_incomplete_store_does_not_exist_and_is_created_again(local: Place) -> None:
+    """The process was killed before it wrote the consolidated metadata."""
     spec = create(local)
     unfinished = json.loads(local.read("zarr.json") or b"")
     del unfinished["consolidated_metadata"]
@@ -187,7 +187,7 @@ def test_a_part_of_a_store_is_not_there_and_is_finished_when_created_again(local
         np.testing.assert_array_equal(cube["rgb_median"][2], pattern(Window(0, 30, 0, 50), 2))
 
 
-def test_removing_takes_the_cube_and_leaves_what_is_not_ours(place: Place) -> None:
+def test_removing_a_cube_keeps_other_files(place: Place) -> None:
     write_all(create(place))
     place.write("notes.txt", b"mine")
     place.write("other_array/zarr.json", b"{}")
@@ -197,14 +197,14 @@ def test_removing_takes_the_cube_and_leaves_what_is_not_ours(place: Place) -> No
     assert sorted(place.list()) == ["notes.txt", "other_array/zarr.json"]
 
 
-def test_removing_the_whole_of_a_folder_removes_the_folder(local: Place) -> None:
+def test_removing_a_cube_removes_its_empty_folder(local: Place) -> None:
     write_all(create(local))
     schema.remove(local, "rgb_median")
     assert not Path(local.path).exists()
 
 
 @pytest.mark.parametrize("varname", ["", ".", "..", "a/b", "../other"])
-def test_nothing_is_removed_under_a_name_that_is_no_variable(local: Place, varname: str) -> None:
+def test_a_name_that_is_no_variable_removes_nothing(local: Place, varname: str) -> None:
     create(local)
     before = local.list()
     with pytest.raises(StoreError, match="nothing was removed"):
@@ -212,7 +212,7 @@ def test_nothing_is_removed_under_a_name_that_is_no_variable(local: Place, varna
     assert local.list() == before
 
 
-def test_a_cube_of_another_layout_can_replace_one_in_the_same_process(local: Place) -> None:
+def test_a_cube_of_another_layout_replaces_one_that_the_process_has_open(local: Place) -> None:
     write_all(create(local))
     schema.remove(local, "rgb_median")
     spec = spec_at(local, fingerprint="another", bands=("red", "nir"))

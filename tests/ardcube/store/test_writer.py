@@ -1,4 +1,4 @@
-"""Chunks and shards land where they belong, each an object of its own; nothing else is touched or read."""
+"""A chunk or shard is written to its region as one object of each array; no other object is read or written."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.strategies import FEW
 
 @FEW
 @given(size=st.integers(16, 60), order=st.randoms(use_true_random=False))
-def test_every_chunk_lands_where_it_belongs_in_any_order(size: int, order: object) -> None:
-    """Edge tiles too, which are smaller: a demo before this one placed them by their own shape."""
+def test_chunks_are_written_to_their_regions_in_any_order(size: int, order: object) -> None:
+    """Tiles at the edge are smaller, and their region must not follow from their shape."""
     place = Place.at(f"memory://{uuid.uuid4().hex}/cube.zarr")
     spec = spec_at(place, 2)
     schema.create(place, spec, periods_until(2), size)
@@ -45,7 +45,7 @@ def test_every_chunk_lands_where_it_belongs_in_any_order(size: int, order: objec
         assert (cube["observation_count"] == 1).all()
 
 
-def test_a_chunk_writes_its_own_object_and_no_other(local: Place) -> None:
+def test_a_chunk_writes_one_object_of_each_array(local: Place) -> None:
     spec = create(local)
     corner = Window(16, 30, 48, 50)
     CubeStore.open(spec).write_chunk(1, corner, pattern(corner), np.ones(corner.shape, np.uint16))
@@ -53,22 +53,22 @@ def test_a_chunk_writes_its_own_object_and_no_other(local: Place) -> None:
     assert objects(local, "observation_count") == {"observation_count/c/1/1/3"}
 
 
-def test_a_chunk_of_nothing_leaves_no_object(place: Place) -> None:
+def test_a_chunk_without_observations_has_no_object(place: Place) -> None:
     spec = create(place)
     opened = CubeStore.open(spec)
     window = Window(0, 16, 0, 16)
     nothing = np.zeros((16, 16, 2), np.uint16), np.zeros((16, 16), np.uint16)
     opened.write_chunk(0, window, *nothing)
     assert objects(place, "rgb_median") == objects(place, "observation_count") == set()
-    # And a chunk that became empty, since its scenes are gone, loses its object.
+    # A chunk whose scenes were withdrawn becomes empty, and its object is deleted.
     opened.write_chunk(0, window, pattern(window), np.ones((16, 16), np.uint16))
     assert len(objects(place, "rgb_median")) == 1
     opened.write_chunk(0, window, *nothing)
     assert objects(place, "rgb_median") == objects(place, "observation_count") == set()
 
 
-def test_a_region_that_cuts_through_an_object_is_refused_and_nothing_is_written(local: Place) -> None:
-    """What else the object holds would be lost."""
+def test_a_region_that_covers_an_object_in_part_is_refused(local: Place) -> None:
+    """The other pixels of the object would be lost."""
     spec = create(local)
     write_all(spec)
     before = {name: local.read(name) for name in local.list()}
@@ -84,7 +84,7 @@ def test_a_region_that_cuts_through_an_object_is_refused_and_nothing_is_written(
 
 @settings(FEW, max_examples=10)
 @given(chunk=st.integers(7, 40), shard=st.integers(2, 9), order=st.randoms(use_true_random=False))
-def test_shards_in_any_order_hold_what_chunks_hold(chunk: int, shard: int, order: object) -> None:
+def test_shards_written_in_any_order_hold_the_same_pixels_as_chunks(chunk: int, shard: int, order: object) -> None:
     place = Place.at(f"memory://{uuid.uuid4().hex}/cube.zarr")
     opened = CubeStore.open(create_sharded(place, chunk, shard))
     tiles = list(GRID.tiles(chunk * shard))
@@ -99,7 +99,7 @@ def test_shards_in_any_order_hold_what_chunks_hold(chunk: int, shard: int, order
     assert len(objects(place, "rgb_median")) == len(objects(place, "observation_count")) == 2 * len(tiles)
 
 
-def test_a_shard_is_one_object_of_each_array_and_touches_no_other(place: Place) -> None:
+def test_a_shard_writes_one_object_of_each_array(place: Place) -> None:
     spec = create_sharded(place)
     write_all(spec, 16)
     before = {name: place.read(name) for name in place.list()}
@@ -114,7 +114,7 @@ def test_a_shard_is_one_object_of_each_array_and_touches_no_other(place: Place) 
     assert after.keys() == before.keys()
 
 
-def test_a_shard_of_nothing_leaves_no_object_and_empty_chunks_take_no_room(place: Place) -> None:
+def test_a_shard_without_observations_has_no_object_and_empty_chunks_take_no_bytes(place: Place) -> None:
     spec = create_sharded(place)
     opened = CubeStore.open(spec)
     window, ones = Window(0, 16, 0, 16), np.ones((16, 16), np.uint16)
@@ -128,7 +128,7 @@ def test_a_shard_of_nothing_leaves_no_object_and_empty_chunks_take_no_room(place
     assert objects(place, "rgb_median") == objects(place, "observation_count") == set()
 
 
-def test_a_region_that_cuts_through_a_shard_is_refused(local: Place) -> None:
+def test_a_region_that_covers_a_shard_in_part_is_refused(local: Place) -> None:
     spec = create_sharded(local)
     chunk = Window(0, 8, 0, 8)
     with pytest.raises(StoreError, match="objects of 16 x 16 pixels"):
@@ -136,7 +136,7 @@ def test_a_region_that_cuts_through_a_shard_is_refused(local: Place) -> None:
     assert objects(local, "rgb_median") == set()
 
 
-def test_a_damaged_shard_is_replaced_since_writing_never_reads_it(place: Place) -> None:
+def test_a_damaged_shard_is_replaced_because_writing_reads_none(place: Place) -> None:
     spec = create_sharded(place)
     write_all(spec, 16)
     for name in objects(place, "rgb_median") | objects(place, "observation_count"):
@@ -147,7 +147,7 @@ def test_a_damaged_shard_is_replaced_since_writing_never_reads_it(place: Place) 
 
 
 @pytest.mark.parametrize("shard", [1, 2])
-def test_on_an_object_store_a_chunk_or_a_shard_is_two_puts_and_nothing_else(
+def test_a_chunk_or_shard_is_two_put_requests_to_an_object_store(
     moto_s3: S3, caplog: pytest.LogCaptureFixture, shard: int
 ) -> None:
     place = Place.at(moto_s3.uri("cube.zarr"), moto_s3.storage_options)
@@ -155,7 +155,7 @@ def test_on_an_object_store_a_chunk_or_a_shard_is_two_puts_and_nothing_else(
     schema.create(place, spec, periods_until(1), 16 // shard, shard)
     opened = open_cube(spec).store
     with caplog.at_level(logging.INFO, "werkzeug"):
-        write_all(spec)  # new ones, those at the edges too
+        write_all(spec)  # new objects, including those at the edges
         opened.write_chunk(0, Window(0, 16, 0, 16), pattern(Window(0, 16, 0, 16)), np.ones((16, 16), np.uint16))
     asked = [record.getMessage().split('"')[1].split()[:2] for record in caplog.records if record.name == "werkzeug"]
     assert {method for method, _ in asked} == {"PUT"}
@@ -164,7 +164,7 @@ def test_on_an_object_store_a_chunk_or_a_shard_is_two_puts_and_nothing_else(
     assert set(paths) == objects(place, "rgb_median") | objects(place, "observation_count")
 
 
-def test_gdal_reads_shards_from_3_13_on_and_says_so_before(local: Place) -> None:
+def test_gdal_reads_shards_from_version_3_13_on(local: Place) -> None:
     spec = create_sharded(local)
     write_all(spec, 16)
     if gdal_zarr.version() < (3, 13):
@@ -178,7 +178,7 @@ def test_gdal_reads_shards_from_3_13_on_and_says_so_before(local: Place) -> None
 # ---- other shapes --------------------------------------------------------------------------------
 
 
-def test_a_worker_that_wrote_before_writes_to_the_periods_that_came_later(place: Place) -> None:
+def test_a_worker_that_has_the_cube_open_writes_to_added_periods(place: Place) -> None:
     write_all(create(place, 2))
     schema.extend(place, "rgb_median", periods_until(4))
     write_all(spec_at(place, 4))
@@ -187,13 +187,13 @@ def test_a_worker_that_wrote_before_writes_to_the_periods_that_came_later(place:
 
 
 def test_a_plan_of_another_shape_than_the_store_is_refused(local: Place) -> None:
-    """Zarr would clip what lies outside without a word."""
+    """zarr clips a region outside the array and reports nothing."""
     create(local, 2)
     with pytest.raises(StoreError, match=r"has shape \(2, 30, 50\), the plan \(3, 30, 50\)"):
         CubeStore.open(spec_at(local, 3))
 
 
-def test_a_variable_that_the_store_does_not_have_is_refused(local: Place) -> None:
+def test_a_variable_that_the_store_lacks_is_refused(local: Place) -> None:
     create(local)
     with pytest.raises(StoreError, match="has no array other"):
         CubeStore.open(spec_at(local, varname="other"))

@@ -1,8 +1,8 @@
-"""Faults while a cube is written, each injected at a counted place: to S3, and to a disk.
+"""Faults during writing, injected at a counted request or on a disk.
 
-Promised: what is read is fill or a whole chunk, never a part; pixels come before their record; what passes is retried,
-and the cube is that of an undisturbed build, bit for bit; what does not pass stops the run at once, with one line that
-says what to do, and a further run goes on from there.
+Promises: a reader sees the fill value or the whole chunk. Pixels are written before their record. After transient
+errors the cube equals that of a build without faults. A permanent error stops the run with one line that says what to
+do, and a further run continues from there.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ from tests.wait_for import until
 CUBE: dict[str, Any] = {"end_date": "2023-05-31", "bands": ("red",), "cloud_mask": "none"}
 CHUNKS = 8
 SILENCE = 0.5
-"""Seconds that a store may say nothing; a call then takes four at most."""
+"""Seconds without an answer after which a request is repeated; a call then takes four at most."""
 TRIES = 3
-"""Of one request, by botocore."""
+"""Attempts of botocore at one request."""
 ATTEMPTS = 3
-"""At a chunk."""
+"""Attempts at a chunk."""
 PIXELS, RECORDS = "*/rgb_median/c/*", "*/chunks/*.json"
 
 
@@ -65,7 +65,7 @@ def prepare(cube: CubeConfig, uri: str, options: Mapping[str, Any] | None = None
 
 
 def build(plan: CubePlan) -> list[ChunkRecord]:
-    """Build as a task run does: a batch is repeated while that may help."""
+    """Build as a task run does: a batch is repeated after a transient error."""
     for attempt in range(ATTEMPTS):
         try:
             return process_batch(plan.spec, list(plan.jobs), again=attempt > 0)
@@ -88,16 +88,16 @@ def undisturbed(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radosgw]:
-    """A real S3 store for the tests that are `deep`."""
-    if why := missing():
-        pytest.skip(why)
+    """Start a real S3 store for the tests marked `deep`."""
+    if reason := missing():
+        pytest.skip(reason)
     with radosgw(tmp_path_factory.mktemp("radosgw")) as store:
         yield store
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A cube that stands ready on an S3 store, to be built through a proxy."""
+    """An initialized cube on an S3 store, to be built through a proxy."""
 
     proxy: FaultyProxy
     plan: CubePlan
@@ -108,12 +108,12 @@ class Stage:
         return self.plan.spec.store_uri
 
     def pixels(self) -> Pixels:
-        """As others see it, past the proxy."""
+        """Read the cube without the proxy."""
         return pixels(self.uri, self.s3.storage_options)
 
     @contextmanager
     def watched(self, expected: Pixels) -> Iterator[None]:
-        """Read the cube all the time: whatever is seen of a chunk is fill or the whole of it."""
+        """Read the cube continuously, and check that each chunk is fill or complete."""
         over, seen, wrong = threading.Event(), [0], []
         group = zarr.open_group(self.uri, mode="r", storage_options=self.s3.storage_options)
 
@@ -123,7 +123,7 @@ class Stage:
                 for name, whole in (("rgb_median", expected.values), ("observation_count", expected.count))
                 for job in self.plan.jobs
             )
-            while not over.wait(0.02):  # leaves some of the processor to the build
+            while not over.wait(0.02):  # leaves CPU time to the build
                 array, whole, job = next(turns)
                 rows, cols = job.window.slices
                 part = np.asarray(array[0, rows, cols])
@@ -169,56 +169,56 @@ def stage(s3: S3, sample_archive: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def patient(s3: S3, sample_archive: Path) -> Iterator[Stage]:
-    """A stage for tests that count requests: however slow the store, nothing is asked again for its silence."""
+    """A stage for tests that count requests: no request is repeated because the store is slow."""
     with stage_on(s3, sample_archive, silence=60.0) as stage:
         yield stage
 
 
-# ---- what passes ---------------------------------------------------------------------------------
+# ---- transient errors ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
-    """What happens to the first writes of one object of a chunk."""
+class Fault:
+    """A fault of the first writes of one object of a chunk."""
 
     kind: Kind
     path: str
     times: int
     attempts: int
-    """Of the chunk, as its record tells."""
+    """Attempts at the chunk, from its record."""
     code: str = ""
 
 
-PASSING = (
-    Struck("status", "*/rgb_median/c/0/0/0/0", 2, 1, "SlowDown"),  # botocore tries again by itself
-    Struck("reset", "*/observation_count/c/0/0/1", 2, 1),
-    Struck("lost", "*/rgb_median/c/0/0/2/0", 2, 1),  # applied, and the answer lost
-    Struck("mute", "*/observation_count/c/0/0/3", 1, 1),  # applied, and never answered
-    Struck("hang", "*/rgb_median/c/0/1/0/0", 1, 2),  # s3fs would wait for ever; we give it up
-    Struck("lost", "*/chunks/2023-05/y0001_x0001.json", 2, 1),
-    Struck("status", "*/chunks/2023-05/y0001_x0002.json", 1, 1, "InternalError"),
-    Struck("hang", "*/chunks/2023-05/y0001_x0003.json", 1, 1),  # of its first attempt nothing could be recorded
+TRANSIENT = (
+    Fault("status", "*/rgb_median/c/0/0/0/0", 2, 1, "SlowDown"),  # botocore repeats the request
+    Fault("reset", "*/observation_count/c/0/0/1", 2, 1),
+    Fault("lost", "*/rgb_median/c/0/0/2/0", 2, 1),  # applied, and the answer is lost
+    Fault("mute", "*/observation_count/c/0/0/3", 1, 1),  # applied, and not answered
+    Fault("hang", "*/rgb_median/c/0/1/0/0", 1, 2),  # s3fs has no time limit; ardcube has one
+    Fault("lost", "*/chunks/2023-05/y0001_x0001.json", 2, 1),
+    Fault("status", "*/chunks/2023-05/y0001_x0002.json", 1, 1, "InternalError"),
+    Fault("hang", "*/chunks/2023-05/y0001_x0003.json", 1, 1),  # the first attempt could not be recorded
 )
 
 
-def test_a_store_that_has_bad_moments_gets_the_cube_of_an_undisturbed_build(stage: Stage, undisturbed: Pixels) -> None:
+def test_transient_errors_of_a_store_leave_no_trace_in_the_cube(stage: Stage, undisturbed: Pixels) -> None:
     strikes = [
-        (struck, stage.proxy.fail(struck.kind, path=struck.path, times=struck.times, code=struck.code))
-        for struck in PASSING
+        (fault, stage.proxy.fail(fault.kind, path=fault.path, times=fault.times, code=fault.code))
+        for fault in TRANSIENT
     ]
     with stage.watched(undisturbed):
         built = build(stage.plan)
-    assert [strike.fired for _, strike in strikes] == [struck.times for struck in PASSING]
-    assert [len(record.attempts) for record in built] == [struck.attempts for struck in PASSING]
+    assert [strike.fired for _, strike in strikes] == [fault.times for fault in TRANSIENT]
+    assert [len(record.attempts) for record in built] == [fault.attempts for fault in TRANSIENT]
     assert {record.status for record in built} == {"written"}
     assert records_of(stage.plan) == {record.key: record for record in built}
     assert stage.pixels() == undisturbed
-    for struck in PASSING:
-        again = struck.times if struck.path != "*/chunks/2023-05/y0001_x0003.json" else 1
-        assert len(stage.proxy.requests("PUT", struck.path)) >= 1 + again
+    for fault in TRANSIENT:
+        again = fault.times if fault.path != "*/chunks/2023-05/y0001_x0003.json" else 1
+        assert len(stage.proxy.requests("PUT", fault.path)) >= 1 + again
 
 
-def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_the_others_go_on(
+def test_a_chunk_has_no_record_before_all_its_pixels_are_written_and_other_chunks_are_built(
     patient: Stage, undisturbed: Pixels
 ) -> None:
     broken = "*/observation_count/c/0/0/1"
@@ -227,7 +227,7 @@ def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_t
         patient.watched(undisturbed),
         pytest.raises(
             TransientError,
-            match=r"y0000_x0001: .* temporary storage error \(OSError: .*InternalError, says the proxy\)",
+            match=r"y0000_x0001: .* temporary storage error \(OSError: .*InternalError from the proxy\)",
         ),
     ):
         build(patient.plan)
@@ -238,11 +238,11 @@ def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_t
     patient.proxy.heal()
     before = len(patient.proxy.requests("PUT", PIXELS))
     build(patient.plan)
-    assert len(patient.proxy.requests("PUT", PIXELS)) == before + 1, "just what was missing"
+    assert len(patient.proxy.requests("PUT", PIXELS)) == before + 1, "only the missing object"
     assert patient.pixels() == undisturbed
 
 
-# ---- what does not pass --------------------------------------------------------------------------
+# ---- permanent errors ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_chunk_has_no_record_of_being_written_until_all_its_pixels_stand_and_t
         ("AccessDenied", 403, "refuses access .* allow this run to read and write there and run again"),
     ],
 )
-def test_what_a_store_says_for_good_is_one_line_that_says_what_to_do(
+def test_a_permanent_error_of_a_store_is_one_line_that_says_what_to_do(
     moto_s3: S3, code: str, status: int, says: str
 ) -> None:
     with FaultyProxy(moto_s3.endpoint_url) as proxy:
@@ -265,17 +265,17 @@ def test_what_a_store_says_for_good_is_one_line_that_says_what_to_do(
             ledger.write(ChunkRecord(ChunkKey("2023-05", 0, 0), "empty", "", ()))
         assert code in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert strike.fired == 1, "it is not tried again"
+        assert strike.fired == 1, "the request is not repeated"
 
 
-def test_a_store_that_takes_nothing_more_stops_the_run_at_once_and_a_further_run_goes_on(
+def test_a_store_that_refuses_writes_stops_the_run_at_once_and_a_further_run_continues(
     patient: Stage, undisturbed: Pixels
 ) -> None:
     patient.proxy.fail("status", path=PIXELS, skip=3, times=None, status=403, code="QuotaExceeded")
     patient.proxy.fail("status", path=RECORDS, skip=3, times=None, status=403, code="QuotaExceeded")
     with pytest.raises(UnwritableError, match=r"has no space left .QuotaExceeded;"):
         build(patient.plan)
-    assert len(patient.proxy.requests("PUT", PIXELS)) == 4, "no further chunk is built in vain"
+    assert len(patient.proxy.requests("PUT", PIXELS)) == 4, "no further chunk is built"
     patient.proxy.heal()
     assert [record.status for record in records_of(patient.plan).values()] == ["written"] * 3
     build(patient.plan)
@@ -309,13 +309,13 @@ elif what == "read-only":
 else:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-told = {}
+result = {}
 try:
     build(plan)
 except ArdcubeError as error:
-    told = {"kind": type(error).__name__, "says": str(error)}
-told["litter"] = [str(path) for path in Path(folder).rglob("*") if path.suffix in (".part", ".partial")]
-told["before"] = [record.status for record in records_of(plan).values()]
+    result = {"kind": type(error).__name__, "says": str(error)}
+result["litter"] = [str(path) for path in Path(folder).rglob("*") if path.suffix in (".part", ".partial")]
+result["before"] = [record.status for record in records_of(plan).values()]
 if what == "full":
     filler.unlink()
 elif what == "read-only":
@@ -323,21 +323,21 @@ elif what == "read-only":
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 build(plan)
-told["after"] = [record.status for record in records_of(plan).values()]
-told["attempts"] = [len(record.attempts) for record in records_of(plan).values()]
+result["after"] = [record.status for record in records_of(plan).values()]
+result["attempts"] = [len(record.attempts) for record in records_of(plan).values()]
 found, right = pixels(folder + "/cube.zarr"), np.load(expected)
-told["equal"] = bool(np.array_equal(found.values, right["values"]) and np.array_equal(found.count, right["count"]))
-print(json.dumps(told))
+result["equal"] = bool(np.array_equal(found.values, right["values"]) and np.array_equal(found.count, right["count"]))
+print(json.dumps(result))
 """
-"""Builds a cube on a small disk, or under a limit, until it is full or read-only; then, with that ended, the rest."""
+"""Builds a cube until the disk is full, read-only or limited; then removes the fault and builds the rest."""
 
 _NAMESPACE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-"""Where a disk may be mounted that nobody else sees, and that is gone with its process."""
+"""Command that may mount a disk visible to its process alone, and removed with it."""
 
 
 def on_a_disk(what: str, archive: Path, folder: Path, undisturbed: Pixels) -> dict[str, Any]:
     if what != "limit" and subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no disk may be mounted here, not even in a namespace of its own")
+        pytest.skip("no disk can be mounted here, not even in a separate namespace")
     expected = folder / "expected.npz"
     np.savez(expected, values=undisturbed.values, count=undisturbed.count)
     disk = folder / "disk"
@@ -348,8 +348,8 @@ def on_a_disk(what: str, archive: Path, folder: Path, undisturbed: Pixels) -> di
         env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 @pytest.mark.parametrize(
@@ -360,22 +360,22 @@ def on_a_disk(what: str, archive: Path, folder: Path, undisturbed: Pixels) -> di
         ("limit", r"has no space left .*\[Errno 27\] File too large.*; free space, or raise the quota"),
     ],
 )
-def test_a_disk_that_takes_nothing_more_stops_the_run_and_a_further_one_goes_on(
+def test_a_disk_that_refuses_writes_stops_the_run_and_a_further_run_continues(
     what: str, says: str, sample_archive: Path, tmp_path: Path, undisturbed: Pixels
 ) -> None:
-    told = on_a_disk(what, sample_archive, tmp_path, undisturbed)
-    assert told["kind"] == "UnwritableError"
-    assert re.search(says + ".*run again: finished chunks are kept", told["says"]), told["says"]
-    assert told["litter"] == []
-    done = told["before"].count("written")
+    result = on_a_disk(what, sample_archive, tmp_path, undisturbed)
+    assert result["kind"] == "UnwritableError"
+    assert re.search(says + ".*run again: finished chunks are kept", result["says"]), result["says"]
+    assert result["litter"] == []
+    done = result["before"].count("written")
     assert 0 < done < CHUNKS or what == "limit"
-    assert set(told["before"][done:]) <= {"failed"}
-    assert told["after"] == ["written"] * CHUNKS
-    assert sorted(told["attempts"])[:done] == [1] * done, "what was built is not built again"
-    assert told["equal"]
+    assert set(result["before"][done:]) <= {"failed"}
+    assert result["after"] == ["written"] * CHUNKS
+    assert sorted(result["attempts"])[:done] == [1] * done, "finished chunks are not built again"
+    assert result["equal"]
 
 
-def test_pixels_lie_on_the_disk_before_their_record_and_the_record_before_it_gets_its_name(
+def test_pixels_are_flushed_before_their_record_and_the_record_before_its_rename(
     sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = prepare(sample_cube(sample_archive, **CUBE), str(tmp_path / "cube.zarr"))
@@ -393,7 +393,7 @@ def test_pixels_lie_on_the_disk_before_their_record_and_the_record_before_it_get
     assert re.fullmatch(r"cube\.zarr\.ardcube/chunks/2023-05/y0000_x0000\.json\.\w+\.part", record)
 
 
-def test_a_disk_that_is_full_before_a_run_begins_is_told_so_and_nothing_is_written(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_before_the_run_is_an_input_error_and_nothing_is_written(tmp_path: Path) -> None:
     script = (
         "import os, subprocess, sys\n"
         "from pathlib import Path\n"
@@ -410,7 +410,7 @@ def test_a_disk_that_is_full_before_a_run_begins_is_told_so_and_nothing_is_writt
         "    print(error, [path.name for path in Path(sys.argv[1]).rglob('*') if path.is_file()])\n"
     )
     if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no disk may be mounted here, not even in a namespace of its own")
+        pytest.skip("no disk can be mounted here, not even in a separate namespace")
     done = subprocess.run(
         [*_NAMESPACE, sys.executable, "-c", script, str(tmp_path)],
         env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
@@ -419,24 +419,24 @@ def test_a_disk_that_is_full_before_a_run_begins_is_told_so_and_nothing_is_writt
     assert done.stdout.endswith("['filler']\n")
 
 
-# ---- what only a real store does -----------------------------------------------------------------
+# ---- a real store --------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def user(ceph: Radosgw) -> str:
-    """A user of its own, whose keys and quota may be changed."""
+    """A new user, whose keys and quota a test changes."""
     name = uuid.uuid4().hex[:12]
     ceph.admin("user", "create", f"--uid={name}", f"--display-name={name}", f"--access-key={name}", "--secret-key=S")
     return name
 
 
 @pytest.mark.deep
-def test_a_real_quota_stops_the_run_and_a_larger_one_lets_the_next_go_on(
+def test_a_real_quota_stops_the_run_and_a_larger_one_lets_the_next_run_continue(
     ceph: Radosgw, user: str, sample_archive: Path, undisturbed: Pixels
 ) -> None:
     with stage_on(ceph.bucket(), sample_archive) as without:
         empty = len(Place.at(f"s3://{without.s3.bucket}", without.s3.storage_options).list())
-    # Set before the user's first write: what the gateway knows of a user is else minutes old.
+    # Before the user's first write, because the gateway caches a user for minutes.
     ceph.admin("quota", "set", "--quota-scope=user", f"--uid={user}", f"--max-objects={empty + 7}")
     ceph.admin("quota", "enable", "--quota-scope=user", f"--uid={user}")
     s3 = ceph.bucket(user, "S")
@@ -447,7 +447,7 @@ def test_a_real_quota_stops_the_run_and_a_larger_one_lets_the_next_go_on(
             build(stage.plan)
         assert [record.status for record in records_of(stage.plan).values()] == ["written"] * 2
         ceph.admin("quota", "disable", "--quota-scope=user", f"--uid={user}")
-        until(lambda: not _refused(s3), "the gateway learns of the new quota")
+        until(lambda: not _refused(s3), "the gateway applies the new quota")
         build(stage.plan)
         assert {len(record.attempts) for record in records_of(stage.plan).values()} == {1}
         assert stage.pixels() == undisturbed
@@ -462,7 +462,7 @@ def _refused(s3: S3) -> bool:
 
 
 @pytest.mark.deep
-def test_a_key_that_is_taken_away_stops_the_run_and_a_new_one_lets_the_next_go_on(
+def test_a_removed_key_stops_the_run_and_a_new_one_lets_the_next_run_continue(
     ceph: Radosgw, user: str, sample_archive: Path, undisturbed: Pixels
 ) -> None:
     with stage_on(ceph.bucket(user, "S"), sample_archive) as stage:
@@ -478,7 +478,7 @@ def test_a_key_that_is_taken_away_stops_the_run_and_a_new_one_lets_the_next_go_o
 
 
 @pytest.mark.deep
-def test_a_store_whose_disk_stands_still_is_given_up_within_a_bound_and_the_cube_is_finished_later(
+def test_a_store_with_a_frozen_disk_is_a_transient_error_within_a_bound(
     ceph: Radosgw, sample_archive: Path, undisturbed: Pixels
 ) -> None:
     with stage_on(ceph.bucket(), sample_archive) as stage:
@@ -486,6 +486,6 @@ def test_a_store_whose_disk_stands_still_is_given_up_within_a_bound_and_the_cube
         began = time.monotonic()
         with ceph.disk_hangs(), pytest.raises(TransientError, match="temporary storage error"):
             process_batch(stage.plan.spec, list(stage.plan.jobs[3:4]))
-        assert time.monotonic() - began < 60, "s3fs asks five times, botocore three times each, with pauses"
+        assert time.monotonic() - began < 60, "s3fs repeats five times, botocore three times each, with pauses"
         build(stage.plan)
         assert stage.pixels() == undisturbed
