@@ -29,13 +29,16 @@ LABEL org.opencontainers.image.title="ard-process" \
     org.opencontainers.image.licenses="Apache-2.0"
 
 # Any uid may run the image on a read-only root, because it writes only to /tmp and /app/output.
-# LOGNAME replaces the passwd entry, which such a uid does not have.
+# LOGNAME replaces the passwd entry, which such a uid does not have. MALLOC_*: docs/decisions/0016-threads-and-memory.md.
 ENV PATH=/opt/ardcube/bin:$PATH \
     HOME=/tmp \
     LOGNAME=ardcube \
     PREFECT_HOME=/tmp/prefect \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     NUMBA_CACHE_DIR=/tmp/numba \
+    MALLOC_ARENA_MAX=1 \
+    MALLOC_MMAP_THRESHOLD_=33554432 \
+    MALLOC_TRIM_THRESHOLD_=128000000 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 

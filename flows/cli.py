@@ -46,6 +46,14 @@ def cli() -> None:
     """Build analysis-ready data cubes of Sentinel-2 L2A composites."""
 
 
+def _configure_process(debug: bool) -> None:
+    """Configure memory and Prefect of a process that builds, before it starts threads."""
+    from ardcube.runtime.allocator import configure_process
+
+    configure_process()
+    configure_prefect(debug)
+
+
 @cli.command(cls=ModelCommand, models=_models)
 def build(**values: Any) -> None:
     """Build a cube, or the missing chunks of an existing one."""
@@ -53,7 +61,7 @@ def build(**values: Any) -> None:
     if run.dry_run:
         _show_plan(cube, run)
         return
-    configure_prefect(run.debug)
+    _configure_process(run.debug)
     from ardcube.prepare.check import check_request
 
     # Checked before Prefect is imported, which takes longer than the check. Credentials are only in Prefect's blocks.
@@ -72,7 +80,7 @@ def build(**values: Any) -> None:
 def retry(missing: bool, **values: Any) -> None:
     """Build the failed chunks of the cube at URI, from the scenes that they were planned with."""
     run = build_model(_models()[1], values)
-    configure_prefect(run.debug)
+    _configure_process(run.debug)
     request = None
     if run.credentials_block is None:
         from ardcube.prepare.retry import check_retry

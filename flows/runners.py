@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
+from ardcube.runtime.allocator import allocator_environment
 from hooks.clusters import cluster_name
 from hooks.events import report_to
 
@@ -98,7 +99,7 @@ def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | N
         "idle_timeout": run.coiled_idle_timeout,
         "spot_policy": run.coiled_spot_policy,
         "n_workers": run.workers or 1,
-        "environ": prefect_environment(),
+        "environ": prefect_environment() | allocator_environment(run.coiled_worker_cpu),
         "worker_options": {"nthreads": run.threads or run.coiled_worker_cpu},
     }
     if run.coiled_image is not None:  # without an image, Coiled installs the packages of this machine

@@ -22,7 +22,6 @@ from ardcube.pixels.observations import Observations
 from ardcube.plan.memory import DAYS_AT_ONCE, Workload, stack_size, subdivide
 from ardcube.plan.plan import CubeSpec
 from ardcube.runtime.buffers import empty_stack
-from ardcube.runtime.malloc import keep_freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,6 @@ def _fill(
     height, width = window.shape
     observed = none_set(len(days), height, width)
     bands_at_once, rows_at_once = stack_size(len(days), window.shape, len(spec.bands), stack_bytes)
-    keep_freed(stack_bytes - 2 * len(days) * bands_at_once * rows_at_once * width)
     for top in range(0, height, rows_at_once):
         rows = slice(top, min(height, top + rows_at_once))
         strip_window = Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1)

@@ -10,8 +10,6 @@ from functools import lru_cache, wraps
 from threading import BoundedSemaphore
 from typing import ParamSpec, TypeVar
 
-from ardcube.runtime.malloc import keep_freed, share_arenas
-
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
@@ -21,12 +19,6 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_CORES_PER_ARENA = 4
-"""Few enough that threads do not wait for each other's heap."""
-
-# Now, since a thread keeps the heap that it once has.
-share_arenas(max(1, core_count() // _CORES_PER_ARENA))
-keep_freed(0)
 _cores = BoundedSemaphore(core_count())
 
 

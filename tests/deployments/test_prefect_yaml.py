@@ -14,6 +14,7 @@ from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
 
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.extent.months import add_months, limit_to_ended_periods
+from ardcube.runtime.allocator import allocator_environment
 from flows.runners import coiled_arguments
 from tests.deployments.parameter_sets import DEPLOYMENTS, PARAMETER_SETS, PROJECT
 
@@ -83,6 +84,7 @@ def test_the_coiled_deployment_sets_region_size_spot_policy_and_idle_time() -> N
     said = {"region": "coiled_region", "worker_cpu": "coiled_worker_cpu", "worker_memory": "coiled_worker_memory"}
     said |= {"spot_policy": "coiled_spot_policy", "idle_timeout": "coiled_idle_timeout", "name": "coiled_name"}
     assert {argument: cluster[argument] for argument in said} == {name: values[field] for name, field in said.items()}
+    assert allocator_environment(cluster["worker_cpu"]).items() <= cluster["environ"].items()
 
 
 def test_the_docker_deployment_runs_in_the_folder_of_the_image() -> None:
