@@ -43,7 +43,7 @@ TINY = Size(128, 60, 100, 4)
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the steps before the median work on."""
+    """The input of the steps before the median."""
 
     numbers: NDArray[np.uint16]
     """Digital numbers of four bands, none missing, (band, y, x)."""

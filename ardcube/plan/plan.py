@@ -20,7 +20,7 @@ from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
 @dataclass(frozen=True, slots=True)
 class CubeSpec:
-    """What every chunk of a cube has in common. Picklable: it is sent to workers with each batch."""
+    """The properties that all chunks of a cube share. Picklable, because each batch contains them."""
 
     fingerprint: str
     """Hash of the cube's identity."""

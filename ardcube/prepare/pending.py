@@ -1,4 +1,4 @@
-"""What a run has to build: the steps that a flow, a retry and the Python API share."""
+"""The pending chunks of a run: steps that a flow, a retry and the Python API share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `import ardcube` gives."""
+"""The names of `import ardcube`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_all_ways_agree_but_those_that_resample_with_another_kernel(
     assert gdal.near > 0.85
 
 
-def test_a_result_that_differs_is_told() -> None:
+def test_a_result_that_differs_is_reported() -> None:
     right, wrong = (lambda: np.array([10, 20, 30])), (lambda: np.array([10, 23, 50]))
     step = Step("add", 1.0, "Mpx", (Way("right", "numpy", lambda: right), Way("wrong", "numpy", lambda: wrong)))
     same, other = measure(step, seconds=0)

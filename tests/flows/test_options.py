@@ -143,7 +143,7 @@ def test_both_commands_have_the_same_options() -> None:
 
 
 def kind_of(found: click.Option) -> str:
-    """What an option takes, in the reference's words."""
+    """Return the kind of value of an option, in the terms of the reference."""
     if found.is_flag:
         return "flag"
     if found.multiple:
@@ -203,7 +203,7 @@ def test_help_shows_ranges_and_choices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parse(model: type[BaseModel], arguments: list[str]) -> BaseModel:
-    """What the command line of one model becomes."""
+    """Parse a command line into a model."""
     made: list[BaseModel] = []
 
     @click.command(cls=ModelCommand, models=lambda: (model,))

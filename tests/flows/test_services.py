@@ -38,7 +38,7 @@ SIX_CHUNKS = {"chunk_size": 80, "bands": ("red", "nir")}
 
 
 def plan_of(cube: CubeConfig, roots: tuple[str, ...] = ()) -> CubePlan:
-    """What would be built; nothing is written and no pixel is read."""
+    """Plan a cube without writing anything or reading a pixel."""
     run = run_config("memory://plan", allow_asset_roots=roots)
     request = check_request(cube, run, cloud_mask(cube.cloud_mask, cube.cloud_mask_options), build=False)
     return make_plan(request, search_scenes(request), build=False)

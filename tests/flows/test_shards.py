@@ -43,7 +43,7 @@ def undisturbed(unsharded: Path) -> Pixels:
 
 
 def objects(uri: Path) -> dict[str, bytes]:
-    """What the store holds of pixels."""
+    """Return the objects with pixels in a store."""
     return {
         str(file.relative_to(uri)): file.read_bytes()
         for array in ("rgb_median", "observation_count")

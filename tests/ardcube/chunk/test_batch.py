@@ -1,4 +1,4 @@
-"""Batches: what is sent to a worker, and what a repeated batch skips."""
+"""Batches: the values sent to a worker, and the chunks that a repeated batch skips."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TASK_RUN = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What became of a run."""
+    """The batches of a simulated run."""
 
     batches: tuple[int, ...]
     ideal: float
