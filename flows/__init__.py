@@ -1,1 +1,4 @@
-"""Prefect flows and the command line: they choose the runner, map the chunk task, recover, and report progress."""
+"""Prefect flows and the command line.
+
+They choose the runner, map the chunk task, recover from lost workers, and report progress.
+"""

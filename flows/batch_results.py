@@ -1,4 +1,7 @@
-"""Collect the results of batches: report them, merge their records, and keep the chunks whose worker was lost."""
+"""Collect the results of batches.
+
+Chunks are reported, their records are merged, and chunks whose worker was lost are kept for recovery.
+"""
 
 from distributed.scheduler import KilledWorker
 

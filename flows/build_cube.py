@@ -1,4 +1,4 @@
-"""Build a cube: plan it, initialize its store, map the chunk task over the tile grid, and summarize."""
+"""Build a cube: plan, initialize the store, map the chunk task, summarize."""
 
 import time
 from collections.abc import Iterator
@@ -114,7 +114,10 @@ def build_chunks(context: RunContext) -> BuildSummary:
 
 
 def _map_chunks(context: RunContext) -> None:
-    """Map the chunk task over batches of the tile grid, in rounds: all chunks, then those whose worker was lost."""
+    """Map the chunk task over batches of the tile grid.
+
+    The first round has all chunks. Further rounds have the chunks whose worker was lost.
+    """
     from flows.batch_results import BatchResults  # these import distributed, which takes seconds
     from flows.map_chunks import chunk_task, map_batches
     from flows.recovery import Recovery
@@ -135,7 +138,7 @@ def _map_chunks(context: RunContext) -> None:
 
 
 def prepare_process(run: RunConfig) -> None:
-    """Forward logs to the run, load its credentials, and check that workers can report to Prefect's server.
+    """Forward logs, load credentials, and check that workers reach Prefect's server.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Hand a request that the command line has checked to the flow in the same process, so that it is checked once.
+"""Pass a checked request from the command line to the flow in the same process.
 
 The command line checks before it starts Prefect, because that takes longer than the check and a mistake should be
 reported within a second. A flow that a deployment starts checks by itself.

@@ -78,7 +78,7 @@ def build(**values: Any) -> None:
 @click.argument("fsspec_uri", metavar="URI")
 @click.option("--missing", is_flag=True, help="Also build chunks that no run has built so far.")
 def retry(missing: bool, **values: Any) -> None:
-    """Build the failed chunks of the cube at URI, from the scenes that they were planned with."""
+    """Build the failed chunks of the cube at URI, from the planned scenes."""
     run = build_model(_models()[1], values)
     _configure_process(run.debug)
     request = None
@@ -101,7 +101,7 @@ def retry(missing: bool, **values: Any) -> None:
 
 @cli.command(cls=ModelCommand, models=_models)
 def plan(**values: Any) -> None:
-    """Show the size of a cube: tiles, scenes, bytes to read, memory. Nothing is written."""
+    """Show tiles, scenes, bytes to read and memory of a cube; write nothing."""
     values["fsspec_uri"] = values["fsspec_uri"] or _NO_STORE
     _show_plan(*_requested(values))
 
@@ -133,7 +133,7 @@ def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @debug_option
 def sample(folder: Path) -> None:
-    """Write a small synthetic Sentinel-2 archive to FOLDER, to try the program without a network."""
+    """Write a small synthetic Sentinel-2 archive to FOLDER, for use without network."""
     from ardcube.sample import write_archive
 
     archive = write_archive(folder)

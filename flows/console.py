@@ -1,4 +1,4 @@
-"""Show a build on the console: a progress bar on a terminal, plain lines when piped, tables at the end."""
+"""Show a build on the console: a bar or plain lines, and tables at the end."""
 
 import time
 from collections import Counter
@@ -23,12 +23,12 @@ _MOST_LEFT_OUT = 50
 
 
 def new_console() -> Console:
-    """Return a console that prints text of catalogues and ledgers as it is, without markup."""
+    """Return a console that does not interpret markup in catalogues and ledgers."""
     return Console(markup=False)
 
 
 class ConsoleProgress(ProgressReceiver):
-    """Shows a progress bar with counts, Mpx/s and time left; when piped, lines with the same."""
+    """Shows counts, Mpx/s and time left: as a bar, or as lines if output is piped."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -96,7 +96,7 @@ class ConsoleProgress(ProgressReceiver):
 
 
 def print_summary(console: Console, summary: BuildSummary) -> None:
-    """Print the counts of a run, and tables of scenes that were left out and chunks that failed."""
+    """Print the counts of a run, its left-out scenes and its failed chunks."""
     console.print(
         f"chunks   {summary.written} written, {summary.empty} empty, {summary.failed} failed"
         + (f", {summary.already_done} done before" if summary.already_done else "")
@@ -157,7 +157,7 @@ def print_estimate(console: Console, estimate: Estimate, pending: int, threads: 
 
 
 def print_records(console: Console, records: list[ChunkRecord]) -> None:
-    """Print the records of a cube: a table with a row per period, and one with a row per failed chunk."""
+    """Print the records of a cube: a row per period, and a row per failed chunk."""
     table = Table("period", "written", "empty", "failed", "retried", "scenes", "clear days", title="Ledger")
     for period in sorted({record.key.period for record in records}):
         rows = [record for record in records if record.key.period == period]

@@ -1,8 +1,9 @@
-"""Which chunks the flow's own process builds, kept next to the store, because one of them may kill the process.
+"""Keep a file of the chunks that the flow's own process builds.
 
-The scheduler notices when a worker process ends. Threads of the flow's own process take the flow with them, and no process is
-left to report it. So the keys of the chunks in flight are written to a file before they are built, and removed when the
-run ends, however it ends. A file that the next run finds means that the process was killed, perhaps by one of them.
+One of them may kill the process. The scheduler notices when a worker process ends. Threads of the flow's own process
+end together with the flow, and no process is left to report it. So the keys of the chunks in flight are written to a
+file before they are built, and removed when the run ends, however it ends. A file that the next run finds means that
+the process was killed, perhaps by one of them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A Dask worker in the flow's own process that closes at once when the flow is cancelled."""
+"""A Dask worker in the flow's process that closes at once on cancellation."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from distributed import Worker
 
 
 class LocalWorker(Worker):
-    """Does not wait for its threads when it is closed, because one may build a chunk for minutes.
+    """Closes without waiting for its threads, which may build a chunk for minutes.
 
     Chunks in flight are then lost with the process, as if it were killed: a chunk without a record is built again.
     """

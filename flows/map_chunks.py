@@ -1,4 +1,4 @@
-"""Map the chunk task over batches on a Dask task runner, with a bounded number of batches in flight."""
+"""Map the chunk task over batches, with a bounded number of them in flight."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Command-line options that are made from the fields of the models, so that the two cannot differ."""
+"""Command-line options, made from the fields of the models."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 200
 
 
 class ModelCommand(click.Command):
-    """A command with one option per field of some models, in their order. The models are imported on first use.
+    """A command with one option per field of some models, imported on first use.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _declare(name: str, field: "FieldInfo") -> tuple[str, ...]:
 
 
 def _settings(name: str, field: "FieldInfo") -> dict[str, Any]:
-    """Return the arguments of `click.option`. The model sets the defaults; the help only shows them."""
+    """Return the arguments of `click.option`; the help only shows the default."""
     kind = _without_none(field.annotation)
     settings: dict[str, Any] = {"help": _help(name, field), "default": None}
     origin = get_origin(kind)
@@ -151,7 +151,7 @@ def _range(kind: type[int] | type[float], field: "FieldInfo") -> click.ParamType
 
 
 def key_values(_context: click.Context, option: click.Parameter, pairs: Iterable[str]) -> dict[str, Any]:
-    """Parse `key=value` pairs. A value that is JSON keeps its type: `closing=3` is a number, `secure=false` false."""
+    """Parse `key=value` pairs; a value that is JSON keeps its type."""
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -169,7 +169,7 @@ def _value(text: str) -> Any:
 
 
 def _explain(model: "type[BaseModel]", problem: Any) -> str:
-    """Return one validation error as a clause that names the option instead of the field."""
+    """Return a validation error as a clause that names the option, not the field."""
     names = sorted(model.model_fields, key=len, reverse=True)
     message = re.sub("^Value error, ", "", problem["msg"])
     named = rf"\b(no-)?({'|'.join(names)})\b"

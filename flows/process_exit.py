@@ -1,4 +1,4 @@
-"""End the `ardcube` command: one line for a person, an exit code, and no wait for threads that still read."""
+"""End the `ardcube` command with one line, an exit code, and no wait for threads."""
 
 import atexit
 import logging
@@ -30,7 +30,7 @@ class _TerminatedError(BaseException):
 
 
 def run_command(command: Callable[[], object]) -> NoReturn:
-    """Run a click command and exit; an error of the user is one line on stderr and exit code 2."""
+    """Run a click command and exit; bad input is one line and exit code 2."""
     debug = "--debug" in sys.argv[1:]
     signal.signal(signal.SIGTERM, _on_sigterm)
     atexit.register(_exit_at_once)  # before libraries register theirs, because it must be called after them
@@ -57,7 +57,7 @@ def _on_sigterm(*_: object) -> NoReturn:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    """Exit within seconds. Python would wait for threads that read, and a server may answer after minutes."""
+    """Exit within seconds, although threads may still wait for a server."""
     logging.raiseExceptions = False  # threads that still run find the loggers closed
     last = threading.Timer(_GRACE_SECONDS, os._exit, [code])
     last.daemon = True
@@ -67,7 +67,7 @@ def _stop(message: str, code: int) -> NoReturn:
 
 
 def _exit_at_once() -> None:
-    """Exit without the interpreter's shutdown, which aborts if a thread that was not waited for still writes."""
+    """Exit without the interpreter's shutdown, which aborts if a thread still writes."""
     if _stopped_with:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The progress of a build: the flow reports it, and the program that started the flow chooses how it is shown."""
+"""The progress of a build, from the flow to the program that shows it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

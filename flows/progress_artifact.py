@@ -1,4 +1,4 @@
-"""Keep the progress artifact of a run: chunks are counted as they end, and the server is updated every few seconds."""
+"""Keep the progress artifact of a run, updated every few seconds."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _AFTER_FAILURE = 60.0
 
 
 class ProgressArtifact(ProgressReceiver):
-    """Counts chunks, keeps a progress artifact at Prefect's server, and passes all reports on.
+    """Counts chunks, keeps the progress artifact, and passes all reports on.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class ProgressArtifact(ProgressReceiver):
         self._ended += 1
 
     def batch_ended(self) -> None:
-        """Update the artifact and check whether the run may go on, if some seconds have passed since the last time."""
+        """Update the artifact and call `check`, once every few seconds."""
         self._listener.batch_ended()
         if self._first_batch is None:
             self._first_batch = time.monotonic(), self._ended
@@ -100,7 +100,7 @@ class ProgressArtifact(ProgressReceiver):
         return f"{self._ended} of {self._total} chunks{': ' + shown if shown else ''}{before}{self._time_left()}"
 
     def _time_left(self) -> str:
-        """Return the time that is left at the rate since the first batch, as text; empty while it is not known."""
+        """Return the time left at the rate since the first batch, or an empty string."""
         if self._first_batch is None or self._ended == self._total:
             return ""
         seconds, ended = time.monotonic() - self._first_batch[0], self._ended - self._first_batch[1]

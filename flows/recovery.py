@@ -1,4 +1,4 @@
-"""Recovery from lost workers: chunks are built again, at last each alone, and a poison chunk is set aside.
+"""Recover from lost workers and poison chunks.
 
 A poison chunk kills every worker process that builds it. Workers that are killed by something else lose innocent
 chunks. So lost chunks are built again in smaller batches while there are many, then one at a time with nothing else in
@@ -72,7 +72,7 @@ class Recovery:
 
     @contextmanager
     def in_flight_cleared(self) -> Iterator[None]:
-        """Record at the end of the block, however it ends, that the flow's own process builds no chunk any more."""
+        """Clear the list of chunks in flight at the end of the block."""
         try:
             yield
         finally:
@@ -80,7 +80,7 @@ class Recovery:
                 self._file.clear()
 
     def rounds(self, runner: DaskTaskRunner) -> Iterator[BatchQueue]:
-        """Yield the rounds on the run's runner: all chunks, then those that lost their worker in smaller batches.
+        """Yield the rounds on the run's runner: all chunks, then the lost ones.
 
         Each round must be complete before the next one is asked for.
         """
@@ -105,7 +105,7 @@ class Recovery:
         yield from self._each_alone(self._spec(runner), self.suspects)
 
     def finish(self) -> None:
-        """Report the chunks that no round built, and record the poison chunks among them as failed."""
+        """Report the chunks that no round built; record poison chunks as failed."""
         selected = self._context.selected
         if self._file is not None:
             others = self._suspected.difference(job.key for job in selected)
@@ -129,7 +129,7 @@ class Recovery:
     def _again(
         self, spec: CubeSpec, jobs: Sequence[ChunkJob], size: int, *, alone: bool = False
     ) -> Iterator[BatchQueue]:
-        """Yield a round of chunks that were lost before, unless the cluster has no worker any more."""
+        """Yield a round of lost chunks, unless the cluster has no worker any more."""
         if self._stopped:
             self._lost = list(jobs)
             return
@@ -148,7 +148,7 @@ class Recovery:
         self._lost = lost
 
     def _spec(self, runner: DaskTaskRunner) -> CubeSpec:
-        """Return what all chunks have in common, with the memory that the runner's workers have for each."""
+        """Return the cube's spec with the memory that the runner's workers allow."""
         run, client = self._context.run, runner.client
         return within_memory(self._context.pending.plan, run.memory_bytes, chunks_per_worker(run, client)).spec
 

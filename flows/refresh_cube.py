@@ -1,4 +1,4 @@
-"""Refresh a cube on a schedule: add the months that have ended, and build again what changed in the months before."""
+"""Refresh a cube on a schedule: add ended months, build changed chunks again."""
 
 from datetime import UTC, datetime
 
@@ -23,7 +23,9 @@ _TODAY = RefreshConfig()
     on_cancellation=[on_cancellation],
 )
 def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig = _TODAY) -> BuildSummary:
-    """Build a cube up to the last period that has ended; build existing chunks again if their scenes changed.
+    """Build a cube up to the last period that has ended.
+
+    Existing chunks are built again if their scenes have changed.
 
     A month that a run missed is built by the next one. With `run.look_back_months`, complete months before the
     look-back are not searched, and remain unchanged even if their scenes have changed.

@@ -1,4 +1,4 @@
-"""Build the chunks of a cube that failed, from the scenes that they were planned with."""
+"""Build the failed chunks of a cube, from the planned scenes."""
 
 import time
 

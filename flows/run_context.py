@@ -1,4 +1,4 @@
-"""The context of a flow run that builds chunks: how it runs, what it builds, and the lease that it holds."""
+"""The context of a flow run: its configuration, its pending chunks, its lease."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class RunContext:
         return self.pending.jobs if self.run.limit is None else self.pending.jobs[: self.run.limit]
 
     def fenced(self) -> "RunContext":
-        """Return a context whose flow and workers write nothing once another run holds the cube."""
+        """Return a context that writes nothing once another run holds the cube."""
         return replace(self, pending=self.pending.held_by(self.lease.claim.holder))
 
     def attempts_before(self, key: ChunkKey) -> int:

@@ -1,4 +1,4 @@
-"""Run a flow from the command line: Prefect's settings, its temporary server, and the progress on the console."""
+"""Run a flow from the command line, with Prefect's settings and progress."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def configure_prefect(debug: bool) -> None:
-    """Set the environment that Prefect reads when it is imported. Variables that the user has set are kept.
+    """Set the environment that Prefect reads on import; keep the user's variables.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
 
 
 def _import_libraries() -> None:
-    """Import what builds chunks. An error is left to the module that needs the library."""
+    """Import the libraries that build chunks; leave errors to their users."""
     with suppress(ImportError):
         for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
             import_module(name)

@@ -1,4 +1,4 @@
-"""Summarize a run: merge the records, count the chunks, log what failed, and post the summary to Prefect's server."""
+"""Summarize a run: merge records, count chunks, log failures, post artifacts."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The Dask task runners of a run: threads of the flow's process, an existing cluster, Coiled, a separate process."""
+"""The Dask task runners: local threads, a cluster, Coiled, a separate process."""
 
 import logging
 import socket
@@ -29,7 +29,7 @@ _MAX_COILED_WORKERS = 100
 
 @contextmanager
 def start_runner(run: RunConfig) -> "Iterator[DaskTaskRunner]":
-    """Start the runner of a run's backend, with workers that report to this run's Prefect server."""
+    """Start the run's runner, with workers that report to its Prefect server."""
     with server_address_for_workers(run.serverless_backend != "local"), make_runner(run) as runner:
         connect_workers_to_server(run, runner.client)
         yield runner
@@ -37,13 +37,13 @@ def start_runner(run: RunConfig) -> "Iterator[DaskTaskRunner]":
 
 @contextmanager
 def start_isolated_runner() -> "Iterator[DaskTaskRunner]":
-    """Start the runner of one separate process, for chunks that may kill the process that builds them."""
+    """Start the runner of a separate process, for chunks that may kill it."""
     with server_address_for_workers(True), make_isolated_runner() as runner:
         yield runner
 
 
 def make_runner(run: RunConfig) -> "DaskTaskRunner":
-    """Return the runner of a backend: threads of this process, an existing scheduler, or a Coiled cluster."""
+    """Return the runner of a backend: local threads, a scheduler, or Coiled."""
     from prefect_dask.task_runners import DaskTaskRunner
 
     if run.serverless_backend == "dask":
@@ -70,7 +70,7 @@ def make_runner(run: RunConfig) -> "DaskTaskRunner":
 
 
 def make_isolated_runner() -> "DaskTaskRunner":
-    """Return the runner of one worker process with one thread, which is not the flow's process."""
+    """Return the runner of one worker process with one thread."""
     from prefect_dask.task_runners import DaskTaskRunner
 
     return DaskTaskRunner(
@@ -90,7 +90,7 @@ def make_isolated_runner() -> "DaskTaskRunner":
 
 
 def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the keyword arguments of `coiled.Cluster`, and of its `adapt` unless the size is fixed."""
+    """Return the arguments of `coiled.Cluster`, and of `adapt` if it adapts."""
     cluster: dict[str, Any] = {
         "name": cluster_name(run, flow_run.id),
         "region": run.coiled_region,
@@ -132,7 +132,7 @@ def check_workers_can_report(run: RunConfig) -> None:
 
 @contextmanager
 def server_address_for_workers(are_processes: bool) -> Iterator[None]:
-    """Put the address of this run's Prefect server into the settings that travel with tasks.
+    """Put the address of this run's Prefect server into the settings of tasks.
 
     Otherwise a worker process starts another temporary server, which outlives the run.
 
@@ -151,7 +151,9 @@ def server_address_for_workers(are_processes: bool) -> Iterator[None]:
 
 
 def connect_workers_to_server(run: RunConfig, client: Any) -> None:
-    """Connect the workers of an existing cluster to this run's Prefect server, because they may have served another.
+    """Connect the workers of an existing cluster to this run's Prefect server.
+
+    They may have served another server before.
 
     Parameters
     ----------
@@ -183,7 +185,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def prefect_environment() -> dict[str, str]:
-    """Return the environment variables that let a worker process report to this run's Prefect server."""
+    """Return the variables that let a worker report to this run's Prefect server."""
     api = get_current_settings().api
     environment = {}
     if api.url:

@@ -1,4 +1,4 @@
-"""Post the artifacts of a run that ended: its summary with a map and a picture, and a table of failed chunks."""
+"""Post the artifacts of a run that ended: summary and table of failed chunks."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,9 @@ from hooks.artifacts import artifact_key, post
 def post_summary(
     context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally
 ) -> None:
-    """Post the summary, and a table if chunks failed or were retried. An error is logged, since the cube is built.
+    """Post the summary, and a table if chunks failed or were retried.
+
+    An error is logged and not raised, because the cube is built.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Start Prefect's temporary server while the process imports libraries, and end it with the process."""
+"""Start Prefect's temporary server during imports; end it with the process."""
 
 import shutil
 import subprocess
@@ -18,7 +18,9 @@ _watchers: "list[subprocess.Popen[bytes]]" = []
 
 
 def start_server(meanwhile: Callable[[], None]) -> None:
-    """Start the temporary server, which takes seconds, unless a server is configured; call `meanwhile` in that time.
+    """Start the temporary server and call `meanwhile`, which runs at the same time.
+
+    No server is started if one is configured.
 
     Only this thread imports, because two threads that import packages which import each other can fail.
     """
@@ -43,7 +45,10 @@ def _start(server: "SubprocessASGIServer") -> None:
 
 
 def _end_with_this_process(server: "SubprocessASGIServer") -> None:
-    """End the server even if this process is killed: a shell waits at the end of a pipe, then ends the server."""
+    """End the server even if this process is killed.
+
+    A shell waits at the end of a pipe, then ends the server.
+    """
     shell = shutil.which("sh")
     if shell is None or server.server_process is None:
         return

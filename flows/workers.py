@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster: how many batches they take at the same time, and how long a run waits for one."""
+"""The workers of a Dask cluster: slots for batches, and the wait for a worker."""
 
 import time
 from typing import Any
@@ -15,7 +15,9 @@ _LOOK_SECONDS = 10.0
 
 
 def count_slots(run: RunConfig, client: Any) -> int:
-    """Return the batches that workers build at the same time, or will once all of a cluster's workers have started.
+    """Return the number of batches that workers build at the same time.
+
+    Workers that have yet to start are counted.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def count_slots(run: RunConfig, client: Any) -> int:
 
 
 def chunks_per_worker(run: RunConfig, client: Any) -> int:
-    """Return the chunks that one worker process builds at the same time: the threads of the largest worker."""
+    """Return the number of threads of the largest worker."""
     threads = list(client.nthreads().values())
     if run.serverless_backend == "coiled":
         threads.append(coiled_arguments(run)[0]["worker_options"]["nthreads"])
@@ -42,7 +44,7 @@ def chunks_per_worker(run: RunConfig, client: Any) -> int:
 
 
 def wait_for_batch(completed: Any, client: Any) -> bool:
-    """Wait until a batch completes; return False if there was no worker for `NO_WORKER_SECONDS`.
+    """Wait until a batch completes; return False if no worker is left for that.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Prefect's hooks: state handlers, names, logs, credentials and artifacts of runs; and the cloud masks."""
+"""Prefect's hooks: states, names, logs, credentials, artifacts; cloud masks."""

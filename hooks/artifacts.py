@@ -19,7 +19,10 @@ Kind = Literal["markdown", "table", "progress"]
 
 
 def artifact_key(cube: str, what: str) -> str:
-    """Return the key of an artifact: `vancouver-summary`. The UI shows artifacts of one key as versions."""
+    """Return the key of an artifact, such as `vancouver-summary`.
+
+    The UI shows artifacts of one key as versions.
+    """
     name = re.sub("[^a-z0-9]+", "-", cube.lower()).strip("-")
     return f"{name}-{what}" if name else what
 
@@ -55,7 +58,7 @@ def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str | 
 
 
 def posted(flow_run_id: UUID, key: str) -> UUID | None:
-    """Return the id of a flow run's artifact by its key; None if it or the server is missing."""
+    """Return the id of an artifact by its key; None if it or the server is missing."""
     try:
         with get_client(sync_client=True) as client:
             found = client.read_artifacts(

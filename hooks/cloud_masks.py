@@ -1,4 +1,4 @@
-"""Cloud masks, under the name that the prior demo gave this module. `ardcube.pixels.masks` defines them."""
+"""Cloud masks under the prior demo's module name; see `ardcube.pixels.masks`."""
 
 from ardcube.pixels.masks import (
     CloudMaskHook,

@@ -1,4 +1,4 @@
-"""Name and close the Coiled cluster of a flow run, also from another process after the run's own was killed."""
+"""Name and close the Coiled cluster of a flow run, from any process."""
 
 import logging
 
@@ -18,7 +18,7 @@ def cluster_name(run: RunConfig, flow_run_id: object) -> str:
 
 
 def close_cluster(run: RunConfig, flow_run_id: object) -> None:
-    """Delete the cluster that a flow run created, if it still exists. Clusters that existed before are kept.
+    """Delete the cluster that a flow run created, if it still exists.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Load a run's credentials from a Secret block of the Prefect server into the environment of the process."""
+"""Load a run's credentials from a Secret block into the environment."""
 
 import os
 import re
@@ -13,7 +13,7 @@ _ALLOWED = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
 
 
 def take_credentials(run: RunConfig) -> None:
-    """Set the variables of the run's block in the environment, where stores and readers look for them.
+    """Set the variables of the run's block in the environment.
 
     They end with the process of the run. Parameters hold only the name of the block; ledger and artifacts do not hold
     it at all. Workers in other processes have a separate environment, and Coiled sends them credentials by itself.

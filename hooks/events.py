@@ -1,4 +1,4 @@
-"""Send events of task runs to the Prefect server of their flow run, also from a worker that served another one."""
+"""Send events of task runs to the Prefect server of their flow run."""
 
 from prefect.events.worker import EventsWorker
 

@@ -1,4 +1,6 @@
-"""Forward the log lines of `ardcube` to the run in Prefect, with the chunk's name and without secrets.
+"""Forward log lines of `ardcube` to the run in Prefect, without secrets.
+
+Each line names its chunk.
 
 Dask workers print log lines on machines that an operator does not see. Prefect's `PREFECT_LOGGING_EXTRA_LOGGERS` would
 forward them too, but must be set on every worker before it starts, and handles neither chunks nor secrets.
@@ -22,7 +24,7 @@ logging.getLogger("prefect.flows").addFilter(hide_secrets)
 
 
 class RunHandler(logging.Handler):
-    """Passes log lines to the logger of the flow or task run that they were written in."""
+    """Passes log lines to the logger of the flow or task run that logged them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a line on, unless it was logged outside of any run."""
@@ -43,7 +45,7 @@ def line_of(record: logging.LogRecord) -> str:
 
 
 def forward_logs() -> None:
-    """Forward the log lines of `ardcube` to the runs of this process. Repeated calls have no effect."""
+    """Forward log lines of `ardcube` to the runs of this process, once each."""
     logger = logging.getLogger(_OURS)
     with _lock:
         if not any(isinstance(handler, RunHandler) for handler in logger.handlers):

@@ -1,4 +1,4 @@
-"""Names of flow runs and task runs in Prefect's UI: cube, area, periods, tiles, attempt."""
+"""Names of runs in Prefect's UI: cube, area, periods, tiles, attempt."""
 
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ if TYPE_CHECKING:  # slow to import, and a process that names flow runs may buil
 
 
 def build_run_name() -> str:
-    """Return a name such as ``vancouver 2023-01..2023-03 [-123.3 48.9 -122.9 49.4]``: cube, months, area.
+    """Return a name such as ``vancouver 2023-01..2023-03 [-123.3 48.9 -122 49]``.
+
+    It has the cube, its months and its area.
 
     The name of a cube without an end date has no last month.
     """
@@ -32,7 +34,10 @@ def retry_run_name() -> str:
 
 
 def batch_name() -> str:
-    """Return a name such as ``vancouver 2023-01 y0003 x0001``: cube, period, tile; the first and last of several."""
+    """Return a name such as ``vancouver 2023-01 y0003 x0001``: cube, period, tile.
+
+    A batch of several chunks has the first and the last of them in its name.
+    """
     batch: Batch = task_run.parameters["batch"]
     first, last = (str(job.key).replace("_", " ") for job in (batch.jobs[0], batch.jobs[-1]))
     chunks = first if len(batch.jobs) == 1 else f"{first} .. {last} ({len(batch.jobs)} chunks)"

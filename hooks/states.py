@@ -1,4 +1,4 @@
-"""Clean up after a run that failed, crashed, or was cancelled, in whichever process Prefect calls these hooks.
+"""Clean up after a run that failed, crashed or was cancelled.
 
 A flow that fails or is interrupted releases its lease and closes its cluster by itself. A flow whose process was killed
 does not. For such a run, Prefect's worker calls `on_crashed` or `on_cancellation` in another process, which has the
@@ -40,12 +40,12 @@ def on_failure(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None
 
 
 def on_crashed(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
-    """Release the lease and close the cluster of a run whose process was killed; report the state of its cube."""
+    """Clean up after a run whose process was killed; report the state of its cube."""
     _clean_up(flow, flow_run, state, report=True)
 
 
 def on_cancellation(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
-    """Release the lease and close the cluster of a run that was cancelled; report the state of its cube."""
+    """Clean up after a run that was cancelled; report the state of its cube."""
     _clean_up(flow, flow_run, state, report=True)
 
 
@@ -69,7 +69,7 @@ def _clean_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, repor
 
 
 def _run_of(flow: Flow[..., object], flow_run: FlowRun) -> RunConfig | None:
-    """Return the run's configuration; None if the run never began because its parameters were refused."""
+    """Return the run's configuration; None if its parameters were refused."""
     try:
         run = flow.validate_parameters(flow_run.parameters)["run"]  # resolves references to blocks, too
     except (ParameterTypeError, ValidationError, ValueError, KeyError):
