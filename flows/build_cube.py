@@ -15,7 +15,7 @@ from ardcube.lease.lease import Lease
 from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
 from ardcube.prepare.planning import search_scenes
-from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
+from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 from ardcube.storage.place import Place, cube_name
 from flows.checked import checked_request
 from flows.progress import current_progress, reporting
@@ -72,7 +72,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
         pending = plan_build(request, scenes, build=False)
         _log_plan(pending)
         seconds = time.perf_counter() - started
-        return summarize(pending.place.uri, pending.chunks, [], pending.jobs, {}, seconds)
+        return summarize(RunScope(pending.place.uri, pending.chunks, len(pending.jobs)), {}, seconds)
     with hold_lease(request.ledger.place, run) as lease:
         request = with_stored_cube(request)  # another run may have created or extended the cube during the search
         lease.check()

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from ardcube.config import RunConfig
 from ardcube.prepare.retry import check_retry, plan_retry
-from ardcube.report.summary import BuildSummary, summarize
+from ardcube.report.summary import BuildSummary, RunScope, summarize
 from flows.build_cube import build_chunks, hold_lease, prepare_process
 from flows.checked import checked_retry
 from flows.run_context import RunContext
@@ -54,5 +54,6 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
         jobs = () if pending is None else pending.jobs
         get_run_logger().info("%d of %d chunks to build at %s", len(jobs), retry.chunks, retry.place.uri)
         if pending is None or run.dry_run:
-            return summarize(retry.place.uri, retry.chunks, [], jobs, {}, time.perf_counter() - started)
+            scope = RunScope(retry.place.uri, retry.chunks, len(jobs))
+            return summarize(scope, {}, time.perf_counter() - started)
         return build_chunks(RunContext(run, pending, lease, started).fenced())

@@ -5,7 +5,7 @@ import time
 from prefect.logging import get_run_logger
 
 from ardcube.report.statistics import Tally
-from ardcube.report.summary import BuildSummary, summarize
+from ardcube.report.summary import BuildSummary, RunScope, summarize
 from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 
@@ -32,10 +32,8 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
     pending = context.pending
     records = pending.ledger.compact()
     seconds = time.perf_counter() - context.started
-    summary = summarize(
-        pending.place.uri, pending.chunks, context.selected, pending.jobs, records, seconds,
-        context.run.skip_bad_scenes,
-    )  # fmt: skip
+    scope = RunScope(pending.place.uri, pending.chunks, len(pending.jobs), context.selected)
+    summary = summarize(scope, records, seconds, context.run.skip_bad_scenes)
     logger = get_run_logger()
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
     post_summary(context, records, summary, tally)

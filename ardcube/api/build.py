@@ -14,7 +14,7 @@ from ardcube.prepare.check import check_request, with_stored_cube
 from ardcube.prepare.pending import initialize_store, plan_build
 from ardcube.prepare.planning import search_scenes
 from ardcube.prepare.retry import check_retry, plan_retry
-from ardcube.report.summary import BuildSummary, summarize
+from ardcube.report.summary import BuildSummary, RunScope, summarize
 
 
 def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: Any) -> BuildSummary:
@@ -58,7 +58,7 @@ def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: 
     if run.dry_run:
         pending = plan_build(request, scenes, build=False)
         seconds = time.perf_counter() - start
-        return summarize(pending.place.uri, pending.chunks, [], pending.jobs, {}, seconds)
+        return summarize(RunScope(pending.place.uri, pending.chunks, len(pending.jobs)), {}, seconds)
     with holding(request.ledger.place, break_lease=run.break_lease) as lease:
         request = with_stored_cube(request)
         lease.check()
@@ -104,5 +104,6 @@ def retry(uri: Uri, *, missing: bool = False, threads: int | None = None, **opti
         pending = plan_retry(checked, missing=missing)
         if pending is None or run.dry_run:
             jobs = () if pending is None else pending.jobs
-            return summarize(checked.place.uri, checked.chunks, [], jobs, {}, time.perf_counter() - start)
+            scope = RunScope(checked.place.uri, checked.chunks, len(jobs))
+            return summarize(scope, {}, time.perf_counter() - start)
         return build_in_threads(pending, run, lease, start)

@@ -18,7 +18,7 @@ from ardcube.plan.estimate import within_memory
 from ardcube.plan.jobs import ChunkJob
 from ardcube.plan.plan import CubeSpec
 from ardcube.prepare.pending import PendingBuild
-from ardcube.report.summary import BuildSummary, ChunksFailedError, summarize
+from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     lease.check()
     records = ledger.compact()
     seconds = time.perf_counter() - start
-    summary = summarize(place.uri, pending.chunks, selected, pending.jobs, records, seconds, run.skip_bad_scenes)
+    scope = RunScope(place.uri, pending.chunks, len(pending.jobs), selected)
+    summary = summarize(scope, records, seconds, run.skip_bad_scenes)
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ardcube.errors import PermanentError
@@ -73,27 +73,29 @@ class ChunksFailedError(PermanentError):
         self.summary = summary
 
 
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """The chunks that a run concerns."""
+
+    uri: str
+    """Address of the store."""
+    chunks: int
+    """Number of chunks of the whole cube."""
+    pending: int
+    """Number of chunks that were not done before the run."""
+    selected: Iterable[ChunkJob] = ()
+    """Chunks that the run tried to build."""
+
+
 def summarize(
-    uri: str,
-    planned: int,
-    selected: Iterable[ChunkJob],
-    pending: Sequence[ChunkJob],
-    records: Mapping[ChunkKey, ChunkRecord],
-    seconds: float,
-    skip_bad_scenes: int = 0,
+    scope: RunScope, records: Mapping[ChunkKey, ChunkRecord], seconds: float, skip_bad_scenes: int = 0
 ) -> BuildSummary:
     """Count the outcome of a run.
 
     Parameters
     ----------
-    uri : str
-        Address of the store.
-    planned : int
-        Number of chunks of the whole cube.
-    selected : iterable of ChunkJob
-        Chunks that the run tried to build.
-    pending : sequence of ChunkJob
-        Chunks that were not done before the run.
+    scope : RunScope
+        Chunks of the run.
     records : mapping
         Records after the run.
     seconds : float
@@ -104,7 +106,7 @@ def summarize(
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
     scenes: set[str] = set()
-    for job in selected:
+    for job in scope.selected:
         record = records.get(job.key)
         counts["selected"] += 1
         counts["retried"] += record is not None and len(record.attempts) > 1
@@ -115,13 +117,13 @@ def summarize(
         counts["pixels"] += job.pixels
         scenes.update(record.scenes)
     return BuildSummary(
-        uri=uri,
-        chunks=planned,
-        already_done=planned - len(pending),
+        uri=scope.uri,
+        chunks=scope.chunks,
+        already_done=scope.chunks - scope.pending,
         written=counts["written"],
         empty=counts["empty"],
         failed=len(failures),
-        left=len(pending) - counts["selected"],
+        left=scope.pending - counts["selected"],
         retried=counts["retried"],
         scenes=len(scenes),
         megapixels=counts["pixels"] / 1e6,
