@@ -1,7 +1,7 @@
 """Settings of glibc's memory allocator for processes that build chunks (docs/decisions/0016).
 
 The allocator reads environment variables when a process starts. The image and Coiled workers set them. The command line
-builds in threads of its own process and calls `configure_process`. Importing this module changes nothing.
+builds in threads of the same process and calls `configure_process`. Importing this module changes nothing.
 """
 
 from __future__ import annotations
