@@ -3,10 +3,8 @@
 Every name of `__all__` is imported when it is first used, because the libraries behind them take seconds to import.
 """
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from ardcube.lease.fence import LeaseLostError
     from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
     from ardcube.pixels.observations import Observations
-    from ardcube.plan.jobs import ChunkKey
+    from ardcube.planning.jobs import ChunkKey
     from ardcube.report.summary import BuildSummary, ChunksFailedError
 
     __version__: str
@@ -89,7 +87,7 @@ _MODULES = {
     "ardcube.lease.fence": ("LeaseLostError",),
     "ardcube.pixels.masks": ("CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook"),
     "ardcube.pixels.observations": ("Observations",),
-    "ardcube.plan.jobs": ("ChunkKey",),
+    "ardcube.planning.jobs": ("ChunkKey",),
     "ardcube.report.summary": ("BuildSummary", "ChunksFailedError"),
 }
 """Names by the module that defines them."""
@@ -109,15 +107,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names, whether they are imported yet or not."""
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """The package itself: `ardcube.plan` is the function, although there is a package `ardcube.plan` too."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Python binds each imported submodule to its parent under the same name.
-        if not (isinstance(value, ModuleType) and name in _MODULE_OF):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -101,7 +101,7 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     from ardcube.pixels.masks import cloud_mask
     from ardcube.prepare.check import check_request
     from ardcube.prepare.initialize import initialize
-    from ardcube.prepare.planning import make_plan, search_scenes
+    from ardcube.prepare.make_plan import make_plan, search_scenes
 
     start, last = task.months
     months = (int(last[:4]) - int(start[:4])) * 12 + int(last[5:7]) - int(start[5:7]) + 1

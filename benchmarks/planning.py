@@ -40,9 +40,9 @@ from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.pixels.masks import cloud_mask
-from ardcube.plan.estimate import estimate
-from ardcube.plan.plan import CubePlan
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.planning.estimate import estimate
+from ardcube.planning.plan import CubePlan
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items

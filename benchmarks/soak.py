@@ -31,7 +31,7 @@ from rich.table import Table
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.sample import write_archive
 from ardcube.storage.place import Place
 from benchmarks.weather import READING, WRITING, Weather, WeatheredEarthSearch, WeatheredProxy

@@ -35,10 +35,10 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.schema import COUNT

@@ -8,7 +8,7 @@ from distributed.scheduler import KilledWorker
 from ardcube.chunk.batch import Batch
 from ardcube.errors import RunStopsError
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from flows.map_chunks import BatchFuture
 from flows.progress import current_progress
 from flows.run_context import RunContext

@@ -13,8 +13,8 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
 from ardcube.prepare.check import with_stored_cube
+from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
-from ardcube.prepare.planning import search_scenes
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 from ardcube.storage.place import Place, cube_name
 from flows.checked import checked_request

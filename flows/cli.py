@@ -165,9 +165,9 @@ def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.ledger.ledger import finished
-    from ardcube.plan.estimate import estimate, within_memory
+    from ardcube.planning.estimate import estimate, within_memory
     from ardcube.prepare.check import check_request
-    from ardcube.prepare.planning import make_plan, search_scenes
+    from ardcube.prepare.make_plan import make_plan, search_scenes
     from flows.console import ConsoleProgress, new_console, print_estimate
 
     request = check_request(cube, run, build=run.fsspec_uri != _NO_STORE)

@@ -9,8 +9,8 @@ from rich.table import Column, Table
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.estimate import Estimate
-from ardcube.plan.jobs import ChunkJob
+from ardcube.planning.estimate import Estimate
+from ardcube.planning.jobs import ChunkJob
 from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out
 from flows.progress import ProgressReceiver
 
@@ -139,7 +139,7 @@ def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
 
 def print_estimate(console: Console, estimate: Estimate, pending: int, threads: int) -> None:
     """Print the size of a plan."""
-    from ardcube.plan.memory import WORKER_BYTES  # slow to import
+    from ardcube.planning.memory import WORKER_BYTES  # slow to import
 
     table = Table(show_header=False, box=None)
     table.add_row("tiles", f"{estimate.tiles:,}")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.place import Place
 
 NAME = "in-hand.json"

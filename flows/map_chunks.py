@@ -11,9 +11,9 @@ from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 from ardcube.chunk.batch import Batch
 from ardcube.config import RunConfig
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.batch_size import BatchSizes
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.batch_size import BatchSizes
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubeSpec
 from flows.in_flight import InFlightFile
 from flows.workers import count_slots, wait_for_batch
 from tasks.chunks import build_chunks

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob
+from ardcube.planning.jobs import ChunkJob
 
 
 class ProgressReceiver:

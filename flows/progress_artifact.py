@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.report.statistics import Tally
 from flows.progress import ProgressReceiver
 from hooks.artifacts import artifact_key, post, revise

@@ -18,10 +18,10 @@ from prefect.logging import get_run_logger
 from prefect_dask.task_runners import DaskTaskRunner
 
 from ardcube.ledger.record import DONE, Attempt, ChunkRecord
-from ardcube.plan.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
-from ardcube.plan.estimate import within_memory
-from ardcube.plan.jobs import ChunkJob, ChunkKey
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
+from ardcube.planning.estimate import within_memory
+from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.planning.plan import CubeSpec
 from flows.batch_results import BatchResults
 from flows.in_flight import InFlightFile
 from flows.map_chunks import BatchQueue

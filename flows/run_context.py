@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ardcube.config import RunConfig
 from ardcube.lease.lease import Lease
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.prepare.pending import PendingBuild
 
 

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.redaction import without_secrets
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary

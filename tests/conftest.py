@@ -42,7 +42,7 @@ _ENVIRONMENT = {
 }
 
 _TESTS = Path(__file__).resolve().parent
-_UNIT_PACKAGES = ("catalog", "config", "extent", "kernels", "pixels", "plan", "raster", "report", "runtime")
+_UNIT_PACKAGES = ("catalog", "config", "extent", "kernels", "pixels", "planning", "raster", "report", "runtime")
 _UNIT = (
     *(_TESTS / "ardcube" / package for package in _UNIT_PACKAGES),
     _TESTS / "ardcube" / "test_redaction.py",

@@ -17,7 +17,7 @@ from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
 from ardcube.extent.grid import Grid, Window
 from ardcube.pixels.masks import DefaultCloudMaskHook
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 """Settings for properties whose examples take milliseconds."""

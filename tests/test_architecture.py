@@ -20,7 +20,7 @@ LAYERS = (
     ("ardcube.api",),
     ("ardcube.chunk", "ardcube.odc_driver", "ardcube.prepare", "ardcube.report"),
     ("ardcube.ledger", "ardcube.store"),
-    ("ardcube.plan",),
+    ("ardcube.planning",),
     ("ardcube.pixels",),
     ("ardcube.raster",),
     ("ardcube.catalog",),
@@ -34,7 +34,7 @@ ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "
 """Libraries that `ardcube` does not import."""
 EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
 """Libraries that touch files, stores or catalogues."""
-PURE = ("ardcube.extent", "ardcube.kernels", "ardcube.pixels", "ardcube.plan", "ardcube.catalog.items")
+PURE = ("ardcube.extent", "ardcube.kernels", "ardcube.pixels", "ardcube.planning", "ardcube.catalog.items")
 LAZY = {"coiled", "rustac"}
 """Heavy or optional libraries, imported where they are used."""
 

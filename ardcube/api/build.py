@@ -11,8 +11,8 @@ from ardcube.api.plan import check_cube
 from ardcube.config import CubeConfig
 from ardcube.lease.acquire import holding
 from ardcube.prepare.check import check_request, with_stored_cube
+from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import initialize_store, plan_build
-from ardcube.prepare.planning import search_scenes
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, RunScope, summarize
 

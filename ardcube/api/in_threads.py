@@ -14,9 +14,9 @@ from ardcube.config import RunConfig
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.lease.lease import Lease
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.estimate import within_memory
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.estimate import within_memory
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.pending import PendingBuild
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 

@@ -14,7 +14,7 @@ from ardcube.catalog.scene import SCALE, Scene
 from ardcube.errors import InputError
 from ardcube.extent.grid import Window
 from ardcube.ledger.last_plan import read_planned
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 
 if TYPE_CHECKING:
     import pystac

@@ -12,9 +12,9 @@ import numpy as np
 from ardcube.api.existing import run_config
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
-from ardcube.plan.estimate import Estimate, estimate
-from ardcube.plan.jobs import tile_name
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.estimate import Estimate, estimate
+from ardcube.planning.jobs import tile_name
+from ardcube.planning.plan import CubePlan
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -118,7 +118,7 @@ def plan(cube: CubeConfig, **options: Any) -> Plan:
         If the STAC API fails.
     """
     from ardcube.prepare.check import check_request
-    from ardcube.prepare.planning import make_plan, search_scenes
+    from ardcube.prepare.make_plan import make_plan, search_scenes
 
     check_cube(cube)
     run = run_config(_NOWHERE, options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ardcube.api.existing import Uri, find_cube
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -9,8 +9,8 @@ from ardcube.chunk.build import process_chunk
 from ardcube.chunk.open_cube import open_cube
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.log_context import log_chunk
 
 _MOST_NAMED = 10

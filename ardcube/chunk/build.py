@@ -16,7 +16,7 @@ from ardcube.chunk.skip_scenes import without_bad_scenes
 from ardcube.chunk.stage_timer import StageTimer
 from ardcube.errors import ArdcubeError, PermanentError, TransientError
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkJob
+from ardcube.planning.jobs import ChunkJob
 from ardcube.redaction import without_secrets
 from ardcube.storage.failures import NETWORK_LIBRARIES
 

@@ -19,8 +19,8 @@ from ardcube.extent.grid import Window
 from ardcube.pixels.bitmask import Bits, none_set, packed
 from ardcube.pixels.median import count_days, median_of_valid, observe
 from ardcube.pixels.observations import Observations
-from ardcube.plan.memory import DAYS_AT_ONCE, Workload, stack_size, subdivide
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.memory import DAYS_AT_ONCE, Workload, stack_size, subdivide
+from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.buffers import empty_stack
 
 

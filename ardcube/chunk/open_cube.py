@@ -8,8 +8,8 @@ from threading import Lock
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubeSpec
 from ardcube.store.writer import CubeStore
 
 _MOST_OPEN = 4

@@ -22,7 +22,7 @@ from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.footprint import PixelCentres
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
-from ardcube.plan.memory import DECODED_AHEAD, FILES_AHEAD
+from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.ledger.ledger import Ledger
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.plan import CubePlan
 
 _NAME = "items/planned.json"
 """In the folder of the manifests, because it is removed together with them."""

@@ -24,7 +24,7 @@ from ardcube.ledger.table import (
     rows_of_newest,
     to_parquet,
 )
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place

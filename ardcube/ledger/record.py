@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from ardcube.errors import StoreError
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 
 Status = Literal["written", "empty", "failed"]
 DONE: tuple[Status, ...] = ("written", "empty")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ardcube.errors import StoreError
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 
 _ROWS = 5_000
 """Records in memory while a table is read or written: some megabytes."""

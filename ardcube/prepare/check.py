@@ -17,7 +17,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
-from ardcube.plan.memory import Workload, chunk_limit
+from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 
@@ -63,7 +63,18 @@ def check_request(
     catalog = open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots)
     check_bands(None, catalog.collection, cube.bands, reflectance=True)
     check_bands(None, catalog.collection, mask.bands, reflectance=False)
-    request = Request(cube, run, mask, area, grid, periods, catalog, place, ledger, None)
+    request = Request(
+        cube=cube,
+        run=run,
+        mask=mask,
+        area=area,
+        grid=grid,
+        periods=periods,
+        catalog=catalog,
+        place=place,
+        ledger=ledger,
+        stored=None,
+    )
     return with_stored_cube(request) if build else request
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from ardcube.plan.plan import CubePlan
-from ardcube.prepare.planning import lengthened_periods
+from ardcube.planning.plan import CubePlan
+from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
 
 _LEDGER_VERSION = 1

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.initialize import initialize, remove_cube
-from ardcube.prepare.planning import FoundScenes, make_plan
+from ardcube.prepare.make_plan import FoundScenes, make_plan
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 

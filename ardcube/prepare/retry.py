@@ -18,8 +18,8 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
-from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place

@@ -6,7 +6,7 @@ from ardcube.config import RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.masks import CloudMaskHook
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ardcube.errors import PermanentError
 from ardcube.ledger.record import DONE, ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 
 
 @dataclass(frozen=True, slots=True)

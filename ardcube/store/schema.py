@@ -14,7 +14,7 @@ from ardcube.catalog.scene import SCALE
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.coordinates import COORDINATES, write_plane, write_times

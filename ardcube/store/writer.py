@@ -16,7 +16,7 @@ from zarr.storage import LocalStore, WrapperStore
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Window
 from ardcube.lease.fence import Fence
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
 from ardcube.store.backend import array_of, zarr_store

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ardcube.chunk.open_cube import open_cube
 from ardcube.extent.grid import Grid, Window
 from ardcube.extent.periods import calendar_periods
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from tests.strategies import cube_spec

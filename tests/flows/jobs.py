@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.place import Place
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
 from tests.servers.processes import environment

@@ -23,7 +23,7 @@ from ardcube.chunk.batch import process_batch
 from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from flows import cli
 from tests.flows.jobs import command, copy_catalogue, pixels, records, run, run_config, sample_cube
 from tests.servers.earth_search import EarthSearch

@@ -23,7 +23,7 @@ import s3fs
 
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from flows import cli
 from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube
 from tests.servers.processes import environment

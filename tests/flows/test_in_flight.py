@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ardcube.extent.grid import Window
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
 from flows.in_flight import NAME, InFlightFile
 

@@ -12,7 +12,7 @@ import flows.progress_artifact
 from ardcube.extent.grid import Window
 from ardcube.lease.fence import LeaseLostError
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from flows.progress import ProgressReceiver
 from flows.progress_artifact import ProgressArtifact
 from tests.servers.processes import PrefectServer

@@ -16,9 +16,9 @@ from rasterio.crs import CRS
 
 from ardcube.config import CubeConfig
 from ardcube.pixels.masks import cloud_mask
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from benchmarks.prefect_side import Services, latest_flow_run, settled
 from flows.build_cube import build_cube
 from flows.cli import cli

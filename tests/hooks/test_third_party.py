@@ -70,7 +70,7 @@ import json, sys
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.prepare.check import check_request
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.chunk.composite import composite_chunk
 from hooks.cloud_masks import cloud_mask, cloud_mask_names
 

@@ -22,7 +22,7 @@ from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.prepare.request import Request
 from ardcube.store.writer import CubeStore
 from tests.strategies import BANDS, stac_collection, stac_item

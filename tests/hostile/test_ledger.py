@@ -21,9 +21,9 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.ledger.table import row, to_parquet
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.prepare.initialize import initialize, remove_cube
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.state_map import chunk_states
 from flows.console import print_records

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ardcube.errors import ArdcubeError, StoreError
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.report.preview import draw_preview
 from ardcube.report.quicklook import write_quicklooks
 from ardcube.report.snapshot import CubeSnapshot

@@ -14,7 +14,7 @@ from ardcube.errors import PermanentError
 from ardcube.extent.grid import Grid, Window
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from tests.strategies import cube_spec
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.1, 46.1), 0.001)

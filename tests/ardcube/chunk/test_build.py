@@ -27,12 +27,12 @@ from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.pixels.observations import Observations
-from ardcube.plan import memory
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import CubePlan
+from ardcube.planning import memory
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.gdal import GdalRaster

@@ -18,8 +18,8 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.fence import NAME, Fence, LeaseLostError
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
-from ardcube.plan.jobs import ChunkKey
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.jobs import ChunkKey
+from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from tests.servers.faulty_proxy import FaultyProxy

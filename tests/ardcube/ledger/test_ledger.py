@@ -22,7 +22,7 @@ from ardcube.extent.grid import Window
 from ardcube.ledger import ledger as module
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
-from ardcube.plan.jobs import ChunkJob, ChunkKey
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.compare_and_swap import Version
 from ardcube.storage.place import Place
 from tests.servers.processes import S3

@@ -11,7 +11,7 @@ import pytest
 
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from tests.servers.processes import ROOT, S3, environment
 
 RIVAL = """

@@ -18,10 +18,10 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.fingerprint import digest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.pixels.masks import SCLCloudMaskHook
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.prepare.check import check_request
+from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
-from ardcube.prepare.planning import search_scenes
 from ardcube.prepare.retry import check_retry, plan_retry
 from tests.flows.jobs import Pixels, pixels, records, sample_cube
 

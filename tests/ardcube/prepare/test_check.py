@@ -16,10 +16,10 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.masks import cloud_mask
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize, remove_cube
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.prepare.request import Request
 from ardcube.store import schema
 from tests.strategies import stac_collection, stac_item

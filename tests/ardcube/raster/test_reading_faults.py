@@ -26,12 +26,12 @@ from ardcube.config import CubeConfig, Reader, RunConfig
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
-from ardcube.plan import memory
-from ardcube.plan.jobs import ChunkJob
-from ardcube.plan.plan import CubePlan
+from ardcube.planning import memory
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.raster import gdal, object_store
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog
 from tests.servers.range_server import RangeServer

@@ -18,7 +18,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.report.page import MOST_ROWS, ended_page, problem_note, problem_rows, stopped_page
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import FAILED, WRITTEN

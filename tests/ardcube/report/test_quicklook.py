@@ -15,7 +15,7 @@ from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.pixels.masks import DefaultCloudMaskHook
-from ardcube.plan.plan import CubeSpec
+from ardcube.planning.plan import CubeSpec
 from ardcube.report.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store import schema

@@ -12,7 +12,7 @@ from rasterio.io import MemoryFile
 
 from ardcube.extent.grid import Grid
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.report.state_map import (
     COLOURS,
     EMPTY,

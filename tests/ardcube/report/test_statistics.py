@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
-from ardcube.plan.jobs import ChunkKey
+from ardcube.planning.jobs import ChunkKey
 from ardcube.report.statistics import MOST_RECOVERED, Recovered, Tally
 
 

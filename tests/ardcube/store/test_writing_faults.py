@@ -32,11 +32,11 @@ from ardcube.errors import TransientError, UnwritableError
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.pixels.masks import DefaultCloudMaskHook
-from ardcube.plan.jobs import ChunkKey
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.jobs import ChunkKey
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.storage.place import Place
 from tests.flows.jobs import Pixels, pixels, sample_cube
 from tests.servers.faulty_proxy import FaultyProxy, Kind

@@ -14,7 +14,7 @@ from ardcube.config import Access, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.pixels.masks import CloudMaskHook
-from ardcube.plan.jobs import ChunkJobs
+from ardcube.planning.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
 

@@ -15,7 +15,7 @@ from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.fingerprint import digest
-from ardcube.plan.jobs import ChunkJob, ChunkJobs, ChunkKey, jobs_of_period
+from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, jobs_of_period
 from tests.strategies import FEW, cube_spec, grids, scene
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.4, 46.2), 0.001)

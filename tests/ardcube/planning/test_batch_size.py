@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ardcube.plan.batch_size import LARGEST, SECONDS, SINGLE_CHUNK_LIMIT, BatchSizes
+from ardcube.planning.batch_size import LARGEST, SECONDS, SINGLE_CHUNK_LIMIT, BatchSizes
 from tests.strategies import FEW
 
 TASK_RUN = 0.15

@@ -24,7 +24,7 @@ from rasterio.transform import Affine
 
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
-from ardcube.plan.memory import (
+from ardcube.planning.memory import (
     STACK_BYTES,
     WORKER_BYTES,
     Workload,
@@ -126,11 +126,11 @@ import hashlib, json, sys
 import numpy as np, zarr
 import flows.build_cube, flows.map_chunks  # as in a worker
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.plan.memory import WORKER_BYTES
-from ardcube.plan.estimate import estimate, within_memory
+from ardcube.planning.memory import WORKER_BYTES
+from ardcube.planning.estimate import estimate, within_memory
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
-from ardcube.prepare.planning import make_plan, search_scenes
+from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.chunk.build import process_chunk
 from ardcube.chunk.open_cube import open_cube
 from hooks.cloud_masks import cloud_mask

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from ardcube.catalog.scene import BandAsset
-from ardcube.plan.memory import Workload, chunk_bytes, chunk_limit
-from ardcube.plan.plan import CubePlan
+from ardcube.planning.memory import Workload, chunk_bytes, chunk_limit
+from ardcube.planning.plan import CubePlan
 
 _METRES_PER_DEGREE = 111_320
 

@@ -13,9 +13,9 @@ from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.plan.estimate import estimate
-from ardcube.plan.jobs import ChunkJobs, jobs_of_period
-from ardcube.plan.plan import CubePlan, tiles_meeting
+from ardcube.planning.estimate import estimate
+from ardcube.planning.jobs import ChunkJobs, jobs_of_period
+from ardcube.planning.plan import CubePlan, tiles_meeting
 from tests.strategies import FEW, cube_spec, grids, scene
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.4, 46.2), 0.001)

@@ -14,8 +14,8 @@ from ardcube.extent.months import periods_to_search
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.plan.jobs import ChunkJobs, jobs_of_period
-from ardcube.plan.plan import CubePlan, tiles_meeting
+from ardcube.planning.jobs import ChunkJobs, jobs_of_period
+from ardcube.planning.plan import CubePlan, tiles_meeting
 from ardcube.prepare.request import Request
 from ardcube.prepare.spec import cube_spec
 from ardcube.runtime.gc_pause import rare_garbage_collection
