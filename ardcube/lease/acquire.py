@@ -20,7 +20,7 @@ from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 
 _PROBE_SECONDS = 0.2
-"""Seconds to wait for a lock that another process may only probe, or for the claim of a run that has just locked."""
+"""Seconds to wait for a lock that another process may hold only to find out whether it is free."""
 _POLL_SECONDS = 2.0
 """Seconds between two looks at a lease that may be renewed."""
 _SKEW_SECONDS = 300.0
@@ -65,20 +65,21 @@ def holding(
         If another run holds it; nothing was written.
     """
     claim = Claim(run=run, run_id=run_id, expires_seconds=expires_seconds)
-    lock = FileLock(ledger.file(f"{NAME}.lock.part") if ledger.is_local else claim.process_lock, thread_local=False)
+    lock = FileLock(claim.process_lock(ledger), mode=0o666, thread_local=False)  # other users may ask for it
     try:
         with explained(ledger.uri):
-            acquire = _lock_on_disk if ledger.is_local else _claim_in_store
-            version, before = acquire(ledger, claim, lock, break_lease, warn)
-        lease = Lease(ledger, claim, lock, version, warn)
+            _lock(lock)
+            version, before = _acquire(ledger, claim, break_lease, warn)
     except BaseException as error:
         if lock.is_locked:
-            drop(lock)
+            drop(lock, ledger)
         if isinstance(error, UnwritableError):
             raise InputError(str(error)) from error  # nothing was written
         raise
+    lease = Lease(ledger, claim, version, lock, warn)
     try:
         if before is not None:
+            before.process_lock(ledger).unlink(missing_ok=True)
             # Workers of that run may have read the lease a moment ago, and write until they read it again.
             time.sleep(FRESH_SECONDS)
             warn(f"{'broke' if break_lease else 'took over'} the lease of {before.describe()}")
@@ -88,40 +89,29 @@ def holding(
         lease.release()
 
 
-def _lock_on_disk(ledger: Place, claim: Claim, lock: FileLock, break_lease: bool, _: Warn) -> tuple[None, Claim | None]:
-    """Lock a file next to the lease for the life of this process, and write the claim."""
-    broken = None
+def _lock(lock: FileLock) -> None:
+    """Lock a new file for the life of this process."""
     while not lock.is_locked:
-        Path(ledger.path).mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except FileNotFoundError:
-            continue  # another process has removed the folder
-        except Timeout:
-            time.sleep(_PROBE_SECONDS)
-            other = _claim_in(ledger, ledger.read_now(NAME), break_lease)
-            if other is None:
-                continue
-            if not break_lease or broken is not None:
-                raise _held(ledger, other) from None
-            # The process that holds the lock goes on to hold that of a file without a name.
-            Path(lock.lock_file).unlink(missing_ok=True)
-            broken = other
-    other = _claim_in(ledger, ledger.read_now(NAME), break_lease)
-    ledger.write(NAME, claim.to_json())
-    return None, broken or other
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has removed the folder
+            lock.acquire()
 
 
-def _claim_in_store(
-    ledger: Place, claim: Claim, lock: FileLock, break_lease: bool, warn: Warn
-) -> tuple[Version, Claim | None]:
-    """Write the claim into a store that has no locks, unless another run holds the lease."""
-    lock.acquire(blocking=False)
+def _acquire(ledger: Place, claim: Claim, break_lease: bool, warn: Warn) -> tuple[Version, Claim | None]:
+    """Write a claim into the lease unless another run holds it; return the version, and the claim before."""
     for _ in range(TRIES):
         version = read_version(ledger, NAME)
-        other = _claim_in(ledger, version.content, break_lease)
-        if other is not None and not break_lease and _is_alive(ledger, other, version, warn):
-            raise _held(ledger, other)
+        other = Claim.current(version.content)
+        if not break_lease:
+            if version.content is not None and Claim.parse(version.content) is None:
+                raise InputError(
+                    f"the lease {ledger.uri}/{NAME} is damaged; add --break-lease if no other run builds this cube"
+                )
+            if other is not None and _is_alive(ledger, other, version, warn):
+                raise LeaseHeldError(
+                    f"another run writes this cube: {other.describe()} holds {ledger.uri}/{NAME}; wait until it ends, "
+                    "or add --break-lease if that run is known to be dead or paused"
+                )
         taken = swap(ledger, NAME, version, claim.renew().to_json())
         if taken is not None:
             if reason := best_effort_reason(ledger):
@@ -132,15 +122,14 @@ def _claim_in_store(
 
 def _is_alive(ledger: Place, other: Claim, version: Version, warn: Warn) -> bool:
     """Return whether the run that holds a lease is alive; if only a renewal can show that, wait for it."""
-    if other.process_lock.exists():
-        lock = FileLock(other.process_lock, timeout=_PROBE_SECONDS)
-        with suppress(PermissionError):  # another user's run
-            try:
-                lock.acquire()
-            except Timeout:
-                return True
-            drop(lock)
-            return False
+    if (path := other.process_lock(ledger)).exists():
+        try:
+            with FileLock(path, timeout=_PROBE_SECONDS):
+                return False
+        except (Timeout, PermissionError):
+            return True
+    if ledger.is_local:
+        return False
     seconds, age = other.expires_seconds, (datetime.now(UTC) - other.renewed).total_seconds()
     if 0 <= age <= seconds or age > seconds + _SKEW_SECONDS:
         return age <= seconds
@@ -153,19 +142,3 @@ def _is_alive(ledger: Place, other: Claim, version: Version, warn: Warn) -> bool
             now = Claim.current(content)
             return now is not None and now.holder == other.holder
     return False
-
-
-def _claim_in(ledger: Place, content: bytes | None, break_lease: bool) -> Claim | None:
-    """Return the claim that holds the lease, or None if it is free."""
-    if content is not None and Claim.parse(content) is None and not break_lease:
-        raise InputError(
-            f"the lease {ledger.uri}/{NAME} is damaged; add --break-lease if no other run builds this cube"
-        )
-    return Claim.current(content)
-
-
-def _held(ledger: Place, other: Claim) -> LeaseHeldError:
-    return LeaseHeldError(
-        f"another run writes this cube: {other.describe()} holds {ledger.uri}/{NAME}; wait until it ends, or add "
-        "--break-lease if that run is known to be dead or paused"
-    )

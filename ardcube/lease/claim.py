@@ -14,6 +14,8 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
+from ardcube.storage.place import Place
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -58,10 +60,9 @@ class Claim:
         text = f"{self.who} (process {self.pid}{run}) since {self.started:{_TIME}}{renewed}"
         return "".join(letter for letter in text if letter.isprintable())  # a terminal obeys the others
 
-    @property
-    def process_lock(self) -> Path:
-        """File of the holder's machine that its process keeps locked."""
-        return Path(tempfile.gettempdir(), f"ardcube-{self.holder}.lock")
+    def process_lock(self, ledger: Place) -> Path:
+        """Return the file that the holder's process keeps locked: in the ledger on a disk, else in its machine."""
+        return Path(ledger.path if ledger.is_local else tempfile.gettempdir(), f"ardcube-{self.holder}.lock.part")
 
     def to_json(self) -> bytes:
         """Return the content of the lease file."""

@@ -38,7 +38,7 @@ class Fence:
     def __init__(self, ledger: Place, holder: str) -> None:
         self._ledger = ledger
         self._holder = holder
-        self._read_at = -FRESH_SECONDS
+        self._read_at = clock() - FRESH_SECONDS  # the run holds the lease, and the first check reads it
         self._one_reader = threading.Lock()
 
     @property

@@ -22,24 +22,10 @@ _JOIN_SECONDS = 5.0
 
 
 class Lease:
-    """A lease of this process, made by `ardcube.lease.acquire.holding`.
-
-    Parameters
-    ----------
-    ledger : Place
-        Folder of the lease.
-    claim : Claim
-        Content of the lease.
-    lock : FileLock
-        Lock that this process holds.
-    version : Version, optional
-        Version of the lease that is renewed; None on a disk, where the lock protects the lease.
-    warn : callable
-        Function that takes a line for the operator; also called from another thread.
-    """
+    """A lease that this process has acquired (`ardcube.lease.acquire.holding`)."""
 
     def __init__(
-        self, ledger: Place, claim: Claim, lock: FileLock, version: Version | None, warn: Callable[[str], None]
+        self, ledger: Place, claim: Claim, version: Version, lock: FileLock, warn: Callable[[str], None]
     ) -> None:
         self.claim = claim
         self._ledger = ledger
@@ -48,7 +34,7 @@ class Lease:
         self._fence = Fence(ledger, claim.holder)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, args=(version,), name="lease", daemon=True)
-        if version is not None:
+        if not ledger.is_local:  # on a disk every process sees whether the lock is held
             self._thread.start()
 
     def check(self) -> None:
@@ -73,16 +59,11 @@ class Lease:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(_JOIN_SECONDS)
-        held = False
         try:
-            held = release(self._ledger, self.claim.holder)
+            release(self._ledger, self.claim.holder)
         except Exception as error:  # noqa: BLE001  (the result of the run matters more)
             self._warn(f"the lease {self._ledger.uri}/{NAME} could not be released ({error}); it expires")
-        # On a disk the lock file of a lost lease is another run's.
-        drop(self._lock, remove=held or not self._ledger.is_local)
-        if self._ledger.is_local:
-            with suppress(OSError):  # the folder has other files
-                Path(self._ledger.path).rmdir()
+        drop(self._lock, self._ledger)
 
     def _keep(self, version: Version) -> None:
         """Renew the lease four times as often as needed, until it ends or another run holds it."""
@@ -99,7 +80,7 @@ class Lease:
 
 
 def release(ledger: Place, owner: str) -> bool:
-    """Release a lease of a run from any process, for example because the run's process has ended.
+    """Release a lease from any process, for example because the process of its run has ended.
 
     Parameters
     ----------
@@ -127,8 +108,10 @@ def release(ledger: Place, owner: str) -> bool:
     raise TransientError(f"{ledger.uri}/{NAME} changes all the time")
 
 
-def drop(lock: FileLock, *, remove: bool = True) -> None:
-    """Release a lock; first remove its file, so that no process waits for a file without a name."""
-    if remove:
+def drop(lock: FileLock, ledger: Place) -> None:
+    """Remove a locked file, and the folder of a ledger on a disk if it is empty; then release the lock."""
+    with suppress(OSError):  # the folder has other files
         Path(lock.lock_file).unlink(missing_ok=True)
+        if ledger.is_local:
+            Path(ledger.path).rmdir()
     lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,9 @@ def swap(place: Place, name: str, old: Version, new: bytes) -> Version | None:
             return None
         raise
     if (place.fs, place.bucket) not in _has_conditions and len(new) <= _PROBE_BYTES:
-        put_again = (_is_refused(bucket, place.key(name), new, wrong) for wrong in ("create", _WRONG_TAG))
-        _has_conditions[place.fs, place.bucket] = all(put_again)
+        with suppress(BaseError):  # asked again with the next PUT
+            refusals = (_is_refused(bucket, place.key(name), new, wrong) for wrong in ("create", _WRONG_TAG))
+            _has_conditions[place.fs, place.bucket] = all(refusals)
     return _write_and_read_back(place, name, written, new) if best_effort_reason(place) else written
 
 
@@ -127,7 +129,7 @@ def _is_refused(bucket: Any, key: str, content: bytes, condition: Any) -> bool:
 def _swap_on_disk(place: Place, name: str, old: Version, new: bytes) -> Version | None:
     path = Path(place.file(f"{name}.lock.part"))  # files with this ending are not listed
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path, timeout=_LOCK_SECONDS):
+    with FileLock(path, timeout=_LOCK_SECONDS, poll_interval=0.005):
         unchanged = place.read(name) == old.content
         if unchanged:
             place.write(name, new)
