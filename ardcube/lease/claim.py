@@ -39,7 +39,7 @@ class Claim:
     """Id of the flow run, or empty."""
     expires_seconds: Annotated[float, Field(gt=0, le=3600)]
     """Seconds without renewal after which another machine may take the lease over."""
-    holder: Annotated[str, Field(pattern=r"^[0-9a-f]+$")] = field(default_factory=lambda: uuid.uuid4().hex)
+    holder: Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")] = field(default_factory=lambda: uuid.uuid4().hex)
     """Id of the claim; another one for each run and each attempt."""
     who: str = field(default_factory=_user_and_host)
     """`user@host`."""

@@ -52,10 +52,11 @@ def test_the_description_names_user_host_process_run_and_times() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"holder": None}, {"holder": ""}, {"holder": "../../etc/passwd"}, {"who": 5}, {"pid": "7"}, {"pid": 0},
-        {"pid": -1}, {"pid": True}, {"pid": 2**40}, {"expires_seconds": 0.0}, {"expires_seconds": -1.0},
-        {"expires_seconds": 1e300}, {"expires_seconds": "120"}, {"expires_seconds": float("nan")},
-        {"renewed": "yesterday"}, {"renewed": "2024-05-01T12:00:00"}, {"started": ""}, {"released": "no"},
+        {"holder": None}, {"holder": ""}, {"holder": "../../etc/passwd"}, {"holder": "0" * 300}, {"who": 5},
+        {"pid": "7"}, {"pid": 0}, {"pid": -1}, {"pid": True}, {"pid": 2**40}, {"expires_seconds": 0.0},
+        {"expires_seconds": -1.0}, {"expires_seconds": 1e300}, {"expires_seconds": "120"},
+        {"expires_seconds": float("nan")}, {"renewed": "yesterday"}, {"renewed": "2024-05-01T12:00:00"},
+        {"started": ""}, {"released": "no"},
     ],
     ids=str,
 )  # fmt: skip
