@@ -29,13 +29,14 @@ LABEL org.opencontainers.image.title="ard-process" \
     org.opencontainers.image.licenses="Apache-2.0"
 
 # Any uid may run the image on a read-only root, because it writes only to /tmp and /app/output.
-# LOGNAME replaces the passwd entry, which such a uid does not have. MALLOC_*: docs/decisions/0016-threads-and-memory.md.
+# LOGNAME replaces the passwd entry, which such a uid does not have. Allocators: docs/decisions/0016-threads-and-memory.md.
 ENV PATH=/opt/ardcube/bin:$PATH \
     HOME=/tmp \
     LOGNAME=ardcube \
     PREFECT_HOME=/tmp/prefect \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     NUMBA_CACHE_DIR=/tmp/numba \
+    ARROW_DEFAULT_MEMORY_POOL=system \
     MALLOC_ARENA_MAX=1 \
     MALLOC_MMAP_THRESHOLD_=33554432 \
     MALLOC_TRIM_THRESHOLD_=128000000 \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
@@ -95,8 +94,6 @@ def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
         raise StoreError(
             f"{ledger_uri}/{name}: the planned scenes are missing; run the build again, which searches the catalogue"
         )
-    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
-        pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own heap keeps 25 to 30 MB after the first manifest
     with _damage_as_store_error(f"{ledger_uri}/{name}"):
         # Arrow's own buffer, because threads that hold a Python file abort a process that exits meanwhile
         # (https://github.com/apache/arrow/issues/33975).

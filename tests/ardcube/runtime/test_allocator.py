@@ -20,7 +20,7 @@ def test_four_cores_share_an_arena(cores: int, arenas: str) -> None:
 
 def test_the_image_has_the_settings_of_up_to_seven_cores() -> None:
     text = (ROOT / "Dockerfile").read_text()
-    assert {name: re.findall(rf"\b{name}=(\d+)", text) for name in NAMES} == {
+    assert {name: re.findall(rf"\b{name}=(\w+)", text) for name in NAMES} == {
         name: [value] for name, value in allocator_environment(7).items()
     }
 
