@@ -1,0 +1,83 @@
+"""Open one band of one item and decide how it is read."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from odc.loader import RasterLoadParams, RasterSource, resolve_dst_nodata, resolve_src_nodata
+
+from ardcube.catalog.hrefs import local_file
+from ardcube.errors import SceneError
+from ardcube.pixels.lattice import Lattice
+from ardcube.raster.block_cache import File
+from ardcube.raster.header import Header, Level
+from ardcube.raster.open import Raster, open_raster
+
+logger = logging.getLogger(__name__)
+
+KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
+"""Half-width in source pixels by resampling method."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandSource:
+    """An open file and the choices made for reading it."""
+
+    file: File
+    raster: Raster
+    level: Level
+    resampling: str
+    missing: frozenset[int]
+    """Digital numbers that are nodata."""
+    dtype: np.dtype[Any]
+    """Data type of the output."""
+    fill: Any
+    """Value of output pixels without data."""
+
+
+def open_source(src: RasterSource, cfg: RasterLoadParams, lattice: Lattice | None) -> BandSource | None:
+    """Open a file; None where the rasterio driver has to read it."""
+    if lattice is None or cfg.resampling not in KERNELS or src.band != 1 or src.subdataset or cfg.extra_dims:
+        return None
+    try:
+        file = src.uri, _revision(src.uri)
+        raster = open_raster(*file, "signed")
+    except SceneError as error:
+        logger.debug("rasterio reads %s: %s", src.uri, error)
+        return None
+    header = raster.header
+    dtype = np.dtype(cfg.dtype or header.dtype)
+    missing = _missing(src, cfg, header)
+    # Weighted means count 0 and one further number as nodata.
+    unsuitable = len(missing) > 2 or (cfg.resampling != "nearest" and 0 not in missing)
+    if unsuitable or not np.can_cast(header.dtype, dtype):
+        logger.debug("rasterio reads %s: its values do not suit the resampler", src.uri)
+        return None
+    fill = resolve_dst_nodata(dtype, cfg, resolve_src_nodata(cfg.fill_value, cfg))
+    level = lattice.level_for(header) if cfg.use_overviews else header.levels[0]
+    return BandSource(file, raster, level, cfg.resampling, missing, dtype, dtype.type(0 if fill is None else fill))
+
+
+def _missing(src: RasterSource, cfg: RasterLoadParams, header: Header) -> frozenset[int]:
+    """Digital numbers that are nodata: an override, else what the file, its item and the caller state."""
+    if cfg.src_nodata_override is not None:
+        stated: list[float | None] = [cfg.src_nodata_override]
+    else:
+        described = [meta.nodata for meta in (src.meta, cfg.meta) if meta is not None]
+        # A nodata value of 0 in a header may also mean that the file declares none.
+        stated = [header.nodata or None, cfg.src_nodata_fallback, *described, cfg.fill_value]
+    valid = range(np.iinfo(header.dtype).max + 1)
+    return frozenset(int(value) for value in stated if value is not None and value in valid)
+
+
+def _revision(uri: str) -> str:
+    """Time of the last change of a local file: its header is read again after one. Empty for remote files."""
+    path = local_file(uri)
+    try:
+        return "" if path is None else str(Path(path).stat().st_mtime_ns)
+    except OSError:
+        return ""
