@@ -1,4 +1,4 @@
-"""Build a cube, or what is missing of it, in threads of this process."""
+"""Build a cube, or its missing chunks, in threads of this process."""
 
 from __future__ import annotations
 

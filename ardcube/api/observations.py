@@ -41,7 +41,7 @@ def observations(uri: Uri, chunk: ChunkKey | str, *, storage_options: Mapping[st
     -------
     xarray.Dataset
         One variable per band, (time, latitude, longitude), in Dask chunks of one scene. Reflectance is float32, NaN
-        where the scene has no data or lies outside of its footprint. Bands that the cloud mask reads are digital
+        where the scene has no data and outside of its footprint. Bands that the cloud mask reads are digital
         numbers, 0 without data. Pixels are those that the cube was made of, before masks. The coordinates `scene` and
         `solar_day` name the scene and the observation that each time belongs to.
 

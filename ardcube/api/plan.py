@@ -57,7 +57,7 @@ class Plan:
         return gpd.GeoDataFrame(columns, index=names, geometry="footprint", crs="EPSG:4326").rename_axis("tile")
 
     def __repr__(self) -> str:
-        return f"Plan({'; '.join(f'{name} {text}' for name, text in self._rows())})"
+        return "\n".join(["Plan", *(f"  {name:8}{text}" for name, text in self._rows())])
 
     def _repr_html_(self) -> str:
         """Show the plan as a table in a notebook."""

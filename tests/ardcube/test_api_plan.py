@@ -42,8 +42,8 @@ def test_tiles_have_footprints_and_scene_counts(sample_archive: Path) -> None:
 def test_a_plan_shows_itself_in_text_and_in_a_notebook(sample_archive: Path) -> None:
     planned = ardcube.plan(cube_of(sample_archive, cloud_mask="scl"))
     text = repr(planned)
-    assert text.startswith("Plan(grid 120 x 280 pixels of 0.0005 degrees, EPSG:4326; ")
-    assert "periods 2, 2023-05 to 2023-06" in text
+    assert text.startswith("Plan\n  grid    120 x 280 pixels of 0.0005 degrees, EPSG:4326\n")
+    assert "  periods 2, 2023-05 to 2023-06\n" in text
     html = planned._repr_html_()
     for part in ("grid", "periods", "scenes", "size", "2023-06", f"{planned.scenes['2023-06']} scenes"):
         assert part in html
