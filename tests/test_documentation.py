@@ -64,3 +64,12 @@ def test_every_option_that_a_page_names_exists(page: Path) -> None:
 def test_the_index_lists_every_decision_record() -> None:
     linked = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (DECISIONS / "README.md").read_text())
     assert sorted(linked) == sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("record", sorted(DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.stem)
+def test_a_decision_record_has_its_four_sections(record: Path) -> None:
+    number, sections = int(record.stem[:4]), re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE)
+    assert record.read_text().startswith(f"# {number}. ")
+    assert [name for name in sections if name in {"Context", "Decision", "Consequences", "Rejected"}] == [
+        "Context", "Decision", "Consequences", "Rejected",
+    ]  # fmt: skip

@@ -68,7 +68,7 @@ class Plan:
         return f"<table><caption>Plan of a cube</caption>{rows}{self._period_rows()}</table>"
 
     def _rows(self) -> Sequence[tuple[str, str]]:
-        """Return names and texts of what a person wants to know of a plan."""
+        """Return the names and texts of the rows of a plan."""
         spec, counts = self._plan.spec, self.estimate
         west, south, east, north = spec.grid.bounds
         labels = [period.label for period in self._plan.periods]

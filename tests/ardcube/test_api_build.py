@@ -102,7 +102,7 @@ def test_a_retry_builds_missing_chunks_where_it_is_asked_to(sample_archive: Path
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
-    """Let the first attempts of each chunk fail as a network does; return what was asked for."""
+    """Let the first attempts of each chunk fail with a network error; return the keys of the attempts."""
     real, asked = in_threads.process_batch, list[str]()
 
     def batch(spec: Any, jobs: Any, **options: Any) -> Any:

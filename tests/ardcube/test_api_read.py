@@ -82,7 +82,7 @@ def test_a_cube_opens_from_any_filesystem(sample_archive: Path, uri: Path, cube:
 @pytest.mark.parametrize(
     "call", [ardcube.open, ardcube.status, lambda uri: ardcube.observations(uri, "2023-05_y0000_x0000")]
 )
-def test_what_is_no_cube_is_refused_in_one_line(call: object, tmp_path: Path) -> None:
+def test_a_place_without_a_cube_is_refused_in_one_line(call: object, tmp_path: Path) -> None:
     for place, message in ((tmp_path, "no cube of ardcube"), (None, "neither text nor a path"), ("", "not a location")):
         with pytest.raises(ardcube.InputError, match=message) as caught:
             call(place)  # type: ignore[operator]
