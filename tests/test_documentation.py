@@ -37,6 +37,13 @@ def test_every_file_that_a_page_links_to_exists(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> None:
+    folders = "ardcube|flows|hooks|tasks|tests|benchmarks|scripts|deployments|docs"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
 def options_on(page: Path) -> Iterator[tuple[str | None, str]]:
     """Yield subcommand and option of each `ardcube` command of a page; None for an option in running text."""
     text = page.read_text()
