@@ -34,6 +34,12 @@ def test_type_checkers_see_the_names_that_python_imports() -> None:
     assert (Path(ardcube.__file__).parent / "py.typed").exists()
 
 
+def test_no_module_hides_a_public_name() -> None:
+    """Python binds an imported submodule to its package, in place of a name that is imported on first use."""
+    folder = Path(ardcube.__file__).parent
+    assert not {path.stem for path in folder.iterdir()} & set(ardcube.__all__)
+
+
 def test_every_error_is_public() -> None:
     from tests.test_architecture import error_classes
 
