@@ -130,11 +130,13 @@ def _swap_on_disk(place: Place, name: str, old: Version, new: bytes) -> Version 
     path = Path(place.file(f"{name}.lock.part"))  # files with this ending are not listed
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path, timeout=_LOCK_SECONDS, poll_interval=0.005):
-        unchanged = place.read(name) == old.content
-        if unchanged:
+        try:
+            if place.read(name) != old.content:
+                return None
             place.write(name, new)
-        path.unlink(missing_ok=True)
-    return Version(new) if unchanged else None
+            return Version(new)
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _write_and_read_back(place: Place, name: str, old: Version, new: bytes) -> Version | None:
