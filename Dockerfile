@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="ard-process" \
     org.opencontainers.image.description="ardcube: analysis-ready data cubes of Sentinel-2 composites" \
     org.opencontainers.image.licenses="Apache-2.0"
 
-# Any uid may run the image on a read-only root, because it writes only to /tmp and /app/output.
+# Any uid may run the image on a read-only root, because it writes only to /tmp, /app/data and /app/output.
 # LOGNAME replaces the passwd entry, which such a uid does not have. Allocators: docs/decisions/0016-threads-and-memory.md.
 ENV PATH=/opt/ardcube/bin:$PATH \
     HOME=/tmp \

@@ -149,7 +149,7 @@ def _add(
     if blocks is None:
         return
     fetched = [_DecodedBand([*_decode(work.archive, scene, band, blocks, work.tally)]) for band in bands]
-    with work.tally.step("weave"):
+    with work.tally.step("interleave"):
         source = SourcePixels.decode(fetched, blocks, out.dtype.name, Encoding(0))
     with work.tally.step("resample"):
         resample_window(out, range(len(out)), wanted, at, source, kind)

@@ -7,14 +7,12 @@ from distributed.scheduler import KilledWorker
 
 from ardcube.chunk.batch import Batch
 from ardcube.errors import RunStopsError
+from ardcube.ledger.ledger import RECORDS_PER_FILE
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from flows.map_chunks import BatchFuture
 from flows.progress import current_progress
 from flows.run_context import RunContext
-
-RECORDS_PER_FILE = 5_000
-"""Finished chunks whose records are merged into one file while the run goes on."""
 
 
 class BatchResults:

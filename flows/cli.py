@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ardcube.errors import InputError
 from flows.options import ModelCommand, build_model, key_values
 from flows.process_exit import run_command
 from flows.run_flow import configure_prefect, run_flow
@@ -114,13 +113,15 @@ def plan(**values: Any) -> None:
 def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
     """Show the state of the chunks of the cube at URI."""
     from ardcube.ledger.ledger import Ledger
+    from ardcube.ledger.stored_cube import no_cube_error
     from ardcube.storage.place import Place
     from flows.console import new_console, print_records
 
-    ledger = Ledger.of_store(Place.at(uri, storage_options))
+    place = Place.at(uri, storage_options)
+    ledger = Ledger.of_store(place)
     cube = ledger.read_cube()
     if cube is None:
-        raise InputError(f"{uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json; check the address")
+        raise no_cube_error(place, ledger)
     records = list(ledger.records().values())
     if as_json:
         chunks = [asdict(record) | {"key": str(record.key)} for record in records]

@@ -11,6 +11,7 @@ from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.memory import WORKER_BYTES
 from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out
 from flows.progress import ProgressReceiver
 
@@ -139,8 +140,6 @@ def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
 
 def print_estimate(console: Console, estimate: Estimate, pending: int, threads: int) -> None:
     """Print the size of a plan."""
-    from ardcube.planning.memory import WORKER_BYTES  # slow to import
-
     table = Table(show_header=False, box=None)
     table.add_row("tiles", f"{estimate.tiles:,}")
     table.add_row("periods", f"{estimate.periods:,}")

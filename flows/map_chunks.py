@@ -10,11 +10,11 @@ from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
 from ardcube.chunk.batch import Batch
 from ardcube.config import RunConfig
+from ardcube.ledger.in_flight import InFlightFile
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.batch_size import BatchSizes
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
-from flows.in_flight import InFlightFile
 from flows.workers import count_slots, wait_for_batch
 from tasks.chunks import build_chunks
 
@@ -24,8 +24,7 @@ BatchFuture = PrefectDaskFuture[list[ChunkRecord]]
 
 def chunk_task(run: RunConfig) -> ChunkTask:
     """Return the chunk task with the run's retries, delayed by exponential backoff."""
-    delays = [min(600.0, run.retry_delay_seconds * 2**retry) for retry in range(run.retries)]
-    return build_chunks.with_options(retries=run.retries, retry_delay_seconds=delays or 0.0)
+    return build_chunks.with_options(retries=run.retries, retry_delay_seconds=run.retry_delays or 0.0)
 
 
 class BatchQueue:

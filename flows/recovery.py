@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from prefect.logging import get_run_logger
 from prefect_dask.task_runners import DaskTaskRunner
 
+from ardcube.ledger.in_flight import InFlightFile
 from ardcube.ledger.record import DONE, Attempt, ChunkRecord
 from ardcube.planning.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubeSpec
 from flows.batch_results import BatchResults
-from flows.in_flight import InFlightFile
 from flows.map_chunks import BatchQueue
 from flows.progress import current_progress
 from flows.run_context import RunContext

@@ -1,1 +1,1 @@
-"""Prefect's hooks: states, names, logs, credentials, artifacts; cloud masks."""
+"""Hooks of Prefect (states, names, logs, credentials, artifacts), and the cloud masks."""

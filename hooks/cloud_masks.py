@@ -1,4 +1,4 @@
-"""Cloud masks under the prior demo's module name; see `ardcube.pixels.masks`."""
+"""Cloud masks for code that imports them from `hooks`; `ardcube.pixels.masks` defines them."""
 
 from ardcube.pixels.masks import (
     CloudMaskHook,

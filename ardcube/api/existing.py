@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.ledger.ledger import Ledger
-from ardcube.ledger.stored_cube import StoredCube
+from ardcube.ledger.stored_cube import StoredCube, no_cube_error
 from ardcube.storage.place import Place
 
 Uri = str | os.PathLike[str]
@@ -54,7 +54,7 @@ def find_cube(uri: Uri, storage_options: Mapping[str, Any] | None = None) -> Exi
     ledger = Ledger.of_store(place)
     cube = StoredCube.read(ledger)
     if cube is None:
-        raise InputError(f"{place.uri}: no cube of ardcube (there is no {ledger.place.uri}/cube.json); build it first")
+        raise no_cube_error(place, ledger)
     return ExistingCube(place, ledger, cube)
 
 

@@ -13,6 +13,7 @@ from ardcube.chunk.batch import process_batch
 from ardcube.config import RunConfig
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.lease.lease import Lease
+from ardcube.ledger.ledger import RECORDS_PER_FILE
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
@@ -22,12 +23,8 @@ from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, su
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_DELAY = 600.0
-"""Seconds between two attempts at most."""
 _JITTER = 0.5
 """Share of a delay by which it varies at random, so that threads do not retry at the same time."""
-_GATHERED = 5_000
-"""Records that are put into one file while a build goes on."""
 
 
 def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start: float) -> BuildSummary:
@@ -64,7 +61,7 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
         if record is not None:
             finished.append(record)
             logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(selected))
-        if len(finished) == _GATHERED:
+        if len(finished) == RECORDS_PER_FILE:
             ledger.merge(finished)
             finished.clear()
     lease.check()
@@ -115,8 +112,7 @@ def _build(spec: CubeSpec, run: RunConfig, job: ChunkJob, stop: Event) -> ChunkR
             if last:
                 logger.error("%s failed after %d attempts: %s", job.key, attempt + 1, error)
                 return None
-            delay = min(_LONGEST_DELAY, run.retry_delay_seconds * 2**attempt)
-            delay *= 1 + random.uniform(0, _JITTER)
+            delay = run.retry_delays[attempt] * (1 + random.uniform(0, _JITTER))
             logger.warning("%s: another attempt in %.1f s: %s", job.key, delay, error)
             if stop.wait(delay):
                 return None

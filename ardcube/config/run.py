@@ -17,6 +17,10 @@ _SECRET = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re
 _BYTES = TypeAdapter(ByteSize)
 
 
+_LONGEST_DELAY = 600.0
+"""Most seconds between two attempts."""
+
+
 class RunConfig(Model):
     """Options of a run: store, backend, limits, retries. They never change a pixel."""
 
@@ -195,6 +199,11 @@ class RunConfig(Model):
     def local_threads(self) -> int:
         """Chunks that this process builds at once with the local backend."""
         return self.threads or os.cpu_count() or 1
+
+    @property
+    def retry_delays(self) -> list[float]:
+        """Seconds before each retry of a transient error: exponential backoff, at most ten minutes."""
+        return [min(_LONGEST_DELAY, self.retry_delay_seconds * 2**retry) for retry in range(self.retries)]
 
     @property
     def memory_bytes(self) -> int | None:

@@ -29,6 +29,8 @@ from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
 
+RECORDS_PER_FILE = 5_000
+"""Finished chunks whose records are merged into one file while a run goes on."""
 SUFFIX = ".ardcube"
 """Suffix of the ledger's folder, after the name of the store."""
 _TABLE = "ledger.parquet"

@@ -50,7 +50,7 @@ class ChunkRecord:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage."""
     byte_counts: Mapping[str, int] = field(default_factory=dict)
-    """Bytes read, decoded, and bytes of pixels written."""
+    """Bytes read from files, and bytes of pixels written, by `read` and `written`."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Reason by id of each item that was skipped because it cannot be read."""
 

@@ -8,10 +8,11 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from ardcube.config import CubeConfig
-from ardcube.errors import StoreError
+from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import Ledger
+from ardcube.storage.place import Place
 
 _LARGEST_DEGREES = 540.0
 """Degrees that a coordinate of a grid may have at most, beyond 180 for grids across the antimeridian."""
@@ -56,6 +57,11 @@ class StoredCube:
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:500]
             raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {reason}; build the cube again") from error
+
+
+def no_cube_error(store: Place, ledger: Ledger) -> InputError:
+    """Return the error for a location without a cube."""
+    return InputError(f"{store.uri}: no cube of ardcube (there is no {ledger.place.uri}/cube.json); build it first")
 
 
 def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:

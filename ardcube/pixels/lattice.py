@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Window
 from ardcube.pixels.projection import (
     NODE_SPAN_DEGREES,
     NODE_STEP,
@@ -52,11 +52,6 @@ class Lattice:
     """Width of a pixel, in CRS units."""
     step_y: float
     """Height of a pixel, in CRS units; negative where rows run southward."""
-
-    @classmethod
-    def of_grid(cls, grid: Grid) -> Self:
-        """Return the lattice of a cube's grid; its windows are those of the grid."""
-        return cls("EPSG:4326", grid.west, grid.north, grid.resolution, -grid.resolution)
 
     @classmethod
     def of_geobox(cls, geobox: GeoBox) -> Self | None:

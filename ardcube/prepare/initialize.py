@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
@@ -54,7 +55,7 @@ def remove_cube(request: Request) -> None:
     schema.remove(request.place, str(stored["identity"]["varname"]))
     own = request.ledger.place.list()
     request.ledger.place.remove(
-        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", "in-hand.json")
+        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", IN_FLIGHT)
     )
     request.ledger.place.remove(["cube.json"])  # last, because it marks the location as ardcube's
     request.ledger.place.remove_empty_folders()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
@@ -60,7 +61,5 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
 
 def initialize_store(request: Request, pending: PendingBuild) -> None:
     """Create, extend or check the store, and record the plan, so that a retry needs no search."""
-    from ardcube.ledger.last_plan import write_planned  # pyarrow is slow to import
-
     initialize(request, pending.plan)
     write_planned(pending.ledger, pending.plan)

@@ -16,7 +16,7 @@ from ardcube.ledger.last_plan import Planned, read_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
-from ardcube.ledger.stored_cube import StoredCube
+from ardcube.ledger.stored_cube import StoredCube, no_cube_error
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan
@@ -63,9 +63,7 @@ def check_retry(run: RunConfig) -> Retry:
     ledger = Ledger.of_store(place)
     cube = StoredCube.read(ledger)
     if cube is None:
-        raise InputError(
-            f"fsspec-uri {place.uri} is no cube of ardcube: there is no {ledger.place.uri}/cube.json; build it first"
-        )
+        raise no_cube_error(place, ledger)
     if not exists(place):
         raise InputError(f"fsspec-uri {place.uri} is missing or incomplete; run the build again")
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)

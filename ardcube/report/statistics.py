@@ -30,7 +30,7 @@ class Tally:
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of work by stage."""
     byte_counts: Counter[str] = field(default_factory=Counter)
-    """Bytes read, decoded, and bytes of pixels written."""
+    """Bytes read from files, and bytes of pixels written, by `read` and `written`."""
     work_seconds: float = 0.0
     """Seconds of all attempts of the run; an attempt occupies one thread of a worker."""
     attempts: int = 0

@@ -463,7 +463,7 @@ def test_debug_shows_a_traceback_before_the_line(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["status", "nothing.zarr"], "nothing.zarr is no cube of ardcube"),
+        (["status", "nothing.zarr"], "nothing.zarr: no cube of ardcube"),
         (["status"], "Missing argument 'URI'"),
         (["status", "gs://bucket/cube"], "gcsfs"),
         (["status", "cube.zarr", "--storage-option", "anon"], "'anon' is not KEY=VALUE"),

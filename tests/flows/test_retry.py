@@ -111,7 +111,7 @@ def test_the_command_builds_the_failed_chunks_and_reports_if_there_are_none(
 def test_the_command_needs_a_cube(tmp_path: Path) -> None:
     done = jobs.run(["retry", str(tmp_path / "none.zarr")])
     assert done.returncode == 2
-    assert done.stderr.startswith(f"ardcube: fsspec-uri {tmp_path}/none.zarr is no cube of ardcube: there is no ")
+    assert done.stderr.startswith(f"ardcube: {tmp_path}/none.zarr: no cube of ardcube (there is no ")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ardcube.extent.grid import Window
+from ardcube.ledger.in_flight import NAME, InFlightFile
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
-from flows.in_flight import NAME, InFlightFile
 
 
 def job(col: int) -> ChunkJob:

@@ -6,6 +6,8 @@ file before they are built, and removed when the run ends, however it ends. A fi
 the process was killed, perhaps by one of them.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable
 from contextlib import suppress
