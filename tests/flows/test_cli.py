@@ -233,7 +233,7 @@ def test_a_build_that_misses_chunks_exits_with_1_and_names_them(
     (line,) = done.stderr.splitlines()
     failed = [str(key) for key, record in records(tmp_path / "cube.zarr").items() if record.status == "failed"]
     assert line.startswith(f"ardcube: {len(failed)} of 8 chunks failed, the first is {failed[0]} (")
-    assert "run again to try just these" in line
+    assert "run again to build only these" in line
     for name in failed:
         assert f" {name} failed: " in done.stdout
     assert "Traceback" not in done.stdout

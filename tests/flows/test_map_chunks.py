@@ -28,22 +28,22 @@ def test_a_large_cube_takes_few_task_runs_and_few_files_and_has_the_pixels_of_a_
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    gathered: list[int] = []
-    gather = Ledger.gather
+    merged: list[int] = []
+    merge = Ledger.merge
 
     def counted(ledger: Ledger, ended: Collection[ChunkRecord]) -> None:
-        gathered.append(len(ended))
-        gather(ledger, ended)
-        assert len(ledger.records()) >= sum(gathered)
+        merged.append(len(ended))
+        merge(ledger, ended)
+        assert len(ledger.records()) >= sum(merged)
 
-    monkeypatch.setattr(Ledger, "gather", counted)
+    monkeypatch.setattr(Ledger, "merge", counted)
     monkeypatch.setattr("flows.batch_results.RECORDS_PER_FILE", 60)
     many = build_cube(
         sample_cube(sample_archive, **CHEAP, chunk_size=16), run_config(tmp_path / "many", batch_size=None)
     )
     assert many.written + many.empty == many.chunks > 200
-    assert sum(gathered) > many.chunks - 60
-    assert all(size >= 60 for size in gathered)
+    assert sum(merged) > many.chunks - 60
+    assert all(size >= 60 for size in merged)
     assert len(records(tmp_path / "many")) == many.chunks
     assert Place.at(f"{tmp_path / 'many'}.ardcube").list("chunks") == []
 
