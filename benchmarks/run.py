@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ardcube.runtime.allocator import allocator_environment
 from benchmarks.archive import CROP, FULL, TINY, Archive, ensure_archive
 from benchmarks.equality import Agreement, compare_with_baseline, compare_with_oracle
 from benchmarks.floor import floor
@@ -191,6 +192,8 @@ def run_child(task: Task) -> Outcome:
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "PYTHONPATH": str(ROOT),
     }
+    if task.way.startswith("ours"):
+        environment |= allocator_environment(task.threads)  # as the image and Coiled set them for workers
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.measure"],
         input=json.dumps(asdict(task)), capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
