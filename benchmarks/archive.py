@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -29,6 +28,7 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 from shapely.geometry import Polygon, box, mapping
 
+from ardcube.runtime.cpus import cpu_count
 from benchmarks.scenery import Edge, strips
 
 VERSION = 1
@@ -222,7 +222,7 @@ def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> 
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         everything = scenes(layout)
-        workers = workers or os.cpu_count() or 1
+        workers = workers or cpu_count()
         if workers == 1:
             items = [_write_scene(draft, layout, scene) for scene in everything]
         else:

@@ -44,6 +44,7 @@ from ardcube.planning.estimate import estimate
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.prepare.request import Request
+from ardcube.runtime.cpus import cpu_count
 from ardcube.storage.place import Place
 from benchmarks.made_up_items import MadeUp, made_up_collection, made_up_items
 
@@ -161,7 +162,7 @@ def measure(chunks: int, items: int, periods: int, scratch: Path) -> dict[str, A
     return {
         "machine": {
             "python": platform.python_version(),
-            "cpus": os.cpu_count(),
+            "cpus": cpu_count(),
             "load": os.getloadavg()[0],
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         },

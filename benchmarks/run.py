@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ardcube.runtime.allocator import allocator_environment
+from ardcube.runtime.cpus import cpu_count
 from benchmarks.archive import CROP, FULL, TINY, Archive, ensure_archive
 from benchmarks.equality import Agreement, compare_with_baseline, compare_with_oracle
 from benchmarks.floor import floor
@@ -268,7 +269,7 @@ def machine() -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": models[0].split(":", 1)[1].strip() if models else platform.machine(),
-        "cpus": os.cpu_count(),
+        "cpus": cpu_count(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},

@@ -25,6 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ardcube.runtime.cpus import cpu_count
+
 PERIOD = ["--start-date", "2023-05-01", "--end-date", "2023-06-30"]
 AREA = ["--bbox", "11.96", "46.85", "12.04", "46.89", "--resolution", "0.0005", "--chunk-size", "48"]
 
@@ -189,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(["sample", str(scratch / "archive")], environment)
         starts = [measure(name, words, options.times, environment) for name, words in commands(scratch).items()]
         stages: Reached = {} if options.no_build else first_chunk(scratch, environment)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs\n\n{table(starts, stages)}")
+    print(f"load {os.getloadavg()[0]:.1f} on {cpu_count()} CPUs\n\n{table(starts, stages)}")
     if options.output:
         options.output.write_text(
             json.dumps({"commands": [asdict(start) for start in starts], "build": stages}, indent=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,6 +158,15 @@ def test_a_request_is_checked_before_slow_libraries_are_loaded() -> None:
     }
     slow = {"xarray", "pandas", "geopandas", "pyarrow", "zarr", "numba", "odc", "dask", "rasterio", "pystac_client"}
     assert not loaded & (slow | {"prefect", "distributed"})
+
+
+def test_cpus_are_counted_in_one_place() -> None:
+    """Other counts ignore the quota of a container, or the affinity of the process."""
+    others = re.compile(
+        r"(?<!def )\b(os\.(process_)?cpu_count|sched_getaffinity|multiprocessing\.cpu_count|ALL_CPUS)\b"
+    )
+    files = [*MODULES, *(ROOT / "benchmarks").glob("*.py")]
+    assert [name_of(path) for path in files if others.search(path.read_text())] == ["ardcube.runtime.cpus"]
 
 
 def test_there_is_no_module_for_odds_and_ends() -> None:

@@ -30,7 +30,7 @@ def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: 
     uri : str or path
         Store to create or continue.
     threads : int, optional
-        Chunks built at once. Default: the number of CPUs.
+        Chunks built at once. Default: the number of CPUs that the process may use.
     **options
         Further fields of `RunConfig`, such as `storage_options`, `limit`, `memory_limit`, `retries` or `overwrite`.
 
@@ -78,7 +78,7 @@ def retry(uri: Uri, *, missing: bool = False, threads: int | None = None, **opti
     missing : bool
         Build also chunks that no run has built.
     threads : int, optional
-        Chunks built at once. Default: the number of CPUs.
+        Chunks built at once. Default: the number of CPUs that the process may use.
     **options
         Further fields of `RunConfig`, such as `storage_options` or `skip_bad_scenes`.
 

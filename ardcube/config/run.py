@@ -1,6 +1,5 @@
 """Configuration of a run: the store, the backend, and how work is done."""
 
-import os
 import re
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -10,6 +9,7 @@ from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, f
 from ardcube.config import form_schema
 from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_no_credential
 from ardcube.redaction import SECRET_NAMES
+from ardcube.runtime.cpus import cpu_count
 
 Access = Literal["unsigned", "requester-pays", "signed"]
 Reader = Literal["auto", "gdal"]
@@ -73,7 +73,7 @@ class RunConfig(Model):
         default=None,
         ge=1,
         le=1024,
-        description="Chunks that one process builds at once. Default: the number of CPUs.",
+        description="Chunks that one process builds at once. Default: the number of CPUs that it may use.",
     )
     memory_limit: str | None = Field(
         default=None,
@@ -198,7 +198,7 @@ class RunConfig(Model):
     @property
     def local_threads(self) -> int:
         """Chunks that this process builds at once with the local backend."""
-        return self.threads or os.cpu_count() or 1
+        return self.threads or cpu_count()
 
     @property
     def retry_delays(self) -> list[float]:

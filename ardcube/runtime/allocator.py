@@ -10,7 +10,7 @@ import ctypes
 import os
 import platform
 
-from ardcube.runtime.threads import core_count
+from ardcube.runtime.cpus import cpu_count
 
 _CORES_PER_ARENA = 4
 """Cores that share an arena. By default glibc creates up to eight arenas per core. Blocks of megabytes that one thread
@@ -39,7 +39,7 @@ def configure_process() -> None:
 
     Call it before other threads exist, because a thread keeps its arena. Other C libraries ignore the settings.
     """
-    for name, value in allocator_environment(core_count()).items():
+    for name, value in allocator_environment(cpu_count()).items():
         applied = os.environ.setdefault(name, value) == value
         if applied and name in _OPTIONS and platform.libc_ver()[0] == "glibc":
             ctypes.CDLL(None).mallopt(_OPTIONS[name], int(value))

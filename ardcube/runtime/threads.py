@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,16 +9,13 @@ from functools import lru_cache, wraps
 from threading import BoundedSemaphore
 from typing import ParamSpec, TypeVar
 
+from ardcube.runtime.cpus import cpu_count
+
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
 
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-_cores = BoundedSemaphore(core_count())
+_cores = BoundedSemaphore(cpu_count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +33,12 @@ class Threads:
 
     def fetch_and_decode(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
         """Run work that waits and decodes in a pool of two threads per decoder, because one of the two waits."""
-        threads = min(self.requests, 2 * (self.decoders or core_count()))
+        threads = min(self.requests, 2 * (self.decoders or cpu_count()))
         return _pool("ardcube-read", threads).submit(work, *args, **kwargs)
 
     def decode(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
         """Run work that computes in a thread of the decoder pool."""
-        return _pool("ardcube-decode", self.decoders or core_count()).submit(on_a_core(work), *args, **kwargs)
+        return _pool("ardcube-decode", self.decoders or cpu_count()).submit(on_a_core(work), *args, **kwargs)
 
 
 DEFAULT_THREADS = Threads()

@@ -7,7 +7,6 @@ real archives that a cube must handle (`scenes`).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import zlib
@@ -25,6 +24,7 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 
 from ardcube.errors import InputError
+from ardcube.runtime.cpus import cpu_count
 from ardcube.sample.items import BANDS, Band, collection, item
 from ardcube.sample.land import Land, reflectance, survey
 from ardcube.sample.scenes import (
@@ -153,7 +153,7 @@ def _write(folder: Path, seed: int) -> None:
     everything = scenes()
     granules = tuple(dict.fromkeys(scene.granule for scene in everything))
     # NumPy releases the interpreter lock for most of the work. More threads would need more memory.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, cpu_count())) as pool:
         surveys = pool.map(lambda granule: _survey(granule, seed), granules)
         ground = dict(zip(granules, surveys, strict=True))
         items = list(pool.map(lambda scene: _write_scene(folder, scene, ground[scene.granule], seed), everything))
@@ -222,7 +222,7 @@ def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, band: Band) -
         transform=Affine(*granule.transform(band.pixel)),
         nodata=0,
         blocksize=256,
-        num_threads="ALL_CPUS",  # rasterio holds the interpreter lock while GDAL compresses
+        num_threads=cpu_count(),  # rasterio holds the interpreter lock while GDAL compresses
         compress="DEFLATE",
         level=6,
         predictor="NO" if band.wavelength is None else "STANDARD",

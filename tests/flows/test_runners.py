@@ -49,11 +49,9 @@ def test_the_isolated_worker_writes_nothing_to_the_stderr_of_the_flow(
 
 
 def test_local_threads_are_the_cpus_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr("ardcube.config.run.cpu_count", lambda: 7)
     assert run_config().local_threads == 7
     assert run_config(threads=2).local_threads == 2
-    monkeypatch.setattr("os.cpu_count", lambda: None)
-    assert run_config().local_threads == 1
 
 
 def test_dask_is_the_scheduler_at_the_address(dask_cluster: DaskCluster) -> None:

@@ -30,4 +30,4 @@ def test_the_settings_are_passed_on_to_processes_that_this_one_starts(monkeypatc
     monkeypatch.setattr(allocator.os, "environ", environ)
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("", ""))
     configure_process()
-    assert environ == allocator_environment(allocator.core_count()) | {"MALLOC_ARENA_MAX": "7"}
+    assert environ == allocator_environment(allocator.cpu_count()) | {"MALLOC_ARENA_MAX": "7"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ardcube.runtime import threads
+from ardcube.runtime.cpus import cpu_count
 from ardcube.runtime.threads import Threads, on_a_core
 
 
@@ -38,7 +38,7 @@ def test_reading_and_decoding_uses_two_threads_per_decoder_up_to_the_number_of_r
 
 
 def test_at_most_one_thread_per_core_computes() -> None:
-    cores = threads.core_count()
+    cores = cpu_count()
     running, most = 0, 0
     lock, full = threading.Lock(), threading.Event()
 
