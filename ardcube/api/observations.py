@@ -14,6 +14,7 @@ from ardcube.catalog.scene import SCALE, Scene
 from ardcube.errors import InputError
 from ardcube.extent.grid import Window
 from ardcube.ledger.last_plan import read_planned
+from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.planning.jobs import ChunkKey
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ def observations(uri: Uri, chunk: ChunkKey | str, *, storage_options: Mapping[st
     Raises
     ------
     InputError
-        If there is no cube at the URI, or the chunk is not part of it.
+        If there is no cube at the URI, it was built with other pixel rules, or the chunk is not part of it.
     StoreError
         If the recorded scenes are missing or damaged.
     """
     found = find_cube(uri, storage_options)
+    check_pixel_rules(found.place, found.cube.identity)
     key = _parsed(chunk)
     window, scenes = _scenes_of(found, key, storage_options)
     if not scenes:

@@ -22,7 +22,9 @@ from ardcube.extent.antimeridian import shift_to_longitude
 from ardcube.fingerprint import digest
 
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
-_PRODUCT = re.compile(r"S2\w_MSIL2A_(\d{8}T\d{6})_N(\d{4})_")
+_PRODUCT = re.compile(r"S2\w_MSIL\d\w_(\d{8}T\d{6})_N(\d{4})_(?:R\d{3}_T(\d{2}[A-Z]{3}))?")
+_PREFIXES = ("s2", "sentinel2", "sentinel", "eopf")
+"""Prefixes under which catalogues state the properties of a Sentinel-2 product."""
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
 _LARGEST_DN = 65535
 _LARGEST_NUMBER = 1e15
@@ -74,7 +76,9 @@ def _check(scene: Scene) -> None:
         if not math.isfinite(asset.offset):
             raise ValueError(f"the offset of {band} is {asset.offset}")
     # JSON may contain half of a surrogate pair, which no text file can store: `encode` raises UnicodeEncodeError.
-    "".join([scene.id, scene.acquisition, *(asset.href + asset.dtype for asset in scene.bands.values())]).encode()
+    "".join(
+        [scene.id, scene.acquisition, scene.generated, *(asset.href + asset.dtype for asset in scene.bands.values())]
+    ).encode()
 
 
 def _parse(item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float) -> Scene:
@@ -85,19 +89,19 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str], central_lo
         raise SceneError(f"item {printable_id(item)}: it has no {missing}; remove it from the catalogue")
     keys = {band: asset_key(item, band) for band in bands}
     assets = {band: _band_asset(item, item["assets"][key], collection, band) for band, key in keys.items()}
-    baseline = _baseline(properties)
+    baseline, generated = _baseline(properties), _generated(properties)
+    checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
         "id": item["id"],
         "datetime": _normalized_time(timestamp),
-        "updated": _normalized_time(properties.get("updated") or properties.get("created")),
-        "generated": _normalized_time(properties.get("s2:generation_time")),
+        "generated": generated,
         "baseline": baseline,
         "geometry": item["geometry"],
-        "bands": {
-            band: [asset.offset, asset.nodata, item["assets"][keys[band]].get("file:checksum")]
-            for band, asset in assets.items()
-        },
+        "bands": {band: [asset.offset, asset.nodata, checksums[band]] for band, asset in assets.items()},
     }
+    if not (baseline or generated or any(checksums.values())):
+        # Only then, because catalogues change it without a change of pixels, such as when they correct a property.
+        revision["updated"] = _normalized_time(properties.get("updated") or properties.get("created"))
     with np.errstate(invalid="raise"):  # for coordinates that are not numbers
         footprint = shift_to_longitude(_to_geometry(item["geometry"]), central_longitude)
     return Scene(
@@ -106,6 +110,7 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str], central_lo
         footprint=footprint,
         acquisition=_acquisition(properties),
         baseline=baseline,
+        generated=generated,
         revision=digest(revision),
         bands=assets,
     )
@@ -171,23 +176,41 @@ def _normalized_time(timestamp: str | None) -> str | None:
         return timestamp
 
 
+def _stated(properties: Mapping[str, Any], *names: str) -> str:
+    """Return the first property of a product that is stated under any of `_PREFIXES`, as text, or an empty text."""
+    stated = (properties.get(f"{prefix}:{name}") for name in names for prefix in _PREFIXES)
+    return next((str(value) for value in stated if value), "")
+
+
+def _product(properties: Mapping[str, Any]) -> re.Match[str] | None:
+    """Return the parts of a product's name: sensing time, baseline, tile."""
+    return _PRODUCT.search(_stated(properties, "product_uri", "product_id", "product_name"))
+
+
 def _baseline(properties: Mapping[str, Any]) -> tuple[int, ...]:
-    declared = properties.get("s2:processing_baseline") or properties.get("processing:version")
+    declared = _stated(properties, "processing_baseline") or properties.get("processing:version")
     if declared:
         return tuple(int(number) for number in re.findall(r"\d+", str(declared)))
-    product = _PRODUCT.search(str(properties.get("s2:product_uri", "")))
+    product = _product(properties)
     return (int(product[2][:2]), int(product[2][2:])) if product else ()
 
 
+def _generated(properties: Mapping[str, Any]) -> str:
+    declared = _stated(properties, "generation_time") or properties.get("processing:datetime")
+    return str(_normalized_time(str(declared)) if declared else "")
+
+
 def _acquisition(properties: Mapping[str, Any]) -> str:
-    grid = properties.get("grid:code") or properties.get("s2:mgrs_tile")
-    if not grid and "mgrs:grid_square" in properties:
-        names = ("mgrs:utm_zone", "mgrs:latitude_band", "mgrs:grid_square")
-        grid = "".join(str(properties.get(name, "")) for name in names)
+    product = _product(properties)
+    grid = properties.get("grid:code") or _stated(properties, "mgrs_tile") or (product and product[3])
+    if not grid:
+        names = ("utm_zone", "latitude_band", "grid_square")
+        parts = [properties.get(f"mgrs:{name}") or _stated(properties, name) for name in names]
+        grid = "".join(map(str, parts)) if all(parts) else ""
     if not grid:
         return ""
-    datatake = _DATATAKE.search(str(properties.get("s2:datatake_id", "")))
-    product = _PRODUCT.search(str(properties.get("s2:product_uri", "")))
+    datatake = _DATATAKE.search(_stated(properties, "datatake_id"))
     sensed = (datatake or product or [None, properties.get("datetime")])[1]
     tile = re.sub("^(MGRS-)?T?0?", "", str(grid))  # 05QKB, T05QKB and 5QKB are the same tile
-    return f"{properties.get('platform', '')} {sensed} {tile}"
+    platform = str(properties.get("platform") or "").lower()
+    return f"{platform} {sensed} {tile}"

@@ -59,9 +59,16 @@ class Scene:
     """Platform, datatake and MGRS tile: equal for all processings of one acquisition; empty if unknown."""
     baseline: tuple[int, ...]
     """Processing baseline, such as (5, 9)."""
+    generated: str
+    """Time when the product was generated: ISO 8601 in UTC, or empty if unknown."""
     revision: str
     """Hash of all fields of the item that can change a pixel."""
     bands: Mapping[str, BandAsset]
+
+    @property
+    def processing(self) -> tuple[tuple[int, ...], str, str]:
+        """Baseline, generation time and id; of two scenes of one acquisition, the newer processing is greater."""
+        return self.baseline, self.generated, self.id
 
     def solar_day(self) -> date:
         """Return the local solar date: UTC plus whole hours of the footprint centroid's longitude.

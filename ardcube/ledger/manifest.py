@@ -31,6 +31,7 @@ _SCHEMA = pa.schema(
         ("datetime", pa.timestamp("us", tz="UTC")),
         ("acquisition", pa.string()),
         ("baseline", pa.list_(pa.int64())),
+        ("generated", pa.string()),
         ("revision", pa.string()),
         ("bands", pa.string()),
         ("geometry", pa.binary()),
@@ -153,6 +154,7 @@ class StoredScenes(Sequence[Scene]):
                 footprint=self.footprints[which],
                 acquisition=row["acquisition"],
                 baseline=tuple(row["baseline"]),
+                generated=row["generated"],
                 revision=row["revision"],
                 bands={band: BandAsset(**asset) for band, asset in orjson.loads(row["bands"]).items()},
             )

@@ -14,6 +14,8 @@ from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 
+PIXEL_RULES = 2
+"""Version of the rules that make a cube's pixels from its scenes. Cubes without it were built with version 1."""
 _LARGEST_DEGREES = 540.0
 """Degrees that a coordinate of a grid may have at most, beyond 180 for grids across the antimeridian."""
 
@@ -57,6 +59,20 @@ class StoredCube:
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:500]
             raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {reason}; build the cube again") from error
+
+
+def check_pixel_rules(store: Place, identity: dict[str, Any]) -> None:
+    """Raise InputError if a cube was built with other pixel rules, because new chunks would not match the others."""
+    found = identity.get("pixels", 1)
+    if found != PIXEL_RULES:
+        raise InputError(
+            f"fsspec-uri {store.uri}: was built with the pixel rules of {_age(found)} version of ardcube "
+            f"({found!s:.20} there, {PIXEL_RULES} here); choose another location, or build it again with --overwrite"
+        )
+
+
+def _age(rules: Any) -> str:
+    return "a later" if type(rules) is int and rules > PIXEL_RULES else "an earlier"
 
 
 def no_cube_error(store: Place, ledger: Ledger) -> InputError:

@@ -16,6 +16,7 @@ from ardcube.extent.area import load_area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import SUFFIX, Ledger
+from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.request import Request
@@ -152,8 +153,9 @@ def _is_empty_folder(place: Place) -> bool:
 
 
 def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
-    """Raise InputError, with both values, if the existing cube has another configuration."""
-    requested, existing = request.identity, {"shard": 1} | stored["identity"]  # cubes from before shards have none
+    """Raise InputError, with both values, if the existing cube has another configuration or other pixel rules."""
+    requested, existing = request.identity, stored["identity"]
+    check_pixel_rules(request.place, existing)
     differences = [
         f"{name} is {existing.get(name)!r} there and {requested.get(name)!r} here"
         for name in sorted(requested.keys() | existing.keys())

@@ -6,14 +6,14 @@ import json
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from ardcube.catalog.hrefs import is_remote
-from ardcube.catalog.search import Catalog, local_path
+from ardcube.catalog.search import Catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.stored_cube import PIXEL_RULES
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.storage.place import Place
 
@@ -38,9 +38,13 @@ class Request:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that distinguishes this cube: two cubes of equal identity have equal pixels."""
+        """All that distinguishes this cube: two cubes of equal identity have equal pixels.
+
+        The address of the catalogue is not part of it, because a mirror of a collection has the same scenes.
+        """
         cube = self.cube
         identity = {
+            "pixels": PIXEL_RULES,
             "grid": asdict(self.grid),
             "epsg": cube.epsg,
             "start": f"{self.periods[0].start:%Y-%m}",
@@ -52,7 +56,6 @@ class Request:
             "cloud_mask": cube.cloud_mask,
             "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
             "resampling": cube.resampling,
-            "stac_url": cube.stac_url if is_remote(cube.stac_url) else str(local_path(cube.stac_url)),
             "collection": cube.collection,
             "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
         }

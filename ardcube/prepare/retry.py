@@ -16,7 +16,7 @@ from ardcube.ledger.last_plan import Planned, read_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
-from ardcube.ledger.stored_cube import StoredCube, no_cube_error
+from ardcube.ledger.stored_cube import StoredCube, check_pixel_rules, no_cube_error
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan
@@ -53,7 +53,7 @@ def check_retry(run: RunConfig) -> Retry:
     Raises
     ------
     InputError
-        If there is no cube, or its last plan is missing.
+        If there is no cube, it was built with other pixel rules, or its last plan is missing.
     """
     from ardcube.store.schema import exists  # zarr is slow to import
 
@@ -64,6 +64,7 @@ def check_retry(run: RunConfig) -> Retry:
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(place, ledger)
+    check_pixel_rules(place, cube.identity)
     if not exists(place):
         raise InputError(f"fsspec-uri {place.uri} is missing or incomplete; run the build again")
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)

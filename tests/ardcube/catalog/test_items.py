@@ -339,18 +339,24 @@ def test_items_without_a_tile_are_not_duplicates_unless_their_ids_are_equal() ->
     assert [s.id for s in drop_duplicates([scene("b"), scene("a"), scene("b")])] == ["a", "b"]
 
 
+PRODUCT = "S2A_MSIL2A_20230815T100031_N0509_R122_T33TWM_20230815T162000"
+
+
 @pytest.mark.parametrize(
     "properties",
     [
         {"grid:code": "MGRS-33TWM"},
         {"s2:mgrs_tile": "33TWM"},
         {"mgrs:utm_zone": 33, "mgrs:latitude_band": "T", "mgrs:grid_square": "WM"},
+        {"sentinel:utm_zone": 33, "sentinel:latitude_band": "T", "sentinel:grid_square": "WM"},
+        {"sentinel:product_id": PRODUCT},
+        {"grid:code": "MGRS-33TWM", "eopf:datatake_id": "GS2A_20230815T100031_042544_N05.09"},
     ],
 )
 def test_the_tile_is_read_from_any_property_that_states_it(properties: dict[str, Any]) -> None:
-    found = scene(platform="sentinel-2a", **properties)
-    assert found.acquisition
-    assert found.acquisition == scene("b", platform="sentinel-2a", **{"grid:code": "MGRS-33TWM"}).acquisition
+    take = {"s2:datatake_id": "GS2A_20230815T100031_042544_N05.10"}
+    found = scene(platform="Sentinel-2A", **(take if not {*properties} & {"eopf:datatake_id"} else {}), **properties)
+    assert found.acquisition == "sentinel-2a 20230815T100031 33TWM"
 
 
 @pytest.mark.parametrize("properties", [{"grid:code": "MGRS-05QKB"}, {"s2:mgrs_tile": "T05QKB"}])
@@ -358,11 +364,38 @@ def test_a_tile_is_the_same_in_every_notation_of_its_zone(properties: dict[str, 
     assert scene(**properties).acquisition == scene(**{"grid:code": "MGRS-5QKB"}).acquisition
 
 
-def test_the_baseline_is_read_from_any_property_that_states_it() -> None:
-    product = {"s2:product_uri": "S2A_MSIL2A_20230815T100031_N0509_R122_T33TWM_20230815T162000.SAFE"}
-    for properties in ({"s2:processing_baseline": "05.09"}, {"processing:version": "05.09"}, product):
-        assert scene(**properties).baseline == (5, 9)
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"s2:processing_baseline": "05.09"},
+        {"processing:version": "05.09"},
+        {"sentinel:processing_baseline": "05.09"},
+        {"eopf:processing_baseline": "05.09"},
+        {"s2:product_uri": f"{PRODUCT}.SAFE"},
+        {"sentinel:product_id": PRODUCT},
+    ],
+)
+def test_the_baseline_is_read_from_any_property_that_states_it(properties: dict[str, Any]) -> None:
+    assert scene(**properties).baseline == (5, 9)
     assert scene().baseline == ()
+
+
+def test_the_newer_processing_has_the_newer_baseline_then_generation_time_then_id() -> None:
+    def made(name: str, baseline: str, generated: str | None) -> Scene:
+        return scene(name, **{"s2:processing_baseline": baseline, "s2:generation_time": generated})
+
+    ascending = [
+        made("z", "05.09", "2024-06-01T00:00:00Z"),
+        made("y", "05.10", None),
+        made("x", "05.10", "2024-01-01T00:00:00Z"),
+        made("w", "05.10", "2024-01-01T01:30:00.5+01:00"),
+        made("v", "05.10", "2024-01-01T00:30:00.600Z"),
+        made("w2", "05.10", "2024-01-01T00:30:00.600Z"),
+    ]
+    processings = [made.processing for made in ascending]
+    assert processings == sorted(processings)
+    assert len(set(processings)) == len(ascending)
+    assert scene(**{"processing:datetime": "2024-01-01T00:00:00Z"}).generated == "2024-01-01T00:00:00+00:00"
 
 
 @MANY
@@ -378,7 +411,7 @@ def test_the_kept_scenes_do_not_depend_on_the_order_of_scenes(
 ) -> None:
     start = datetime(2023, 8, 15, tzinfo=UTC)
     scenes = [
-        Scene(f"s{i}", start + timedelta(hours=i % 3), shapely.box(0, 0, 1, 1), tile, baseline, "", {})
+        Scene(f"s{i}", start + timedelta(hours=i % 3), shapely.box(0, 0, 1, 1), tile, baseline, "", "", {})
         for i, (tile, baseline) in enumerate(kinds)
     ]
     shuffled = random.sample(scenes, len(scenes))
@@ -414,7 +447,6 @@ def _set(*path: str, to: Any) -> Change:
 @pytest.mark.parametrize(
     "change",
     [
-        _set("properties", "updated", to="2024-01-01T00:00:00Z"),
         _set("properties", "datetime", to="2023-08-15T10:06:02Z"),
         _set("properties", "s2:processing_baseline", to="05.11"),
         _set("properties", "earthsearch:boa_offset_applied", to=True),
@@ -450,6 +482,28 @@ def test_fields_that_cannot_change_a_pixel_keep_the_revision(change: Change) -> 
     before = parse(item).revision
     change(item)
     assert parse(item).revision == before
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        _set("properties", "s2:processing_baseline", to="05.10"),
+        _set("properties", "s2:generation_time", to="2023-08-16T00:00:00Z"),
+        _set("assets", "red", "file:checksum", to="1220abcd"),
+    ],
+    ids=["baseline", "generation time", "checksum"],
+)
+def test_a_changed_update_time_changes_the_revision_only_if_nothing_else_is_stated(stated: Change) -> None:
+    item = stac_item(updated="2023-08-16T00:00:00Z")
+    revisions = []
+    for updated in ("2023-08-16T00:00:00Z", "2024-01-01T00:00:00Z"):
+        item["properties"]["updated"] = updated
+        revisions.append(parse(item).revision)
+    assert revisions[0] != revisions[1]
+    stated(item)
+    after = parse(item).revision
+    item["properties"]["updated"] = "2024-02-01T00:00:00Z"
+    assert parse(item).revision == after
 
 
 def test_the_revision_does_not_depend_on_the_order_of_properties() -> None:

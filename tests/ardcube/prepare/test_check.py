@@ -14,6 +14,8 @@ import xarray as xr
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
+from ardcube.fingerprint import digest
+from ardcube.ledger.ledger import finished
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.masks import cloud_mask
 from ardcube.planning.plan import CubePlan
@@ -278,14 +280,29 @@ def test_a_cube_of_another_configuration_is_refused_with_both_values(
     assert "--overwrite" in message
 
 
-def test_a_cube_from_before_there_were_shards_is_continued_without_them(world: Path) -> None:
+@pytest.mark.parametrize(("rules", "age"), [(None, "an earlier"), (1, "an earlier"), (3, "a later")])
+def test_a_cube_of_other_pixel_rules_is_refused_with_that_reason(world: Path, rules: int | None, age: str) -> None:
     request, _ = prepare(world)
     described = request.ledger.read_cube()
     assert described is not None
-    del described["identity"]["shard"]
+    del described["identity"]["pixels"]
+    described["identity"] |= {} if rules is None else {"pixels": rules}
+    described["fingerprint"] = digest(described["identity"])
     request.ledger.write_cube(described)
-    check(world)
-    assert "shard is 1 there and 2 here" in refusal(world, shard=2)
+    message = refusal(world)
+    assert f"was built with the pixel rules of {age} version of ardcube ({rules or 1} there, 2 here)" in message
+    assert message.endswith("choose another location, or build it again with --overwrite")
+
+
+def test_a_moved_catalogue_continues_the_cube_and_keeps_its_chunks(world: Path) -> None:
+    """The address of a catalogue is provenance, not identity."""
+    request, plan = prepare(world)
+    finish(request, plan)
+    moved = (world / "catalogue").rename(world / "elsewhere")
+    again, later = prepare(world, stac_url=str(moved))
+    assert again.stored is not None
+    assert [job.inputs for job in later.jobs] == [job.inputs for job in plan.jobs]
+    assert not later.jobs.without(finished(again.ledger.records()))
 
 
 def test_with_shards_a_job_is_a_whole_shard_of_a_period(world: Path) -> None:
