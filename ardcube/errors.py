@@ -20,12 +20,22 @@ Every message has the form `<given value>: <problem>; <what to do>`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class ArdcubeError(Exception):
     """Base of all errors that ardcube raises."""
 
     scene: str | None = None
     """Id of the scene that caused the error, or None."""
+    scenes: Mapping[str, str] = MappingProxyType({})
+    """Problem by id of the scenes that caused the error together; empty if there is at most one."""
+
+    @property
+    def bad_scenes(self) -> dict[str, str]:
+        """Problem by id of each scene that caused the error."""
+        return dict(self.scenes) or ({} if self.scene is None else {self.scene: str(self)})
 
 
 class PermanentError(ArdcubeError):

@@ -108,14 +108,15 @@ def plan(**values: Any) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--json", "as_json", is_flag=True, help="Print every record as JSON.")
+@click.option("--chunks", is_flag=True, help="List each failed chunk with its error.")
 @storage_option
 @debug_option
-def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
+def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any]) -> None:
     """Show the state of the chunks of the cube at URI."""
     from ardcube.ledger.ledger import Ledger
     from ardcube.ledger.stored_cube import no_cube_error
     from ardcube.storage.place import Place
-    from flows.console import new_console, print_records
+    from flows.console import new_console, print_chunks, print_records
 
     place = Place.at(uri, storage_options)
     ledger = Ledger.of_store(place)
@@ -124,10 +125,12 @@ def status(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
         raise no_cube_error(place, ledger)
     records = list(ledger.records().values())
     if as_json:
-        chunks = [asdict(record) | {"key": str(record.key)} for record in records]
-        click.echo(json.dumps({"cube": cube, "chunks": chunks}, indent=1))
+        documents = [asdict(record) | {"key": str(record.key)} for record in records]
+        click.echo(json.dumps({"cube": cube, "chunks": documents}, indent=1))
     else:
         print_records(new_console(), records)
+        if chunks:
+            print_chunks(new_console(), records)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,15 +13,17 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.memory import WORKER_BYTES
-from ardcube.report.summary import BuildSummary, Failure, LeftOut, left_out
+from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter, short
+from ardcube.report.empty_periods import EmptyPeriods
+from ardcube.report.summary import BuildSummary, LeftOut, count_of, left_out
 from flows.progress import ProgressReceiver
 
 _FEW = 200
 """Chunks up to which each gets a line when the output is piped."""
 _SECONDS_BETWEEN_LINES = 10.0
 """Seconds between lines when more chunks are built and the output is piped."""
-_MOST_LEFT_OUT = 50
-"""Scenes in a table at most; the ledger has all."""
+_MOST_ROWS = 20
+"""Causes or scenes in a table at most; the ledger has all."""
 
 
 def new_console() -> Console:
@@ -34,6 +37,7 @@ class ConsoleProgress(ProgressReceiver):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.counts: Counter[str] = Counter()
+        self.causes = CauseCounter()
         self.pixels = 0
         self.total = 0
         self._bar = Progress(
@@ -65,23 +69,21 @@ class ConsoleProgress(ProgressReceiver):
         """Count a chunk, and print it when piped."""
         status = record.status if record is not None else "failed"
         self.counts[status] += 1
-        self.counts["retried"] += record is not None and len(record.attempts) > 1
+        self.counts["retried"] += record is not None and record.attempt_count > 1
         self.pixels += job.pixels if status != "failed" else 0
         self._bar.update(self._task, advance=1, detail=self._detail())
         now = time.monotonic()
         ended = self._ended()
+        failure = record.failure if record is not None else None
+        is_new = status == "failed" and self.causes.add(job.key, failure)
+        if is_new and len(self.causes) <= _MOST_ROWS:
+            _print(self.console, f"{job.key} failed: {short((failure and failure.error) or LOST_WORKER)}")
         if not self.console.is_terminal and (
             self.total <= _FEW or now - self._printed > _SECONDS_BETWEEN_LINES or ended == self.total
         ):
             self._printed = now
-            error = f": {record.error}" if record is not None and record.error else ""
-            if record is not None and record.skipped:
-                error += f" without {', '.join(record.skipped)}"
-            self.console.print(
-                f"{ended}/{self.total} {job.key} {status}{error} ({self._detail()})",
-                highlight=False,
-                soft_wrap=True,
-            )
+            without = f" without {', '.join(record.skipped)}" if record is not None and record.skipped else ""
+            _print(self.console, f"{ended}/{self.total} {job.key} {status}{without} ({self._detail()})")
 
     def finished(self) -> None:
         """Stop the bar and restore the cursor."""
@@ -97,45 +99,59 @@ class ConsoleProgress(ProgressReceiver):
 
 
 def print_summary(console: Console, summary: BuildSummary) -> None:
-    """Print the counts of a run, its left-out scenes and its failed chunks."""
-    console.print(
-        f"chunks   {summary.written} written, {summary.empty} empty, {summary.failed} failed"
-        + (f", {summary.already_done} done before" if summary.already_done else "")
-        + (f", {summary.left} left" if summary.left else "")
-        + (f", {summary.retried} retried" if summary.retried else ""),
-        highlight=False,
-    )
-    console.print(f"scenes   {summary.scenes}", highlight=False)
-    console.print(
-        f"time     {summary.seconds:.1f} s, {summary.megapixels:.2f} Mpx, {summary.megapixels_per_second:.2f} Mpx/s",
-        highlight=False,
-    )
-    console.print(f"cube     {summary.uri}", highlight=False, soft_wrap=True)
-    if summary.left_out:
-        print_left_out(console, summary.left_out)
-    if summary.failures:
-        print_failures(console, summary.failures)
+    """Print the counts of a run, its left-out scenes, the causes of its failures, and its empty periods."""
+    counts = [
+        (summary.already_done, "done before"),
+        (summary.left, "left"),
+        (summary.retried, "retried"),
+    ]
+    built = summary.written + summary.empty + summary.failed
+    chunks = f"{summary.written} written, {summary.empty} empty, {summary.failed} failed" if built else "none built"
+    _print(console, f"chunks   {', '.join([chunks, *(f'{count} {name}' for count, name in counts if count)])}")
+    if built:
+        _print(console, f"scenes   {summary.scenes}")
+        rate = f", {summary.megapixels:.2f} Mpx, {summary.megapixels_per_second:.2f} Mpx/s"
+    _print(console, f"time     {summary.seconds:.1f} s{rate if built else ''}")
+    _print(console, f"cube     {summary.uri}")
+    print_left_out(console, summary.left_out)
+    print_causes(console, summary.causes)
+    print_empty_periods(console, summary.empty_periods)
 
 
-def print_left_out(console: Console, scenes: tuple[LeftOut, ...]) -> None:
-    """Print a table of the scenes that chunks were built without."""
-    table = Table(
-        "scene", "chunks", Column("reason", overflow="fold"), title="Scenes left out because they could not be read"
-    )
-    for scene in scenes[:_MOST_LEFT_OUT]:
-        table.add_row(scene.scene, str(scene.chunks), scene.reason)
-    if len(scenes) > _MOST_LEFT_OUT:
-        table.add_row(f"and {len(scenes) - _MOST_LEFT_OUT} more", "", "")
-    console.print(table)
+def print_left_out(console: Console, scenes: Sequence[LeftOut]) -> None:
+    """Print a table of the scenes that chunks were built without, if there are any."""
+    rows = [(f"{scene.scene}: {short(scene.reason)}", scene.chunks) for scene in scenes]
+    _print_counts(console, "Scenes left out because they could not be read", "scene", rows)
 
 
-def print_failures(console: Console, failures: tuple[Failure, ...]) -> None:
-    """Print a table of the chunks that failed."""
+def print_causes(console: Console, causes: Sequence[Cause]) -> None:
+    """Print a table of the causes of failures, and what to do, if there are any."""
+    _print_counts(console, "Chunks that failed", "cause", [(str(cause), cause.chunks) for cause in causes])
+    for remedy in dict.fromkeys(cause.remedy for cause in causes if cause.remedy):
+        _print(console, f"to do    {remedy}")
+
+
+def print_empty_periods(console: Console, empty: EmptyPeriods) -> None:
+    """Print a warning for periods without a scene, and for periods without a clear pixel."""
+    for message in empty.messages():
+        _print(console, f"warning  {message}")
+
+
+def _print_counts(console: Console, title: str, noun: str, rows: Sequence[tuple[str, int]]) -> None:
+    """Print texts with their numbers of chunks, a bounded number of rows."""
+    if not rows:
+        return
     # Folded, not cut: the end of a URL is the file that is broken.
-    table = Table("chunk", "attempts", Column("error", overflow="fold"), title="Chunks that failed")
-    for failure in failures:
-        table.add_row(failure.chunk, str(failure.attempts), failure.error)
+    table = Table(Column("chunks", justify="right"), Column(noun, overflow="fold"), title=title, title_justify="left")
+    for text, chunks in rows[:_MOST_ROWS]:
+        table.add_row(str(chunks), text)
+    if len(rows) > _MOST_ROWS:
+        table.add_row("", f"and {len(rows) - _MOST_ROWS} more")
     console.print(table)
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def print_estimate(console: Console, estimate: Estimate, pending: int, threads: int) -> None:
@@ -155,9 +171,10 @@ def print_estimate(console: Console, estimate: Estimate, pending: int, threads: 
     console.print(table)
 
 
-def print_records(console: Console, records: list[ChunkRecord]) -> None:
-    """Print the records of a cube: a row per period, and a row per failed chunk."""
+def print_records(console: Console, records: Sequence[ChunkRecord]) -> None:
+    """Print the records of a cube: a row per period, then causes of failures and left-out scenes."""
     table = Table("period", "written", "empty", "failed", "retried", "scenes", "clear days", title="Ledger")
+    causes = CauseCounter()
     for period in sorted({record.key.period for record in records}):
         rows = [record for record in records if record.key.period == period]
         counts = Counter(record.status for record in rows)
@@ -165,20 +182,24 @@ def print_records(console: Console, records: list[ChunkRecord]) -> None:
         table.add_row(
             period,
             *(str(counts[status]) for status in ("written", "empty", "failed")),
-            str(sum(len(record.attempts) > 1 for record in rows)),
+            str(sum(record.attempt_count > 1 for record in rows)),
             str(len({scene for record in rows for scene in record.scenes})),
             f"{sum(clear) / len(clear):.1f}" if clear else "",
         )
+        for record in rows:
+            if record.status == "failed":
+                causes.add(record.key, record.failure)
     console.print(table)
-    bad = left_out(records)
-    if bad:
-        print_left_out(console, bad)
-    failed = [record for record in records if record.status == "failed"]
-    if failed:
-        print_failures(
-            console,
-            tuple(Failure(str(record.key), len(record.attempts), record.error or "") for record in failed),
-        )
+    print_left_out(console, left_out(records))
+    print_causes(console, causes.causes())
+    print_empty_periods(console, EmptyPeriods.of(records))
+
+
+def print_chunks(console: Console, records: Sequence[ChunkRecord]) -> None:
+    """Print one line for each failed chunk: key, attempts and error."""
+    for record in records:
+        if record.status == "failed":
+            _print(console, f"{record.key}  {count_of(record.attempt_count, 'attempt')}  {short(record.error or '')}")
 
 
 def _human(count: float) -> str:

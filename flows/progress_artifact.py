@@ -7,12 +7,15 @@ from uuid import UUID
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.report.render import escaped
 from ardcube.report.statistics import Tally
 from flows.progress import ProgressReceiver
 from hooks.artifacts import artifact_key, post, revise
 
 SECONDS_BETWEEN = 5.0
 """Seconds between updates of the artifact. Each update is a request, a row and an event at Prefect's server."""
+_MOST_CAUSES = 3
+"""Causes of failures that the artifact names; the summary has more of them."""
 _AFTER_FAILURE = 60.0
 """Seconds until the next update after one that the server did not accept, because chunks must not wait for it."""
 
@@ -69,7 +72,7 @@ class ProgressArtifact(ProgressReceiver):
     def chunk_ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
         """Count a chunk."""
         self._listener.chunk_ended(job, record)
-        self.tally.add(record, self._attempts_before(job.key))
+        self.tally.add(job.key, record, self._attempts_before(job.key))
         self._ended += 1
 
     def batch_ended(self) -> None:
@@ -97,7 +100,11 @@ class ProgressArtifact(ProgressReceiver):
         counts = self.tally.ended
         shown = ", ".join(f"{counts[name]} {name}" for name in ("written", "empty", "failed") if counts[name])
         before = f"; {self._already_done} were done before" if self._already_done else ""
-        return f"{self._ended} of {self._total} chunks{': ' + shown if shown else ''}{before}{self._time_left()}"
+        causes = [
+            f"\n* {cause.chunks} failed: {escaped(str(cause))}" for cause in self.tally.failed.causes()[:_MOST_CAUSES]
+        ]
+        text = f"{self._ended} of {self._total} chunks{': ' + shown if shown else ''}{before}{self._time_left()}"
+        return "\n".join([text, *causes])
 
     def _time_left(self) -> str:
         """Return the time left at the rate since the first batch, or an empty string."""

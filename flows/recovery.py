@@ -161,8 +161,7 @@ class Recovery:
         before = self._context.pending.ledger.read(job.key)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         attempt = Attempt(now, socket.gethostname(), 0.0, error, permanent=True)
-        attempts = (*(before.attempts if before is not None else ()), attempt)
-        record = ChunkRecord(job.key, "failed", job.inputs, attempts)
+        record = ChunkRecord(job.key, "failed", job.inputs, ()).after(before, attempt)
         get_run_logger().error("%s is set aside: %s", job.key, error)
         self._context.pending.ledger.write(record)
         return record

@@ -33,7 +33,7 @@ class RunContext:
     def attempts_before(self, key: ChunkKey) -> int:
         """Return the attempts that earlier runs made at a chunk."""
         record = self.pending.records.get(key)
-        return 0 if record is None else len(record.attempts)
+        return 0 if record is None else record.attempt_count
 
     def is_new(self, record: ChunkRecord) -> bool:
         """Return whether a record was written since the run began."""

@@ -10,7 +10,7 @@ from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 
 _MOST_LOGGED = 20
-"""Failures and scenes that are logged one by one. The table has more of them, the ledger has all."""
+"""Causes and scenes that are logged one by one. The table has more of them, the ledger has all."""
 
 
 def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
@@ -39,8 +39,11 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
     post_summary(context, records, summary, tally)
     for scene in summary.left_out[:_MOST_LOGGED]:
         logger.warning("scene %s is left out of %d chunks: %s", scene.scene, scene.chunks, scene.reason)
-    for failure in summary.failures[:_MOST_LOGGED]:
-        logger.error("%s failed after %d attempts: %s", failure.chunk, failure.attempts, failure.error)
-    if len(summary.failures) > _MOST_LOGGED:
-        logger.error("%d more chunks failed", len(summary.failures) - _MOST_LOGGED)
+    for cause in summary.causes[:_MOST_LOGGED]:
+        remedy = f"; {cause.remedy}" if cause.remedy else ""
+        logger.error("%d chunks failed, the first is %s: %s%s", cause.chunks, cause.first, cause, remedy)
+    if len(summary.causes) > _MOST_LOGGED:
+        logger.error("%d more causes", len(summary.causes) - _MOST_LOGGED)
+    for message in summary.empty_periods.messages():
+        logger.warning("%s", message)
     return summary

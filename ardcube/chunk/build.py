@@ -57,7 +57,6 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
     before = cube.ledger.read(job.key)
     if before is not None and before.is_done(job, cube.spec.skip_bad_scenes):
         return before
-    attempts = before.attempts if before is not None else ()
     attempt = Attempt(datetime.now(UTC).isoformat(timespec="seconds"), socket.gethostname(), 0.0)
     start = time.perf_counter()
     try:
@@ -71,12 +70,14 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
             seconds=time.perf_counter() - start,
             error=f"{type(known).__name__}: {known}",
             permanent=isinstance(known, PermanentError),
+            bad_scenes=known.bad_scenes,
         )
-        logger.warning("%s: attempt %d failed: %s", job.key, len(attempts) + 1, attempt.error)
-        cube.ledger.write(ChunkRecord(job.key, "failed", job.inputs, (*attempts, attempt)))
+        record = ChunkRecord(job.key, "failed", job.inputs, ()).after(before, attempt)
+        logger.warning("%s: attempt %d failed: %s", job.key, record.attempt_count, attempt.error)
+        cube.ledger.write(record)
         raise known from error
     attempt = replace(attempt, seconds=time.perf_counter() - start)
-    record = replace(record, attempts=(*attempts, attempt))
+    record = record.after(before, attempt)
     cube.ledger.write(record)
     return record
 

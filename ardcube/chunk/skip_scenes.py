@@ -66,7 +66,9 @@ def without_bad_scenes(
 def _one_too_many(
     error: SceneError | TransientError, reason: str, skipped: dict[str, str], most: int
 ) -> SceneError | TransientError:
-    named = "; ".join(f"{scene} ({why})" for scene, why in [*skipped.items(), (str(error.scene), reason)])
-    count = len(skipped) + 1
-    too_many = f"more than skip-bad-scenes {most}" if count > most else "all scenes of the chunk"
-    return type(error)(f"{count} scenes cannot be read, {too_many}: {named}")
+    scenes = skipped | {str(error.scene): reason}
+    named = "; ".join(f"{scene} ({why})" for scene, why in scenes.items())
+    too_many = f"more than skip-bad-scenes {most}" if len(scenes) > most else "all scenes of the chunk"
+    combined = type(error)(f"{len(scenes)} scenes cannot be read, {too_many}: {named}")
+    combined.scenes = scenes
+    return combined

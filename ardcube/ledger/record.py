@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from ardcube.errors import StoreError
@@ -18,6 +18,10 @@ DONE: tuple[Status, ...] = ("written", "empty")
 _PERIOD = re.compile(r"[0-9]{1,4}-[0-9]{2}")
 """Form of a period; strict, because the period is part of a file name."""
 _LARGEST_NUMBER = sys.float_info.max
+_FIRST_ATTEMPTS = 3
+"""Attempts at the beginning of a chunk's history that its record keeps."""
+_LAST_ATTEMPTS = 21
+"""Attempts at the end of a chunk's history that its record keeps: as many as one run makes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,19 @@ class Attempt:
     """Type and message of the error; None after success."""
     permanent: bool = False
     """Whether the error is permanent."""
+    bad_scenes: Mapping[str, str] = field(default_factory=dict)
+    """Problem by id of each scene that caused the error."""
+
+    @property
+    def kind(self) -> str:
+        """Type of the error, such as ``SceneError``; empty after success."""
+        return (self.error or "").partition(": ")[0]
+
+    @property
+    def problem(self) -> str:
+        """Message of the error without its type; empty after success."""
+        kind, _, message = (self.error or "").partition(": ")
+        return message or kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,7 @@ class ChunkRecord:
     inputs: str
     """Hash of the scenes and the period that the chunk was built from."""
     attempts: tuple[Attempt, ...]
+    """The first and the last attempts; `omitted_attempts` says how many are not listed between them."""
     scenes: tuple[str, ...] = ()
     """Ids of the items in the composite."""
     statistics: Mapping[str, float] = field(default_factory=dict)
@@ -53,6 +71,13 @@ class ChunkRecord:
     """Bytes read from files, and bytes of pixels written, by `read` and `written`."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Reason by id of each item that was skipped because it cannot be read."""
+    omitted_attempts: int = 0
+    """Attempts that are counted and not listed, so that the record of a chunk that always fails stays small."""
+
+    @property
+    def attempt_count(self) -> int:
+        """Number of attempts, listed or not."""
+        return len(self.attempts) + self.omitted_attempts
 
     @property
     def error(self) -> str | None:
@@ -60,9 +85,27 @@ class ChunkRecord:
         return self.attempts[-1].error if self.attempts else None
 
     @property
+    def failure(self) -> Attempt | None:
+        """Last attempt of a chunk that failed; None for other chunks."""
+        return self.attempts[-1] if self.status == "failed" and self.attempts else None
+
+    @property
     def failed_permanently(self) -> bool:
         """Whether the last attempt ended in a permanent error."""
         return self.status == "failed" and bool(self.attempts) and self.attempts[-1].permanent
+
+    def after(self, before: ChunkRecord | None, attempt: Attempt) -> ChunkRecord:
+        """Return the record with the attempts of an earlier record of the chunk, and one more."""
+        earlier, omitted = ((), 0) if before is None else (before.attempts, before.omitted_attempts)
+        return replace(self, attempts=(*earlier, attempt), omitted_attempts=omitted).bounded()
+
+    def bounded(self) -> ChunkRecord:
+        """Return the record with its first and last attempts only, or the record itself if it has few."""
+        more = len(self.attempts) - _FIRST_ATTEMPTS - _LAST_ATTEMPTS
+        if more <= 0:
+            return self
+        kept = (*self.attempts[:_FIRST_ATTEMPTS], *self.attempts[-_LAST_ATTEMPTS:])
+        return replace(self, attempts=kept, omitted_attempts=self.omitted_attempts + more)
 
     def is_done(self, job: ChunkJob, skip_bad_scenes: int = 0) -> bool:
         """Return whether the chunk is built from the inputs of the job, with at most so many scenes skipped."""
@@ -77,9 +120,8 @@ class ChunkRecord:
         # Not `asdict`, which copies every value, because a cube has very many records.
         values = _values(self)
         values["key"] = _values(self.key)
-        values["attempts"] = [_values(attempt) for attempt in self.attempts]
-        if not self.skipped:
-            del values["skipped"]  # earlier versions do not know the field
+        values["attempts"] = [_without_empty(_values(attempt), "bad_scenes") for attempt in self.attempts]
+        values = _without_empty(values, "skipped", "omitted_attempts")
         return json.dumps(values).encode()
 
     @classmethod
@@ -116,6 +158,7 @@ class ChunkRecord:
         numbers: list[float] = []
         for attempt in self.attempts:
             texts += (attempt.started, attempt.host, "" if attempt.error is None else attempt.error)
+            texts += (*attempt.bad_scenes, *attempt.bad_scenes.values())
             numbers.append(attempt.seconds)
             if type(attempt.permanent) is not bool:
                 raise TypeError("permanent is neither true nor false")
@@ -126,12 +169,19 @@ class ChunkRecord:
         if not all(abs(number) <= _LARGEST_NUMBER for number in numbers):
             raise ValueError("a number is not finite")
         "".join(texts).encode()  # raises for a lone surrogate: valid in JSON, not in the table
+        if not _is_count(self.omitted_attempts):
+            raise ValueError(f"{self.omitted_attempts!r:.40} attempts are omitted")
         if self.status not in (*DONE, "failed"):
             raise ValueError(f"unknown status {self.status}")
 
 
 def _is_count(number: int) -> bool:
     return type(number) is int and 0 <= number < 2**31
+
+
+def _without_empty(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return values without the named ones that are empty, because earlier versions do not know these fields."""
+    return {name: value for name, value in values.items() if value or name not in names}
 
 
 def _values(of: ChunkRecord | ChunkKey | Attempt) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from ardcube.errors import StoreError
-from ardcube.ledger.record import Attempt, ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkKey
 
 _ROWS = 5_000
@@ -47,8 +48,11 @@ def entries(contents: Iterable[bytes | str]) -> Iterator[Entry]:
     """Yield each record that can be parsed, with its document."""
     for content in contents:
         record = record_or_none(content)
-        if record is not None:
-            yield record, content if isinstance(content, str) else content.decode()
+        if record is None:
+            continue
+        bounded = record.bounded()  # earlier versions kept all attempts
+        text = content if bounded is record else bounded.to_json()
+        yield bounded, text if isinstance(text, str) else text.decode()
 
 
 def by_name(entry: tuple[ChunkKey, ChunkRecord]) -> str:
@@ -83,7 +87,7 @@ def row(record: ChunkRecord, text: str) -> dict[str, Any]:
         "row": record.key.row,
         "col": record.key.col,
         "status": record.status,
-        "attempts": len(record.attempts),
+        "attempts": record.attempt_count,
         "error": record.error,
         "scenes": len(record.scenes),
         "skipped": len(record.skipped),
@@ -142,12 +146,29 @@ class _Shared:
         one = self._one
         key = ChunkKey(one(record.key.period), record.key.row, record.key.col)
         attempts = tuple(
-            Attempt(one(attempt.started), one(attempt.host), attempt.seconds, one(attempt.error), attempt.permanent)
+            replace(
+                attempt,
+                started=one(attempt.started),
+                host=one(attempt.host),
+                error=one(attempt.error),
+                bad_scenes=self._texts(attempt.bad_scenes),
+            )
             for attempt in record.attempts
         )
-        skipped = {one(scene): one(reason) for scene, reason in record.skipped.items()} or _NONE
-        scenes = one(record.scenes)
-        return ChunkRecord(key, one(record.status), record.inputs, attempts, scenes, _NONE, _NONE, _NONE, skipped)
+        return replace(
+            record,
+            key=key,
+            status=one(record.status),
+            attempts=attempts,
+            scenes=one(record.scenes),
+            statistics=_NONE,
+            seconds=_NONE,
+            byte_counts=_NONE,
+            skipped=self._texts(record.skipped),
+        )
+
+    def _texts(self, texts: Mapping[str, str]) -> Mapping[str, str]:
+        return {self._one(name): self._one(text) for name, text in texts.items()} if texts else _NONE
 
     def _one(self, value: Any) -> Any:
         return self._seen.setdefault(value, value)

@@ -7,7 +7,7 @@ import os
 from typing import Any
 from urllib.parse import quote
 
-from ardcube.report.render import Markdown, render_markdown, short
+from ardcube.report.render import Markdown, render_markdown
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import count_states, draw_states
 from ardcube.report.statistics import Tally
@@ -15,7 +15,7 @@ from ardcube.report.summary import BuildSummary
 from ardcube.storage.place import Place, cube_name
 
 MOST_ROWS = 100
-"""Rows of a table on a page; of very many failed chunks the reasons matter, not each chunk."""
+"""Rows of a table on a page."""
 
 
 def ended_page(
@@ -73,16 +73,12 @@ def stopped_page(snapshot: CubeSnapshot, ending: str) -> str:
 
 
 def problem_rows(summary: BuildSummary, tally: Tally) -> list[dict[str, Any]]:
-    """Return table rows of failed chunks, then of chunks with more than one attempt, `MOST_ROWS` of each at most."""
-    failed = [
-        {"chunk": row.chunk, "state": "failed", "attempts": row.attempts, "reason": short(row.error)}
-        for row in summary.failures[:MOST_ROWS]
+    """Return table rows of the causes of failures, then of errors that a further attempt avoided, a bounded number."""
+    return [
+        {"state": state, "chunks": cause.chunks, "cause": str(cause), "first chunk": cause.first, "to do": cause.remedy}
+        for state, causes in (("failed", summary.causes), ("built at last", tally.recovered.causes()))
+        for cause in causes[:MOST_ROWS]
     ]
-    recovered = [
-        {"chunk": row.chunk, "state": "built at last", "attempts": row.attempts, "reason": short(row.error)}
-        for row in tally.recovered[:MOST_ROWS]
-    ]
-    return failed + recovered
 
 
 def problem_note(place: Place, options: dict[str, Any], summary: BuildSummary, tally: Tally) -> str:
@@ -92,8 +88,8 @@ def problem_note(place: Place, options: dict[str, Any], summary: BuildSummary, t
         "problems.md.j2",
         **_retry(place, options, missing=False),
         summary=summary,
-        recovered=max(built, len(tally.recovered)),
-        shortened=summary.failed > MOST_ROWS or built > MOST_ROWS,
+        recovered=max(built, 0),
+        shortened=max(len(summary.causes), len(tally.recovered)) > MOST_ROWS,
         most_rows=MOST_ROWS,
     )
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ardcube.redaction import without_secrets
+from ardcube.report.causes import short
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LONGEST_ERROR = 300
-"""Characters of an error in a table."""
 _SYNTAX = re.compile(r"[\\`*|\[\]]")
 """Characters that start Markdown, or end a cell of a table."""
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -37,15 +36,9 @@ def render_svg(template: str, **values: Any) -> str:
     return _svg().get_template(template).render(values)
 
 
-def short(error: str) -> str:
-    """Return an error as one line without secrets, of bounded length."""
-    text = " ".join(without_secrets(error).split())
-    return text if len(text) <= _LONGEST_ERROR else text[: _LONGEST_ERROR - 3] + "..."
-
-
 @cache
 def _markdown() -> Environment:
-    environment = _environment(autoescape=False, finalize=_escaped)
+    environment = _environment(autoescape=False, finalize=escaped)
     environment.filters |= {
         "bytes": _bytes,
         "code": _code,
@@ -71,7 +64,7 @@ def _environment(**options: Any) -> Environment:
     )
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """Escape text so that it is shown literally, in one line, in a paragraph, a heading or a table."""
     if not isinstance(value, str) or isinstance(value, Markdown):
         return value

@@ -6,19 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ardcube.ledger.record import ChunkRecord
-
-MOST_RECOVERED = 100
-"""Recovered chunks whose errors are stored at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """A chunk that was built after failed attempts."""
-
-    chunk: str
-    attempts: int
-    error: str
-    """Error of the last failed attempt."""
+from ardcube.planning.jobs import ChunkKey
+from ardcube.report.causes import CauseCounter
 
 
 @dataclass(slots=True)
@@ -36,23 +25,30 @@ class Tally:
     attempts: int = 0
     retried: int = 0
     """Chunks with more than one attempt in this run."""
-    recovered: list[Recovered] = field(default_factory=list)
-    """The first chunks of these that were built."""
+    failed: CauseCounter = field(default_factory=CauseCounter)
+    """Causes of the chunks that failed."""
+    recovered: CauseCounter = field(default_factory=CauseCounter)
+    """Causes of the last failed attempts of chunks that were built after them."""
 
-    def add(self, record: ChunkRecord | None, attempts_before: int = 0) -> None:
+    def add(self, key: ChunkKey, record: ChunkRecord | None, attempts_before: int = 0) -> None:
         """Add a chunk to the sums.
 
         Parameters
         ----------
+        key : ChunkKey
+            The chunk.
         record : ChunkRecord or None
             Record of the chunk; None if its worker was lost.
         attempts_before : int
             Number of attempts in the record that belong to earlier runs.
         """
         self.ended[record.status if record is not None else "failed"] += 1
+        if record is None or record.status == "failed":
+            self.failed.add(key, record.failure if record is not None else None)
         if record is None:
             return
-        attempts = record.attempts[attempts_before:]
+        made = record.attempt_count - attempts_before
+        attempts = record.attempts[-made:] if made > 0 else ()
         self.attempts += len(attempts)
         self.work_seconds += sum(attempt.seconds for attempt in attempts)
         for stage, seconds in record.seconds.items():
@@ -62,9 +58,9 @@ class Tally:
         if len(attempts) < 2:
             return
         self.retried += 1
-        if record.status != "failed" and len(self.recovered) < MOST_RECOVERED:
-            error = next((attempt.error for attempt in reversed(attempts) if attempt.error), "")
-            self.recovered.append(Recovered(str(record.key), len(attempts), error or ""))
+        failed = next((attempt for attempt in reversed(attempts) if attempt.error), None)
+        if record.status != "failed" and failed is not None:
+            self.recovered.add(key, failed)
 
     @property
     def core_hours(self) -> float:

@@ -1,14 +1,19 @@
-"""Count the outcome of a run: chunks by status, failures, skipped scenes (pure)."""
+"""Count the outcome of a run: chunks by status, causes of failures, skipped scenes, empty periods (pure)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ardcube.errors import PermanentError
-from ardcube.ledger.record import DONE, ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter, short
+from ardcube.report.empty_periods import NO_PERIODS, EmptyPeriods
+
+_MOST_IN_MESSAGE = 3
+"""Causes, scenes or remedies that the message of a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +57,45 @@ class BuildSummary:
     """Millions of pixels of the built chunks, bands not counted."""
     seconds: float
     failures: tuple[Failure, ...] = ()
+    """Each chunk that is missing."""
+    causes: tuple[Cause, ...] = ()
+    """Causes of the failures, most chunks first."""
     left_out: tuple[LeftOut, ...] = ()
     """Scenes that this run or an earlier one skipped because they cannot be read."""
+    empty_periods: EmptyPeriods = NO_PERIODS
+    """Periods of the cube without a scene, or without a clear pixel."""
 
     @property
     def megapixels_per_second(self) -> float:
         """Megapixels per second of the run."""
         return self.megapixels / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def message(self) -> str:
+        """Return the outcome in one line: for the state of a run, and for notifications."""
+        if self.failed:
+            causes = [f"{cause} ({count_of(cause.chunks, 'chunk')})" for cause in self.causes]
+            remedies = dict.fromkeys(cause.remedy for cause in self.causes if cause.remedy)
+            parts = [f"{self.failed} of {self.chunks} chunks failed: {_some(causes, 'causes')}"]
+            return "; ".join([*parts, *remedies, "run again to build only these"])
+        counts = [
+            (self.written, "written"),
+            (self.empty, "empty"),
+            (self.already_done, "done before"),
+            (self.left, "left"),
+        ]
+        parts = [f"{self.chunks} chunks: " + ", ".join(f"{count} {name}" for count, name in counts if count)]
+        if self.left_out:
+            scenes = [f"{row.scene} ({count_of(row.chunks, 'chunk')}, {short(row.reason)})" for row in self.left_out]
+            parts.append(f"{count_of(len(scenes), 'scene')} left out: {_some(scenes, 'scenes')}")
+        return "; ".join([*parts, *self.empty_periods.messages()])
+
 
 class ChunksFailedError(PermanentError):
     """Some chunks could not be built; all others were."""
 
     def __init__(self, summary: BuildSummary) -> None:
-        first = summary.failures[0]
-        super().__init__(
-            f"{summary.failed} of {summary.chunks} chunks failed, the first is {first.chunk} ({first.error}); "
-            "run again to build only these"
-        )
+        super().__init__(summary.message)
         self.summary = summary
 
 
@@ -105,13 +131,15 @@ def summarize(
     """
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
+    causes = CauseCounter()
     scenes: set[str] = set()
     for job in scope.selected:
         record = records.get(job.key)
         counts["selected"] += 1
-        counts["retried"] += record is not None and len(record.attempts) > 1
+        counts["retried"] += record is not None and record.attempt_count > 1
         if record is None or not record.is_done(job, skip_bad_scenes):
             failures.append(_failure(job, record))
+            causes.add(job.key, record.failure if record is not None else None)
             continue
         counts[record.status] += 1
         counts["pixels"] += job.pixels
@@ -129,7 +157,9 @@ def summarize(
         megapixels=counts["pixels"] / 1e6,
         seconds=seconds,
         failures=tuple(failures),
+        causes=causes.causes(),
         left_out=left_out(records.values()),
+        empty_periods=EmptyPeriods.of(records.values()),
     )
 
 
@@ -145,6 +175,17 @@ def left_out(records: Iterable[ChunkRecord]) -> tuple[LeftOut, ...]:
 
 
 def _failure(job: ChunkJob, record: ChunkRecord | None) -> Failure:
-    error = record.error if record is not None and record.status not in DONE else None
-    attempts = len(record.attempts) if record is not None else 0
-    return Failure(str(job.key), attempts, error or "its worker was lost before it could record an error")
+    if record is None:
+        return Failure(str(job.key), 0, LOST_WORKER)
+    attempt = record.failure
+    return Failure(str(job.key), record.attempt_count, (attempt and attempt.error) or LOST_WORKER)
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural if the count is not 1."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _some(texts: Sequence[str], noun: str) -> str:
+    more = len(texts) - _MOST_IN_MESSAGE
+    return "; ".join(texts[:_MOST_IN_MESSAGE]) + (f"; and {more} more {noun}" if more > 0 else "")

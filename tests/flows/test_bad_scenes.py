@@ -60,7 +60,7 @@ def test_a_scene_that_was_left_out_is_reported_until_a_run_includes_it(sample_ar
         shown(lambda console: print_records(console, list(records(uri).values()))),
     ):
         assert title in text
-        assert f"{scene} │ {left_out.chunks} │ " in text
+        assert f"│ {left_out.chunks} │ {scene}: " in text
 
     again = build_cube(cube, run)
     assert (again.already_done, again.written) == (2, 0)

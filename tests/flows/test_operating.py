@@ -208,7 +208,8 @@ def test_a_failed_run_lists_its_failed_chunks_with_causes_and_a_retry_builds_the
     ended = operator.ended(flow_run)
 
     assert ended["state_type"] == "FAILED"
-    assert "ChunksFailedError" in ended["state"]["message"]
+    assert "ChunksFailedError: " in ended["state"]["message"]
+    assert f"scene {missing}: " in ended["state"]["message"]
     assert ended["name"] == "cube 2023-05..2023-07 [11.96 46.85 12.04 46.89]"
     failed = [str(key) for key, record in records(uri).items() if record.status == "failed"]
     retried = [str(key) for key, record in records(uri).items() if len(record.attempts) == 2]
@@ -220,12 +221,12 @@ def test_a_failed_run_lists_its_failed_chunks_with_causes_and_a_retry_builds_the
     artifacts = operator.artifacts(flow_run)
     assert artifacts["progress"]["data"] == 100.0
     assert f"{len(failed)} failed" in artifacts["progress"]["description"]
-    rows = {row["chunk"]: row for row in json.loads(artifacts["failed-and-retried"]["data"])}
-    assert set(rows) == {*failed, *retried}
-    assert rows[failed[0]]["state"] == "failed"
-    assert f"{missing}/B04.tif" in rows[failed[0]]["reason"]
-    assert rows[retried[0]]["state"] == "built at last"
-    assert rows[retried[0]]["reason"].startswith("TransientError: ")
+    bad, recovered = json.loads(artifacts["failed-and-retried"]["data"])
+    assert (bad["state"], bad["chunks"], bad["first chunk"] in failed) == ("failed", len(failed), True)
+    assert f"{missing}/B04.tif" in bad["cause"]
+    assert "--skip-bad-scenes 1" in bad["to do"]
+    assert (recovered["state"], recovered["chunks"]) == ("built at last", len(retried))
+    assert recovered["first chunk"] in retried
     assert f"ardcube retry {uri}" in artifacts["failed-and-retried"]["description"]
     page = artifacts["summary"]["data"]
     assert f"{len(failed)} failed" in page.splitlines()[0]
@@ -239,7 +240,7 @@ def test_a_failed_run_lists_its_failed_chunks_with_causes_and_a_retry_builds_the
     assert any(line.startswith(f"{failed[0]}: attempt 1 failed: SceneError: ") for line in log)
     note = until(lambda: automation.came, "a notification")[0]
     assert note["subject"] == f"ardcube: {ended['name']} Failed"
-    assert failed[0] in note["body"]
+    assert f"scene {missing}: " in note["body"]
 
     remote.files.heal()
     remote.files.reset()

@@ -19,11 +19,12 @@ from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.planning.jobs import ChunkKey
+from ardcube.report.causes import CauseCounter
 from ardcube.report.page import MOST_ROWS, ended_page, problem_note, problem_rows, stopped_page
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import FAILED, WRITTEN
 from ardcube.report.statistics import Tally
-from ardcube.report.summary import BuildSummary, Failure, LeftOut
+from ardcube.report.summary import BuildSummary, LeftOut
 from ardcube.storage.place import Place
 
 CONFIG = CubeConfig(start_date=date(2014, 1, 1), end_date=date(2023, 12, 31), bbox=(10, 40, 20, 50), resolution=0.01)
@@ -39,11 +40,9 @@ def place(tmp_path: Path) -> Place:
 
 
 def tally_of(hours: float) -> Tally:
-    tally = Tally()
+    tally, key = Tally(), ChunkKey("2023-01", 0, 0)
     attempt = Attempt("2023-01-01T00:00:00+00:00", "here", hours * 3600)
-    tally.add(
-        ChunkRecord(ChunkKey("2023-01", 0, 0), "written", "h", (attempt,), seconds={"bands": 3.0, "mask_bands": 1.0})
-    )
+    tally.add(key, ChunkRecord(key, "written", "h", (attempt,), seconds={"bands": 3.0, "mask_bands": 1.0}))
     return tally
 
 
@@ -152,14 +151,20 @@ def test_the_page_of_an_incomplete_cube_shows_the_retry_command(place: Place) ->
 
 
 def test_a_table_has_a_limited_length_states_omitted_rows_and_contains_no_secret(place: Place) -> None:
-    error = "SceneError: https://h/B04.tif?sig=SECRET cannot be read: " + "x" * 1000
-    failures = tuple(Failure(f"2023-01_y0000_x{col:04d}", 1, error) for col in range(5_000))
-    summary = replace(WELL, failed=5_000, failures=failures)
+    counter = CauseCounter()
+    for col in range(5_000):
+        scene = f"S2A_{col % 200}"
+        problem = f"https://h/{scene}/B04.tif?sig=SECRET cannot be read: " + "x" * 1000
+        attempt = Attempt("2023-01-01T00:00:00+00:00", "here", 1.0, f"SceneError: {problem}", True, {scene: problem})
+        counter.add(ChunkKey("2023-01", 0, col), attempt)
+    summary = replace(WELL, failed=5_000, causes=counter.causes())
     rows = problem_rows(summary, Tally())
     assert len(rows) == MOST_ROWS
     assert "SECRET" not in str(rows)
-    assert max(len(row["reason"]) for row in rows) == 300
+    assert max(len(row["cause"]) for row in rows) < 350
+    assert {row["chunks"] for row in rows} == {25}
     note = problem_note(place, {}, summary, Tally())
     assert note.startswith("5000 chunks failed, ")
-    assert f"The first {MOST_ROWS} of each are shown; `ardcube status {place.path} --json` lists all." in note
+    assert f"The first {MOST_ROWS} causes of each are shown." in note
+    assert f"`ardcube status {place.path} --chunks` lists the failed chunks." in note
     assert f"`ardcube retry {place.path}`" in note

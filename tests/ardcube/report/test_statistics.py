@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.planning.jobs import ChunkKey
-from ardcube.report.statistics import MOST_RECOVERED, Recovered, Tally
+from ardcube.report.causes import LOST_WORKER
+from ardcube.report.statistics import Tally
 
 
 def record(col: int, status: Status, *errors: str | None) -> ChunkRecord:
@@ -18,20 +19,14 @@ def record(col: int, status: Status, *errors: str | None) -> ChunkRecord:
 
 def test_all_attempts_of_this_run_and_none_of_earlier_runs_are_counted() -> None:
     tally = Tally()
-    tally.add(record(0, "written", None))
-    tally.add(record(1, "written", "TransientError: a", "TransientError: b", None), attempts_before=1)
-    tally.add(record(2, "failed", "SceneError: c"))
-    tally.add(None)
+    for added in (record(0, "written", None), record(2, "failed", "SceneError: c")):
+        tally.add(added.key, added)
+    again = record(1, "written", "TransientError: a", "TransientError: b", None)
+    tally.add(again.key, again, attempts_before=1)
+    tally.add(ChunkKey("2023-01", 0, 3), None)
     assert dict(tally.ended) == {"written": 2, "failed": 2}
     assert (tally.attempts, tally.retried, tally.core_hours) == (4, 1, 2.0)
     assert tally.stages == {"bands": 2000.0, "write": 1600.0}
     assert tally.byte_counts["read"] == 14
-    assert tally.recovered == [Recovered("2023-01_y0000_x0001", 2, "TransientError: b")]
-
-
-def test_a_limited_number_of_recovered_chunks_is_stored() -> None:
-    tally = Tally()
-    for col in range(MOST_RECOVERED + 50):
-        tally.add(record(col, "written", "TransientError: a", None))
-    assert tally.retried == MOST_RECOVERED + 50
-    assert len(tally.recovered) == MOST_RECOVERED
+    assert [(cause.problem, cause.first) for cause in tally.recovered.causes()] == [("b", "2023-01_y0000_x0001")]
+    assert [cause.problem for cause in tally.failed.causes()] == ["c", LOST_WORKER]
