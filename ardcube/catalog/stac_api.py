@@ -19,9 +19,18 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from ardcube.catalog.access import AccessPolicy
+from ardcube.catalog.complete import SearchCount
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.malformed import MALFORMED, Item, describe
-from ardcube.catalog.transport import RETRY, RETRY_AT_OPEN, HttpIO, is_forbidden_address, mount, reason
+from ardcube.catalog.transport import (
+    RETRY,
+    RETRY_AT_OPEN,
+    HttpIO,
+    access_refused,
+    is_forbidden_address,
+    mount,
+    reason,
+)
 from ardcube.errors import CatalogError, InputError
 
 PAGE_SIZE = 250
@@ -29,6 +38,8 @@ PAGE_SIZE = 250
 _SMALLEST_PAGE = 7
 _MAX_ITEMS = 5_000_000
 """Items per search. A server that returns more invents them, or its pages form a circle."""
+_EMPTY_PAGES = 20
+"""Empty pages in a row after which a search ends, although they have next links."""
 _TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for bytes."""
 _PATIENCE = 180.0
@@ -77,6 +88,8 @@ class StacApi:
                 client = pystac_client.Client.open(url, stac_io=io, timeout=_TIMEOUT)  # without it, no timeout
                 offers_search = client.get_search_link() is not None and client.conforms_to("ITEM_SEARCH")
         except (APIError, requests.RequestException, OSError) as error:
+            if refused := access_refused(error):
+                raise InputError(f"stac-url {url}: {refused}") from error
             raise InputError(f"stac-url {url}: cannot be reached ({reason(error)}); check the address") from error
         except (pystac.STACError, pystac.STACTypeError, ClientTypeError, *MALFORMED) as error:
             raise InputError(f"stac-url {url}: not a STAC API ({reason(error)}); give the root URL of one") from error
@@ -85,6 +98,8 @@ class StacApi:
         try:
             found = io.read_json(f"{url.rstrip('/')}/collections/{quote(collection, safe='')}")
         except APIError as error:
+            if refused := access_refused(error):
+                raise InputError(f"stac-url {url}: {refused}") from error
             if getattr(error, "status_code", None) != requests.codes.not_found:
                 raise InputError(
                     f"stac-url {url}: its collections cannot be read ({reason(error)}); try again or give another URL"
@@ -102,27 +117,39 @@ class StacApi:
         return cls(url, found, client)
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
-        """Search page by page; after a server error, halve the page size and repeat the search.
+        """Search page by page; repeat the search with smaller pages after a server error or if items are missing.
 
         Each item is yielded once, when its page arrives.
 
         Raises
         ------
         CatalogError
-            If the API fails even with small pages, or repeats a page before it has returned all items.
+            If the API fails even with small pages, or if its pages do not contain all items, twice.
+        InputError
+            If the API refuses access, or leads to an address that is not allowed.
         """
         limit = PAGE_SIZE
         delay = 0.5
         yielded: set[str] = set()
         last_page = time.monotonic()
+        repeated = False
         while True:
+            count = SearchCount(str(self.collection["id"]) if self.collection else None)
             try:
                 for page in self._pages(bounds, start, end, limit):
-                    new = {item["id"]: item for item in page if item["id"] not in yielded}
-                    yielded.update(new)
-                    yield from (_with_absolute_hrefs(item, self.url) for item in new.values())
+                    new = [item for item in count.add(page) if item["id"] not in yielded]
+                    yielded.update(item["id"] for item in new)
+                    yield from (_with_absolute_hrefs(item, self.url) for item in new)
                     last_page = time.monotonic()
-                return
+                problem = count.problem(len(yielded))
+                if problem is None:
+                    return
+                if repeated:
+                    raise CatalogError(
+                        f"search at {self.url}: {problem}; try again later, or report it to the operator of the API"
+                    )
+                repeated, limit = True, max(_SMALLEST_PAGE, limit * 2 // 5)
+                logger.warning("search at %s: %s; repeating it with pages of %d", self.url, problem, limit)
             except (pystac.STACError, *_NOT_A_PAGE) as error:
                 raise CatalogError(
                     f"search at {self.url}: the answer is not a page of items ({describe(error)}); "
@@ -131,6 +158,8 @@ class StacApi:
             except (APIError, requests.RequestException, ValueError) as error:
                 if is_forbidden_address(error):
                     raise InputError(f"search at {self.url}: {reason(error)}") from error
+                if no_access := access_refused(error):
+                    raise InputError(f"search at {self.url}: {no_access}") from error
                 status = getattr(error, "status_code", None)
                 refused = status is not None and 400 <= status < 500
                 if refused or limit <= _SMALLEST_PAGE or time.monotonic() - last_page > _PATIENCE:
@@ -142,38 +171,33 @@ class StacApi:
 
     def _pages(
         self, bounds: tuple[float, float, float, float], start: datetime, end: datetime, limit: int
-    ) -> Iterator[list[dict[str, Any]]]:
-        seen: set[str] = set()
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a search, also empty ones: `pystac_client` ends at an empty page that has a next link."""
         search = self.client.search(
             collections=[self.collection["id"]] if self.collection else None,
             datetime=f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}",
             limit=limit,
             **_spatial_filter(bounds),
         )
-        for page in search.pages_as_dicts():
-            before = len(seen)
-            seen.update(item["id"] for item in page["features"])
+        io = self.client._stac_io
+        if io is None:
+            raise CatalogError(f"search at {self.url}: the connection was closed; try again")
+        page = io.read_json(search.url, method=search.method, parameters=search.get_parameters())
+        seen: set[str] = set()
+        empty = 0
+        while True:
+            ids = {item["id"] for item in page["features"]}
+            yield page
+            following = next((link for link in page.get("links") or [] if link["rel"] == "next"), None)
+            empty = 0 if ids else empty + 1
+            if following is None or (ids and ids <= seen) or empty > _EMPTY_PAGES:
+                return  # without the last two, the search of a server that repeats pages would not end
+            seen |= ids
             if len(seen) > _MAX_ITEMS:
                 raise CatalogError(
                     f"search at {self.url}: no end after {len(seen)} items; report it to the operator of the API"
                 )
-            if len(seen) == before:
-                # Without this, the search of a server that repeats a page would not end.
-                matched = _matched(page)
-                if matched is not None and len(seen) < matched:
-                    raise CatalogError(
-                        f"search at {self.url}: repeats a page after {len(seen)} of {matched} items; "
-                        "try again or report it to the operator of the API"
-                    )
-                break
-            yield page["features"]
-
-
-def _matched(page: dict[str, Any]) -> int | None:
-    """Return the number of items that the search matched, or None if the page does not state it."""
-    context = page.get("context")
-    count = page.get("numberMatched", context.get("matched") if isinstance(context, dict) else None)
-    return count if type(count) is int else None
+            page = io.read_json(pystac.Link.from_dict(following))
 
 
 def _spatial_filter(bounds: tuple[float, float, float, float]) -> dict[str, Any]:

@@ -78,6 +78,17 @@ def is_forbidden_address(error: BaseException | None) -> bool:
     return error is not None
 
 
+def access_refused(error: BaseException) -> str | None:
+    """Return problem and remedy if a STAC API refused access (HTTP 401 or 403), else None."""
+    status = getattr(error, "status_code", None)
+    if status not in (401, 403):
+        return None
+    return (
+        f"access refused (HTTP {status}); ardcube sends no token or API key to a catalogue: give the address of a "
+        "public one, or put user and password for its host into ~/.netrc (or the file that NETRC names)"
+    )
+
+
 def mount(io: StacApiIO, policy: AccessPolicy, retries: Retry) -> None:
     """Let all requests of a client pass the policy, with retries."""
     for scheme in ("http://", "https://"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ import requests
 import shapely
 
 from ardcube.catalog import stac_api
+from ardcube.catalog.complete import SearchCount
 from ardcube.catalog.search import find_scenes, open_catalog
 from ardcube.catalog.stac_api import PAGE_SIZE, StacApi
 from ardcube.config import CubeConfig
@@ -108,6 +111,40 @@ def test_a_search_that_the_server_refuses_is_not_repeated(earth_search: Serve) -
     assert fault.fired == 1
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_access_fails_at_once_and_says_that_no_token_is_sent(earth_search: Serve, status: int) -> None:
+    server = earth_search([stac_collection()], items(3))
+    api = StacApi.open(server.url, COLLECTION_ID)
+    refused = rf"access refused \(HTTP {status}\); ardcube sends no token or API key.*\.netrc"
+    fault = server.fail("v1/search", status=status, times=None)
+    with pytest.raises(InputError, match=f"search at {server.url}: {refused}"):
+        list(api.search(HERE, *AUGUST))
+    assert fault.fired == 1
+    for path in (f"v1/collections/{COLLECTION_ID}", "v1"):
+        server.fail(path, status=status, times=None)
+        with pytest.raises(InputError, match=f"stac-url {server.url}: {refused}"):
+            StacApi.open(server.url, COLLECTION_ID)
+
+
+class Guarded(EarthSearch):
+    """Refuse requests without the name and password me:hush."""
+
+    def answer(self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str], body: Any) -> Reply:
+        if headers.get("Authorization") != "Basic bWU6aHVzaA==":
+            return Reply(401, b"")
+        return super().answer(method, path, query, headers, body)
+
+
+def test_name_and_password_of_a_catalogue_come_from_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hush\n")
+    (tmp_path / "netrc").chmod(0o600)
+    with Guarded([stac_collection()], items(1)) as server:
+        with pytest.raises(InputError, match="access refused"):
+            search(server)
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        assert search(server) == ["item-0000"]
+
+
 # ---- transient errors ----------------------------------------------------------------------------
 
 
@@ -160,39 +197,142 @@ class NeverEnding(EarthSearch):
         return Reply.json({"type": "FeatureCollection", "features": features, "links": [link]})
 
 
-def test_a_search_ends_if_a_page_links_to_itself() -> None:
+def test_a_page_that_links_to_itself_is_an_error_because_items_may_be_missing() -> None:
     with NeverEnding([stac_collection()], []) as server:
-        assert search(server) == ["and another", "the same"]
-        assert len(limits(server)) == 2
+        with pytest.raises(
+            CatalogError, match="2 different items, 2 of them on more than one page, and states no number"
+        ):
+            search(server)
+        assert len(limits(server)) == 4
 
 
 class Scripted(EarthSearch):
-    """Return the given pages in order, or new pages without end."""
+    """Return the given pages in order, the later pages in every later search, or new pages without end."""
 
-    def __init__(self, pages: list[list[str]] | None, matched: int | None = None) -> None:
+    def __init__(
+        self,
+        pages: list[list[str]] | None,
+        matched: int | list[int | None] | None = None,
+        again: list[list[str]] | None = None,
+        *,
+        edit: Callable[[dict[str, Any]], Any] = lambda page: None,
+    ) -> None:
         super().__init__([stac_collection()], [])
         self.pages = pages
         self.matched = matched
+        self.again = again or pages
+        self.edit = edit
 
     def _search(self, body: dict[str, Any], method: str) -> Reply:
         number = int(body.get("next", 0))
-        names = [f"item-{number}-{k}" for k in range(3)] if self.pages is None else self.pages[number]
+        pages = self.pages if body["limit"] == PAGE_SIZE else self.again
+        names = [f"item-{number}-{k}" for k in range(3)] if pages is None else pages[number]
         following = {**body, "next": str(number + 1)}
         link = {"rel": "next", "href": f"{self.url}/search", "method": "POST", "merge": False, "body": following}
         page = {
             "type": "FeatureCollection",
-            "features": [stac_item(name) for name in names],
-            "links": [link] if self.pages is None or number + 1 < len(self.pages) else [],
+            "features": [
+                stac_item(name.removeprefix("other ")) | ({"collection": "other"} if name.startswith("other ") else {})
+                for name in names
+            ],
+            "links": [link] if pages is None or number + 1 < len(pages) else [],
         }
-        return Reply.json(page if self.matched is None else {**page, "numberMatched": self.matched})
+        matched = self.matched[number] if isinstance(self.matched, list) else self.matched
+        page |= {} if matched is None else {"numberMatched": matched}
+        self.edit(page)
+        return Reply.json(page)
 
 
-def test_a_repeated_page_is_an_error_if_items_are_missing() -> None:
-    pages = [["a", "b"], ["a", "b"], ["c"]]
-    with Scripted(pages, matched=3) as server, pytest.raises(CatalogError, match="repeats a page after 2 of 3 items"):
-        search(server)
-    with Scripted(pages, matched=2) as server:
+@pytest.mark.parametrize(
+    ("pages", "matched"),
+    [
+        ([["a", "b"], ["a", "b"]], 2),
+        ([["a", "b"], ["b", "c"]], 3),
+        ([["a", "b"], [], [], ["c"]], 3),
+        ([["a", "b"], [], [], ["c"]], None),
+        ([[], ["a"], []], 1),
+        ([["a", "b"], ["c"], []], [None, 3, None]),
+        ([["a"], ["other b", "c"], ["other d"]], 2),
+        ([["a", "b"], ["c"]], None),
+        ([[]], 0),
+        ([[]], None),
+    ],
+    ids=[
+        "repeated page", "overlap", "empty pages", "empty pages, no number", "empty first page", "number on one page",
+        "other collections", "no number", "nothing", "nothing, no number",
+    ],
+)  # fmt: skip
+def test_a_search_whose_items_are_as_many_as_matched_is_complete(pages: list[list[str]], matched: Any) -> None:
+    expected = sorted({name for page in pages for name in page if not name.startswith("other ")})
+    with Scripted(pages, matched) as server:
+        assert search(server) == expected
+        assert len(limits(server)) == len(pages)
+
+
+@pytest.mark.parametrize(
+    ("pages", "matched", "problem"),
+    [
+        ([["a", "b"], ["b", "c"], ["d"]], 6, "6 matched items, but returns 4 different ones, and its pages overlap"),
+        ([["a", "b"], ["a", "b"], ["c"]], 3, "3 matched items, but returns 2 different ones, and repeats a page"),
+        ([["a", "b"], ["c"]], 4, "states 4 matched items, but returns 3 different ones"),
+        ([["a", "b"]], 7, "states 7 matched items, but returns 2 different ones"),
+        ([["a", "b"], ["c"]], 2, "states 2 matched items, but returns 3 different ones"),
+        ([["a", "b"], ["other c"]], 3, "3 matched items, but returns 2 different ones and 1 of other collections"),
+        ([["a", "b"], ["c"]], [2, 1], r"changes between pages \(1 and 2\)"),
+        ([["a", "b"], ["b", "c"]], None, "3 different items, 1 of them on more than one page, and states no number"),
+        ([["a"], *[[]] * 30, ["b"]], 2, "states 2 matched items, but returns 1 different ones"),
+        ([[]], 3, "states 3 matched items, but returns 0 different ones"),
+    ],
+    ids=[
+        "overlap", "repeated page", "too few", "no next link", "an estimate below", "other collections do not count",
+        "number of each page", "overlap without a number", "empty pages without end", "nothing",
+    ],
+)  # fmt: skip
+def test_an_incomplete_search_is_repeated_once_with_smaller_pages_and_then_fails(
+    pages: list[list[str]], matched: Any, problem: str
+) -> None:
+    with Scripted(pages, matched) as server:
+        with pytest.raises(CatalogError, match=f"search at {server.url}: .*{problem}") as caught:
+            search(server)
+        assert set(limits(server)) == {250, 100}
+        assert len(server.searches) == 2
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "again", [[["a", "b"], ["c", "d"]], [["c"], ["d"], ["c", "d"], ["a", "b"]], [["c"], ["d"]]], ids=len
+)
+def test_items_that_overlapping_pages_lose_are_found_by_the_repeated_search(again: list[list[str]]) -> None:
+    with Scripted([["a", "b"], ["b", "c"]], 4, again) as server:
+        assert search(server) == ["a", "b", "c", "d"]
+
+
+def test_the_number_of_matched_items_may_be_in_the_context() -> None:
+    def context(page: dict[str, Any]) -> None:
+        page["context"] = {"matched": page.pop("numberMatched"), "limit": 10}
+
+    with Scripted([["a"], ["b"]], 2, edit=context) as server:
         assert search(server) == ["a", "b"]
+    with Scripted([["a"], ["b"]], 3, edit=context) as server, pytest.raises(CatalogError, match="states 3 matched"):
+        search(server)
+
+
+@pytest.mark.parametrize("stated", [None, "3", True, {}, [3]], ids=repr)
+def test_a_number_of_matched_items_that_is_none_is_ignored(stated: Any) -> None:
+    with Scripted([["a"], ["b"]], edit=lambda page: page.update(numberMatched=stated, context=stated)) as server:
+        assert search(server) == ["a", "b"]
+
+
+@pytest.mark.real
+def test_a_recorded_next_link_to_an_empty_page_ends_a_complete_search(shared_real: Path) -> None:
+    folder = shared_real / "stac_recorded" / "earth_search_v1"
+    count = SearchCount(None)
+    for number in (1, 2):
+        recorded = json.loads((folder / f"POST_search_multi_collections_p{number}.json").read_text())
+        page = recorded["response"]["body"]
+        count.add({**page, "features": [{**item, "collection": None} for item in page["features"]]})
+        assert any(link["rel"] == "next" for link in page["links"]) == (number == 1)
+    assert count.problem(2) is None
 
 
 def test_a_search_with_an_implausible_number_of_items_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
