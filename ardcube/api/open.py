@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ardcube.api.existing import Uri, find_cube
 from ardcube.errors import InputError
 from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import exists
+from ardcube.store.schema import COUNT, exists
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_OF_EARLIER_CUBES = ("valid_min", "valid_max", "units")
+"""Attributes that cubes no longer have: limits in digital numbers, and a unit that odc-geo cannot write."""
 
 
 def open(
@@ -58,8 +61,15 @@ def open(
         cube: xr.Dataset = xr.open_zarr(
             zarr_store(place), chunks=stored | dict(chunks or {}), zarr_format=3, decode_coords="all"
         )
+    for axis in ("latitude", "longitude"):
+        cube[axis].encoding["_FillValue"] = None  # a coordinate of CF has none, and xarray would write NaN
     composite = cube[config.varname].astype("float32")
-    composite.encoding["grid_mapping"] = "spatial_ref"
-    for limit in ("valid_min", "valid_max"):  # of the digital numbers
-        composite.attrs.pop(limit, None)
-    return cube.assign({config.varname: composite})
+    composite.encoding = {"_FillValue": composite.dtype.type("nan")}
+    count = cube[COUNT]
+    for variable in (composite, count):
+        for attribute in _OF_EARLIER_CUBES:
+            variable.attrs.pop(attribute, None)
+        # An attribute, because arithmetic keeps attributes and drops encodings, and a file needs the CRS.
+        variable.encoding.pop("grid_mapping", None)
+        variable.attrs["grid_mapping"] = "spatial_ref"
+    return cube.assign({config.varname: composite, COUNT: count})

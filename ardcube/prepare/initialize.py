@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib.metadata import version
 
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.search import local_path
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
+from ardcube.store.provenance import continued, provenance
 
 _LEDGER_VERSION = 1
 
@@ -25,6 +29,9 @@ def initialize(request: Request, plan: CubePlan) -> None:
     from ardcube.store import schema  # zarr is slow to import
 
     ledger, place = request.ledger, request.place
+    url, options = request.cube.stac_url, request.identity["cloud_mask_options"]
+    catalogue = url if is_remote(url) else str(local_path(url))
+    origin = provenance(request.cube, catalogue, options, request.periods, version("ardcube"), datetime.now(UTC))
     described = {
         "ardcube": version("ardcube"),
         "version": _LEDGER_VERSION,
@@ -36,11 +43,12 @@ def initialize(request: Request, plan: CubePlan) -> None:
     }
     if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
-        schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard)
+        schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard, origin)
         return
     described["lengthened"] = lengthened_periods(request)
     if request.stored["end"] != described["end"]:
-        schema.extend(place, request.cube.varname, request.periods)
+        origin = continued(schema.read_attributes(place), origin)
+        schema.extend(place, request.cube.varname, request.periods, origin)
         ledger.write_cube(described)
     schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard)
 

@@ -44,6 +44,7 @@ def write_plane(group: zarr.Group, grid: Grid, bands: Sequence[str]) -> None:
     crs = grid.geobox.crs
     assert crs is not None  # a grid always has a CRS
     mapping = crs.proj.to_cf() | {
+        "long_name": "coordinate reference system",
         "spatial_ref": crs.to_wkt(),
         "GeoTransform": " ".join(repr(float(value)) for value in transform.to_gdal()),
     }

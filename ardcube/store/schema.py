@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zarr
@@ -22,6 +22,12 @@ from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_st
 
 COUNT = "observation_count"
 FILL = 0
+_ATTRIBUTES = {
+    "Conventions": "CF-1.11",
+    # xarray makes them coordinates. As a variable, time_bnds would end each operation of rioxarray on the dataset.
+    "coordinates": "time_bnds spatial_ref",
+}
+"""Global attributes of every cube."""
 _DATA_TYPE = "uint16"
 _BLOSC_BLOCK = 512 * 1024
 """Bytes of a Blosc block. With the size that Blosc chooses, chunks take twice as long and are 3 to 7 % larger."""
@@ -63,7 +69,14 @@ def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
     check_layouts(place, created)
 
 
-def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: int, shard: int = 1) -> None:
+def create(
+    place: Place,
+    spec: CubeSpec,
+    periods: Sequence[Period],
+    chunk_size: int,
+    shard: int = 1,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Create the store: coordinates, empty arrays, then the consolidated metadata.
 
     Parameters
@@ -78,9 +91,11 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
         Rows and columns of a chunk, in pixels.
     shard : int
         Chunks on each side of a shard; with 1 the arrays are not sharded.
+    attributes : mapping, optional
+        Global attributes in addition to those of every cube.
     """
     grid = spec.grid
-    group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=_group_attributes())
+    group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=_ATTRIBUTES | dict(attributes or {}))
     shape = (len(periods), grid.height, grid.width)
     chunks, shards = _object_shapes(grid, chunk_size, shard)
     write_plane(group, grid, spec.bands)
@@ -100,12 +115,12 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
         attributes={
             "long_name": "median of clear observations",
             "standard_name": "surface_bidirectional_reflectance",
-            "units": "1",
+            # No valid_min and valid_max: readers apply them to reflectance too. No units: with them odc-geo writes no
+            # GeoTIFF of several bands, and CF does not need them for numbers without dimension.
             "scale_factor": SCALE,
             "add_offset": spec.offset,
             "_FillValue": FILL,
-            "valid_min": 1,
-            "valid_max": 65535,
+            "ancillary_variables": COUNT,
             "grid_mapping": "spatial_ref",
             "coordinates": "spatial_ref",  # makes it a coordinate in xarray
             "cell_methods": "time: median",
@@ -120,7 +135,7 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
         dimension_names=("time", "latitude", "longitude"),
         attributes={
             "long_name": "number of clear days behind the composite",
-            "units": "1",
+            "standard_name": "number_of_observations",
             "grid_mapping": "spatial_ref",
             "coordinates": "spatial_ref",  # makes it a coordinate in xarray
             "cell_methods": "time: sum",
@@ -130,8 +145,32 @@ def create(place: Place, spec: CubeSpec, periods: Sequence[Period], chunk_size: 
     _consolidate(place)
 
 
-def extend(place: Place, varname: str, periods: Sequence[Period]) -> None:
-    """Extend the time axis to `periods`; existing chunks stay unchanged. Repeating it changes nothing."""
+def read_attributes(place: Place) -> dict[str, Any]:
+    """Return the global attributes of a store.
+
+    Raises
+    ------
+    StoreError
+        If the metadata are damaged.
+    """
+    with damage_as_store_error(place.uri):
+        return dict(json.loads(place.read(METADATA) or b"{}").get("attributes") or {})
+
+
+def extend(place: Place, varname: str, periods: Sequence[Period], attributes: Mapping[str, Any] | None = None) -> None:
+    """Extend the time axis to `periods`; existing chunks stay unchanged. Repeating it changes nothing.
+
+    Parameters
+    ----------
+    place : Place
+        Address of the store.
+    varname : str
+        Name of the variable with the composite.
+    periods : sequence of Period
+        The longer time axis.
+    attributes : mapping, optional
+        Global attributes that replace those of the same names.
+    """
     with damage_as_store_error(place.uri):
         group = zarr.open_group(zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
         for name in (varname, COUNT):
@@ -140,6 +179,9 @@ def extend(place: Place, varname: str, periods: Sequence[Period]) -> None:
                 array.resize((len(periods), *array.shape[1:]))
         write_times(group, periods)
         _consolidate(place)
+        if attributes:
+            # With the consolidated metadata, in one object: a group without them is not a complete store.
+            zarr.open_group(zarr_store(place), mode="r+", zarr_format=3).update_attributes(dict(attributes))
 
 
 def remove(place: Place, varname: str) -> None:
@@ -173,11 +215,3 @@ def _consolidate(place: Place) -> None:
         # The specification of Zarr v3 does not define them yet; every reader named in the README reads them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(zarr_store(place))
-
-
-def _group_attributes() -> dict[str, Any]:
-    return {
-        "Conventions": "CF-1.11",
-        "title": "Analysis-ready cube of Sentinel-2 L2A median composites",
-        "source": "Sentinel-2 L2A; contains modified Copernicus Sentinel data",
-    }

@@ -12,6 +12,7 @@ import pytest
 import shapely
 import xarray as xr
 
+from ardcube.catalog.search import local_path
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.fingerprint import digest
@@ -251,6 +252,21 @@ def test_a_period_that_was_clipped_is_searched_in_every_later_run(world: Path) -
     initialize(longer, plan_of(longer))
     again = check(world, end_date="2023-08-31", time_frequency_months=2, look_back_months=0)
     assert list(search_scenes(again)) == ["2023-01", "2023-07"]
+
+
+def test_a_store_states_its_origin_and_an_extension_adds_to_its_history(world: Path) -> None:
+    request, _ = prepare(world, end_date="2023-02-28", cloud_mask="scl")
+    before = schema.read_attributes(request.place)
+    assert before["stac_url"] == str(local_path(request.cube.stac_url))
+    assert json.loads(before["cloud_mask_options"]) == request.identity["cloud_mask_options"]
+    prepare(world, end_date="2023-02-28", cloud_mask="scl")
+    assert schema.read_attributes(request.place) == before
+    prepare(world, end_date="2023-05-31", cloud_mask="scl")
+    after = schema.read_attributes(request.place)
+    first, second = after["history"].splitlines()
+    assert first == before["history"]
+    assert second.endswith("built 2023-01 to 2023-05")
+    assert after["date_created"] == before["date_created"] <= after["date_modified"]
 
 
 # ---- existing cubes ------------------------------------------------------------------------------

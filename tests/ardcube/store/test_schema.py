@@ -62,7 +62,9 @@ def test_attributes_follow_the_cf_conventions(raw: xr.Dataset) -> None:
     assert attributes["scale_factor"] == 0.0001
     assert attributes["add_offset"] == -0.1
     assert attributes["_FillValue"] == 0
-    assert attributes["units"] == "1"
+    # Limits would be those of digital numbers, and readers apply them to reflectance.
+    assert not {"units", "valid_min", "valid_max"} & set(attributes)
+    assert attributes["ancillary_variables"] == "observation_count"
     assert attributes["grid_mapping"] == "spatial_ref"
     assert raw["observation_count"].attrs["grid_mapping"] == "spatial_ref"
     assert "scale_factor" not in raw["observation_count"].attrs
