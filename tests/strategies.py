@@ -151,7 +151,7 @@ def stac_item(
 
 def scene(name: str = "a", when: str = "2023-08-15T10:06:01Z", *args: Any, **more: Any) -> Scene:
     """Return a scene with one band, for a cube at 15 degrees east."""
-    return parse_scene(stac_item(name, when, *args, **more), None, ("red",), 15.0)
+    return parse_scene(stac_item(name, when, *args, **more), None, ("red",))
 
 
 # ---- cubes ---------------------------------------------------------------------------------------

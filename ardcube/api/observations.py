@@ -79,7 +79,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
         resampling={band: config.resampling if band in config.bands else "nearest" for band in bands},
         nodata=0,
         preserve_original_order=True,
-        driver=ExactDriver(grid.geobox),
+        driver=ExactDriver(),
     )
     numbers = numbers.assign_coords(
         scene=("time", [scene.id for scene in scenes]),

@@ -18,7 +18,7 @@ from ardcube.catalog.bands import asset_key, band_offset, raster_value
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.errors import SceneError
-from ardcube.extent.antimeridian import shift_to_longitude
+from ardcube.extent.antimeridian import normalize
 from ardcube.fingerprint import digest
 
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
@@ -32,7 +32,7 @@ _LARGEST_BOUNDS = (-540.0, -90.0, 540.0, 90.0)
 """Degrees: bounds of any footprint, whichever range its longitudes are counted in."""
 
 
-def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float) -> Scene:
+def parse_scene(item: Item, collection: Item | None, bands: Sequence[str]) -> Scene:
     """Parse an item whose hrefs are absolute into a scene.
 
     Parameters
@@ -43,8 +43,6 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
         Its collection. Offsets that the item does not state come from its `item_assets`.
     bands : sequence of str
         Asset keys or common names.
-    central_longitude : float
-        Longitude of the cube's centre in degrees. Footprints are shifted by multiples of 360 degrees to be near it.
 
     Raises
     ------
@@ -52,7 +50,7 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], centr
         If the item has no time, no geometry or not all bands, or does not follow the STAC specification.
     """
     try:
-        scene = _parse(item, collection, bands, central_longitude)
+        scene = _parse(item, collection, bands)
         _check(scene)
     except MALFORMED as error:
         raise SceneError(
@@ -81,7 +79,7 @@ def _check(scene: Scene) -> None:
     ).encode()
 
 
-def _parse(item: Item, collection: Item | None, bands: Sequence[str], central_longitude: float) -> Scene:
+def _parse(item: Item, collection: Item | None, bands: Sequence[str]) -> Scene:
     properties = item.get("properties") or {}
     timestamp = properties.get("datetime") or properties.get("start_datetime")
     if not timestamp or not item.get("geometry"):
@@ -103,11 +101,12 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str], central_lo
         # Only then, because catalogues change it without a change of pixels, such as when they correct a property.
         revision["updated"] = _normalized_time(properties.get("updated") or properties.get("created"))
     with np.errstate(invalid="raise"):  # for coordinates that are not numbers
-        footprint = shift_to_longitude(_to_geometry(item["geometry"]), central_longitude)
+        footprint = normalize(_to_geometry(item["geometry"]))
     return Scene(
         id=str(item["id"]),
         datetime=_to_utc(timestamp),
         footprint=footprint,
+        solar_hours=int(footprint.centroid.x / 15),
         acquisition=_acquisition(properties),
         baseline=baseline,
         generated=generated,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
+
+from ardcube.extent.antimeridian import place
 
 SCALE = 0.0001
 """Reflectance of one digital number: `reflectance = DN * SCALE + offset`."""
@@ -54,7 +56,10 @@ class Scene:
     datetime: datetime
     """Acquisition, UTC."""
     footprint: BaseGeometry
-    """Valid area in degrees, in the longitudes of the cube (above 180 across the antimeridian)."""
+    """Area of the raster in degrees, in the longitudes of the cube (above 180 across the antimeridian)."""
+    solar_hours: int
+    """Hours from UTC to local solar time: longitude / 15 of the footprint's centroid, in -180..180 degrees, truncated
+    toward zero."""
     acquisition: str
     """Platform, datatake and MGRS tile: equal for all processings of one acquisition; empty if unknown."""
     baseline: tuple[int, ...]
@@ -71,13 +76,17 @@ class Scene:
         return self.baseline, self.generated, self.id
 
     def solar_day(self) -> date:
-        """Return the local solar date: UTC plus whole hours of the footprint centroid's longitude.
+        """Return the local solar date: UTC plus `solar_hours`.
 
-        Hours are longitude / 15, truncated toward zero, as in `odc.stac`. The longitude differs: `odc.stac.load` uses
-        the centre of its output for all items, this method uses the footprint of each item. The period, area and
-        chunk of a cube therefore do not change the solar day of a scene.
+        `odc.stac` counts hours alike, but of the centre of its output for all items. Here each item has its own. The
+        period, area and chunk of a cube therefore do not change the solar day of a scene.
         """
-        return (self.datetime + timedelta(hours=int(self.footprint.centroid.x / 15))).date()
+        return (self.datetime + timedelta(hours=self.solar_hours)).date()
+
+    def at_longitudes(self, west: float, east: float) -> Scene:
+        """Return the scene with its footprint at all multiples of 360 degrees that meet a range of longitudes."""
+        footprint = place(self.footprint, west, east)
+        return self if footprint is self.footprint else replace(self, footprint=footprint)
 
     def reach(self) -> BaseGeometry:
         """Return the area whose pixels the scene contributes to: the footprint with its margin, in degrees."""
@@ -86,11 +95,26 @@ class Scene:
 
 
 def add_margin(footprints: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Buffer footprints by `FOOTPRINT_MARGIN`, divided by the cosine of latitude so that it is round on the ground."""
+    """Grow footprints by `FOOTPRINT_MARGIN`, round on the ground: by the cosine of their centroid's latitude."""
     latitude = np.abs(shapely.get_y(shapely.centroid(footprints)))
     cosine = np.maximum(LOWEST_COSINE, np.cos(np.radians(latitude)))
-    reach: NDArray[np.object_] = shapely.buffer(footprints, FOOTPRINT_MARGIN / cosine, quad_segs=16)
-    return reach
+    grown = shapely.buffer(_stretched(footprints, cosine), FOOTPRINT_MARGIN, quad_segs=16)
+    return _stretched(grown, 1.0 / cosine)
+
+
+def grow_bounds(bounds: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Grow bounds in degrees by the largest margin that any footprint may have."""
+    west, south, east, north = bounds
+    margin = FOOTPRINT_MARGIN / LOWEST_COSINE
+    return west - margin, south - FOOTPRINT_MARGIN, east + margin, north + FOOTPRINT_MARGIN
+
+
+def _stretched(footprints: NDArray[np.object_], factors: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Multiply the longitudes of each footprint by a factor."""
+    coordinates, index = shapely.get_coordinates(footprints, return_index=True)
+    coordinates[:, 0] *= factors[index]
+    stretched: NDArray[np.object_] = shapely.set_coordinates(footprints.copy(), coordinates)
+    return stretched
 
 
 def drop_duplicates(scenes: Iterable[Scene]) -> list[Scene]:

@@ -8,7 +8,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-import shapely
 from shapely.geometry import box
 
 from ardcube.catalog.access import AccessPolicy
@@ -17,7 +16,8 @@ from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.local import LocalCatalog
 from ardcube.catalog.malformed import Item
-from ardcube.catalog.scene import Scene, drop_duplicates
+from ardcube.catalog.scene import Scene, drop_duplicates, grow_bounds
+from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
@@ -94,7 +94,7 @@ def find_scenes(
 ) -> list[Scene]:
     """Return the scenes of one period, of each acquisition the newest baseline only.
 
-    A scene belongs to the period if its datetime is in the half-open period and its footprint intersects the grid.
+    A scene belongs to the period if its datetime is in the half-open period and its reach intersects the grid.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def find_scenes(
     extra_bands : sequence of str
         Further bands, for the cloud mask.
     grid : Grid
-        Grid of the whole cube.
+        Grid of the whole cube, with the halo of the cloud mask.
     period : Period
         UTC.
     roots : tuple of str
@@ -118,19 +118,17 @@ def find_scenes(
     """
     bands = list(dict.fromkeys((*cube.bands, *extra_bands)))
     start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
-    items = iter(catalog.search(grid.bounds, start, end))
+    area = west, _, east, _ = grow_bounds(grid.bounds)
+    items = iter(catalog.search(area, start, end))
     first = next(items, None)
     if first is None:
         return []
     if not (catalog.collection or {}).get("item_assets"):
         check_bands(first, None, cube.bands, reflectance=True)
         check_bands(first, None, extra_bands, reflectance=False)
-    extent = box(*grid.bounds)
-    shapely.prepare(extent)
-    scenes = (parse_scene(item, catalog.collection, bands, grid.central_longitude) for item in chain([first], items))
-    found = drop_duplicates(
-        scene for scene in scenes if start <= scene.datetime < end and extent.intersects(scene.footprint)
-    )
+    scenes = (parse_scene(item, catalog.collection, bands).at_longitudes(west, east) for item in chain([first], items))
+    in_period = [scene for scene in scenes if start <= scene.datetime < end]
+    found = drop_duplicates(SceneIndex(in_period).query(box(*grid.bounds)))
     policy = AccessPolicy(cube.stac_url, roots)
     for scene in found:
         policy.check_scene(scene)

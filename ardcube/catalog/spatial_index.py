@@ -9,10 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.catalog.scene import FOOTPRINT_MARGIN, LOWEST_COSINE, Scene, add_margin
-
-_LARGEST_MARGIN = FOOTPRINT_MARGIN / LOWEST_COSINE * 1.001
-"""Degrees: an upper bound of the margin of any footprint."""
+from ardcube.catalog.scene import Scene, add_margin, grow_bounds
 
 
 class SceneIndex:
@@ -39,13 +36,11 @@ class SceneIndex:
     def query(self, area: BaseGeometry) -> list[Scene]:
         """Return the scenes whose reach intersects `area` (degrees), in order of time, then id."""
         west, south, east, north = self._bounds
-        x0, y0, x1, y1 = area.bounds
-        margin = _LARGEST_MARGIN
-        near = np.flatnonzero(
-            (west <= x1 + margin) & (east >= x0 - margin) & (south <= y1 + margin) & (north >= y0 - margin)
-        )
-        found = near[shapely.intersects(add_margin(self._footprints[near]), area)]
-        return [self.scenes[int(index)] for index in found]
+        x0, y0, x1, y1 = grow_bounds(area.bounds)
+        near = np.flatnonzero((west <= x1) & (east >= x0) & (south <= y1) & (north >= y0))
+        meets = shapely.intersects(self._footprints[near], area)
+        meets[~meets] = shapely.intersects(add_margin(self._footprints[near[~meets]]), area)
+        return [self.scenes[int(index)] for index in near[meets]]
 
 
 class AreaIndex:

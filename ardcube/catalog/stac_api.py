@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -203,11 +204,10 @@ class StacApi:
 def _spatial_filter(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
     west, south, east, north = bounds
     south, north = max(south, -90.0), min(north, 90.0)  # a grid snapped outward may extend a pixel beyond the pole
-    if west >= 180:
-        west, east = west - 360, east - 360
-    west = max(west, -180.0)
     if east - west >= 360:
         return {"bbox": (-180.0, south, 180.0, north)}
+    turns = 360.0 * math.floor((west + 180.0) / 360.0)
+    west, east = west - turns, east - turns
     if east <= 180:
         return {"bbox": (west, south, east, north)}
     sides = [(west, 180.0), (-180.0, east - 360)]

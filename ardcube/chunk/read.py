@@ -97,7 +97,7 @@ class ChunkReader:
             self.reader,
             self.threads,
             0,
-            {crs: projection.crop(window) for crs, projection in self._projections.items()},
+            {crs: at.crop(self.grid.to_global(window)) for crs, at in self._projections.items()},
             {
                 scene: None if bits is None else packed(unpacked(bits, width)[inside])
                 for scene, bits in self._footprints.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
-_HALF_TURN = 180.0
+_TURN, _HALF_TURN = 360.0, 180.0
 
 
 def unwrap(geometry: BaseGeometry) -> BaseGeometry:
@@ -22,19 +23,33 @@ def unwrap(geometry: BaseGeometry) -> BaseGeometry:
     return moved[0] if len(moved) == 1 else shapely.union_all(moved)
 
 
-def shift_to_longitude(geometry: BaseGeometry, central_longitude: float) -> BaseGeometry:
-    """Shift each polygon by a multiple of 360 degrees, so that it is within 180 degrees of a longitude."""
-    first, last = central_longitude - _HALF_TURN, central_longitude + _HALF_TURN
-    moved = []
-    for polygon in _polygons(geometry):
-        west, _, east, _ = polygon.bounds
-        if first < west <= east < min(last, west + _HALF_TURN):  # the usual case, and cheap to check
-            moved.append(polygon)
-            continue
-        whole = unwrap(polygon)
-        turns = round((central_longitude - whole.centroid.x) / 360)
-        moved.append(affinity.translate(whole, 360.0 * turns) if turns else whole)
-    return moved[0] if len(moved) == 1 else shapely.union_all(moved)
+def normalize(geometry: BaseGeometry) -> BaseGeometry:
+    """Return a geometry in one piece across the antimeridian, with its centroid within -180..180 degrees.
+
+    Parts are moved by multiples of 360 degrees to be near the largest part, because RFC 7946 cuts at 180 degrees.
+    """
+    west, _, east, _ = geometry.bounds
+    if -_HALF_TURN <= west <= east < min(west, 0.0) + _HALF_TURN:  # the usual case, and cheap to check
+        return geometry
+    parts = [unwrap(polygon) for polygon in _polygons(geometry)]
+    centre = max(parts, key=lambda part: part.area).centroid.x
+    near = [_turned(part, round((centre - part.centroid.x) / _TURN)) for part in parts]
+    whole = near[0] if len(near) == 1 else shapely.union_all(near)
+    return _turned(whole, -math.floor((whole.centroid.x + _HALF_TURN) / _TURN))
+
+
+def place(geometry: BaseGeometry, west: float, east: float) -> BaseGeometry:
+    """Return a geometry at all multiples of 360 degrees at which its bounds meet `west..east`; else at its own."""
+    first, _, last, _ = geometry.bounds
+    turns = range(math.ceil((west - last) / _TURN), math.floor((east - first) / _TURN) + 1)
+    if len(turns) == 0 or (len(turns) == 1 and turns[0] == 0):
+        return geometry
+    copies = [_turned(geometry, turn) for turn in turns]
+    return copies[0] if len(copies) == 1 else shapely.union_all(copies)
+
+
+def _turned(geometry: BaseGeometry, turns: int) -> BaseGeometry:
+    return affinity.translate(geometry, _TURN * turns) if turns else geometry
 
 
 def join_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:

@@ -74,8 +74,9 @@ class Tile:
 class Grid:
     """A north-up pixel grid in degrees, anchored to whole multiples of its resolution.
 
-    Coordinates are computed from global indices and the transform of the whole grid, so that a pixel has the same
-    coordinates, to the last bit, in every tile.
+    Coordinates are computed from global indices, which are counted from longitude 0 eastward and from latitude 0
+    southward. A pixel therefore has the same coordinates, to the last bit, in every tile and in every grid of the same
+    resolution.
     """
 
     west: float
@@ -90,9 +91,25 @@ class Grid:
     @classmethod
     def from_bounds(cls, bounds: tuple[float, float, float, float], resolution: float) -> Grid:
         """Cover `bounds` (west, south, east, north, degrees); edges are snapped outward as in `GeoBox.from_bbox`."""
-        west, width = _snapped(bounds[0], bounds[2], resolution)
+        column, width = _snapped(bounds[0], bounds[2], resolution)
         south, height = _snapped(bounds[1], bounds[3], resolution)
-        return cls(west, south + height * resolution, resolution, height, width)
+        return cls(column * resolution, (south + height) * resolution, resolution, height, width)
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Global row and column of the first pixel."""
+        return -round(self.north / self.resolution), round(self.west / self.resolution)
+
+    def to_global(self, window: Window) -> Window:
+        """Return the same pixels, counted from latitude 0 and longitude 0."""
+        row, column = self.origin
+        return Window(window.y0 + row, window.y1 + row, window.x0 + column, window.x1 + column)
+
+    def grow(self, pixels: int) -> Grid:
+        """Add `pixels` on every side."""
+        row, column = self.origin
+        west, north = (column - pixels) * self.resolution, (pixels - row) * self.resolution
+        return Grid(west, north, self.resolution, self.height + 2 * pixels, self.width + 2 * pixels)
 
     @property
     def transform(self) -> Affine:
@@ -111,27 +128,18 @@ class Grid:
         """West, south, east, north edges, in degrees."""
         return self.window_bounds(Window(0, self.height, 0, self.width))
 
-    @property
-    def central_longitude(self) -> float:
-        """Longitude of the grid's centre, in degrees; it may be above 180 across the antimeridian."""
-        return self.west + self.width * self.resolution / 2
-
     def longitude(self, columns: NDArray[np.number]) -> NDArray[np.float64]:
-        """Return the longitudes of the centres of global `columns`, in degrees."""
-        return self.west + (np.asarray(columns, np.float64) + 0.5) * self.resolution
+        """Return the longitudes of the centres of the grid's `columns`, in degrees."""
+        return (np.asarray(columns, np.float64) + (self.origin[1] + 0.5)) * self.resolution
 
     def latitude(self, rows: NDArray[np.number]) -> NDArray[np.float64]:
-        """Return the latitudes of the centres of global `rows`, in degrees."""
-        return self.north - (np.asarray(rows, np.float64) + 0.5) * self.resolution
+        """Return the latitudes of the centres of the grid's `rows`, in degrees."""
+        return -(np.asarray(rows, np.float64) + (self.origin[0] + 0.5)) * self.resolution
 
     def window_bounds(self, window: Window) -> tuple[float, float, float, float]:
         """Return the west, south, east and north edges of a window, in degrees."""
-        return (
-            self.west + window.x0 * self.resolution,
-            self.north - window.y1 * self.resolution,
-            self.west + window.x1 * self.resolution,
-            self.north - window.y0 * self.resolution,
-        )
+        edges, step = self.to_global(window), self.resolution
+        return edges.x0 * step, -edges.y1 * step, edges.x1 * step, -edges.y0 * step
 
     def window_box(self, window: Window) -> Polygon:
         """Return a window as a polygon in degrees."""
@@ -199,12 +207,12 @@ class Tiles(Sequence[Tile]):
     def boxes(self, halo: int = 0) -> NDArray[np.object_]:
         """Return each tile with a halo of `halo` pixels as a polygon in degrees, equal to `Grid.window_box`."""
         y0, y1, x0, x1 = self._edges()
-        west, north, step = self.grid.west, self.grid.north, self.grid.resolution
+        (row, column), step = self.grid.origin, self.grid.resolution
         boxes: NDArray[np.object_] = shapely.box(
-            west + (x0 - halo) * step,
-            north - (y1 + halo) * step,
-            west + (x1 + halo) * step,
-            north - (y0 - halo) * step,
+            (column + x0 - halo) * step,
+            -(row + y1 + halo) * step,
+            (column + x1 + halo) * step,
+            -(row + y0 - halo) * step,
         )
         return boxes
 
@@ -214,10 +222,10 @@ class Tiles(Sequence[Tile]):
         return y0, y1, x0, x1
 
 
-def _snapped(low: float, high: float, step: float) -> tuple[float, int]:
-    """Return the start and the number of whole steps that cover a range."""
+def _snapped(low: float, high: float, step: float) -> tuple[int, int]:
+    """Return the index of the first of the whole steps that cover a range, and their number."""
     first, last = floor(_whole(low / step)), ceil(_whole(high / step))
-    return first * step, max(1, last - first)
+    return first, max(1, last - first)
 
 
 def _whole(number: float) -> float:

@@ -29,6 +29,7 @@ _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("datetime", pa.timestamp("us", tz="UTC")),
+        ("solar_hours", pa.int64()),
         ("acquisition", pa.string()),
         ("baseline", pa.list_(pa.int64())),
         ("generated", pa.string()),
@@ -98,7 +99,12 @@ def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
     with _damage_as_store_error(f"{ledger_uri}/{name}"):
         # Arrow's own buffer, because threads that hold a Python file abort a process that exits meanwhile
         # (https://github.com/apache/arrow/issues/33975).
-        table = parquet.ParquetFile(pa.BufferReader(content)).read().select(_SCHEMA.names).cast(_SCHEMA)
+        table = parquet.ParquetFile(pa.BufferReader(content)).read()
+        if "solar_hours" not in table.column_names:  # of an earlier version
+            longitude = shapely.get_x(shapely.centroid(shapely.from_wkb(table["geometry"].to_numpy())))
+            hours = np.trunc(((longitude + 180.0) % 360.0 - 180.0) / 15.0).astype(np.int64)
+            table = table.append_column("solar_hours", pa.array(hours))
+        table = table.select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger_uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
             raise ValueError("a scene without a footprint")
@@ -152,6 +158,7 @@ class StoredScenes(Sequence[Scene]):
                 id=row["id"],
                 datetime=row["datetime"].replace(tzinfo=UTC),
                 footprint=self.footprints[which],
+                solar_hours=row["solar_hours"],
                 acquisition=row["acquisition"],
                 baseline=tuple(row["baseline"]),
                 generated=row["generated"],

@@ -41,26 +41,19 @@ class LoadContext:
 class ExactDriver:
     """Reader driver that implements `odc.loader.ReaderDriver`.
 
-    Parameters
-    ----------
-    anchor : GeoBox, optional
-        Grid whose first pixel the interpolation of coordinates is anchored to. With the grid of a cube, pixels are
-        equal to the cube's to the last bit. Default: multiples of the resolution.
+    Coordinates are anchored at multiples of the resolution. On the grid of a cube, pixels are therefore equal to the
+    cube's to the last bit.
     """
 
-    def __init__(self, anchor: GeoBox | None = None) -> None:
-        self._anchor = anchor
+    def __init__(self) -> None:
         self._rasterio = RioDriver()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'' if self._anchor is None else f'anchor={self._anchor!r}'})"
+        return f"{type(self).__name__}()"
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> LoadContext:
         """Begin a load of the whole `geobox`."""
-        lattice = None if self._anchor is None else Lattice.from_corner(self._anchor)
-        if lattice is None or lattice.window(geobox) is None:
-            lattice = Lattice.of_geobox(geobox)
-        return LoadContext(lattice, self._rasterio.new_load(geobox, chunks=chunks))
+        return LoadContext(Lattice.of_geobox(geobox), self._rasterio.new_load(geobox, chunks=chunks))
 
     def finalise_load(self, load_state: LoadContext) -> Any:
         """End a load."""

@@ -60,18 +60,13 @@ class Lattice:
         A geobox whose edges are whole multiples of its resolution belongs to the lattice through the origin of the
         CRS, as all others of that resolution. Any other geobox starts a lattice at its corner.
         """
-        own = cls.from_corner(geobox)
-        if own is None:
+        a, b, c, d, e, f, *_ = geobox.transform
+        if b or d or geobox.crs is None:
             return None
+        own = cls(str(geobox.crs), c, f, a, e)
         edges = ((own.x0, own.step_x), (own.y0, own.step_y))
         whole = all(abs(edge / step - round(edge / step)) < _WHOLE for edge, step in edges)
         return replace(own, x0=0.0, y0=0.0) if whole else own
-
-    @classmethod
-    def from_corner(cls, geobox: GeoBox) -> Self | None:
-        """Return the lattice whose first pixel is that of a geobox, or None as `of_geobox`."""
-        a, b, c, d, e, f, *_ = geobox.transform
-        return None if b or d or geobox.crs is None else cls(str(geobox.crs), c, f, a, e)
 
     def window(self, geobox: GeoBox) -> Window | None:
         """Return the window of this lattice that a geobox covers, or None where its pixels are others."""

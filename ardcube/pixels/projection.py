@@ -15,7 +15,7 @@ from ardcube.extent.grid import Grid, Window
 from ardcube.raster.header import Level
 
 Centres = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Returns the coordinates of the centres of rows or columns, which are counted from a grid's first pixel."""
+"""Returns the coordinates of the centres of rows or columns, given by global indices."""
 NODE_STEP = 32
 """Largest number of output pixels between two projected nodes."""
 NODE_SPAN_DEGREES = 0.02
@@ -61,17 +61,18 @@ class Projection:
     """The projection of a window of the grid into a source CRS.
 
     Nodes on a lattice of global pixel indices are projected exactly. Between nodes, coordinates are interpolated with
-    cubic Lagrange polynomials, first down the columns of nodes, then along the row. The lattice belongs to the grid,
-    so overlapping windows have the same bits.
+    cubic Lagrange polynomials, first down the columns of nodes, then along the row. The lattice is anchored at
+    longitude 0 and latitude 0, so overlapping windows have the same bits, also in different cubes of one resolution.
     """
 
     window: Window
+    """In global indices."""
     step: int
     """Number of pixels between two nodes."""
     row: int
-    """Index of the first row of nodes, in steps from the grid's first pixel."""
+    """Index of the first row of nodes, in steps from global index 0."""
     column: int
-    """Index of the first column of nodes, in steps from the grid's first pixel."""
+    """Index of the first column of nodes, in steps from global index 0."""
     nodes_x: NDArray[np.float64]
     """Easting of the nodes, in CRS units (row, column)."""
     nodes_y: NDArray[np.float64]
@@ -80,7 +81,7 @@ class Projection:
     _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
 
     def crop(self, window: Window) -> Projection:
-        """Return the projection of a smaller window, which shares the nodes."""
+        """Return the projection of a smaller window, in global indices, which shares the nodes."""
         return Projection(window, self.step, self.row, self.column, self.nodes_x, self.nodes_y)
 
     def coordinates(self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None) -> Coordinates:
@@ -202,7 +203,8 @@ class Projection:
 def project(grid: Grid, window: Window, crs: str) -> Projection:
     """Project the nodes around a window of a cube's grid to a CRS."""
     step = max(1, min(NODE_STEP, int(NODE_SPAN_DEGREES / grid.resolution)))
-    return project_nodes(window, step, (grid.longitude, grid.latitude), _transformer(crs))
+    world = Grid(0.0, 0.0, grid.resolution, 0, 0)
+    return project_nodes(grid.to_global(window), step, (world.longitude, world.latitude), _transformer(crs))
 
 
 def project_nodes(window: Window, step: int, centres: tuple[Centres, Centres], transformer: Transformer) -> Projection:
@@ -211,7 +213,7 @@ def project_nodes(window: Window, step: int, centres: tuple[Centres, Centres], t
     Parameters
     ----------
     window : Window
-        Pixels of a grid.
+        Pixels of a grid, in global indices.
     step : int
         Number of pixels between two nodes.
     centres : (callable, callable)

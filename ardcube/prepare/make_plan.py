@@ -39,9 +39,10 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
         If the STAC API fails.
     """
     found: dict[str, Sequence[Scene]] = {}
+    grid = request.grid.grow(request.mask.halo)
     for period in _searched_periods(request):
         found[period.label] = find_scenes(
-            request.catalog, request.cube, request.mask.bands, request.grid, period, request.run.allow_asset_roots
+            request.catalog, request.cube, request.mask.bands, grid, period, request.run.allow_asset_roots
         )
         if on_period is not None:
             on_period(period, len(found[period.label]))

@@ -138,7 +138,7 @@ def test_pixels_are_the_same_in_loads_that_overlap(items: list[pystac.Item]) -> 
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic"])
 def test_pixels_equal_those_of_a_cube_on_its_grid(items: list[pystac.Item], resampling: str) -> None:
     grid, window = Grid.from_bounds(BOUNDS, 0.00031), Window(40, 160, 30, 290)
-    scenes = [parse_scene(item.make_asset_hrefs_absolute().to_dict(), None, ["red", "scl"], 12.0) for item in items]
+    scenes = [parse_scene(item.make_asset_hrefs_absolute().to_dict(), None, ["red", "scl"]) for item in items]
     days = solar_days(scenes)
     reader = ChunkReader(grid, window)
     stack = np.zeros((1, len(days), *window.shape), np.uint16)
@@ -147,7 +147,7 @@ def test_pixels_equal_those_of_a_cube_on_its_grid(items: list[pystac.Item], resa
     classes = reader.categories(days, "scl")
 
     geobox = grid.geobox[window.slices]
-    loaded = load(items, geobox, ExactDriver(grid.geobox), resampling={"red": resampling, "scl": "nearest"})
+    loaded = load(items, geobox, ExactDriver(), resampling={"red": resampling, "scl": "nearest"})
     # A cube also leaves out the pixels outside of a scene's footprint.
     for ours, cube in ((loaded["red"].to_numpy(), stack[0]), (loaded["scl"].to_numpy(), classes)):
         within = cube != 0
@@ -354,7 +354,7 @@ def test_lazy_loads_of_two_drivers_stay_apart(items: list[pystac.Item]) -> None:
 def test_readers_travel_to_other_processes(tmp_path: Path) -> None:
     file = rasters.write_cog(tmp_path / "scene.tif", rasters.pixels())
     geobox = around(file, "EPSG:4326", 0.0005)
-    driver = pickle.loads(pickle.dumps(ExactDriver(geobox)))
+    driver = pickle.loads(pickle.dumps(ExactDriver()))
     state = pickle.loads(pickle.dumps(driver.new_load(geobox, chunks={"y": 10, "x": 10})))
     cfg = RasterLoadParams("uint16", 0, resampling="bilinear")
     with driver.restore_env(driver.capture_env(), state) as context:

@@ -91,7 +91,7 @@ def test_an_item_is_a_scene_or_refused(random: Random) -> None:
     item = parsed(mutated(real_item(), random))
     collection = random.choice((None, stac_collection(), parsed(mutated(stac_collection(), random))))
     try:
-        scene = parse_scene(item, collection, ("red", "nir"), 15.0)
+        scene = parse_scene(item, collection, ("red", "nir"))
     except (SceneError, InputError) as error:
         clear_line(error)
         return
@@ -111,14 +111,14 @@ def test_text_with_half_of_a_surrogate_pair_is_refused(where: str) -> None:
         case "data type":
             item["assets"]["red"]["raster:bands"][0]["data_type"] = half
     with pytest.raises(SceneError, match="surrogates not allowed") as refused:
-        parse_scene(item, stac_collection(), ("red",), 15.0)
+        parse_scene(item, stac_collection(), ("red",))
     clear_line(refused.value).encode()
 
 
 def test_an_item_with_an_implausible_raster_size_is_planned(tmp_path: Path) -> None:
     item = real_item()
     item["assets"]["red"] |= {"proj:shape": [10**14, 10**14], "file:size": 10**14}
-    scene = parse_scene(item, stac_collection(), ("red",), 15.0)
+    scene = parse_scene(item, stac_collection(), ("red",))
     check_scene(scene)
     (written,) = read_manifest(str(tmp_path), write_manifest(Place.at(str(tmp_path)), MAY, [scene])).scenes
     assert written == scene

@@ -149,7 +149,7 @@ def oracle_cube(
     centre_lon = box.centroid.x
     periods = calendar_periods(start, end, months)
 
-    here = [item for item in in_order(items) if footprint(item, centre_lon).intersects(box)]
+    here = [item for item in in_order(items) if with_margin(footprint(item, centre_lon)).intersects(box)]
     of_period = []
     for first, stop in periods:
         low, high = (datetime.combine(day, time(), UTC) for day in (first, stop))
@@ -166,7 +166,7 @@ def oracle_cube(
     for number, chosen in enumerate(of_period):
         days: dict[date, list[Item]] = {}
         for item in chosen:
-            days.setdefault(solar_day(item, centre_lon), []).append(item)
+            days.setdefault(solar_day(item), []).append(item)
         if not days:
             continue
         fuse = partial(_one_day, collection=collection, plane=plane, centre_lon=centre_lon, bands=bands)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import shapely
-from shapely.affinity import translate
+from shapely.affinity import scale, translate
 from shapely.geometry.base import BaseGeometry
 
 # Data may reach a little beyond a simplified footprint: pixels within this margin still count.
@@ -61,13 +61,18 @@ def footprint(item: Item, centre_lon: float) -> BaseGeometry:
 
 
 def with_margin(outline: BaseGeometry) -> BaseGeometry:
-    """Footprint grown by the margin, in degrees of latitude scaled for the meridians' convergence."""
-    return outline.buffer(FOOTPRINT_MARGIN_DEG / math.cos(math.radians(outline.centroid.y)))
+    """Footprint grown by the margin, in degrees of latitude; degrees of longitude are scaled for their convergence."""
+    cosine = max(math.cos(math.radians(85.0)), math.cos(math.radians(outline.centroid.y)))
+    flat = scale(outline, xfact=cosine, origin=(0, 0)).buffer(FOOTPRINT_MARGIN_DEG)
+    return scale(flat, xfact=1 / cosine, origin=(0, 0))
 
 
-def solar_day(item: Item, centre_lon: float) -> date:
-    """Date at the footprint's centroid, by whole hours of longitude truncated toward zero like odc.stac."""
-    return (moment(item) + timedelta(hours=int(footprint(item, centre_lon).centroid.x / 15.0))).date()
+def solar_day(item: Item) -> date:
+    """Date at the footprint's centroid in -180..180, by whole hours of longitude truncated toward zero."""
+    parts = shapely.get_parts(shapely.make_valid(shapely.geometry.shape(item["geometry"])))
+    largest = max(parts, key=lambda part: part.area)
+    longitude = (footprint(item, largest.centroid.x).centroid.x + 180.0) % 360.0 - 180.0
+    return (moment(item) + timedelta(hours=int(longitude / 15.0))).date()
 
 
 def _datatake_start(properties: dict[str, Any]) -> str:

@@ -68,7 +68,7 @@ def folder_of(root: Path, items: Iterable[dict[str, Any]] = ITEMS) -> Path:
 def scenes_of(path: Path | str) -> list[Scene]:
     catalog = open_catalog(str(path), COLLECTION_ID)
     return sorted(
-        (parse_scene(item, stac_collection(), BANDS, 15.0) for item in catalog.search(*EVER)),
+        (parse_scene(item, stac_collection(), BANDS) for item in catalog.search(*EVER)),
         key=lambda scene: scene.id,
     )
 

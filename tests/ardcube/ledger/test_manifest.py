@@ -36,8 +36,7 @@ def make(number: int, *, split: bool = False, known: bool = True) -> Scene:
         ),
         stac_collection(),
         (*BANDS, "scl"),
-        180.0,
-    )
+    ).at_longitudes(170.0, 190.0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.extent.grid import Window
+from ardcube.extent.grid import Grid, Window
 from ardcube.pixels.projection import Coordinates, project
 from ardcube.raster.header import Level
 from tests.ardcube.kernels import numpy_kernels
@@ -61,10 +61,31 @@ def test_a_pixel_has_the_same_coordinates_in_every_window(resolution: float, dat
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[where])
 
 
+@pytest.mark.parametrize("corner", [(14.3, 45.1), (-0.1, -0.1), (-68.2, -33.3), (179.9, 10.0)])
+@FEW
+@given(data=st.data())
+def test_a_pixel_has_the_same_coordinates_in_every_cube_of_the_resolution(
+    corner: tuple[float, float], data: st.DataObject
+) -> None:
+    resolution = data.draw(st.sampled_from(RESOLUTIONS[:4]))
+    large = grid_at(*corner, resolution, pixels=300)
+    y0, x0 = data.draw(st.integers(0, 290)), data.draw(st.integers(0, 290))
+    (row, column), step = large.origin, resolution
+    small = Grid((column + x0) * step, -(row + y0) * step, step, 10, 10)
+    crs = f"EPSG:{32600 + round((corner[0] + 183) / 6)}"
+    whole = project(large, Window(0, 300, 0, 300), crs)
+    part = project(small, Window(0, 10, 0, 10), crs)
+    where = slice(y0, y0 + 10), slice(x0, x0 + 10)
+    for name in ("x", "y", "step_x", "step_y"):
+        np.testing.assert_array_equal(
+            getattr(part.coordinates(), name), getattr(whole.coordinates(), name)[where], err_msg=name
+        )
+
+
 def test_a_cropped_projection_equals_that_of_the_smaller_window() -> None:
     grid = grid_at(14.3, 45.1, 0.00025)
     window = Window(0, 40, 0, 50)
-    cropped = project(grid, window.grow(20), "EPSG:32633").crop(window).coordinates()
+    cropped = project(grid, window.grow(20), "EPSG:32633").crop(grid.to_global(window)).coordinates()
     direct = project(grid, window, "EPSG:32633").coordinates()
     for name in ("x", "y", "step_x", "step_y"):
         np.testing.assert_array_equal(getattr(cropped, name), getattr(direct, name))
@@ -81,7 +102,8 @@ def test_interpolated_coordinates_have_the_same_bits_as_in_numpy(
     wanted = rng.random(window.shape) < data.draw(st.sampled_from([0.001, 0.5]))
     at = project(grid, window, "EPSG:32633")
     compiled = at.coordinates(wanted=wanted)
-    plain = Coordinates(*at.coordinates_at(np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)))
+    rows, columns = np.arange(at.window.y0, at.window.y1), np.arange(at.window.x0, at.window.x1)
+    plain = Coordinates(*at.coordinates_at(rows, columns))
     for name in ("x", "y", "step_x", "step_y"):
         np.testing.assert_array_equal(getattr(compiled, name)[wanted], getattr(plain, name)[wanted])
 

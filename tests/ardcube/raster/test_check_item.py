@@ -33,7 +33,7 @@ def asset_of(asset: dict[str, Any], **properties: Any) -> BandAsset:
 
 def scene_of(asset: dict[str, Any], **properties: Any) -> Scene:
     item = stac_item(assets={"red": {"href": "https://host/red.tif", **asset}}, **properties)
-    return parse_scene(item, None, ["red"], 15.0)
+    return parse_scene(item, None, ["red"])
 
 
 @pytest.mark.parametrize(
