@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     )
     from ardcube.lease.acquire import LeaseHeldError
     from ardcube.lease.fence import LeaseLostError
-    from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
+    from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, DefaultCloudMaskHook, SceneMaskHook, SCLCloudMaskHook
+    from ardcube.pixels.morphology import CleanUp
     from ardcube.pixels.observations import Observations
     from ardcube.planning.jobs import ChunkKey
     from ardcube.report.summary import BuildSummary, ChunksFailedError
@@ -40,8 +41,10 @@ __all__ = [
     "CatalogError",
     "ChunkKey",
     "ChunksFailedError",
+    "CleanUp",
     "CloudMaskHook",
     "CubeConfig",
+    "DayMaskHook",
     "DefaultCloudMaskHook",
     "InputError",
     "LeaseHeldError",
@@ -53,6 +56,7 @@ __all__ = [
     "RunStopsError",
     "SCLCloudMaskHook",
     "SceneError",
+    "SceneMaskHook",
     "StoreError",
     "TransientError",
     "UnwritableError",
@@ -85,7 +89,14 @@ _MODULES = {
     ),
     "ardcube.lease.acquire": ("LeaseHeldError",),
     "ardcube.lease.fence": ("LeaseLostError",),
-    "ardcube.pixels.masks": ("CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook"),
+    "ardcube.pixels.masks": (
+        "CloudMaskHook",
+        "DayMaskHook",
+        "DefaultCloudMaskHook",
+        "SCLCloudMaskHook",
+        "SceneMaskHook",
+    ),
+    "ardcube.pixels.morphology": ("CleanUp",),
     "ardcube.pixels.observations": ("Observations",),
     "ardcube.planning.jobs": ("ChunkKey",),
     "ardcube.report.summary": ("BuildSummary", "ChunksFailedError"),

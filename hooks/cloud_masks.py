@@ -2,10 +2,20 @@
 
 from ardcube.pixels.masks import (
     CloudMaskHook,
+    DayMaskHook,
     DefaultCloudMaskHook,
+    SceneMaskHook,
     SCLCloudMaskHook,
     cloud_mask,
     cloud_mask_names,
 )
 
-__all__ = ["CloudMaskHook", "DefaultCloudMaskHook", "SCLCloudMaskHook", "cloud_mask", "cloud_mask_names"]
+__all__ = [
+    "CloudMaskHook",
+    "DayMaskHook",
+    "DefaultCloudMaskHook",
+    "SCLCloudMaskHook",
+    "SceneMaskHook",
+    "cloud_mask",
+    "cloud_mask_names",
+]

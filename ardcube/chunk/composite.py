@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
+from ardcube.chunk.clear import clear_observations
 from ardcube.chunk.read import ChunkReader
-from ardcube.chunk.solar_days import SolarDay, dates_of, solar_days
+from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
-from ardcube.errors import PermanentError
 from ardcube.extent.grid import Window
-from ardcube.pixels.bitmask import Bits, none_set, packed
+from ardcube.pixels.bitmask import none_set
 from ardcube.pixels.median import count_days, median_of_valid, observe
-from ardcube.pixels.observations import Observations
-from ardcube.planning.memory import DAYS_AT_ONCE, Workload, stack_size, subdivide
+from ardcube.planning.memory import Workload, stack_size, subdivide
 from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.buffers import empty_stack
 
@@ -88,27 +86,27 @@ def _fill(
 ) -> int:
     """Fill composite (y, x, band) and count (y, x) of a window; return the bytes read.
 
-    The mask comes first: no reflectance is read where nothing is clear. Bands and rows are then stacked and reduced,
-    as many at once as fit into `stack_bytes`.
+    The mask comes first, for each scene: no reflectance is read where a scene is not clear. Bands and rows are then
+    stacked and reduced, as many at once as fit into `stack_bytes`.
     """
     values, count = result
-    with_halo = ChunkReader(spec.grid, window.grow(spec.mask.halo), spec.asset_access, spec.reader, spec.threads)
-    days, clear = _clear_days(spec, with_halo, solar_days(scenes), timer)
-    reader, bytes_read = with_halo.crop(window), with_halo.bytes_read
-    del with_halo  # frees the footprints and projections of the halo
+    reader = ChunkReader(spec.grid, window, spec.asset_access, spec.reader, spec.threads)
+    with timer.stage("mask"):
+        observations = clear_observations(spec.mask, reader, solar_days(scenes))
     height, width = window.shape
-    observed = none_set(len(days), height, width)
-    bands_at_once, rows_at_once = stack_size(len(days), window.shape, len(spec.bands), stack_bytes)
+    observed = none_set(len(observations), height, width)
+    bands_at_once, rows_at_once = stack_size(len(observations), window.shape, len(spec.bands), stack_bytes)
+    bytes_read = reader.bytes_read
     for top in range(0, height, rows_at_once):
         rows = slice(top, min(height, top + rows_at_once))
         strip_window = Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1)
-        strip = reader if strip_window == window else reader.crop(strip_window)
-        strip_clear = [bits[rows] for bits in clear]
+        strip = reader.crop(strip_window)
+        strip_observations = [[area.rows(rows) for area in areas] for areas in observations]
         for first in range(0, len(spec.bands), bands_at_once):
             bands = spec.bands[first : first + bands_at_once]
-            with empty_stack((len(bands), len(days), *strip_window.shape)) as stack:
+            with empty_stack((len(bands), len(observations), *strip_window.shape)) as stack:
                 with timer.stage("bands"):
-                    strip.reflectance(days, bands, strip_clear, spec.resampling, spec.offset, stack)
+                    strip.reflectance(strip_observations, bands, spec.resampling, spec.offset, stack)
                 with timer.stage("composite"):
                     for position in range(len(bands)):
                         median_of_valid(stack[position], values[rows, :, first + position])
@@ -116,43 +114,3 @@ def _fill(
         bytes_read += strip.bytes_read
     count[...] = count_days(observed, width)
     return bytes_read
-
-
-def _clear_days(
-    spec: CubeSpec, reader: ChunkReader, days: Sequence[SolarDay], timer: StageTimer
-) -> tuple[list[SolarDay], list[Bits]]:
-    """Return the days with a clear pixel in the chunk, and their clear pixels without the halo."""
-    clear_days: list[SolarDay] = []
-    clear: list[Bits] = []
-    at_once = DAYS_AT_ONCE if getattr(spec.mask, "independent_days", False) else max(1, len(days))
-    for first in range(0, len(days), at_once):
-        group = days[first : first + at_once]
-        with timer.stage("mask_bands"):
-            mask_bands = {band: reader.categories(group, band) for band in spec.mask.bands}
-        with timer.stage("mask"):
-            for day, day_clear in zip(group, _apply_mask(spec, reader.window, group, mask_bands), strict=True):
-                if day_clear.any():
-                    clear_days.append(day)
-                    clear.append(packed(day_clear))
-    return clear_days, clear
-
-
-def _apply_mask(
-    spec: CubeSpec, window: Window, days: Sequence[SolarDay], mask_bands: Mapping[str, NDArray[Any]]
-) -> NDArray[np.bool_]:
-    """Call the mask, check its result, and cut off the halo: bool (day, y, x)."""
-    observations = Observations(
-        mask_bands,
-        dates_of(days),
-        spec.grid.latitude(np.arange(window.y0, window.y1)),
-        spec.grid.longitude(np.arange(window.x0, window.x1)),
-    )
-    clear: NDArray[np.bool_] = np.asarray(spec.mask.clear(observations))
-    height, width = window.shape
-    if clear.shape != (len(days), height, width) or clear.dtype != bool:
-        raise PermanentError(
-            f"cloud mask {spec.mask.name} returned {clear.dtype} {clear.shape}; "
-            f"it must be bool {(len(days), height, width)}"
-        )
-    halo = spec.mask.halo
-    return clear[:, halo : height - halo, halo : width - halo]

@@ -77,7 +77,7 @@ class Projection:
     """Easting of the nodes, in CRS units (row, column)."""
     nodes_y: NDArray[np.float64]
     """Northing of the nodes, in CRS units (row, column)."""
-    _supports: dict[tuple[Level, int], CellSupport] = field(default_factory=dict)
+    _supports: dict[tuple[Level, int, tuple[int, int]], CellSupport] = field(default_factory=dict)
     _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
 
     def crop(self, window: Window) -> Projection:
@@ -128,7 +128,7 @@ class Projection:
         )  # fmt: skip
         return found
 
-    def kernel_support(self, level: Level, half_width: int) -> CellSupport:
+    def kernel_support(self, level: Level, half_width: int, reach: tuple[int, int] = (0, 0)) -> CellSupport:
         """Return the pixels and blocks under the kernels of all cells; computed once per level.
 
         Parameters
@@ -137,23 +137,30 @@ class Projection:
             Of the source.
         half_width : int
             Half width of the kernel, in source pixels if the source is not downsampled.
+        reach : (int, int)
+            Rows and columns of source pixels that are needed around the kernels.
         """
-        if (level, half_width) not in self._supports:
+        key = level, half_width, reach
+        if key not in self._supports:
             x, y, step_x, step_y = self._cell_bounds()
             t = level.transform
             margin_x = half_width * np.maximum(1.0, step_x / abs(t.a)) + 1.5
             margin_y = half_width * np.maximum(1.0, step_y / abs(t.e)) + 1.5
             left, right = _pixel_range((x - t.c) / t.a, margin_x, level.width)
             top, bottom = _pixel_range((y - t.f) / t.e, margin_y, level.height)
-            touches, pixels = (left <= right) & (top <= bottom), np.stack([top, bottom, left, right])
+            touches = (left <= right) & (top <= bottom)
+            pixels = np.stack([
+                np.maximum(top - reach[0], 0), np.minimum(bottom + reach[0], level.height - 1),
+                np.maximum(left - reach[1], 0), np.minimum(right + reach[1], level.width - 1),
+            ])  # fmt: skip
             (height, width), (rows, columns) = level.block, level.block_grid
             blocks, sizes = pixels // [[[height]], [[height]], [[width]], [[width]]], (rows, rows, columns, columns)
             keys, rectangle = np.unique(np.ravel_multi_index(tuple(np.maximum(blocks, 0)), sizes), return_inverse=True)
             rectangles = np.stack(np.unravel_index(keys, sizes), axis=1)
-            self._supports[level, half_width] = CellSupport(
+            self._supports[key] = CellSupport(
                 touches, pixels.astype(np.int32).reshape(4, -1), rectangles, rectangle.ravel()
             )
-        return self._supports[level, half_width]
+        return self._supports[key]
 
     def _cell_bounds(
         self,

@@ -23,7 +23,9 @@ _KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 """Half width of a kernel, in source pixels if the source is not downsampled."""
 
 
-def needed_blocks(projection: Projection, wanted: Bits, level: Level, resampling: str) -> Blocks | None:
+def needed_blocks(
+    projection: Projection, wanted: Bits, level: Level, resampling: str, reach: tuple[int, int] = (0, 0)
+) -> Blocks | None:
     """Return the blocks under the kernels of the wanted pixels, or None if no kernel touches the level.
 
     Parameters
@@ -36,8 +38,10 @@ def needed_blocks(projection: Projection, wanted: Bits, level: Level, resampling
         Of the source.
     resampling : str
         `nearest`, `bilinear` or `cubic`.
+    reach : (int, int)
+        Rows and columns of source pixels that are needed around the kernels.
     """
-    support = projection.kernel_support(level, _KERNELS[resampling])
+    support = projection.kernel_support(level, _KERNELS[resampling], reach)
     wanted_cells = wanted[::CELL].copy()
     for first in range(1, CELL):  # ten times faster than `reduceat`
         rows = wanted[first::CELL]

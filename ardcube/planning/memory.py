@@ -8,7 +8,7 @@ from typing import Self
 
 from ardcube.errors import InputError
 from ardcube.kernels.layout import LANES
-from ardcube.pixels.masks import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook, SceneMaskHook
 
 STACK_BYTES = 350_000_000
 """Bytes of the stack of observations of one chunk: 24 days of four bands, or 121 days of one, of 1200 x 1200 pixels."""
@@ -58,7 +58,7 @@ class Workload:
     @classmethod
     def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int) -> Self:
         """Return the workload of a chunk of a shape (height, width) with a mask."""
-        independent = bool(getattr(mask, "independent_days", False))
+        independent = isinstance(mask, SceneMaskHook) or bool(getattr(mask, "independent_days", False))
         return cls(*shape, bands, days, scenes, mask.halo, len(mask.bands), independent)
 
     def part(self, side: int) -> tuple[int, int]:

@@ -23,12 +23,11 @@ from odc.loader import RasterLoadParams, RasterSource, reader_driver
 from pyproj import Transformer
 
 from ardcube.catalog.items import parse_scene
-from ardcube.chunk.read import ChunkReader
+from ardcube.chunk.read import ChunkReader, SceneArea
 from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid, Window
 from ardcube.odc_driver import ExactDriver
-from ardcube.pixels.bitmask import packed
 from tests import rasters
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW
@@ -139,12 +138,11 @@ def test_pixels_are_the_same_in_loads_that_overlap(items: list[pystac.Item]) -> 
 def test_pixels_equal_those_of_a_cube_on_its_grid(items: list[pystac.Item], resampling: str) -> None:
     grid, window = Grid.from_bounds(BOUNDS, 0.00031), Window(40, 160, 30, 290)
     scenes = [parse_scene(item.make_asset_hrefs_absolute().to_dict(), None, ["red", "scl"]) for item in items]
-    days = solar_days(scenes)
-    reader = ChunkReader(grid, window)
+    reader, days = ChunkReader(grid, window), solar_days(scenes)
     stack = np.zeros((1, len(days), *window.shape), np.uint16)
-    everywhere = [packed(np.ones(window.shape, bool))] * len(days)
-    reader.reflectance(days, ["red"], everywhere, resampling, scenes[0].bands["red"].offset, stack)
-    classes = reader.categories(days, "scl")
+    areas = [[SceneArea(scene, reader.within_reach(scene)) for scene in day.scenes] for day in days]
+    reader.reflectance(areas, ["red"], resampling, scenes[0].bands["red"].offset, stack)
+    classes = reader.categories([day.scenes for day in days], "scl")
 
     geobox = grid.geobox[window.slices]
     loaded = load(items, geobox, ExactDriver(), resampling={"red": resampling, "scl": "nearest"})

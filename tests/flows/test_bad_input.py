@@ -149,11 +149,11 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "unknown mask": ({"--cloud-mask": "fog"}, ["cloud mask fog is unknown", "none, scl"]),
     "unknown option of a mask": (
         {"--cloud-mask": "scl", "--cloud-mask-option": "radius=3"},
-        ["scl", "radius", "closing, opening, allowed_values"],
+        ["scl", "radius", "preset, closing, opening, buffer, allowed_values"],
     ),
     "mask with a radius that is too large": (
-        {"--cloud-mask": "scl", "--cloud-mask-option": "closing=300"},
-        ["scl", "closing 300", "0 to 100"],
+        {"--cloud-mask": "scl", "--cloud-mask-option": "closing=30000"},
+        ["scl", "closing 30000", "0 to 5000"],
     ),
     "resolution zero": ({"--resolution": "0"}, ["--resolution", "0.0", "0<x<=10"]),
     "resolution negative": ({"--resolution": "-0.1"}, ["--resolution", "-0.1", "0<x<=10"]),

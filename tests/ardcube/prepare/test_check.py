@@ -342,8 +342,8 @@ def test_shards_do_not_let_a_larger_cube_through(world: Path) -> None:
 
 def test_options_of_the_mask_belong_to_the_cube(world: Path) -> None:
     prepare(world, cloud_mask="scl")
-    check(world, cloud_mask="scl", cloud_mask_options={"closing": 5})
-    assert "'closing': 3" in refusal(world, cloud_mask="scl", cloud_mask_options={"closing": 3})
+    check(world, cloud_mask="scl", cloud_mask_options={"closing": 155})
+    assert "'closing': 3.0" in refusal(world, cloud_mask="scl", cloud_mask_options={"closing": 3})
 
 
 @pytest.mark.parametrize("overwrite", [True, False])

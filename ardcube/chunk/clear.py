@@ -1,0 +1,104 @@
+"""Find the clear pixels of each scene, before any reflectance is read.
+
+A scene mask evaluates the classification of each scene, on the grid of the classification. A day mask evaluates the
+fused bands of solar days, on the pixels of the cube.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ardcube.chunk.own_grid import evaluate_scenes
+from ardcube.chunk.read import ChunkReader, SceneArea
+from ardcube.chunk.solar_days import SolarDay, dates_of
+from ardcube.errors import PermanentError
+from ardcube.pixels.bitmask import packed
+from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, SceneMaskHook
+from ardcube.pixels.observations import Observations
+from ardcube.planning.memory import DAYS_AT_ONCE
+
+Observation = tuple[SceneArea, ...]
+"""The scenes of one solar day that have a clear pixel, in order. The first clear and valid pixel counts."""
+
+
+def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> list[Observation]:
+    """Return the observations with a clear pixel in the window of a reader.
+
+    Parameters
+    ----------
+    mask : CloudMaskHook
+        A scene mask or a day mask.
+    reader : ChunkReader
+        Reads onto the window.
+    days : sequence of SolarDay
+        Days with a scene in the window or the mask's halo.
+
+    Raises
+    ------
+    PermanentError
+        If the mask returns an array of another shape or data type.
+    SceneError, TransientError
+        If a scene cannot be read.
+    """
+    if isinstance(mask, SceneMaskHook):
+        found = _by_scene(mask, reader, days)
+    else:
+        assert isinstance(mask, DayMaskHook)
+        found = _by_day(mask, reader, days)
+    clear = (tuple(area for area in areas if area.pixels.any()) for areas in found)
+    return [areas for areas in clear if areas]
+
+
+def _by_scene(mask: SceneMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[list[SceneArea]]:
+    """Yield the clear pixels of each scene of each day.
+
+    An older processing is not used where a newer one of its acquisition covers a pixel and finds it not clear.
+    """
+    found = evaluate_scenes(mask, reader, [scene for day in days for scene in day.scenes])
+    for day in days:
+        areas = []
+        for scene in day.scenes:
+            if scene.id in found:
+                clear = found[scene.id].clear
+                for newer in day.newer(scene):
+                    if newer.id in found:
+                        clear = clear & ~(found[newer.id].covered & ~found[newer.id].clear)
+                areas.append(SceneArea(scene, clear))
+        yield areas
+
+
+def _by_day(mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[list[SceneArea]]:
+    """Yield the pixels of each scene within its reach that are clear on its day."""
+    around = reader.grow(mask.halo)
+    at_once = DAYS_AT_ONCE if getattr(mask, "independent_days", False) else max(1, len(days))
+    for first in range(0, len(days), at_once):
+        group = days[first : first + at_once]
+        bands = {band: around.categories([day.scenes for day in group], band) for band in mask.bands}
+        for day, clear in zip(group, _apply(mask, around, group, bands), strict=True):
+            bits = packed(clear)
+            yield [SceneArea(scene, reader.within_reach(scene) & bits) for scene in day.scenes]
+    reader.bytes_read += around.bytes_read
+
+
+def _apply(
+    mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay], bands: Mapping[str, NDArray[Any]]
+) -> NDArray[np.bool_]:
+    """Call a day mask, check its result, and cut off the halo: bool (day, y, x)."""
+    grid, window = reader.grid, reader.window
+    observations = Observations(
+        bands,
+        dates_of(days),
+        grid.latitude(np.arange(window.y0, window.y1)),
+        grid.longitude(np.arange(window.x0, window.x1)),
+    )
+    height, width = window.shape
+    clear: NDArray[np.bool_] = np.asarray(mask.clear(observations))
+    if clear.shape != (len(days), height, width) or clear.dtype != bool:
+        raise PermanentError(
+            f"cloud mask {mask.name} returned {clear.dtype} {clear.shape}; it must be bool {(len(days), height, width)}"
+        )
+    return clear[:, mask.halo : height - mask.halo, mask.halo : width - mask.halo]

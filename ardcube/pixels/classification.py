@@ -1,0 +1,80 @@
+"""Evaluate a cloud mask on the classification of one scene, on the grid of the classification."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from ardcube.errors import PermanentError
+from ardcube.pixels.masks import SceneMaskHook
+from ardcube.pixels.morphology import Mask, clean
+from ardcube.raster.header import Level
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPixels:
+    """Pixels of a window of a classification; arrays bool (y, x)."""
+
+    clear: Mask
+    """Pixels that are clear after the clean-up."""
+    covered: Mask
+    """Pixels that have a class."""
+
+
+def clear_pixels(
+    mask: SceneMaskHook, classes: NDArray[Any], nodata: Collection[int], pixel: tuple[float, float]
+) -> ClearPixels:
+    """Evaluate a cloud mask on the classification of a scene.
+
+    Parameters
+    ----------
+    mask : SceneMaskHook
+        The cloud mask.
+    classes : uint8 or uint16 (y, x)
+        Digital numbers of a window of the classification.
+    nodata : collection of int
+        Digital numbers that mean no data. Their pixels are neither clear nor cloudy.
+    pixel : (float, float)
+        Height and width of a pixel, in metres.
+
+    Raises
+    ------
+    PermanentError
+        If the mask returns an array of another shape or data type.
+    """
+    numbers = np.arange(np.iinfo(classes.dtype).max + 1, dtype=classes.dtype)
+    known = ~np.isin(numbers, list(nodata))
+    clear = np.asarray(mask.is_clear(numbers))
+    if clear.shape != numbers.shape or clear.dtype != bool:
+        raise PermanentError(
+            f"cloud mask {mask.name}: is_clear returned {clear.dtype} {clear.shape}; it must be bool {numbers.shape}"
+        )
+    covered, bad = known[classes], (known & ~clear)[classes]
+    return ClearPixels(covered & ~clean(bad, covered, mask.clean_up, pixel), covered)
+
+
+@lru_cache(maxsize=256)
+def metres_per_pixel(crs: str, level: Level) -> tuple[float, float]:
+    """Return the height and the width of a pixel of a raster, in metres.
+
+    Metres are those of the CRS if it is projected, and geodesic lengths at the raster's centre if it is geographic.
+    """
+    system, t = CRS(crs), level.transform
+    unit: float = system.axis_info[0].unit_conversion_factor  # metres, or radians in a geographic CRS
+    if not system.is_geographic:
+        return abs(t.e) * unit, abs(t.a) * unit
+    x, y = t @ (level.width / 2, level.height / 2)
+    to_degrees = math.degrees(unit)
+    lon, lat, right, up = (value * to_degrees for value in (x, y, abs(t.a) / 2, abs(t.e) / 2))
+    geod = system.get_geod()
+    assert geod is not None  # every geographic CRS has an ellipsoid
+    lons, lats = [lon, lon - right], [lat - up, lat]
+    _, _, (height, width) = geod.inv(lons, lats, [lon, lon + right], [lat + up, lat])
+    return height, width
