@@ -57,7 +57,7 @@ class SceneMaskHook(CloudMaskHook, Protocol):
 
     @property
     def clean_up(self) -> CleanUp:
-        """Closing, opening and buffer of what is not clear, in metres."""
+        """Closing, opening and buffer of the pixels that are not clear, in metres."""
         ...
 
     def is_clear(self, numbers: NDArray[Any]) -> NDArray[np.bool_]:
