@@ -21,7 +21,7 @@ from flows.checked import checked_request
 from flows.progress import current_progress, reporting
 from flows.progress_artifact import ProgressArtifact
 from flows.run_context import RunContext
-from flows.run_summary import summarize_run
+from flows.run_summary import completed, summarize_run
 from flows.runners import check_workers_can_report, start_isolated_runner, start_runner
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
@@ -110,7 +110,7 @@ def build_chunks(context: RunContext) -> BuildSummary:
     summary = summarize_run(context, progress.tally)
     if summary.failures:
         raise ChunksFailedError(summary)
-    return summary
+    return completed(summary)
 
 
 def _map_chunks(context: RunContext) -> None:

@@ -108,29 +108,34 @@ def plan(**values: Any) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--json", "as_json", is_flag=True, help="Print every record as JSON.")
-@click.option("--chunks", is_flag=True, help="List each failed chunk with its error.")
+@click.option("--chunks", is_flag=True, help="List the failed chunks of each cause.")
 @storage_option
 @debug_option
 def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any]) -> None:
     """Show the state of the chunks of the cube at URI."""
+    from ardcube.ledger.last_plan import planned_chunks
     from ardcube.ledger.ledger import Ledger
-    from ardcube.ledger.stored_cube import no_cube_error
+    from ardcube.ledger.stored_cube import StoredCube, no_cube_error
+    from ardcube.report.cube_status import CubeStatus
     from ardcube.storage.place import Place
-    from flows.console import new_console, print_chunks, print_records
+    from flows.console import new_console, print_records, print_status
 
     place = Place.at(uri, storage_options)
     ledger = Ledger.of_store(place)
-    cube = ledger.read_cube()
+    cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(place, ledger)
     records = list(ledger.records().values())
+    state = CubeStatus.take(ledger, planned_chunks(ledger, cube), records)
     if as_json:
         documents = [asdict(record) | {"key": str(record.key)} for record in records]
-        click.echo(json.dumps({"cube": cube, "chunks": documents}, indent=1))
-    else:
-        print_records(new_console(), records)
-        if chunks:
-            print_chunks(new_console(), records)
+        held_by = None if state.holder is None else str(state.holder)
+        document = {"cube": ledger.read_cube(), "due": state.due, "held_by": held_by, "chunks": documents}
+        click.echo(json.dumps(document, indent=1))
+        return
+    console = new_console()
+    print_records(console, records, chunks=chunks)
+    print_status(console, state)
 
 
 @cli.command()

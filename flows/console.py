@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
@@ -14,6 +14,7 @@ from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.memory import WORKER_BYTES
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter, short
+from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.summary import BuildSummary, LeftOut, count_of, left_out
 from flows.progress import ProgressReceiver
@@ -119,14 +120,17 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
 
 
 def print_left_out(console: Console, scenes: Sequence[LeftOut]) -> None:
-    """Print a table of the scenes that chunks were built without, if there are any."""
-    rows = [(f"{scene.scene}: {short(scene.reason)}", scene.chunks) for scene in scenes]
-    _print_counts(console, "Scenes left out because they could not be read", "scene", rows)
+    """Print a line for each scene that chunks were built without: id, reason, number of chunks."""
+    if scenes:
+        _print(console, f"skipped  {count_of(len(scenes), 'scene')} left out because they cannot be read:")
+        _print_counts(console, [(scene.chunks, f"{scene.scene}: {short(scene.reason)}") for scene in scenes])
 
 
 def print_causes(console: Console, causes: Sequence[Cause]) -> None:
-    """Print a table of the causes of failures, and what to do, if there are any."""
-    _print_counts(console, "Chunks that failed", "cause", [(str(cause), cause.chunks) for cause in causes])
+    """Print a line for each cause of failures with the number of its chunks, their keys if known, and what to do."""
+    if causes:
+        _print(console, f"failed   {count_of(len(causes), 'cause')}, each with its number of chunks:")
+        _print_counts(console, [(cause.chunks, "\n".join([str(cause), *_lines_of(cause.keys)])) for cause in causes])
     for remedy in dict.fromkeys(cause.remedy for cause in causes if cause.remedy):
         _print(console, f"to do    {remedy}")
 
@@ -137,17 +141,17 @@ def print_empty_periods(console: Console, empty: EmptyPeriods) -> None:
         _print(console, f"warning  {message}")
 
 
-def _print_counts(console: Console, title: str, noun: str, rows: Sequence[tuple[str, int]]) -> None:
-    """Print texts with their numbers of chunks, a bounded number of rows."""
-    if not rows:
-        return
-    # Folded, not cut: the end of a URL is the file that is broken.
-    table = Table(Column("chunks", justify="right"), Column(noun, overflow="fold"), title=title, title_justify="left")
-    for text, chunks in rows[:_MOST_ROWS]:
-        table.add_row(str(chunks), text)
+def _print_counts(console: Console, rows: Sequence[tuple[int, str]]) -> None:
+    """Print texts with their numbers of chunks, a bounded number of rows. Long lines are not cut: a path is copied."""
+    for chunks, text in rows[:_MOST_ROWS]:
+        _print(console, f"{chunks:>7}  {text}")
     if len(rows) > _MOST_ROWS:
-        table.add_row("", f"and {len(rows) - _MOST_ROWS} more")
-    console.print(table)
+        _print(console, f"{'':7}  and {len(rows) - _MOST_ROWS} more")
+
+
+def _lines_of(keys: Sequence[str]) -> list[str]:
+    """Return keys of chunks in indented lines for a terminal of 80 columns."""
+    return [f"{'':9}{'  '.join(keys[first : first + 3])}" for first in range(0, len(keys), 3)]
 
 
 def _print(console: Console, line: str) -> None:
@@ -171,10 +175,10 @@ def print_estimate(console: Console, estimate: Estimate, pending: int, threads: 
     console.print(table)
 
 
-def print_records(console: Console, records: Sequence[ChunkRecord]) -> None:
-    """Print the records of a cube: a row per period, then causes of failures and left-out scenes."""
+def print_records(console: Console, records: Sequence[ChunkRecord], *, chunks: bool = False) -> None:
+    """Print the records of a cube: a row per period, left-out scenes, causes of failures with their `chunks`."""
     table = Table("period", "written", "empty", "failed", "retried", "scenes", "clear days", title="Ledger")
-    causes = CauseCounter()
+    causes = CauseCounter(list_chunks=chunks)
     for period in sorted({record.key.period for record in records}):
         rows = [record for record in records if record.key.period == period]
         counts = Counter(record.status for record in rows)
@@ -195,11 +199,10 @@ def print_records(console: Console, records: Sequence[ChunkRecord]) -> None:
     print_empty_periods(console, EmptyPeriods.of(records))
 
 
-def print_chunks(console: Console, records: Sequence[ChunkRecord]) -> None:
-    """Print one line for each failed chunk: key, attempts and error."""
-    for record in records:
-        if record.status == "failed":
-            _print(console, f"{record.key}  {count_of(record.attempt_count, 'attempt')}  {short(record.error or '')}")
+def print_status(console: Console, status: CubeStatus) -> None:
+    """Print how many chunks are due, and which run holds the lease."""
+    _print(console, f"due      {status}")
+    _print(console, f"lease    {status.holder or 'no run writes this cube'}")
 
 
 def _human(count: float) -> str:

@@ -1,11 +1,14 @@
 """Summarize a run: merge records, count chunks, log failures, post artifacts."""
 
 import time
+from typing import cast
 
 from prefect.logging import get_run_logger
+from prefect.states import Completed
 
+from ardcube.redaction import without_secrets
 from ardcube.report.statistics import Tally
-from ardcube.report.summary import BuildSummary, RunScope, summarize
+from ardcube.report.summary import BuildSummary, RunScope, count_of, summarize
 from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 
@@ -38,12 +41,20 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
     post_summary(context, records, summary, tally)
     for scene in summary.left_out[:_MOST_LOGGED]:
-        logger.warning("scene %s is left out of %d chunks: %s", scene.scene, scene.chunks, scene.reason)
+        chunks = count_of(scene.chunks, "chunk")
+        logger.warning("scene %s is left out of %s: %s", scene.scene, chunks, scene.reason)
     for cause in summary.causes[:_MOST_LOGGED]:
         remedy = f"; {cause.remedy}" if cause.remedy else ""
-        logger.error("%d chunks failed, the first is %s: %s%s", cause.chunks, cause.first, cause, remedy)
+        chunks = count_of(cause.chunks, "chunk")
+        logger.error("%s failed, the first is %s: %s%s", chunks, cause.first, cause, remedy)
     if len(summary.causes) > _MOST_LOGGED:
         logger.error("%d more causes", len(summary.causes) - _MOST_LOGGED)
     for message in summary.empty_periods.messages():
         logger.warning("%s", message)
     return summary
+
+
+def completed(summary: BuildSummary) -> BuildSummary:
+    """Return the summary as the result of a flow whose state has the outcome as its message."""
+    # A flow that returns a state ends in this state, and its caller gets the data.
+    return cast("BuildSummary", Completed(message=without_secrets(summary.message), data=summary))

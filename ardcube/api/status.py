@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ardcube.api.existing import Uri, find_cube
-from ardcube.ledger.last_plan import read_planned
+from ardcube.ledger.last_plan import planned_chunks
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkKey
+from ardcube.report.cube_status import CubeStatus
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -34,7 +35,9 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
         ``2023-06_y0000_x0003``. Columns: `period` (first month), `tile` (row and column of the tile), `status`
         (`written`, `empty`, `failed`, or `missing` if no run has built it), `attempts`, `error` (of the last attempt,
         or None), `scenes` (that the composite was made of) and `footprint` (polygon, EPSG:4326).
-        ``status(uri).explore("status")`` draws a map, with the packages of ``ardcube[notebook]``.
+        ``status(uri).explore("status")`` draws a map, with the packages of ``ardcube[notebook]``. Its `attrs` has the
+        numbers of `chunks` that are planned, `due`, `failed` and `missing`, and in `held_by` the run that holds the
+        lease of the cube, or None.
 
     Raises
     ------
@@ -46,11 +49,8 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
     import geopandas as gpd
 
     found = find_cube(uri, storage_options)
-    config, grid = found.cube.config, found.cube.grid
-    planned = read_planned(found.ledger, grid, config.tile_size)
-    records = found.ledger.records(brief=True)
-    tiles = planned.tiles if planned is not None else grid.tiles(config.tile_size)
-    labels = planned.manifests if planned is not None else [period.label for period in found.cube.periods]
+    planned, records = planned_chunks(found.ledger, found.cube), found.ledger.records(brief=True)
+    tiles, labels = planned.tiles, planned.manifests
     keys = [
         ChunkKey(label, int(row), int(col))
         for label in sorted(labels)
@@ -61,13 +61,22 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
         "period": [key.period for key in keys],
         "tile": [key.tile for key in keys],
         "status": [MISSING if record is None else record.status for record in known],
-        "attempts": [0 if record is None else len(record.attempts) for record in known],
+        "attempts": [0 if record is None else record.attempt_count for record in known],
         "error": [_error(record) for record in known],
         "scenes": [0 if record is None else len(record.scenes) for record in known],
         "footprint": [*tiles.boxes()] * len(labels),
     }
     index = [str(key) for key in keys]
-    return gpd.GeoDataFrame(columns, index=index, geometry="footprint", crs="EPSG:4326").rename_axis("chunk")
+    table = gpd.GeoDataFrame(columns, index=index, geometry="footprint", crs="EPSG:4326").rename_axis("chunk")
+    state = CubeStatus.take(found.ledger, planned, records.values())
+    table.attrs |= {
+        "chunks": state.chunks,
+        "due": state.due,
+        "failed": state.failed,
+        "missing": state.missing,
+        "held_by": None if state.holder is None else str(state.holder),
+    }
+    return table
 
 
 def _error(record: ChunkRecord | None) -> str | None:

@@ -6,26 +6,21 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ardcube.errors import InputError, UnwritableError
 from ardcube.lease.claim import Claim
 from ardcube.lease.fence import FRESH_SECONDS, NAME, clock
+from ardcube.lease.holder import is_alive
 from ardcube.lease.lease import TRIES, Lease, drop
 from ardcube.storage.compare_and_swap import Version, best_effort_reason, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 
-_PROBE_SECONDS = 0.2
-"""Seconds to wait for a lock that another process may hold only to find out whether it is free."""
 _POLL_SECONDS = 2.0
 """Seconds between two looks at a lease that may be renewed."""
-_SKEW_SECONDS = 300.0
-"""Largest difference expected between the clocks of two machines."""
-
 Warn = Callable[[str], None]
 logger = logging.getLogger(__name__)
 
@@ -122,17 +117,10 @@ def _acquire(ledger: Place, claim: Claim, break_lease: bool, warn: Warn) -> tupl
 
 def _is_alive(ledger: Place, other: Claim, version: Version, warn: Warn) -> bool:
     """Return whether the run that holds a lease is alive; if only a renewal can show that, wait for it."""
-    if (path := other.process_lock(ledger)).exists():
-        try:
-            with FileLock(path, timeout=_PROBE_SECONDS):
-                return False
-        except (Timeout, PermissionError):
-            return True
-    if ledger.is_local:
-        return False
-    seconds, age = other.expires_seconds, (datetime.now(UTC) - other.renewed).total_seconds()
-    if 0 <= age <= seconds or age > seconds + _SKEW_SECONDS:
-        return age <= seconds
+    alive = is_alive(ledger, other)
+    if alive is not None:
+        return alive
+    seconds = other.expires_seconds
     warn(f"waiting {seconds:g} s for a renewal of the lease of {other.describe()}: it seems to have expired")
     end = clock() + seconds
     while clock() < end:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.planning.plan import CubePlan
 
 _NAME = "items/planned.json"
@@ -84,6 +85,20 @@ def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:
         if cells.size == 0:
             raise ValueError("no tiles")
         return Planned(_manifests(found), Tiles(grid, tile_size, cells))
+
+
+def planned_chunks(ledger: Ledger, cube: StoredCube) -> Planned:
+    """Return the plan of the last build; without one, all tiles and periods of the cube.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged.
+    """
+    planned = read_planned(ledger, cube.grid, cube.config.tile_size)
+    if planned is not None:
+        return planned
+    return Planned(dict.fromkeys((period.label for period in cube.periods), ""), cube.grid.tiles(cube.config.tile_size))
 
 
 def _read(ledger: Ledger) -> dict[str, Any] | None:

@@ -45,6 +45,8 @@ class Cause:
     """What an operator can do; empty if the problem says it."""
     similar: int = 0
     """Other messages of this cause, such as other files of the scene or of the server."""
+    keys: tuple[str, ...] = ()
+    """Keys of its chunks, if they were asked for."""
 
     def __str__(self) -> str:
         scene = "" if self.scene is None or self.problem.startswith(self.scene) else f"scene {self.scene}: "
@@ -52,9 +54,16 @@ class Cause:
 
 
 class CauseCounter:
-    """Counts failed chunks by cause, in little memory for any number of chunks."""
+    """Counts failed chunks by cause, in little memory for any number of chunks.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    list_chunks : bool
+        Store the keys of the chunks too.
+    """
+
+    def __init__(self, *, list_chunks: bool = False) -> None:
+        self._list_chunks = list_chunks
         self._groups: dict[str, _Group] = {}
 
     def add(self, key: ChunkKey, attempt: Attempt | None) -> bool:
@@ -76,6 +85,8 @@ class CauseCounter:
             elif group is None:
                 group = self._groups.setdefault(_OTHER, _Group("", _OTHER, key))
             group.count(scenes, problem)
+            if self._list_chunks:
+                group.keys.append(str(key))
         return len(self._groups) > before
 
     def __len__(self) -> int:
@@ -96,6 +107,7 @@ class _Group:
     chunks: int = 0
     scenes: set[str] = field(default_factory=set)
     problems: set[str] = field(default_factory=set)
+    keys: list[str] = field(default_factory=list)
 
     @property
     def scene(self) -> str | None:
@@ -111,8 +123,16 @@ class _Group:
 
     def cause(self, bad_scenes: int) -> Cause:
         remedy = "" if self.scene is None else f"replace the file, or add --skip-bad-scenes {bad_scenes}"
-        first = str(self.first)
-        return Cause(self.kind, self.scene, short(self.problem), self.chunks, first, remedy, len(self.problems) - 1)
+        return Cause(
+            kind=self.kind,
+            scene=self.scene,
+            problem=short(self.problem),
+            chunks=self.chunks,
+            first=str(self.first),
+            remedy=remedy,
+            similar=len(self.problems) - 1,
+            keys=tuple(self.keys),
+        )
 
 
 def _causes(attempt: Attempt) -> Iterator[tuple[str, Iterable[str], str]]:

@@ -48,7 +48,6 @@ def ended_page(
         shares=[(name.replace("_", " "), taken / seconds) for name, taken in stages],
         price=price,
         options=snapshot.options,
-        most_rows=MOST_ROWS,
     )
 
 
@@ -105,6 +104,8 @@ def _values(snapshot: CubeSnapshot, preview: str | None) -> dict[str, Any]:
         "link": _link(place, snapshot.options),
         "map": draw_states([period.label for period in cube.periods], snapshot.states),
         "preview": preview,
+        "causes": snapshot.causes,
+        "most_rows": MOST_ROWS,
     }
 
 

@@ -13,6 +13,7 @@ from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
+from ardcube.report.causes import Cause, CauseCounter
 from ardcube.report.state_map import chunk_states
 from ardcube.storage.place import Place
 
@@ -28,6 +29,8 @@ class CubeSnapshot:
     cube: StoredCube
     states: NDArray[np.uint8]
     """State of each chunk, uint8 (period, row, col), from `ardcube.report.state_map`."""
+    causes: tuple[Cause, ...] = ()
+    """Causes of the chunks that failed."""
 
     @classmethod
     def take(
@@ -55,5 +58,9 @@ class CubeSnapshot:
             return None
         if records is None:
             records = ledger.records(brief=True).values()
+        records, causes = list(records), CauseCounter()
+        for record in records:
+            if record.status == "failed":
+                causes.add(record.key, record.failure)
         states = chunk_states([period.label for period in cube.periods], planned.tiles, records)
-        return cls(place, options, cube, states)
+        return cls(place, options, cube, states, causes.causes())

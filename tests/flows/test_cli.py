@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ import pytest
 import rasterio
 import s3fs
 
+import ardcube
+from ardcube.lease.acquire import holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkKey
@@ -199,8 +201,33 @@ def test_status_names_the_chunks_that_failed(call: Call, built: Built, tmp_path:
     attempts = (Attempt("2023-08-01T00:00:00Z", "here", 1.0, "SceneError: B03.tif is missing"),) * 2
     failed = ChunkRecord(ChunkKey("2023-08", 0, 1), "failed", "0" * 16, attempts)
     Ledger.at(str(tmp_path / "cube.zarr.ardcube")).write(failed)
-    output = call("status", str(tmp_path / "cube.zarr"))
-    assert re.search(r"2023-08_y0000_x0001 +│ 2 +│ SceneError: B03.tif is missing", output)
+    words = ("status", str(tmp_path / "cube.zarr"))
+    assert "      1  B03.tif is missing\n" in call(*words)
+    listed = call(*words, "--chunks").splitlines()
+    assert listed[listed.index("      1  B03.tif is missing") + 1] == "         2023-08_y0000_x0001"
+
+
+def test_status_counts_due_chunks_and_names_the_run_that_holds_the_cube(
+    call: Call, built: Built, tmp_path: Path
+) -> None:
+    assert "\ndue      none of 24 chunks\nlease    no run writes this cube\n" in call("status", str(built.uri))
+    shutil.copytree(f"{built.uri}.ardcube", tmp_path / "cube.zarr.ardcube")
+    ledger = Ledger.at(str(tmp_path / "cube.zarr.ardcube"))
+    kept = [record for record in ledger.records().values() if record.key.col > 0]
+    ledger.place.remove(["ledger.parquet"])
+    for record in kept[1:]:
+        ledger.write(record)
+    ledger.write(replace(kept[0], status="failed"))
+    with holding(ledger.place, run="brisk-otter"):
+        output = call("status", str(tmp_path / "cube.zarr"))
+        printed = json.loads(call("status", str(tmp_path / "cube.zarr"), "--json"))
+        table = ardcube.status(tmp_path / "cube.zarr").attrs
+    assert "due      7 of 24 chunks: 1 failed, 6 never built\n" in output
+    assert re.search(r"lease    \S+@\S+ \(process \d+, flow run brisk-otter\) since 20", output)
+    assert (table["chunks"], table["due"], table["failed"], table["missing"]) == (24, 7, 1, 6)
+    assert printed["held_by"] == table["held_by"]
+    assert "brisk-otter" in table["held_by"]
+    assert ardcube.status(built.uri).attrs["held_by"] is None
 
 
 def test_status_of_a_store_that_needs_options(call: Call, moto_s3: Any, built: Built) -> None:
@@ -232,8 +259,9 @@ def test_a_build_that_misses_chunks_exits_with_1_and_names_them(
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     failed = [str(key) for key, record in records(tmp_path / "cube.zarr").items() if record.status == "failed"]
-    assert line.startswith(f"ardcube: {len(failed)} of 8 chunks failed, the first is {failed[0]} (")
-    assert "run again to build only these" in line
+    assert line.startswith(f"ardcube: {len(failed)} of 8 chunks failed: scene {broken.name}: {broken}/B03.tif ")
+    assert line.endswith("; replace the file, or add --skip-bad-scenes 1; run again to build only these")
     for name in failed:
-        assert f" {name} failed: " in done.stdout
+        assert f" {name} failed (" in done.stdout
+    assert done.stdout.count(" failed: SceneError: ") == 1  # the cause is printed once while the run goes on
     assert "Traceback" not in done.stdout
