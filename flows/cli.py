@@ -39,10 +39,15 @@ def _models() -> "tuple[type[CubeConfig], type[RunConfig]]":
     return CubeConfig, RunConfig
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="ardcube")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Build analysis-ready data cubes of Sentinel-2 L2A composites."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _configure_process(debug: bool) -> None:

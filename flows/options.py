@@ -111,7 +111,7 @@ def _settings(name: str, field: "FieldInfo") -> dict[str, Any]:
     elif kind in (int, float):
         settings["type"] = _range(kind, field)
     elif "date" in name:
-        settings["metavar"] = "YYYY-MM-DD"
+        settings["metavar"] = "YYYY-MM[-DD]"
     else:
         settings["metavar"] = "TEXT"
     return settings
@@ -172,7 +172,7 @@ def _explain(model: "type[BaseModel]", problem: Any) -> str:
     """Return a validation error as a clause that names the option, not the field."""
     names = sorted(model.model_fields, key=len, reverse=True)
     message = re.sub("^Value error, ", "", problem["msg"])
-    named = rf"\b(no-)?({'|'.join(names)})\b"
+    named = rf"(?<!-)\b(no-)?({'|'.join(names)})\b"
     message = re.sub(named, lambda match: f"--{match[0]}" if match[1] else option_name(match[2]), message)
     field = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "missing":

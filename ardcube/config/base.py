@@ -1,6 +1,7 @@
 """Base of the models: strict validation, and the types of dates and addresses."""
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Annotated, Any, Self
 
@@ -37,21 +38,35 @@ class Model(BaseModel):
         return self
 
 
-def _as_date(value: Any) -> Any:
+_DAY_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+
+
+def _as_day(value: Any) -> Any:
     """Accept a date, or a date with a time, which is ignored."""
+    return _parsed(value, _DAY_FORMATS, "2023-01-01")
+
+
+def _as_month(value: Any) -> Any:
+    """Accept a month as well, which becomes its first day."""
+    return _parsed(value, (*_DAY_FORMATS, "%Y-%m"), "2023-01-01 or 2023-01")
+
+
+def _parsed(value: Any, formats: Iterable[str], shown: str) -> Any:
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, str):
-        for pattern in ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"):
+        for pattern in formats:
             try:
-                return datetime.strptime(value.removesuffix("Z"), pattern).date()
+                return datetime.strptime(value.strip().removesuffix("Z"), pattern).date()
             except ValueError:
                 continue
-        raise ValueError(f"{value!r} is not a date; use the format 2023-01-01")
+        raise ValueError(f"{value!r} is not a date; use the format {shown}")
     return value
 
 
-MonthDate = Annotated[date, BeforeValidator(_as_date)]
+Day = Annotated[date, BeforeValidator(_as_day)]
+Month = Annotated[date, BeforeValidator(_as_month)]
+"""A month, given as such or by any of its days."""
 
 
 def check_no_credential(address: str) -> str:

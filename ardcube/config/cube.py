@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.base import ADDRESS_FORM, Address, Model, MonthDate
+from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_RESOLUTION = 1 / 3600
@@ -26,13 +26,13 @@ _LARGEST_TILE = 16384
 class GrowingCubeConfig(Model):
     """Options that change the pixels or the layout of a cube; the end may be open."""
 
-    start_date: MonthDate = Field(
-        description="First month of the cube. The day is ignored.",
+    start_date: Month = Field(
+        description="First month of the cube, such as 2023-01. A day is ignored.",
     )
-    end_date: MonthDate | None = Field(
+    end_date: Month | None = Field(
         default=None,
         description=(
-            "Last month that the cube may have, included. The day is ignored. Default: no end; the cube grows with "
+            "Last month that the cube may have, included. A day is ignored. Default: no end; the cube grows with "
             "each run."
         ),
     )
@@ -148,6 +148,13 @@ class GrowingCubeConfig(Model):
     @field_validator("bands")
     @classmethod
     def _bands_are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        joined = next((band for band in value if "," in band), None)
+        if joined is not None:
+            parts = [part.strip() for part in joined.split(",") if part.strip()]
+            raise ValueError(
+                f"{joined!r} is one name with a comma; give each band by itself: "
+                f"{' '.join(f'--bands {part}' for part in parts)}, in Python and JSON {json.dumps(parts)}"
+            )
         twice = sorted({band for band in value if value.count(band) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} is given more than once; give each band once")
@@ -211,8 +218,8 @@ class GrowingCubeConfig(Model):
 class CubeConfig(GrowingCubeConfig):
     """Options that change the pixels or the layout of a cube."""
 
-    end_date: MonthDate = Field(
-        description="Last month of the cube, included. The day is ignored.",
+    end_date: Month = Field(
+        description="Last month of the cube, included, such as 2023-03. A day is ignored.",
     )
 
 

@@ -68,7 +68,9 @@ def bands(field: Schema) -> None:
 
     The form shows `items` as choices. For the server, `items` applies only to the positions after `prefixItems`.
     """
-    field["prefixItems"] = [{"type": "string"}] * _OTHER_BANDS
+    field["prefixItems"] = [
+        {"type": "string", **expects({"pattern": "^[^,]*$"}, "one name without comma")}
+    ] * _OTHER_BANDS
     field["items"] = {"type": "string", "enum": [*REFLECTANCE_BANDS]}
     field["uniqueItems"] = True
 

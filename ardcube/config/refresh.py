@@ -4,7 +4,7 @@ from datetime import date
 
 from pydantic import Field, field_validator
 
-from ardcube.config.base import Model, MonthDate
+from ardcube.config.base import Day, Model
 
 _FIRST_YEAR = 2015
 """Sentinel-2A was launched in June."""
@@ -19,7 +19,7 @@ class RefreshConfig(Model):
         le=366,
         description="Days after the end of a month until the month is built, so that late scenes are included.",
     )
-    as_of: MonthDate | None = Field(
+    as_of: Day | None = Field(
         default=None,
         description=(
             "Day that the run uses as today, to repeat the run of that day. "

@@ -190,6 +190,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "reserved name": ({"--varname": "time"}, ["--varname", "'time' is a name that the store uses", "choose another"]),
     "invalid name": ({"--varname": "a/b"}, ["--varname", "'a/b'", "use letters, digits and _"]),
     "another epsg": ({"--epsg": "3857"}, ["--epsg", "3857", "4326"]),
+    "joined bands": ({"--bands": "red,green"}, ["--bands", "'red,green'", "by itself: --bands red --bands green"]),
     "limit zero": ({"--limit": "0"}, ["--limit", "0", "x>=1"]),
 }
 

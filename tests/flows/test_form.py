@@ -156,6 +156,7 @@ def test_a_refusal_is_shown_at_its_field(changes: dict[str, Any], field: str) ->
         ("cube", {"bbox": None, "geometry_file": "a.gpkg", "use_geometry_mask": True}),
         ("cube", {"bands": ["B04", "B08", "B8A"]}),
         ("cube", {"end_date": "2023-01-01", "start_date": "2023-01-31"}),
+        ("cube", {"start_date": "2023-01", "end_date": "2023-08"}),
         ("run", {"serverless_backend": "dask", "scheduler_address": "tcp://a:1"}),
         ("run", {"overwrite": True}),
         ("run", {"storage_options": {"client_kwargs": {"region_name": "x"}, "anon": True}}),
@@ -178,7 +179,7 @@ def test_a_whole_model_is_accepted_with_null_for_omitted_fields() -> None:
 @given(st.fixed_dictionaries({}, optional={
     "bbox": st.just(BOX) | st.just([1, 2, 3, 4]),
     "varname": st.sampled_from(["x", "time", "a b", "é"]),
-    "bands": st.lists(st.sampled_from(["red", "B04"]), max_size=3),
+    "bands": st.lists(st.sampled_from(["red", "B04", "red,nir"]), max_size=3),
     "shard": st.integers(-1, 3),
 }))  # fmt: skip
 def test_the_server_accepts_a_value_of_a_field_if_and_only_if_the_model_does(changes: dict[str, Any]) -> None:

@@ -137,6 +137,13 @@ def test_no_field_belongs_to_both_models() -> None:
     assert not CubeConfig.model_fields.keys() & RunConfig.model_fields.keys()
 
 
+def test_without_a_command_the_help_is_printed() -> None:
+    found = CliRunner().invoke(cli, [])
+    assert found.exit_code == 0
+    assert found.output == CliRunner().invoke(cli, ["--help"]).output
+    assert "Usage:" in found.output
+
+
 def test_both_commands_have_the_same_options() -> None:
     build, plan = ([param.to_info_dict() for param in command(name).params] for name in COMMANDS)
     assert build == plan

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ardcube.config import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, RunConfig
+from ardcube.config import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask
 from ardcube.redaction import without_secrets
@@ -69,7 +69,14 @@ def test_a_model_is_equal_after_a_round_trip_through_json() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["2023-01-01", "2023-01-01T12:30:00", "2023-01-01 12:30:00", date(2023, 1, 1), datetime(2023, 1, 1, 23, 59)],
+    [
+        "2023-01",
+        "2023-01-01",
+        "2023-01-01T12:30:00",
+        "2023-01-01 12:30:00",
+        date(2023, 1, 1),
+        datetime(2023, 1, 1, 23, 59),
+    ],
 )
 def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None:
     assert CubeConfig(**CUBE | {"start_date": given}).start_date == date(2023, 1, 1)
@@ -80,6 +87,7 @@ def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None
     [
         ({"start_date": "2023-04-01"}, "end_date 2023-03: before start_date 2023-04"),
         ({"start_date": "01.02.2023"}, "'01.02.2023' is not a date; use the format 2023-01-01"),
+        ({"start_date": "2023-13"}, "'2023-13' is not a date; use the format 2023-01-01 or 2023-01"),
         ({"start_date": "2023-02-30"}, "'2023-02-30' is not a date"),
         ({"bbox": (2, 0, 1, 1)}, "2 0 1 1 has a minimum that is not below its maximum"),
         ({"bbox": (0, 1, 1, 1)}, "0 1 1 1 has a minimum that is not below its maximum"),
@@ -104,6 +112,10 @@ def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None
         ({"time_frequency_months": 25}, "time_frequency_months: Input should be less than or equal to 24"),
         ({"bands": ()}, "bands"),
         ({"bands": ("red", "nir", "red")}, "red is given more than once"),
+        (
+            {"bands": ("red,green",)},
+            "'red,green' is one name with a comma; give each band by itself: --bands red --bands",
+        ),
         ({"varname": "a/b"}, "'a/b' is not a valid name of a variable"),
         ({"varname": "time"}, "'time' is a name that the store uses itself"),
         ({"varname": "observation_count"}, "a name that the store uses itself"),
@@ -135,6 +147,13 @@ def test_an_invalid_cube_is_refused_with_a_message_that_names_the_value(change: 
 )
 def test_an_invalid_run_is_refused_with_a_message_that_names_the_value(change: dict[str, Any], message: str) -> None:
     assert message in refusal(RunConfig, RUN | change)
+
+
+def test_a_growing_cube_ends_with_a_month_and_the_day_of_a_run_is_a_day() -> None:
+    assert GrowingCubeConfig(**CUBE | {"start_date": "2023-01", "end_date": "2023-08"}).end_date == date(2023, 8, 1)
+    assert RefreshConfig(as_of="2023-08-31").as_of == date(2023, 8, 31)
+    with pytest.raises(ValidationError, match="'2023-08' is not a date; use the format 2023-01-01"):
+        RefreshConfig(as_of="2023-08")
 
 
 def test_a_bounding_box_may_cross_the_antimeridian_or_cover_the_earth() -> None:
