@@ -45,9 +45,9 @@ def write(
     return file
 
 
-def write_cog(file: Path, values: NDArray[Any], **options: Any) -> Path:
+def write_cog(file: Path, values: NDArray[Any], *, nodata: int | None = None, **options: Any) -> Path:
     """Write a cloud-optimized GeoTIFF: every header before every block."""
-    plain = write(file.with_suffix(".plain.tif"), values, overviews=False)
+    plain = write(file.with_suffix(".plain.tif"), values, overviews=False, nodata=nodata)
     options = {"compress": "deflate", "predictor": "yes", "blocksize": 128} | options
     copy(plain, file, driver="COG", **options)
     plain.unlink()
@@ -70,7 +70,7 @@ def read(raster: Raster, level: Level, needed: NDArray[np.bool_] | None = None) 
     needed = np.ones(level.block_grid, bool) if needed is None else needed
     blocks = around(level, needed)
     header = raster.header
-    source = SourcePixels.decode([raster.fetch(blocks)], blocks, header.dtype, Encoding(header.nodata))
+    source = SourcePixels.decode([raster.fetch(blocks)], blocks, header.dtype, Encoding.of(header.nodata, None))
     values: NDArray[Any] = source.values[..., 0]
     return values
 

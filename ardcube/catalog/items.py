@@ -133,7 +133,7 @@ def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, b
     return BandAsset(
         href=asset["href"],
         offset=band_offset(item, asset, collection, band),
-        nodata=int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else 0,
+        nodata=int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None,
         size=int(_number_or_0(asset.get("file:size"))),
         pixels=int(_number_or_0(height * width)),
         pixel_size=_number_or_0(transform[0]) or _number_or_0(asset.get("gsd")) or 10.0,

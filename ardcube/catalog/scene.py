@@ -30,8 +30,8 @@ class BandAsset:
     """Absolute path or URL."""
     offset: float
     """Reflectance offset of the pixels; 0 for categorical bands."""
-    nodata: int
-    """Digital number of nodata, in addition to 0."""
+    nodata: int | None
+    """Digital number of nodata, in addition to 0; None if the item states none."""
     size: int
     """Bytes of the file, or 0 if unknown."""
     pixels: int

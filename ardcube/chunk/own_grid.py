@@ -18,6 +18,7 @@ from ardcube.pixels.resample import needed_blocks, take_nearest
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks
+from ardcube.raster.levels import category_level, pixel_in_degrees
 from ardcube.raster.open import Raster
 from ardcube.runtime.threads import on_a_core
 
@@ -89,7 +90,8 @@ def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[S
 
 def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster) -> _Read | None:
     """Return the part of a classification under the window and around it, or None if the file does not touch it."""
-    header, level = raster.header, raster.header.levels[0]
+    header = raster.header
+    level = category_level(header, pixel_in_degrees(header, reader.grid.resolution))
     pixel = metres_per_pixel(header.crs, level)
     reach = mask.clean_up.reach
     around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)

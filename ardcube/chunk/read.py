@@ -24,6 +24,7 @@ from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level
+from ardcube.raster.levels import category_level, pixel_in_degrees, reflectance_levels
 from ardcube.raster.open import Raster, forget, open_raster
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 
@@ -57,10 +58,6 @@ class _Request:
         """Return the pixels that a scene of an observation may still give."""
         pixels = self.observations[day][order].pixels
         return pixels & packed((self.stack[:, day] == 0).any(axis=0)) if order else pixels
-
-    def level(self, header: Header, resolution: float) -> Level:
-        """Return the level of a file to read."""
-        return header.levels[0] if self.offset is None else header.level_for(resolution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +218,12 @@ class ChunkReader:
         rasters = [result_of(scene, file) for file in files]
         wanted = request.missing(day, order)
         groups: dict[Any, list[int]] = {}
-        for position, (band, raster) in enumerate(zip(request.bands, rasters, strict=True)):
+        levels = self._levels(request, scene, [raster.header for raster in rasters])
+        for position, (band, raster, level) in enumerate(zip(request.bands, rasters, levels, strict=True)):
             header, asset = raster.header, scene.bands[band]
             shift = 0 if request.offset is None else round((asset.offset - request.offset) / SCALE)
-            encoding = Encoding(asset.nodata or header.nodata, shift)
-            key = type(raster), header.crs, header.dtype, request.level(header, self.grid.resolution), encoding
+            encoding = Encoding.of(header.nodata, asset.nodata, shift)
+            key = type(raster), header.crs, header.dtype, level, encoding
             groups.setdefault(key, []).append(position)
         for (_, crs, _, level, encoding), members in groups.items():
             blocks = needed_blocks(self.projection(crs), wanted, level, request.resampling)
@@ -234,6 +232,13 @@ class ChunkReader:
             for bands in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
                 fetching = [self.fetch(rasters[band], blocks) for band in bands]
                 yield _SceneBands(day, scene, bands, rasters[bands[0]].header, blocks, encoding, wanted), fetching
+
+    def _levels(self, request: _Request, scene: Scene, headers: Sequence[Header]) -> list[Level]:
+        """Return the level to read of each band."""
+        pixels = [pixel_in_degrees(header, self.grid.resolution) for header in headers]
+        if request.offset is None:
+            return [category_level(header, pixel) for header, pixel in zip(headers, pixels, strict=True)]
+        return reflectance_levels(headers, [scene.bands[band].nodata for band in request.bands], pixels)
 
     def _decode(
         self, request: _Request, read: _SceneBands, fetching: Sequence[Future[FetchedBand]]

@@ -14,7 +14,8 @@ from ardcube.catalog.hrefs import local_file
 from ardcube.errors import SceneError
 from ardcube.pixels.lattice import Lattice
 from ardcube.raster.block_cache import File
-from ardcube.raster.header import Header, Level
+from ardcube.raster.header import Header, Level, usable_nodata
+from ardcube.raster.levels import category_level, reflectance_levels
 from ardcube.raster.open import Raster, open_raster
 
 logger = logging.getLogger(__name__)
@@ -58,8 +59,17 @@ def open_source(src: RasterSource, cfg: RasterLoadParams, lattice: Lattice | Non
         logger.debug("rasterio reads %s: its values do not suit the resampler", src.uri)
         return None
     fill = resolve_dst_nodata(dtype, cfg, resolve_src_nodata(cfg.fill_value, cfg))
-    level = lattice.level_for(header) if cfg.use_overviews else header.levels[0]
+    level = _level(header, lattice, cfg, src) if cfg.use_overviews else header.levels[0]
     return BandSource(file, raster, level, cfg.resampling, missing, dtype, dtype.type(0 if fill is None else fill))
+
+
+def _level(header: Header, lattice: Lattice, cfg: RasterLoadParams, src: RasterSource) -> Level:
+    """Return the level to read. Nearest pixels may be categories, which not every overview holds."""
+    pixel = lattice.pixel_at(header)
+    if cfg.resampling == "nearest":
+        return category_level(header, pixel)
+    stated = next((meta.nodata for meta in (src.meta, cfg.meta) if meta is not None and meta.nodata is not None), None)
+    return reflectance_levels([header], [usable_nodata(stated, header.dtype)], [pixel])[0]
 
 
 def _missing(src: RasterSource, cfg: RasterLoadParams, header: Header) -> frozenset[int]:
@@ -68,8 +78,7 @@ def _missing(src: RasterSource, cfg: RasterLoadParams, header: Header) -> frozen
         stated: list[float | None] = [cfg.src_nodata_override]
     else:
         described = [meta.nodata for meta in (src.meta, cfg.meta) if meta is not None]
-        # A nodata value of 0 in a header may also mean that the file declares none.
-        stated = [header.nodata or None, cfg.src_nodata_fallback, *described, cfg.fill_value]
+        stated = [header.nodata, cfg.src_nodata_fallback, *described, cfg.fill_value]
     valid = range(np.iinfo(header.dtype).max + 1)
     return frozenset(int(value) for value in stated if value is not None and value in valid)
 

@@ -26,6 +26,7 @@ from ardcube.pixels.projection import (
     project_nodes,
 )
 from ardcube.raster.header import Blocks, Header, Level
+from ardcube.raster.levels import PixelSize, pixel_between
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -87,12 +88,9 @@ class Lattice:
         """Northing of the centres of rows, in CRS units."""
         return self.y0 + (np.asarray(rows, np.float64) + 0.5) * self.step_y
 
-    def level_for(self, header: Header) -> Level:
-        """Return the coarsest level of a raster whose pixel is not larger than a pixel of this lattice.
-
-        Pixels are compared at the raster's centre, so that the choice is the same for every window.
-        """
-        return header.coarsest(_pixel_in(self, header.crs, header.levels[0]))
+    def pixel_at(self, header: Header) -> PixelSize:
+        """Return the size of a pixel of this lattice at a raster's centre, so that all windows read one level."""
+        return _pixel_at(self, header.crs, header.levels[0])
 
 
 def project_window(lattice: Lattice, window: Window, crs: str) -> Projection | ExactProjection:
@@ -186,16 +184,15 @@ def _range(centres: list[NDArray[np.float64]], steps: list[NDArray[np.float64]],
 
 
 @lru_cache(maxsize=256)
-def _pixel_in(lattice: Lattice, crs: str, base: Level) -> float:
-    """Geometric mean of the sides of a lattice's pixel at a raster's centre, in units of the raster's CRS."""
-    if _crs(crs).equals(_crs(lattice.crs), ignore_axis_order=True):
-        return math.sqrt(abs(lattice.step_x * lattice.step_y))
-    centre = base.transform @ (base.width / 2, base.height / 2)
-    x, y = _transformer(crs, lattice.crs).transform(*centre)
+def _pixel_at(lattice: Lattice, crs: str, base: Level) -> PixelSize:
+    """See `Lattice.pixel_at`. The files of one granule share an entry of the cache."""
     right, up = abs(lattice.step_x) / 2, abs(lattice.step_y) / 2
-    xs, ys = _transformer(lattice.crs, crs).transform([x - right, x + right, x, x], [y, y, y - up, y + up])
-    size = math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
-    return size if math.isfinite(size) else 0.0
+    if _crs(crs).equals(_crs(lattice.crs), ignore_axis_order=True):
+        return PixelSize(2 * right, 2 * up)
+    x, y = _transformer(crs, lattice.crs).transform(*base.centre)
+    return pixel_between(
+        *_transformer(lattice.crs, crs).transform([x - right, x + right, x, x], [y, y, y - up, y + up])
+    )
 
 
 @lru_cache(maxsize=64)

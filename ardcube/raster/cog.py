@@ -21,6 +21,7 @@ from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedErr
 from ardcube.errors import SceneError, TransientError
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
+from ardcube.raster.levels import overview_method
 from ardcube.raster.object_store import UnsupportedFileError, is_empty, locate
 from ardcube.raster.tiff import Directory, Tag, is_little_endian, read_directories
 
@@ -29,8 +30,8 @@ _DEFLATE, _NONE = (8, 32946), 1
 _DIFFERENCES = 2
 """Value of the predictor tag: horizontal differences."""
 _UNSIGNED = 1
-_REDUCED = 1
-"""Value of the subfile type of an overview. Masks have other bits."""
+_REDUCED, _MASK = 1, 4
+"""Bits of the subfile type of an overview and of a mask."""
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 """Keys of GeoTIFF 1.1."""
 _PIXEL_IS_AREA = 1
@@ -40,6 +41,8 @@ _HEADER_BYTES = (32_768, 1_048_576)
 """Bytes of the first request, which hold the header of a granule of 10,980 pixels; bytes of a second request."""
 _GAP_BYTES = 1_150_000
 """Bytes between two blocks up to which both come with one request: about a block, or a latency (0009)."""
+_METADATA_ITEM = re.compile(r'<Item name="(\w+)"([^>]*)>([^<]*)<')
+"""An item of GDAL's metadata: name, further attributes, text."""
 _PERMANENT = re.compile(r"status code: 410\b|\(os error 20\)")
 """Messages of permanent errors without an exception type: HTTP 410; a path through a file (ENOTDIR)."""
 
@@ -84,7 +87,10 @@ class Cog:
         store, path = locate(href)
         full, *others = _read_directories_of(href, store, path)
         try:
-            images = [full, *(image for image in others if _number(image, Tag.SUBFILE_TYPE, 0) == _REDUCED)]
+            kinds = [_number(image, Tag.SUBFILE_TYPE, 0) for image in others]
+            if any(kind & _MASK for kind in kinds):
+                raise UnsupportedFileError("a mask")
+            images = [full, *(image for image, kind in zip(others, kinds, strict=True) if kind == _REDUCED)]
             layout = tuple(_layout(image) for image in images)
             if len({_number(image, Tag.BITS, 1) for image in images}) != 1:
                 raise UnsupportedFileError("overviews of another data type")
@@ -139,7 +145,7 @@ class CogBand:
             content = self.contents.get((y, x))
             if content is None:
                 values = np.zeros((height, width), dtype)
-                values[:, : 1 if predicted else width] = self.cog.header.nodata
+                values[:, : 1 if predicted else width] = self.cog.header.nodata or 0
             else:
                 try:
                     values = self._decoded(content)
@@ -186,7 +192,7 @@ def _read_directories_of(href: str, store: Any, path: str) -> list[Directory]:
             raise UnsupportedFileError("no little-endian TIFF")
         directories = read_directories(content)
         if directories is not None:
-            return directories
+            return [_with_metadata(image, href, store, path) for image in directories]
         if len(content) < length:
             raise UnsupportedFileError("directories that lead out of the file")
     raise UnsupportedFileError(f"a header of more than {_HEADER_BYTES[-1]} bytes")
@@ -226,11 +232,12 @@ def _header(images: Sequence[Directory]) -> Header:
         raise UnsupportedFileError("pixel is point")
     base = Affine(scale[0], 0.0, tie[3], 0.0, -scale[1], tie[4])
     (full_height, full_width), _ = _shape(full)
-    levels = []
+    levels, about = [], _metadata(full)
     for index, image in enumerate(images):
         (height, width), block = _shape(image)
         shrunk = Affine.scale(full_width / width, full_height / height)
-        levels.append(Level(index, height, width, base @ shrunk, block))
+        method = overview_method(about, _metadata(image)) if index else ""
+        levels.append(Level(index, height, width, base @ shrunk, block, method))
     dtype = f"uint{_number(full, Tag.BITS, 1)}"
     return Header(f"EPSG:{code}", dtype, usable_nodata(_nodata(full), dtype), tuple(levels))
 
@@ -247,11 +254,32 @@ def _geo_keys(image: Directory) -> dict[int, int]:
     return {key: value for key, location, _, value in keys.tolist() if location == 0}
 
 
-def _nodata(image: Directory) -> float | None:
+def _metadata(image: Directory) -> dict[str, str]:
+    """Return GDAL's metadata of an image: text by name."""
+    xml = image[Tag.METADATA].tobytes().decode(errors="replace") if Tag.METADATA in image else ""
+    items = sorted(_METADATA_ITEM.findall(xml), key=lambda item: "IMAGE_STRUCTURE" in item[1])  # has precedence
+    return {name: text for name, _, text in items}
+
+
+def _with_metadata(image: Directory, href: str, store: Any, path: str) -> Directory:
+    """Return a directory with the metadata that GDAL wrote at the end of the file."""
+    if Tag.METADATA_RANGE not in image:
+        return image
+    start, length = image[Tag.METADATA_RANGE].tolist()
     try:
-        return float(image[Tag.NODATA].tobytes().partition(b"\0")[0])
-    except (LookupError, ValueError):
-        return None
+        found = obstore.get_range(store, path, start=start, length=length)
+    except (BaseError, OSError) as error:
+        raise _explain(href, error) from error
+    return {**image, Tag.METADATA: np.frombuffer(bytes(found), np.uint8)}
+
+
+def _nodata(image: Directory) -> float | None:
+    """Return the declared number; 0 for a text that is no number, as GDAL does."""
+    text = image[Tag.NODATA].tobytes().partition(b"\0")[0] if Tag.NODATA in image else b""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return 0.0
 
 
 def _number(image: Directory, tag: Tag, default: int) -> int:

@@ -61,6 +61,14 @@ class Encoding:
     """Digital number that means no data, in addition to 0."""
     shift: int = 0
     """Added to each valid digital number, to convert it to the offset of the cube's reflectance."""
+    also: int = 0
+    """A second such number, if the file and its item state different ones; it is replaced by 0 when it is decoded."""
+
+    @classmethod
+    def of(cls, declared: int | None, stated: int | None, shift: int = 0) -> Encoding:
+        """Return the encoding of a file that declares one nodata value and whose item states another; both count."""
+        numbers = sorted({declared or 0, stated or 0} - {0})
+        return cls(numbers[0] if numbers else 0, shift, numbers[1] if len(numbers) > 1 else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,10 @@ class SourcePixels:
         if top >= bottom or left >= right:
             return
         rows = slice(top - first.row, bottom - first.row)
-        predicted = all(band.predicted for band in bands)
+        predicted, also = all(band.predicted for band in bands), self.encoding.also
+        if also:
+            bands = [DecodedBlock(b.row, b.column, _without(also, b.digital_numbers())) for b in bands]
+            predicted = False
         # Copies only if a reader returns rows with gaps.
         planes = [np.ascontiguousarray((b.values if predicted else b.digital_numbers())[rows]) for b in bands]
         planes += planes[:1] * (self.values.shape[2] - len(planes))
@@ -136,3 +147,8 @@ class SourcePixels:
             *planes, predicted, left - first.column, right - left, self.values, top - blocks.row, left - blocks.column,
             nodata, self.holes,
         )  # fmt: skip
+
+
+def _without(number: int, values: NDArray[Any]) -> NDArray[Any]:
+    """Replace a digital number by 0."""
+    return np.where(values == number, values.dtype.type(0), values)

@@ -14,6 +14,7 @@ import rasterio
 import rasterio.errors
 import rasterio.windows
 from affine import Affine
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import ensure_env_with_credentials
 from rasterio.io import DatasetReader
 
@@ -21,7 +22,8 @@ from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
 from ardcube.errors import SceneError, TransientError
 from ardcube.raster.decode import DecodedBlock
-from ardcube.raster.header import Blocks, Header, Level, pixel_size, usable_nodata
+from ardcube.raster.header import Blocks, Header, Level, usable_nodata
+from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_in_degrees
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -100,23 +102,29 @@ class GdalRaster:
             code, nodata, dtype = source.crs.to_epsg(), source.nodata, source.dtypes[0]
             crs = f"EPSG:{code}" if code else source.crs.to_wkt()
             full = Level(0, source.height, source.width, source.transform, source.block_shapes[0])
-            ratios = source.overviews(1)  # rounded
+            masked = MaskFlags.per_dataset in source.mask_flag_enums[0]  # also set for alpha
+            ratios = [] if masked else source.overviews(1)  # rounded
+            samples = sum(color != ColorInterp.alpha for color in source.colorinterp)
+            wavelets = source.driver.startswith("JP2")
+            about = {**source.tags(), **source.tags(ns="IMAGE_STRUCTURE")}
         if dtype not in ("uint8", "uint16"):
             raise SceneError(f"{href} holds {dtype}, not uint8 or uint16; its scene cannot be used")
-        header = Header(crs, dtype, usable_nodata(nodata, dtype), (full,))
-        largest = header.output_pixel(resolution) if math.isfinite(resolution) else math.inf
+        header = Header(crs, dtype, usable_nodata(nodata, dtype), (full,), masked, samples)
+        largest = pixel_in_degrees(header, resolution) if math.isfinite(resolution) else PixelSize(math.inf, math.inf)
         levels = [full]
         for index, ratio in enumerate(ratios):
-            if (ratio - 1) * pixel_size(full.transform) > largest:
+            # A ratio is rounded: the pixel of the overview may be smaller.
+            if not largest.holds(replace(full, transform=full.transform @ Affine.scale(ratio - 1))):
                 continue
             # The ratio of an overview is not an exact power of two for odd sizes: only the file knows its size.
             with _open(href, access, _WithoutGeoreference, OVERVIEW_LEVEL=index) as source:
                 height, width, block = source.height, source.width, source.block_shapes[0]
                 kind = source.dtypes[0]
+                method = WAVELET if wavelets else overview_method(about, source.tags(1))
             if kind != dtype:
                 raise SceneError(f"{href} holds {dtype}, and {kind} in an overview; its scene cannot be used")
             transform = full.transform @ Affine.scale(full.width / width, full.height / height)
-            levels.append(Level(index + 1, height, width, transform, block))
+            levels.append(Level(index + 1, height, width, transform, block, method))
         return cls(href, replace(header, levels=tuple(levels)), access)
 
     def fetch(self, blocks: Blocks) -> GdalBand:
@@ -143,6 +151,8 @@ class GdalRaster:
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
         with _open(self.href, self.access, _WithoutGeoreference, **options) as source:
             values = source.read(1, window=window)
+            if self.header.masked:  # honoured here, because blocks have no mask
+                values[source.read_masks(1, window=window) == 0] = 0
         if values.shape != (blocks.height, blocks.width) or values.dtype != self.header.dtype:
             raise TransientError(f"{self.href} is another file than when its header was read")
         return GdalBand(DecodedBlock(blocks.row, blocks.column, values))

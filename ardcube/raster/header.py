@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,19 @@ class Level:
     """From pixel corners (column, row) to CRS coordinates, scaled by the exact ratio of the two sizes."""
     block: tuple[int, int]
     """Rows and columns of a block, the unit of reading and decoding."""
+    resampling: str = ""
+    """Method by which the overview was computed, such as `mode`; empty for the full raster and if unknown."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of pixels."""
+        return self.height, self.width
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Coordinates of the centre, in CRS units."""
+        x, y = self.transform @ (self.width / 2, self.height / 2)
+        return x, y
 
     @property
     def block_grid(self) -> tuple[int, int]:
@@ -33,32 +44,21 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a raster file."""
+    """The header of a raster file. `ardcube.raster.levels` chooses the level to read."""
 
     crs: str
     """Authority code if the CRS has one, else WKT."""
     dtype: str
     """`uint8` or `uint16`."""
-    nodata: int
-    """0 if the file declares none."""
+    nodata: int | None
+    """None if the file declares none that its data type can hold."""
     levels: tuple[Level, ...]
-    """The full raster first. Overviews that are too coarse for the cube's resolution may be missing."""
-
-    def level_for(self, resolution: float) -> Level:
-        """Return the coarsest level whose pixel is not larger than an output pixel of `resolution` degrees."""
-        return self.coarsest(self.output_pixel(resolution))
-
-    def coarsest(self, size: float) -> Level:
-        """Return the coarsest level whose pixel is not larger than `size`, in CRS units; else the full raster."""
-        fitting = [level for level in self.levels if pixel_size(level.transform) <= size * (1 + 1e-9)]
-        return max(fitting or [self.levels[0]], key=lambda level: pixel_size(level.transform))
-
-    def output_pixel(self, resolution: float) -> float:
-        """Return the size of an output pixel of `resolution` degrees, in CRS units: the geometric mean of both sides.
-
-        The size is that at the raster's centre, so that the whole cube reads the same level of a file.
-        """
-        return _output_pixel(self.crs, self.levels[0], resolution)
+    """The full raster first. Overviews that are too coarse for the cube's resolution may be missing. A file with a mask
+    has no others, because its overviews may be older than the mask, or their masks empty."""
+    masked: bool = False
+    """Whether the file has a mask or an alpha band."""
+    samples: int = 1
+    """Bands of the file, without alpha."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +87,13 @@ class Blocks:
         return bool(self.needed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()) if len(rows) else False
 
 
-def usable_nodata(declared: float | None, dtype: str) -> int:
-    """Return the nodata value that a file declares, or 0 if its data type cannot hold that value (NaN, -9999)."""
+def usable_nodata(declared: float | None, dtype: str) -> int | None:
+    """Return the nodata value that a file declares, or None if its data type cannot hold that value (NaN, -9999)."""
     if declared is None or not 0 <= declared <= np.iinfo(dtype).max or declared != int(declared):
-        return 0
+        return None
     return int(declared)
 
 
 def pixel_size(transform: Affine) -> float:
     """Return the geometric mean of the two sides of a pixel."""
     return math.sqrt(abs(transform.determinant))
-
-
-@lru_cache(maxsize=256)
-def _output_pixel(crs: str, base: Level, resolution: float) -> float:
-    """See `Header.output_pixel`. The files of one granule share an entry of the cache."""
-    x, y = base.transform @ (base.width / 2, base.height / 2)
-    backward, forward = _transformers(crs)
-    lon, lat = backward.transform(x, y)
-    half = resolution / 2
-    xs, ys = forward.transform([lon - half, lon + half, lon, lon], [lat, lat, lat - half, lat + half])
-    return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[3] - xs[2], ys[3] - ys[2]))
-
-
-@lru_cache(maxsize=64)
-def _transformers(crs: str) -> tuple[Transformer, Transformer]:
-    return (
-        Transformer.from_crs(crs, "EPSG:4326", always_xy=True),
-        Transformer.from_crs("EPSG:4326", crs, always_xy=True),
-    )

@@ -32,7 +32,10 @@ class Tag(IntEnum):
     PIXEL_SCALE = 33550
     TIE_POINT = 33922
     GEO_KEYS = 34735
+    METADATA = 42112
     NODATA = 42113
+    METADATA_RANGE = -42112
+    """First byte and number of bytes of `METADATA` if they are not among the bytes that were read. No TIFF has it."""
 
 
 Directory = Mapping[int, NDArray[Any]]
@@ -82,7 +85,10 @@ def read_directories(start: bytes) -> list[Directory] | None:
             size = length * dtype.itemsize
             at = target if size > pointer else first + (index + 1) * entry.itemsize - pointer
             if at + size > len(start):
-                return None
+                if tag != Tag.METADATA:
+                    return None
+                values[Tag.METADATA_RANGE] = np.array([at, size])  # GDAL may write it at the end of a file
+                continue
             values[tag] = np.frombuffer(start, dtype, length, at)
         directories.append(values)
         offset = _integer(start, after, pointer)

@@ -210,6 +210,7 @@ def _pixels(scene: Scene, ground: _Ground, seed: int) -> tuple[NDArray[np.uint16
 
 def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, band: Band) -> None:
     """Write a cloud-optimized GeoTIFF with overviews of 2 and 4; averages ignore nodata."""
+    method = "NEAREST" if band.wavelength is None else "AVERAGE"
     with rasterio.open(
         path,
         "w",
@@ -227,8 +228,9 @@ def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, band: Band) -
         level=6,
         predictor="NO" if band.wavelength is None else "STANDARD",
         overview_count=2,
-        overview_resampling="NEAREST" if band.wavelength is None else "AVERAGE",
+        overview_resampling=method,
     ) as dataset:
+        dataset.update_tags(OVERVIEW_RESAMPLING=method)  # classes are read from overviews that state their method
         dataset.write(pixels, 1)
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -78,9 +78,9 @@ def check_scene(scene: Scene) -> None:
     assert scene.datetime.year < 1000 or scene.datetime.year > 9990 or isinstance(scene.solar_day(), date)
     assert all(map(math.isfinite, scene.reach().bounds))
     for asset in scene.bands.values():
-        of_kinds(asset, href=str, offset=float, nodata=int, size=int, pixels=int, pixel_size=float)
+        of_kinds(asset, href=str, offset=float, nodata=(int, NoneType), size=int, pixels=int, pixel_size=float)
         assert math.isfinite(asset.offset)
-        assert 0 <= asset.nodata < 2**16
+        assert 0 <= (asset.nodata or 0) < 2**16
         assert asset.size >= 0
         assert asset.pixels >= 0
         assert 0 < asset.pixel_size < math.inf

@@ -147,9 +147,9 @@ def test_nodata_size_and_pixels_come_from_the_asset() -> None:
     band = parse(stac_item(assets={"red": described})).bands["red"]
     assert (band.nodata, band.size, band.pixels, band.pixel_size) == (65535, 123, 600, 20.0)
     bare = parse(stac_item(assets={"red": {"href": "/a"}})).bands["red"]
-    assert (bare.nodata, bare.size, bare.pixels, bare.pixel_size) == (0, 0, 0, 10.0)
+    assert (bare.nodata, bare.size, bare.pixels, bare.pixel_size) == (None, 0, 0, 10.0)
     nan = parse(stac_item(assets={"red": {"href": "/a", "raster:bands": [{"nodata": "nan"}]}})).bands["red"]
-    assert nan.nodata == 0
+    assert nan.nodata is None
 
 
 @pytest.mark.parametrize("old", [True, False], ids=["STAC 1.0", "STAC 1.1"])

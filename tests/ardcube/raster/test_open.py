@@ -85,7 +85,6 @@ def test_files_that_the_block_reader_does_not_support_are_read_by_gdal(
         assert raster.header.levels[0].transform == transform
         assert len(raster.header.levels) == 1 + len(overviews)
         np.testing.assert_array_equal(read(raster, raster.header.levels[0]), expected)
-        assert raster.header.level_for(0.0001) == raster.header.levels[0]
 
 
 def test_the_block_reader_is_the_default_and_gdal_an_option(tmp_path: Path) -> None:

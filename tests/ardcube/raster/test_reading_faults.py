@@ -116,8 +116,8 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RangeSer
     root = tmp_path_factory.mktemp("served")
     (root / "original").mkdir()
     for name in SCENES:
-        write_cog(root / "original" / f"{name}.tif", noise(name))
-        write_cog(root / "original" / f"{name}-scl.tif", np.where(noise(name) > 2000, 4, 9).astype(np.uint8))
+        write_cog(root / "original" / f"{name}.tif", noise(name), nodata=0)
+        write_cog(root / "original" / f"{name}-scl.tif", np.where(noise(name) > 2000, 4, 9).astype(np.uint8), nodata=0)
     with RangeServer(root) as server:
         yield server, root
 
@@ -270,7 +270,7 @@ def other_crs(file: Path) -> None:
 
 
 def damaged(file: Path) -> None:
-    write_cog(file, noise(BAD))
+    write_cog(file, noise(BAD), nodata=0)
     for block in np.ndindex(-(-HEIGHT // 128), -(-WIDTH // 128)):
         damage(file, 0, block)
     for level in (1, 2):
@@ -295,12 +295,12 @@ PERMANENT: dict[str, tuple[Callable[[Archive], object], str]] = {
         "not recognized",
     ),
     "other shape": (
-        lambda archive: archive.replace(lambda file: write_cog(file, pixels(301, 255))),
+        lambda archive: archive.replace(lambda file: write_cog(file, pixels(301, 255), nodata=0)),
         "is 301 x 255 pixels, and its item says 601 x 399",
     ),
     "other CRS": (lambda archive: archive.replace(other_crs), "is in EPSG:32632, and its item says EPSG:32633"),
     "other data type": (
-        lambda archive: archive.replace(lambda file: write_cog(file, (noise(BAD) // 50).astype(np.uint8))),
+        lambda archive: archive.replace(lambda file: write_cog(file, (noise(BAD) // 50).astype(np.uint8), nodata=0)),
         "holds uint8, and its item says uint16",
     ),
 }
@@ -437,7 +437,7 @@ def test_a_scene_that_is_bad_in_one_part_is_skipped_in_the_whole_chunk(
 ) -> None:
     """For any division of the chunk that fits into memory."""
     expected = without(archive, BAD, tmp_path, "auto")
-    archive.replace(lambda file: damage(write_cog(file, noise(BAD)), 1, (2, 1)))
+    archive.replace(lambda file: damage(write_cog(file, noise(BAD), nodata=0), 1, (2, 1)))
     plan = archive.plan(tmp_path / "cube.zarr", "auto", skip_bad_scenes=1)
     monkeypatch.setattr(memory, "PART_SIDE", side)
     august, _ = process_batch(plan.spec, plan.jobs)
