@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.bands import check_bands
+from ardcube.catalog.footprints import FootprintCatalog
 from ardcube.catalog.search import open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
@@ -19,6 +21,7 @@ from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
+from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
 
@@ -61,7 +64,12 @@ def check_request(
         _check_memory(cube, run, mask, grid, periods)
     if build:
         _check_place(place, ledger, run)
-    catalog = open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots)
+    catalog = FootprintCatalog(
+        open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots),
+        cube.bands[0],
+        AccessPolicy(cube.stac_url, run.allow_asset_roots),
+        extent_reader(run.asset_access, run.reader),
+    )
     check_bands(None, catalog.collection, cube.bands, reflectance=True)
     check_bands(None, catalog.collection, mask.bands, reflectance=False)
     request = Request(

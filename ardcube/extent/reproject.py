@@ -1,0 +1,115 @@
+"""Reproject polygons to degrees: across the antimeridian, and around poles (pure)."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import Geod, Transformer
+from pyproj.enums import TransformDirection
+from shapely import affinity
+from shapely.geometry import Point, Polygon
+from shapely.geometry.base import BaseGeometry
+
+_AT_POLE = 1e-7
+"""Degrees of latitude from a pole within which a vertex has no longitude."""
+_WGS84 = Geod(ellps="WGS84")
+_LONGEST_EDGE = 1.0
+"""Degrees: longest edge for which an area is computed, because a straight edge on the map bends on Earth."""
+
+
+def to_degrees(polygon: Polygon, crs: str) -> BaseGeometry:
+    """Reproject a polygon to longitude and latitude.
+
+    Longitudes continue above 180 or below -180 across the antimeridian. A polygon around a pole reaches the pole.
+
+    Parameters
+    ----------
+    polygon : Polygon
+        Coordinates x (easting or longitude) and y. Straight edges are reprojected by their ends alone.
+    crs : str
+        CRS of the polygon, in any notation of PROJ.
+
+    Raises
+    ------
+    ValueError
+        If the CRS is not defined at a vertex.
+    """
+    transformer = _transformer(crs)
+    outline: BaseGeometry = _ring_to_degrees(Polygon(polygon.exterior), transformer)
+    for interior in polygon.interiors:
+        hole = _ring_to_degrees(Polygon(interior), transformer)
+        turns = round((outline.centroid.x - hole.centroid.x) / 360)
+        outline = outline - affinity.translate(hole, 360.0 * turns)
+    return outline
+
+
+def area_on_ellipsoid(geometry: BaseGeometry) -> float:
+    """Return the area of a polygon in degrees whose edges are straight in degrees, in square metres."""
+    e = math.sqrt(_WGS84.es)
+
+    def to_equal_area(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        sine = np.sin(np.radians(xy[:, 1]))
+        height = (1 - e * e) * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e) / 2
+        return np.stack([np.radians(xy[:, 0]) * _WGS84.a, height * _WGS84.a], axis=1)
+
+    return float(shapely.transform(geometry.segmentize(_LONGEST_EDGE), to_equal_area).area)
+
+
+def area_in_crs(polygon: Polygon, crs: str) -> float:
+    """Return the area on Earth of a polygon of any CRS whose vertices geodesics connect, in square metres."""
+    transformer = _transformer(crs)
+
+    def of_ring(ring: BaseGeometry) -> float:
+        lon, lat = transformer.transform(*ring.coords.xy)
+        return float(abs(_WGS84.polygon_area_perimeter(lon, lat)[0]))
+
+    return of_ring(polygon.exterior) - sum(map(of_ring, polygon.interiors))
+
+
+def _ring_to_degrees(polygon: Polygon, transformer: Transformer) -> Polygon:
+    lon, lat = (np.array(values) for values in transformer.transform(*polygon.exterior.coords.xy))
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        raise ValueError("a vertex is outside of the area for which its CRS is defined")
+    source = transformer.source_crs
+    if source is None or not source.is_geographic:
+        lon, lat = _along_poles(lon, lat)
+    lon = lon - 360.0 * np.append(0.0, np.cumsum(np.round(np.diff(lon) / 360.0)))  # exact, as np.unwrap is not
+    if round((lon[-1] - lon[0]) / 360.0):
+        pole = _pole_within(polygon, transformer, lat)
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    return Polygon(np.stack([lon, lat], axis=1))
+
+
+def _along_poles(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Replace a vertex at a pole by two, at the longitudes of the vertices before and after it."""
+    at_pole = np.abs(lat) > 90.0 - _AT_POLE
+    if not at_pole.any() or at_pole.all():
+        return lon, lat
+    start = int(np.flatnonzero(~at_pole)[0])
+    lon, lat, at_pole = (np.append(np.roll(values[:-1], -start), values[start]) for values in (lon, lat, at_pole))
+    before, after = lon.copy(), lon.copy()
+    for i in np.flatnonzero(at_pole):
+        before[i] = before[i - 1]
+    for i in np.flatnonzero(at_pole)[::-1]:
+        after[i] = after[i + 1]
+    both = np.stack([before, after], axis=1)
+    keep = np.stack([np.ones_like(at_pole), at_pole], axis=1)
+    return both[keep], np.stack([lat, lat], axis=1)[keep]
+
+
+def _pole_within(polygon: Polygon, transformer: Transformer, lat: NDArray[np.float64]) -> float:
+    """Return the latitude of the pole that a polygon contains."""
+    for pole in (90.0, -90.0):
+        x, y = transformer.transform(0.0, pole, direction=TransformDirection.INVERSE)
+        if np.isfinite([x, y]).all() and polygon.contains(Point(x, y)):
+            return pole
+    return math.copysign(90.0, float(lat.mean()))
+
+
+@lru_cache(maxsize=256)
+def _transformer(crs: str) -> Transformer:
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
