@@ -13,10 +13,11 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.memory import WORKER_BYTES
-from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter, short
+from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
-from ardcube.report.summary import BuildSummary, LeftOut, count_of, left_out
+from ardcube.report.summary import BuildSummary, LeftOut, left_out
+from ardcube.report.wording import count_of, short
 from flows.progress import ProgressReceiver
 
 _FEW = 200

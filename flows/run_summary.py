@@ -8,7 +8,8 @@ from prefect.states import Completed
 
 from ardcube.redaction import without_secrets
 from ardcube.report.statistics import Tally
-from ardcube.report.summary import BuildSummary, RunScope, count_of, summarize
+from ardcube.report.summary import BuildSummary, RunScope, summarize
+from ardcube.report.wording import count_of
 from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 

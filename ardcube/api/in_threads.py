@@ -69,6 +69,8 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     seconds = time.perf_counter() - start
     scope = RunScope(place.uri, pending.chunks, len(pending.jobs), selected)
     summary = summarize(scope, records, seconds, run.skip_bad_scenes)
+    for message in summary.empty_periods.messages():
+        logger.warning("%s: %s", place.uri, message)
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary

@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 
 from ardcube.ledger.record import Attempt
 from ardcube.planning.jobs import ChunkKey
-from ardcube.redaction import without_secrets
+from ardcube.report.wording import short
 
 LOST_WORKER = "the worker was lost before it could record an error; the logs of the workers say why"
 """Problem of a chunk whose failure no record explains."""
 _MOST = 1_000
 """Causes that are counted one by one. The chunks of further causes are counted together."""
 _OTHER = "other errors; ardcube status --chunks lists them"
-_LONGEST = 300
-"""Characters of a problem at most."""
 _FILE = re.compile(r"(\w+://[^/\s'\"]+|(?<![\w/]))/[^\s'\",;:]+")
 """Address of a file; the group is its server."""
 _NUMBER = re.compile(r"\b0x[0-9a-f]+|\d+")
@@ -145,12 +143,6 @@ def _causes(attempt: Attempt) -> Iterator[tuple[str, Iterable[str], str]]:
     # Earlier versions did not record the scene, and its name may differ from others in a number only.
     similar = problem if of_scene else _NUMBER.sub("#", _FILE.sub(r"\1", problem))
     yield f"{attempt.kind}: {similar}", attempt.bad_scenes, problem
-
-
-def short(error: str) -> str:
-    """Return an error as one line without secrets, of bounded length."""
-    text = " ".join(without_secrets(error).split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 _LOST = Attempt("", "", 0.0)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ardcube.ledger.record import ChunkRecord
+from ardcube.report.wording import count_of, first_of
 
 _MOST_NAMED = 12
 """Periods that a message names."""
@@ -46,24 +47,22 @@ class EmptyPeriods:
         return 0 < self.periods == len(self.without_scene)
 
     def messages(self) -> tuple[str, ...]:
-        """Return one line for each kind of empty period, with what to check if all are empty."""
-        if self.no_scene_at_all:
-            checks = "check collection, periods, area and bands"
-            return (f"no scene was found in any of the {self.periods} periods, so the cube is empty; {checks}",)
+        """Return one line for each kind of empty period, and what to check if all are of this kind."""
         lines = []
-        if self.without_scene:
-            lines.append(f"no scene was found in {_of(self.without_scene, self.periods)}")
-        if self.without_clear:
-            every = len(self.without_clear) == self.periods
-            advice = "; check the cloud mask, or choose a longer period" if every else ""
-            lines.append(f"all scenes are cloudy or without data in {_of(self.without_clear, self.periods)}{advice}")
+        if self.no_scene_at_all:
+            lines.append("no scene was found in any period; check collection, periods, area and bands")
+        elif self.without_scene:
+            lines.append(f"no scene was found in {self._among(self.without_scene)}")
+        if 0 < self.periods == len(self.without_clear):
+            lines.append(
+                "all scenes are cloudy or without data in every period; check the cloud mask, or choose longer periods"
+            )
+        elif self.without_clear:
+            lines.append(f"all scenes are cloudy or without data in {self._among(self.without_clear)}")
         return tuple(lines)
 
-
-def _of(labels: tuple[str, ...], periods: int) -> str:
-    named = ", ".join(labels[:_MOST_NAMED])
-    more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
-    return f"{len(labels)} of {periods} periods: {named}{more}"
+    def _among(self, labels: tuple[str, ...]) -> str:
+        return f"{len(labels)} of {count_of(self.periods, 'period')}: {first_of(labels, _MOST_NAMED)}"
 
 
 NO_PERIODS = EmptyPeriods(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ardcube.redaction import without_secrets
-from ardcube.report.causes import short
+from ardcube.report.wording import short
 
 if TYPE_CHECKING:
     from jinja2 import Environment

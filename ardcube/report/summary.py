@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ardcube.errors import PermanentError
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
-from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter, short
+from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.empty_periods import NO_PERIODS, EmptyPeriods
+from ardcube.report.wording import count_of, first_of, short
 
 _MOST_IN_MESSAGE = 3
-"""Causes, scenes or remedies that the message of a run names."""
+"""Causes or scenes that the message of a run names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +74,28 @@ class BuildSummary:
     @property
     def message(self) -> str:
         """Return the outcome in one line: for the state of a run, and for notifications."""
-        if self.failed:
-            causes = [f"{cause} ({count_of(cause.chunks, 'chunk')})" for cause in self.causes]
-            remedies = dict.fromkeys(cause.remedy for cause in self.causes if cause.remedy)
-            parts = [f"{self.failed} of {self.chunks} chunks failed: {_some(causes, 'causes')}"]
-            return "; ".join([*parts, *remedies, "run again to build only these"])
-        counts = [
+        return "; ".join(self._failed_parts() if self.failed else self._complete_parts())
+
+    def _failed_parts(self) -> list[str]:
+        causes = [f"{cause} ({count_of(cause.chunks, 'chunk')})" for cause in self.causes]
+        named = first_of(causes, _MOST_IN_MESSAGE, "; ")
+        remedies = dict.fromkeys(cause.remedy for cause in self.causes if cause.remedy)
+        total = count_of(self.chunks, "chunk")
+        return [f"{self.failed} of {total} failed: {named}", *remedies, "run again to build only these"]
+
+    def _complete_parts(self) -> list[str]:
+        counts = (
             (self.written, "written"),
             (self.empty, "empty"),
             (self.already_done, "done before"),
             (self.left, "left"),
-        ]
-        parts = [f"{self.chunks} chunks: " + ", ".join(f"{count} {name}" for count, name in counts if count)]
+        )
+        named = ", ".join(f"{count} {name}" for count, name in counts if count)
+        parts = [f"{count_of(self.chunks, 'chunk')}: {named}"]
         if self.left_out:
             scenes = [f"{row.scene} ({count_of(row.chunks, 'chunk')}, {short(row.reason)})" for row in self.left_out]
-            parts.append(f"{count_of(len(scenes), 'scene')} left out: {_some(scenes, 'scenes')}")
-        return "; ".join([*parts, *self.empty_periods.messages()])
+            parts.append(f"{count_of(len(scenes), 'scene')} left out: {first_of(scenes, _MOST_IN_MESSAGE, '; ')}")
+        return [*parts, *self.empty_periods.messages()]
 
 
 class ChunksFailedError(PermanentError):
@@ -179,13 +186,3 @@ def _failure(job: ChunkJob, record: ChunkRecord | None) -> Failure:
         return Failure(str(job.key), 0, LOST_WORKER)
     attempt = record.failure
     return Failure(str(job.key), record.attempt_count, (attempt and attempt.error) or LOST_WORKER)
-
-
-def count_of(count: int, noun: str) -> str:
-    """Return a count with its noun, in the plural if the count is not 1."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _some(texts: Sequence[str], noun: str) -> str:
-    more = len(texts) - _MOST_IN_MESSAGE
-    return "; ".join(texts[:_MOST_IN_MESSAGE]) + (f"; and {more} more {noun}" if more > 0 else "")

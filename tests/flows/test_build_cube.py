@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from ardcube.config import CubeConfig
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.report.summary import ChunksFailedError
 from flows.build_cube import build_cube
+from flows.console import print_summary
 from tests.flows.jobs import copy_catalogue, expected, pixels, records, run_config, sample_cube
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -192,6 +195,23 @@ def test_a_chunk_that_always_fails_is_reported_and_all_others_are_written(sample
     build_cube(sample_cube(sample_archive), run_config(tmp_path / "whole.zarr"))
     assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "whole.zarr")
     assert all(len(records(tmp_path / "cube.zarr")[key].attempts) == 2 for key in after if str(key) in failed)
+
+
+def test_a_build_without_any_scene_succeeds_and_warns(sample_archive: Path, tmp_path: Path) -> None:
+    cube = sample_cube(sample_archive, start_date="2021-05-01", end_date="2021-06-30", bands=("red",), chunk_size=400)
+    run = run_config(tmp_path / "cube.zarr")
+    warning = "no scene was found in any period; check collection, periods, area and bands"
+    for done in (False, True):  # the second run has nothing to build, and warns too
+        state = build_cube(cube, run, return_state=True)
+        summary = state.result()
+        assert state.is_completed()
+        assert state.message == summary.message == f"2 chunks: 2 {'done before' if done else 'empty'}; {warning}"
+        output = StringIO()
+        print_summary(Console(file=output, width=80), summary)
+        lines = output.getvalue().splitlines()
+        assert f"warning  {warning}" in lines
+        assert lines[0] == ("chunks   none built, 2 done before" if done else "chunks   0 written, 2 empty, 0 failed")
+        assert any(line.startswith("scenes ") for line in lines) is not done
 
 
 def test_a_mask_object_can_be_passed_from_python(sample_archive: Path, tmp_path: Path) -> None:
