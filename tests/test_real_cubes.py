@@ -34,7 +34,7 @@ class Request:
     mask: SclMask | None = None
 
 
-ZAGREB = ("zagreb-2023-08", (15.00, 45.80, 16.42, 46.20), "2023-08-01", "2023-08-31")
+ZAGREB = ("zagreb-2023-08", (15.50, 45.92, 15.85, 46.10), "2023-08-01", "2023-08-31")
 ANTWERP = ("antwerp-2023q4", (4.2608, 51.3086, 4.2675, 51.3134), "2023-10-01", "2023-12-31")
 INN = ("inn-2021", (13.08, 48.28, 13.18, 48.32), "2021-06-01", "2021-09-30")
 LAOS = ("laos-2020", (103.73, 17.92, 103.79, 17.96), "2020-02-01", "2020-02-29")
@@ -73,7 +73,7 @@ def expected(archive: Path, request: Request) -> OracleCube:
 def assert_equal(archive: Path, store: Path, request: Request, chunk: int, reader: Reader) -> None:
     options: dict[str, Any] = {} if request.mask is None else asdict(request.mask)
     if request.mask is not None:
-        options["allowed_values"] = options.pop("allowed")
+        options["allowed_values"] = list(options.pop("allowed"))
     cube = CubeConfig(
         stac_url=str(archive),
         collection="sentinel-2-l2a",
