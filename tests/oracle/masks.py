@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class SclMask:
-    """Classes that are clear, and the clean-up of what is not, in metres."""
+    """Clear classes, and the clean-up of all other pixels, in metres."""
 
     allowed: tuple[int, ...] = (4, 5)  # vegetation, bare soil
     closing: float = 155.0
