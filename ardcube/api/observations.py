@@ -11,6 +11,7 @@ import shapely
 
 from ardcube.api.existing import ExistingCube, Uri, find_cube
 from ardcube.catalog.scene import SCALE, Scene
+from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import InputError
 from ardcube.extent.grid import Window
 from ardcube.ledger.last_plan import read_planned
@@ -74,6 +75,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
     numbers = odc.stac.load(
         [_item(scene, config.bands) for scene in scenes],
         bands=bands,
+        groupby="id",  # two processings of an acquisition have one time
         geobox=grid.geobox[window.slices],
         chunks={"time": 1},
         resampling={band: config.resampling if band in config.bands else "nearest" for band in bands},
@@ -110,7 +112,7 @@ def _parsed(chunk: ChunkKey | str) -> ChunkKey:
 def _scenes_of(
     found: ExistingCube, key: ChunkKey, storage_options: Mapping[str, Any] | None
 ) -> tuple[Window, list[Scene]]:
-    """Return the window of a chunk and the scenes that meet it, in order of time, then id."""
+    """Return the window of a chunk and the scenes that meet it, in the order in which a solar day is fused."""
     from ardcube.ledger.manifest import read_manifest
 
     grid, config = found.cube.grid, found.cube.config
@@ -123,7 +125,8 @@ def _scenes_of(
         raise InputError(f"chunk {key}: the cube has no such tile; see the index of ardcube.status")
     window = planned.tiles[int(positions[0])].window
     index = read_manifest(found.ledger.place.uri, planned.manifests[key.period], storage_options)
-    return window, index.query(grid.window_box(window))
+    usable = [scene for scene in index.query(grid.window_box(window)) if not scene.problem]
+    return window, [scene for day in solar_days(usable) for scene in day.scenes]
 
 
 def _item(scene: Scene, reflectance: Sequence[str]) -> pystac.Item:

@@ -1,127 +1,168 @@
-"""Find the asset and the offset of a band in a STAC item or collection (pure)."""
+"""Find the asset of a band in a STAC item or collection (pure)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
-from ardcube.catalog.scene import SCALE
-from ardcube.errors import InputError, SceneError
+from ardcube.catalog.malformed import Item, printable_id
+from ardcube.errors import SceneError
+
+Assets = Mapping[str, Mapping[str, Any]]
+"""Assets of an item, or `item_assets` of a collection, by key."""
 
 
-def check_bands(item: Item | None, collection: Item | None, bands: Sequence[str], reflectance: bool) -> None:
-    """Check that a collection has the bands, and for reflectance that their scale is `SCALE`.
+def asset_key(item: Item, band: str) -> str:
+    """Return the key of the asset that holds a band.
 
-    Parameters
-    ----------
-    item : Item or None
-        An item of the collection. It is used if the collection has no `item_assets`.
-    collection : Item or None
-        Collection document.
-    bands : sequence of str
-        Asset keys or common names.
-    reflectance : bool
-        Whether the bands are reflectance bands.
+    A band is the key of an asset, else the common name, else the name of the only band of an asset. Of several assets
+    the one with the smallest pixels is chosen, then a cloud-optimized GeoTIFF, then another GeoTIFF. The size of a
+    pixel is that of `proj:transform`, else `spatial_resolution`, else from `proj:shape`: the first that all these
+    assets state. `gsd` does not decide, because resampled files of a band may state the one of the sensor.
 
     Raises
     ------
-    InputError
-        If a band is missing or has another scale. The message lists the bands of the collection.
+    SceneError
+        If no asset holds the band alone, or several hold it and no rule chooses one of them.
     """
-    try:
-        _check_bands(item, collection, bands, reflectance)
-    except MALFORMED as error:
-        kind = "item" if collection is None else "collection"
-        raise InputError(
-            f"stac-url: its {kind} does not follow the STAC specification ({describe(error)}); "
-            "correct it or choose another catalogue"
-        ) from error
+    assets: Assets = item.get("assets") or {}
+    found = candidates(assets, band)
+    if not found:
+        shared = [key for key, asset in assets.items() if band in band_names_of(asset)]
+        problem = (
+            f"band {band} is in {in_one_line(shared)} together with others" if shared else f"no asset for band {band}"
+        )
+        raise SceneError(
+            f"item {printable_id(item)}: {problem}, only {in_one_line(single_bands(assets))}; "
+            "correct the item or remove it from the catalogue"
+        )
+    if len(found) == 1:
+        _check_single(item, assets, band, found[0])
+        return found[0]
+    best = _best(assets, found)
+    if len(best) > 1 and len({assets[key].get("href") for key in best}) > 1:
+        raise SceneError(
+            f"item {printable_id(item)}: band {band} is in several assets; choose one of {in_one_line(sorted(best))}"
+        )
+    return min(best)
 
 
-def _check_bands(item: Item | None, collection: Item | None, bands: Sequence[str], reflectance: bool) -> None:
-    described = (collection or {}).get("item_assets")
-    source: Item = {"assets": described} if described else (item or {"assets": {}})
-    if not source["assets"]:
-        return
-    for band in bands:
-        key = _find_asset(source, band)
-        if key is None:
-            names = _in_one_line(band_names(item, collection)) or "(no raster bands)"
-            raise InputError(f"band {band}: not in the collection; choose from {names}")
-        scale = raster_value(source["assets"][key], "scale")
-        if reflectance and (scale is None or not math.isclose(float(scale), SCALE)):
-            raise InputError(f"band {band}: its scale is {scale!s:.50}, not {SCALE}; choose a reflectance band")
-        if not math.isfinite(collection_offset(collection, band) or 0.0):
-            raise ValueError(f"the offset of {band} is not a number")
+def candidates(assets: Assets, band: str) -> list[str]:
+    """Return the assets whose key is `band`, else whose only band has it as common name, else as name."""
+    if band in assets:
+        return [band]
+    for field in ("common_name", "name"):
+        found = [
+            key
+            for key, asset in assets.items()
+            if len(described := _described(asset)) == 1
+            and band in (described[0].get(field), described[0].get(f"eo:{field}"))
+        ]
+        if found:
+            return found
+    return []
 
 
-def band_names(item: Item | None, collection: Item | None) -> list[str]:
-    """Return the keys of the raster assets of a collection, or of an item if the collection lists none."""
-    assets = (collection or {}).get("item_assets") or (item or {}).get("assets") or {}
+def raster_bands(assets: Assets) -> list[str]:
+    """Return the keys of the raster assets."""
     marks = ("raster:bands", "eo:bands", "bands")
     return [key for key, asset in assets.items() if any(mark in asset for mark in marks) or "raster:scale" in asset]
 
 
-def band_offset(item: Item, asset: Mapping[str, Any], collection: Item | None, band: str) -> float:
-    """Return the reflectance offset of an item's asset: the item's, else the collection's, else 0.
-
-    Earth Search's `sentinel-2-l2a` items from baseline 04.00 on declare -0.1 although it was already applied to the
-    pixels. Their property `earthsearch:boa_offset_applied` marks this.
-    """
-    if (item.get("properties") or {}).get("earthsearch:boa_offset_applied") is True:
-        return 0.0
-    offset = raster_value(asset, "offset")
-    if offset is None:
-        offset = collection_offset(collection, band)
-    return float(offset or 0.0)
+def single_bands(assets: Assets) -> list[str]:
+    """Return the keys of the assets that do not hold several bands."""
+    return [key for key, asset in assets.items() if _count(asset) <= 1]
 
 
-def collection_offset(collection: Item | None, band: str) -> float | None:
-    """Return the offset that a collection declares for a band, or None."""
-    described: Item = {"assets": (collection or {}).get("item_assets") or {}}
-    key = _find_asset(described, band)
-    offset = None if key is None else raster_value(described["assets"][key], "offset")
-    return None if offset is None else float(offset)
+def band_names_of(asset: Mapping[str, Any]) -> set[str]:
+    """Return names and common names of the bands of an asset."""
+    fields = ("name", "common_name", "eo:common_name", "eo:name")
+    return {str(band[field]) for band in _described(asset) for field in fields if field in band}
 
 
-def asset_key(item: Item, band: str) -> str:
-    """Return the key of the asset that holds a band; raise SceneError if the item has none."""
-    key = _find_asset(item, band)
-    if key is None:
+def in_one_line(names: Iterable[str]) -> str:
+    """Join names for a message; a document may contain names of any length."""
+    return " ".join(", ".join(map(str, names)).split())[:1000]
+
+
+def _described(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return asset.get("eo:bands") or asset.get("bands") or []
+
+
+def _count(asset: Mapping[str, Any]) -> int:
+    return max(len(asset.get(field) or ()) for field in ("eo:bands", "bands", "raster:bands"))
+
+
+def _check_single(item: Item, assets: Assets, band: str, key: str) -> None:
+    count = _count(assets[key])
+    if count > 1:
+        names = in_one_line(sorted(band_names_of(assets[key])))
         raise SceneError(
-            f"item {printable_id(item)}: no asset for band {band}, only {_in_one_line(item['assets'])}; "
-            "correct the item or remove it from the catalogue"
+            f"item {printable_id(item)}: asset {key} of band {band} has {count} bands{names and f' ({names})'}; choose "
+            f"an asset of one band: {in_one_line(single_bands(assets))}"
         )
-    return key
 
 
-def _find_asset(item: Item, band: str) -> str | None:
-    """Return the asset whose key is `band`, else whose only band has it as common name, else as name."""
-    assets: Mapping[str, Any] = item.get("assets") or {}
-    if band in assets:
-        return band
-    for field in ("common_name", "name"):
-        for key, asset in assets.items():
-            described = asset.get("eo:bands") or asset.get("bands") or []
-            if len(described) == 1 and band in (described[0].get(field), described[0].get(f"eo:{field}")):
-                return key
-    return None
+def _best(assets: Assets, keys: list[str]) -> list[str]:
+    """Return the finest assets, of these the ones of the best media type."""
+    measures: tuple[Callable[[Mapping[str, Any]], float | None], ...] = (
+        _transform_pixel,
+        _resolution,
+        _part_of_a_side,
+    )
+    for measure in measures:
+        sizes = {key: measure(assets[key]) for key in keys}
+        known = [size for size in sizes.values() if size]
+        if len(known) == len(keys):
+            keys = [key for key, size in sizes.items() if size and size <= min(known) * (1 + 1e-6)]
+            break
+    ranks = {key: _media_rank(str(assets[key].get("type", ""))) for key in keys}
+    return [key for key, rank in ranks.items() if rank == min(ranks.values())]
+
+
+def _transform_pixel(asset: Mapping[str, Any]) -> float | None:
+    transform = asset.get("proj:transform")
+    return abs(float(transform[0])) if transform else None
+
+
+def _resolution(asset: Mapping[str, Any]) -> float | None:
+    return raster_number(asset, "spatial_resolution")
+
+
+def _part_of_a_side(asset: Mapping[str, Any]) -> float | None:
+    shape = asset.get("proj:shape")
+    return 1 / float(shape[0]) if shape else None
+
+
+_MEASURES: tuple[Callable[[Mapping[str, Any]], float | None], ...] = (_transform_pixel, _resolution, _part_of_a_side)
+"""Measures of the size of a pixel, the most exact first."""
+
+
+def _media_rank(media_type: str) -> int:
+    if "cloud-optimized" in media_type:
+        return 0
+    return 1 if media_type.startswith("image/tiff") else 2
 
 
 def raster_value(asset: Mapping[str, Any], name: str) -> Any:
     """Return a value of the raster extension, version 1 (`raster:bands`) or 2 (`raster:...`, `bands`), or None."""
-    for described in asset.get("raster:bands") or []:
-        return described.get(name)
-    unprefixed = {"nodata", "data_type"}
-    for source in (asset, *(asset.get("bands") or [])):
-        for key in (f"raster:{name}", *([name] if name in unprefixed else [])):
-            if key in source:
-                return source[key]
-    return None
+    old = (asset.get("raster:bands") or [])[:1]
+    new = (asset, *(asset.get("bands") or [])[:1])
+    unprefixed = [name] if name in ("nodata", "data_type") else []
+    found = [described.get(name) for described in old]
+    found += [source.get(key) for source in new for key in (f"raster:{name}", *unprefixed)]
+    return next((value for value in found if value is not None), None)
 
 
-def _in_one_line(names: Iterable[str]) -> str:
-    """Join names for a message; a document may contain names of any length."""
-    return " ".join(", ".join(map(str, names)).split())[:1000]
+def raster_number(asset: Mapping[str, Any], name: str) -> float | None:
+    """Return a number of the raster extension, or None.
+
+    Raises
+    ------
+    TypeError
+        If the value is not a number.
+    """
+    value = raster_value(asset, name)
+    if value is not None and type(value) not in (int, float):
+        raise TypeError(f"the {name} is not a number: {value!s:.50}")
+    return None if value is None else float(value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 HTTP = ("http", "https")
@@ -32,6 +34,14 @@ def local_file(href: str) -> str | None:
     if href.startswith("file:"):
         href = unquote(href.removeprefix("file:").removeprefix("//").removeprefix("localhost"))
     return None if is_remote(href) else os.path.normpath(href if href.startswith("/") else f"{Path.cwd()}/{href}")
+
+
+def resolve_hrefs(item: dict[str, Any], resolve: Callable[[str], str]) -> None:
+    """Replace the href of each asset of an item; malformed assets are left to the parser of the item."""
+    assets = item.get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        if isinstance(asset, dict) and isinstance(asset.get("href"), str):
+            asset["href"] = resolve(asset["href"])
 
 
 def split(href: str) -> SplitResult | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from ardcube.catalog.bands import asset_key, band_offset, raster_value
-from ardcube.catalog.footprints import parse_footprint
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from ardcube.catalog.bands import asset_key, raster_value
+from ardcube.catalog.encoding import check_dtype, reflectance_encoding, stated_dtype
+from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.errors import SceneError
@@ -23,11 +27,12 @@ _PREFIXES = ("s2", "sentinel2", "sentinel", "eopf")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
 _LARGEST_DN = 65535
 _LARGEST_NUMBER = 1e15
+_WORLD = shapely.box(-180, -90, 180, 90)
 _LARGEST_BOUNDS = (-540.0, -90.0, 540.0, 90.0)
 """Degrees: bounds of any footprint, whichever range its longitudes are counted in."""
 
 
-def parse_scene(item: Item, collection: Item | None, bands: Sequence[str]) -> Scene:
+def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str] = ()) -> Scene:
     """Parse an item whose hrefs are absolute into a scene.
 
     Parameters
@@ -35,17 +40,20 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str]) -> Sc
     item : Item
         STAC item.
     collection : Item or None
-        Its collection. Offsets that the item does not state come from its `item_assets`.
+        Its collection. Scale and offset that the item does not state come from its `item_assets`.
     bands : sequence of str
-        Asset keys or common names.
+        Asset keys or common names of reflectance bands.
+    categories : sequence of str
+        Asset keys or common names of categorical bands.
 
     Raises
     ------
     SceneError
-        If the item has no time, no geometry or not all bands, or does not follow the STAC specification.
+        If the item has no time, no geometry or not all bands, a band has no usable encoding, or the item does not
+        follow the STAC specification.
     """
     try:
-        scene = _parse(item, collection, bands)
+        scene = _parse(item, collection, bands, categories)
         _check(scene)
     except MALFORMED as error:
         raise SceneError(
@@ -55,33 +63,84 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str]) -> Sc
     return scene
 
 
+def bad_scene(item: Item, problem: str, when: datetime) -> Scene:
+    """Return the scene of an item that cannot be used.
+
+    Its area is the item's geometry, else its bounding box, else the world, because it may be anywhere.
+
+    Parameters
+    ----------
+    item : Item
+        Item that `parse_scene` refuses.
+    problem : str
+        Reason, with the id of the item.
+    when : datetime
+        Time if the item states none, UTC.
+    """
+    properties = item.get("properties") if isinstance(item.get("properties"), Mapping) else {}
+    with suppress(*MALFORMED):  # without a time, the scene may belong to any period
+        when = _to_utc(_timestamp(properties or {}))
+    text = problem.encode(errors="backslashreplace").decode()
+    return Scene(
+        id=printable_id(item),
+        datetime=when,
+        footprint=certain_footprint(item.get("geometry")) or _box(item.get("bbox")) or _WORLD,
+        solar_hours=0,
+        acquisition="",
+        baseline=(),
+        generated="",
+        revision=digest([printable_id(item), text]),
+        bands={},
+        problem=text,
+    )
+
+
+def _box(bbox: Any) -> BaseGeometry | None:
+    """Return the area of an item's bounding box, or None if it is missing or not on Earth."""
+    with suppress(*MALFORMED):
+        west, south, east, north = bbox if len(bbox) == 4 else (*bbox[:2], *bbox[3:5])
+        area = shapely.box(west, south, east if west <= east else east + 360, north)
+        return area if area.area > 0 and _is_on_earth(area) else None
+    return None
+
+
+def _is_on_earth(area: BaseGeometry) -> bool:
+    west, south, east, north = area.bounds
+    least_x, least_y, most_x, most_y = _LARGEST_BOUNDS
+    return west >= least_x and south >= least_y and east <= most_x and north <= most_y  # false for NaN
+
+
 def _check(scene: Scene) -> None:
     """Raise an error of `MALFORMED` for values that later steps cannot use."""
-    bounds = west, south, east, north = scene.footprint.bounds
-    least_x, least_y, most_x, most_y = _LARGEST_BOUNDS
-    if not (west >= least_x and south >= least_y and east <= most_x and north <= most_y):  # false for NaN
-        raise ValueError(f"its geometry is outside longitude and latitude ranges: {bounds}")
+    if not _is_on_earth(scene.footprint):
+        raise ValueError(f"its geometry is outside longitude and latitude ranges: {scene.footprint.bounds}")
     if any(number >= _LARGEST_NUMBER for number in scene.baseline):  # manifests store 64-bit integers
         raise ValueError("its processing baseline is out of range")
     for band, asset in scene.bands.items():
         if not isinstance(asset.href, str) or not asset.href:
             raise TypeError(f"the href of {band} is not a text")
-        if not math.isfinite(asset.offset):
-            raise ValueError(f"the offset of {band} is {asset.offset}")
     # JSON may contain half of a surrogate pair, which no text file can store: `encode` raises UnicodeEncodeError.
     "".join(
         [scene.id, scene.acquisition, scene.generated, *(asset.href + asset.dtype for asset in scene.bands.values())]
     ).encode()
 
 
-def _parse(item: Item, collection: Item | None, bands: Sequence[str]) -> Scene:
+def _timestamp(properties: Mapping[str, Any]) -> Any:
+    return properties.get("datetime") or properties.get("start_datetime")
+
+
+def _parse(item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str]) -> Scene:
     properties = item.get("properties") or {}
-    timestamp = properties.get("datetime") or properties.get("start_datetime")
+    timestamp = _timestamp(properties)
     if not timestamp or not item.get("geometry"):
         missing = "geometry" if timestamp else "datetime"
         raise SceneError(f"item {printable_id(item)}: it has no {missing}; remove it from the catalogue")
-    keys = {band: asset_key(item, band) for band in bands}
-    assets = {band: _band_asset(item, item["assets"][key], collection, band) for band, key in keys.items()}
+    keys = {band: asset_key(item, band) for band in dict.fromkeys((*bands, *categories))}
+    assets = {}
+    for band, key in keys.items():
+        check_dtype(item, key, band, collection)
+        encoding = reflectance_encoding(item, key, band, collection) if band in bands else (1.0, 0.0)
+        assets[band] = _band_asset(item, item["assets"][key], *encoding)
     baseline, generated = _baseline(properties), _generated(properties)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
@@ -90,7 +149,10 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str]) -> Scene:
         "generated": generated,
         "baseline": baseline,
         "geometry": item["geometry"],
-        "bands": {band: [asset.offset, asset.nodata, checksums[band]] for band, asset in assets.items()},
+        "bands": {
+            band: [keys[band], asset.scale, asset.offset, asset.nodata, checksums[band]]
+            for band, asset in assets.items()
+        },
     }
     if not (baseline or generated or any(checksums.values())):
         # Only then, because catalogues change it without a change of pixels, such as when they correct a property.
@@ -109,7 +171,7 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str]) -> Scene:
     )
 
 
-def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, band: str) -> BandAsset:
+def _band_asset(item: Item, asset: Mapping[str, Any], scale: float, offset: float) -> BandAsset:
     properties = item.get("properties") or {}
     # The item's proj:shape applies to its default grid; a band of another resolution may lack its own.
     stated = asset.get("proj:shape")
@@ -118,7 +180,8 @@ def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, b
     nodata = raster_value(asset, "nodata")
     return BandAsset(
         href=asset["href"],
-        offset=band_offset(item, asset, collection, band),
+        scale=scale,
+        offset=offset,
         nodata=int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None,
         size=int(_number_or_0(asset.get("file:size"))),
         pixels=int(_number_or_0(height * width)),
@@ -126,7 +189,7 @@ def _band_asset(item: Item, asset: Mapping[str, Any], collection: Item | None, b
         height=height if stated else 0,
         width=width if stated else 0,
         crs=_crs_code(asset) or _crs_code(properties),
-        dtype=str(raster_value(asset, "data_type") or "")[:20],
+        dtype=stated_dtype(asset),
     )
 
 

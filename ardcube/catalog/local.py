@@ -8,10 +8,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.hrefs import is_remote, resolve_hrefs
 from ardcube.catalog.malformed import MALFORMED, Item, describe
 from ardcube.errors import InputError
 
@@ -25,6 +26,8 @@ class LocalCatalog:
     """In order of time."""
     times: tuple[datetime, ...]
     """Time of each item."""
+    undated: tuple[Item, ...] = ()
+    """Items whose time is missing or not valid."""
 
     @classmethod
     def open(cls, path: Path, collection: str) -> LocalCatalog:
@@ -50,23 +53,29 @@ class LocalCatalog:
             for source, document in documents
             if document.get("type") == "Collection" and document.get("id") == collection
         )
-        ordered = sorted(chosen, key=_time)
-        return cls(described[0] if described else None, tuple(ordered), tuple(map(_time, ordered)))
+        timed = [(when, item) for item in chosen if (when := _time(item)) is not None]
+        timed.sort(key=itemgetter(0))
+        return cls(
+            described[0] if described else None,
+            tuple(item for _, item in timed),
+            tuple(when for when, _ in timed),
+            tuple(item for item in chosen if _time(item) is None),
+        )
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Sequence[Item]:
-        """Return the items from `start` to `end`, UTC. The bounds are ignored, because callers check footprints."""
-        return self.items[bisect_left(self.times, start) : bisect_right(self.times, end)]
+        """Return the items from `start` to `end`, UTC, and those without a time, because they may belong to any period.
+
+        The bounds are ignored, because callers check footprints.
+        """
+        return (*self.undated, *self.items[bisect_left(self.times, start) : bisect_right(self.times, end)])
 
 
-def _time(item: Item) -> datetime:
+def _time(item: Item) -> datetime | None:
     try:
         properties = item.get("properties") or {}
-        text = properties.get("datetime") or properties.get("start_datetime") or "0001-01-01T00:00:00Z"
-        parsed = datetime.fromisoformat(text)
-    except MALFORMED as error:
-        raise InputError(
-            f"stac-url item {item['id']}: its datetime is not valid ({describe(error)}); correct or remove the item"
-        ) from error
+        parsed = datetime.fromisoformat(properties.get("datetime") or properties["start_datetime"])
+    except MALFORMED:
+        return None
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
@@ -89,10 +98,9 @@ def _documents(file: Path, content: Any) -> Iterable[tuple[Path, dict[str, Any]]
     try:
         for member in members:
             if content["type"] != "Collection":
-                if "assets" not in member or "id" not in member:
+                if "stac_version" not in member and not {"assets", "id"} <= member.keys():
                     continue  # GeoJSON that is not STAC, such as an area of interest in the same folder
-                for asset in member["assets"].values():
-                    asset["href"] = _absolute(asset["href"], file.parent)
+                resolve_hrefs(member, lambda href: _absolute(href, file.parent))
             if not isinstance(member["id"], str):
                 raise TypeError("an id is not a text")
             yield file, member

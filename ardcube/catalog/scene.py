@@ -1,4 +1,4 @@
-"""Scenes of a cube: footprint, reach, bands, solar day, duplicates (pure)."""
+"""Scenes of a cube: footprint, reach, bands, solar day, processing (pure)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from ardcube.errors import SceneError
 from ardcube.extent.antimeridian import place
 
 SCALE = 0.0001
-"""Reflectance of one digital number: `reflectance = DN * SCALE + offset`."""
+"""Reflectance of one digital number of a cube: `reflectance = DN * SCALE + offset`."""
 FOOTPRINT_MARGIN = 0.02
 """Degrees of latitude added around a footprint, because footprints are simplified and valid pixels extend beyond."""
 LOWEST_COSINE = math.cos(math.radians(85.0))
@@ -28,8 +29,10 @@ class BandAsset:
 
     href: str
     """Absolute path or URL."""
+    scale: float
+    """Reflectance of one digital number; 1 for categorical bands."""
     offset: float
-    """Reflectance offset of the pixels; 0 for categorical bands."""
+    """Reflectance of the digital number 0; 0 for categorical bands."""
     nodata: int | None
     """Digital number of nodata, in addition to 0; None if the item states none."""
     size: int
@@ -69,6 +72,8 @@ class Scene:
     revision: str
     """Hash of all fields of the item that can change a pixel."""
     bands: Mapping[str, BandAsset]
+    problem: str = ""
+    """Reason why the item cannot be used; such a bad scene has no bands."""
 
     @property
     def processing(self) -> tuple[tuple[int, ...], str, str]:
@@ -94,6 +99,15 @@ class Scene:
         return reach
 
 
+def check_usable(scenes: Iterable[Scene]) -> None:
+    """Raise SceneError that names the first bad scene, if there is one."""
+    for scene in scenes:
+        if scene.problem:
+            error = SceneError(scene.problem)
+            error.scene = scene.id
+            raise error
+
+
 def add_margin(footprints: NDArray[np.object_]) -> NDArray[np.object_]:
     """Grow footprints by `FOOTPRINT_MARGIN`, round on the ground: by the cosine of their centroid's latitude."""
     latitude = np.abs(shapely.get_y(shapely.centroid(footprints)))
@@ -115,14 +129,3 @@ def _stretched(footprints: NDArray[np.object_], factors: NDArray[np.float64]) ->
     coordinates[:, 0] *= factors[index]
     stretched: NDArray[np.object_] = shapely.set_coordinates(footprints.copy(), coordinates)
     return stretched
-
-
-def drop_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
-    """Keep the newest baseline of each acquisition; return the scenes ordered by time, then id."""
-    newest: dict[str, tuple[int, ...]] = {}
-    unique = {scene.id: scene for scene in scenes}.values()
-    for scene in unique:
-        if scene.acquisition:
-            newest[scene.acquisition] = max(scene.baseline, newest.get(scene.acquisition, ()))
-    kept = [s for s in unique if not s.acquisition or s.baseline == newest[s.acquisition]]
-    return sorted(kept, key=lambda scene: (scene.datetime, scene.id))

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from pystac_client.stac_api_io import StacApiIO
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.complete import SearchCount
-from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.hrefs import is_remote, resolve_hrefs
 from ardcube.catalog.malformed import MALFORMED, Item, describe
 from ardcube.catalog.transport import (
     RETRY,
@@ -219,10 +219,7 @@ def _with_absolute_hrefs(item: dict[str, Any], url: str) -> Item:
     """Resolve relative asset hrefs against the item's own link."""
     links = item.get("links") or []
     base = next((urljoin(url, link["href"]) for link in links if link.get("rel") == "self"), url)
-    assets: Mapping[str, Any] = item.get("assets") or {}
-    for asset in assets.values():
-        if not is_remote(asset["href"]):
-            asset["href"] = urljoin(base, asset["href"])
+    resolve_hrefs(item, lambda href: href if is_remote(href) else urljoin(base, href))
     return item
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ardcube.catalog.scene import Scene
+from ardcube.catalog.scene import Scene, check_usable
 from ardcube.errors import SceneError, TransientError
 from ardcube.redaction import without_secrets
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def without_bad_scenes(
     build: Callable[[list[Scene]], T], scenes: Sequence[Scene], most: int, *, last: bool, chunk: str
 ) -> tuple[T, dict[str, str]]:
-    """Build from scenes, and again without those that cannot be read, as if the catalogue did not have them.
+    """Build from scenes, and again without those that cannot be used, as if the catalogue did not have them.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def without_bad_scenes(
     good, skipped, transient = list(scenes), dict[str, str](), False
     while True:
         try:
+            check_usable(good)
             return build(good), skipped
         except (SceneError, TransientError) as error:
             transient |= isinstance(error, TransientError)

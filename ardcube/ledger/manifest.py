@@ -34,6 +34,7 @@ _SCHEMA = pa.schema(
         ("baseline", pa.list_(pa.int64())),
         ("generated", pa.string()),
         ("revision", pa.string()),
+        ("problem", pa.string()),
         ("bands", pa.string()),
         ("geometry", pa.binary()),
     ]
@@ -99,12 +100,7 @@ def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
     with _damage_as_store_error(f"{ledger_uri}/{name}"):
         # Arrow's own buffer, because threads that hold a Python file abort a process that exits meanwhile
         # (https://github.com/apache/arrow/issues/33975).
-        table = parquet.ParquetFile(pa.BufferReader(content)).read()
-        if "solar_hours" not in table.column_names:  # of an earlier version
-            longitude = shapely.get_x(shapely.centroid(shapely.from_wkb(table["geometry"].to_numpy())))
-            hours = np.trunc(((longitude + 180.0) % 360.0 - 180.0) / 15.0).astype(np.int64)
-            table = table.append_column("solar_hours", pa.array(hours))
-        table = table.select(_SCHEMA.names).cast(_SCHEMA)
+        table = parquet.ParquetFile(pa.BufferReader(content)).read().select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger_uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
             raise ValueError("a scene without a footprint")
@@ -163,6 +159,7 @@ class StoredScenes(Sequence[Scene]):
                 baseline=tuple(row["baseline"]),
                 generated=row["generated"],
                 revision=row["revision"],
+                problem=row["problem"],
                 bands={band: BandAsset(**asset) for band, asset in orjson.loads(row["bands"]).items()},
             )
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.bands import check_bands
 from ardcube.catalog.footprints import FootprintCatalog
-from ardcube.catalog.search import open_catalog
+from ardcube.catalog.search import check_bands, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.area import load_area
@@ -70,8 +69,7 @@ def check_request(
         AccessPolicy(cube.stac_url, run.allow_asset_roots),
         extent_reader(run.asset_access, run.reader),
     )
-    check_bands(None, catalog.collection, cube.bands, reflectance=True)
-    check_bands(None, catalog.collection, mask.bands, reflectance=False)
+    check_bands(catalog, cube, mask.bands, grid, periods)
     request = Request(
         cube=cube,
         run=run,

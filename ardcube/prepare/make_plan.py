@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from ardcube.catalog.bands import collection_offset
+import numpy as np
+
+from ardcube.catalog.encoding import cube_offset
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import find_scenes
+from ardcube.catalog.search import find_scenes, none_usable
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.errors import InputError
 from ardcube.extent.months import periods_to_search
@@ -19,6 +22,8 @@ from ardcube.planning.plan import CubePlan, tiles_meeting
 from ardcube.prepare.request import Request
 from ardcube.prepare.spec import cube_spec
 from ardcube.runtime.gc_pause import rare_garbage_collection
+
+logger = logging.getLogger(__name__)
 
 OnPeriod = Callable[[Period, int], None]
 """Called with each period that was searched and the number of its scenes."""
@@ -34,7 +39,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     Raises
     ------
     InputError
-        If items lack a band.
+        If scenes cannot be used, and `skip_bad_scenes` is 0 or no scene can be used.
     CatalogError
         If the STAC API fails.
     """
@@ -46,7 +51,29 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
         )
         if on_period is not None:
             on_period(period, len(found[period.label]))
+    _check_bad_scenes(request, found)
     return found
+
+
+def _check_bad_scenes(request: Request, found: FoundScenes) -> None:
+    """Raise InputError if bad scenes may not be left out, before anything is written."""
+    scenes = {scene.id: scene for period in found.values() for scene in period}  # one without a time is in each period
+    bad = [scene for scene in scenes.values() if scene.problem]
+    if not bad:
+        return
+    if len(bad) == len(scenes) > 1:
+        raise none_usable(request.cube.stac_url, bad)
+    if request.run.skip_bad_scenes:
+        logger.warning("%d of %d scenes cannot be used and are left out: %s", len(bad), len(scenes), bad[0].problem)
+        return
+    tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
+    _, met = AreaIndex(tiles.boxes(request.mask.halo)).join(bad)
+    bad = [bad[int(position)] for position in np.unique(met)]
+    if bad:
+        raise InputError(
+            f"{bad[0].problem}; or add --skip-bad-scenes N to leave out up to N such scenes per chunk "
+            f"({len(bad)} of {len(scenes)} scenes cannot be used)"
+        )
 
 
 @rare_garbage_collection()
@@ -88,7 +115,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         config=request.cube,
         identity=identity,
         fingerprint=digest(identity),
-        offset=_cube_offset(request, scenes),
+        offset=_cube_offset(request),
         grid=request.grid,
         periods=request.periods,
     )
@@ -115,14 +142,8 @@ def lengthened_periods(request: Request) -> list[str]:
     return sorted(grown.union(request.stored.get("lengthened", ())))
 
 
-def _cube_offset(request: Request, scenes: FoundScenes) -> float:
-    """Return the offset of the cube's reflectance: the stored one, else the collection's, else the first scene's."""
+def _cube_offset(request: Request) -> float:
+    """Return the offset of the cube's reflectance: the stored one, else that of the collection."""
     if request.stored is not None:
         return float(request.stored["offset"])
-    band = request.cube.bands[0]
-    declared = collection_offset(request.catalog.collection, band)
-    if declared is not None:
-        return declared
-    earliest = (found[0] for found in scenes.values() if found)
-    first = min(earliest, key=lambda scene: (scene.datetime, scene.id), default=None)
-    return first.bands[band].offset if first is not None else 0.0
+    return cube_offset(request.cube.collection, request.catalog.collection, request.cube.bands)

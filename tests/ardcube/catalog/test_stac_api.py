@@ -438,7 +438,7 @@ def test_relative_hrefs_are_resolved_against_the_item(earth_search: Serve) -> No
     assert found["assets"]["red"]["href"] == f"{server.url}/collections/{COLLECTION_ID}/items/red.tif"
 
 
-def test_a_period_is_half_open_and_has_only_the_newest_processing_of_a_scene(earth_search: Serve) -> None:
+def test_a_period_is_half_open_and_has_all_processings_of_an_acquisition(earth_search: Serve) -> None:
     tile = {"grid:code": "MGRS-33TWM", "platform": "sentinel-2a"}
     take = {"s2:datatake_id": "GS2A_20230815T100031_042544_N05.09"}
     server = earth_search(
@@ -454,7 +454,7 @@ def test_a_period_is_half_open_and_has_only_the_newest_processing_of_a_scene(ear
     period = Period(0, date(2023, 8, 1), date(2023, 9, 1))
     catalog = open_catalog(server.url, COLLECTION_ID)
     scenes = find_scenes(catalog, cube, ("scl",), Grid.from_bounds(HERE, 0.001), period)
-    assert [scene.id for scene in scenes] == ["first moment", "new"]
+    assert [scene.id for scene in scenes] == ["first moment", "new", "old"]
     assert list(scenes[0].bands) == ["red", "green", "blue", "nir", "scl"]
     assert len(server.searches) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -102,8 +103,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepare(catalogue: Path | str, uri: Path | str, mask: CloudMaskHook | None = None, **changes: Any) -> CubePlan:
     """Plan a cube and create its store."""
     hook = mask or DefaultCloudMaskHook()
+    run = {name: changes.pop(name) for name in [*changes] if name in RunConfig.model_fields}
     cube = CubeConfig(**REQUEST | {"stac_url": str(catalogue), "cloud_mask": hook.name} | changes)
-    request = check_request(cube, RunConfig(fsspec_uri=str(uri)), hook)
+    request = check_request(cube, RunConfig(fsspec_uri=str(uri), **run), hook)
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
     return plan
@@ -315,6 +317,29 @@ def test_a_mask_that_fails_is_recorded_with_every_attempt(
     done = process_chunk(open_cube(replace(plan.spec, mask=OddMask())), job)
     assert done.status == "written"
     assert [bool(attempt.error) for attempt in done.attempts] == [True, True, False]
+
+
+def test_a_scene_that_was_bad_at_planning_is_left_out_and_recorded(archive: Path, tmp_path: Path) -> None:
+    catalogue = tmp_path / "archive"
+    shutil.copytree(archive, catalogue)
+    file = catalogue / "c" / "c.json"
+    item = json.loads(file.read_text())
+    del item["assets"]["nir"]
+    file.write_text(json.dumps(item))
+    plan = prepare(catalogue, tmp_path / "cube.zarr", skip_bad_scenes=1, chunk_size=64)
+    (job,) = plan.jobs
+    record = process_chunk(open_cube(plan.spec), job)
+    assert record.scenes == ("a", "b", "d")
+    (reason,) = record.skipped.values()
+    assert reason.startswith("item c: no asset for band nir, only red, scl")
+    file.unlink()
+    without = prepare(catalogue, tmp_path / "without.zarr", chunk_size=64)
+    process_chunk(open_cube(without.spec), without.jobs[0])
+    with xr.open_zarr(plan.spec.store_uri) as cube, xr.open_zarr(without.spec.store_uri) as expected:
+        np.testing.assert_array_equal(cube["rgb_median"], expected["rgb_median"])
+    with pytest.raises(SceneError, match="item c: no asset for band nir") as caught:
+        process_chunk(open_cube(replace(plan.spec, skip_bad_scenes=0)), job)
+    assert caught.value.scene == "c"
 
 
 def test_a_scene_whose_file_is_missing_fails_the_chunk_and_names_the_file(archive: Path, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def make(number: int, *, split: bool = False, known: bool = True) -> Scene:
             **properties,
         ),
         stac_collection(),
-        (*BANDS, "scl"),
+        BANDS,
+        ("scl",),
     ).at_longitudes(170.0, 190.0)
 
 

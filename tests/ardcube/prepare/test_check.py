@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import finished
+from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.pixels.masks import cloud_mask
 from ardcube.planning.plan import CubePlan
@@ -154,17 +157,129 @@ def test_a_geometry_file_gives_the_bounds_and_with_the_mask_only_its_tiles(world
     assert {job.window.x0 for job in masked.jobs} == {0, 120}
 
 
-def test_the_offset_of_the_cube_is_that_of_its_collection_else_of_its_first_scene(world: Path) -> None:
+def test_the_offset_of_the_cube_does_not_depend_on_its_items(world: Path) -> None:
+    """Overlapping cubes of one collection have equal digital numbers."""
     assert plan_of(check(world)).spec.offset == -0.1
-    silent = stac_collection(None)
+    other = {"collection": "other"}
+    silent = stac_collection(None) | {"id": "other"}
     items = [
-        stac_item("later", "2023-02-20T10:00:00Z", BBOX, offset=-0.3),
-        stac_item("first", "2023-01-05T10:00:00Z", BBOX, offset=-0.2),
+        stac_item("later", "2023-02-20T10:00:00Z", BBOX, offset=-0.3) | other,
+        stac_item("first", "2023-01-05T10:00:00Z", BBOX, offset=-0.2) | other,
     ]
     write_catalogue(world / "other", *items, collection=silent)
-    assert plan_of(check(world, stac_url=str(world / "other"))).spec.offset == -0.2
-    write_catalogue(world / "none", stac_item("old", "2019-01-05T10:00:00Z", BBOX), collection=silent)
-    assert plan_of(check(world, stac_url=str(world / "none"))).spec.offset == 0.0
+    plan = plan_of(check(world, stac_url=str(world / "other"), collection="other"))
+    assert plan.spec.offset == 0.0
+    assert [scene.bands["red"].offset for found in plan.scenes.values() for scene in found] == [-0.2, -0.3]
+
+
+# ---- bad scenes ----------------------------------------------------------------------------------
+
+ANOTHER = stac_item("another", "2023-01-20T10:00:00Z", (14.9, 45.9, 15.01, 46.1))
+
+
+def without_asset(item: dict[str, Any]) -> None:
+    del item["assets"]["red"]
+
+
+def without_encoding(item: dict[str, Any]) -> None:
+    item["collection"] = None
+    item["assets"]["red"].pop("raster:bands")
+
+
+BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no asset": (without_asset, "no asset for band red, only green"),
+    "no assets": (lambda item: item.pop("assets"), "no asset for band red"),
+    "assets are none": (lambda item: item.update(assets=None), "no asset for band red"),
+    "no href": (lambda item: item["assets"]["red"].pop("href"), "does not follow the STAC specification (KeyError"),
+    "no geometry": (lambda item: item.update(geometry=None), "it has no geometry"),
+    "no geometry and box": (lambda item: [item.pop(name) for name in ("geometry", "bbox")], "it has no geometry"),
+    "a geometry that is none": (lambda item: item.update(geometry={"type": "Polygon"}), "does not follow the STAC"),
+    "no time": (lambda item: item["properties"].pop("datetime"), "it has no datetime"),
+    "a time that is none": (lambda item: item["properties"].update(datetime="yesterday"), "does not follow the STAC"),
+    "no properties": (lambda item: item.pop("properties"), "it has no datetime"),
+    "an offset in digital numbers": (
+        lambda item: item["assets"]["red"]["raster:bands"][0].update(offset=-1000), "band red has the offset -1000"
+    ),
+    "a signed type": (
+        lambda item: item["assets"]["red"]["raster:bands"][0].update(data_type="int16"), "band red is int16"
+    ),
+}  # fmt: skip
+
+
+def with_bad_item(world: Path, kind: str) -> None:
+    """Make the scene `west` of January bad."""
+    item = copy.deepcopy(WEST)
+    BAD[kind][0](item)
+    write_catalogue(world / "catalogue", ANOTHER)
+    (world / "catalogue" / "west.json").write_text(json.dumps(item))
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_scene_that_cannot_be_understood_is_refused_and_named_before_anything_is_written(
+    world: Path, kind: str
+) -> None:
+    with_bad_item(world, kind)
+    before = contents(world)
+    with pytest.raises(InputError) as caught:
+        search_scenes(check(world))
+    message = str(caught.value)
+    assert message.startswith("item west: ")
+    assert BAD[kind][1] in message
+    assert "; or add --skip-bad-scenes N to leave out up to N such scenes per chunk (1 of " in message
+    assert "\n" not in message
+    assert contents(world) == before
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_scene_that_may_be_left_out_stays_in_the_plan_of_its_chunks(world: Path, kind: str) -> None:
+    with_bad_item(world, kind)
+    request, plan = prepare(world, skip_bad_scenes=1)
+    (bad,) = [scene for scene in plan.scenes["2023-01"] if scene.problem]
+    assert (bad.id, dict(bad.bands)) == ("west", {})
+    assert BAD[kind][1] in bad.problem
+    met = {str(job.key): job.scenes for job in plan.jobs}
+    everywhere = kind == "no geometry and box"
+    assert met["2023-01_y0000_x0000"] == 2
+    assert met["2023-01_y0000_x0001"] == (1 if everywhere else 0)
+    (read,) = [
+        scene for scene in read_manifest(request.ledger.place.uri, plan.jobs[0].manifest).scenes if scene.problem
+    ]
+    assert read == bad
+
+
+def test_a_bad_scene_that_is_corrected_changes_the_inputs_of_its_chunks(world: Path) -> None:
+    with_bad_item(world, "no asset")
+    _, before = prepare(world, skip_bad_scenes=1)
+    write_catalogue(world / "catalogue", WEST)
+    after = plan_of(check(world))
+    changed = [str(a.key) for b, a in zip(before.jobs, after.jobs, strict=True) if b.inputs != a.inputs]
+    assert changed == ["2023-01_y0000_x0000"]
+
+
+def test_a_bad_scene_that_meets_no_tile_is_no_problem(world: Path) -> None:
+    with_bad_item(world, "no asset")
+    corners = [shapely.box(15.041, 46.0, 15.08, 46.04), shapely.box(15.0, 46.0, 15.0, 46.0)]
+    file = world / "area.gpkg"
+    geopandas.GeoDataFrame(geometry=corners[:1], crs="EPSG:4326").to_file(file)
+    request = check(world)
+    masked = replace(request, area=replace(request.area, mask=corners[0]))
+    assert [scene.id for scene in search_scenes(masked)["2023-01"] if scene.problem] == ["west"]
+    with pytest.raises(InputError, match="item west: no asset"):
+        search_scenes(request)
+
+
+@pytest.mark.parametrize("skip", [0, 10])
+def test_a_catalogue_without_encodings_is_refused_whatever_may_be_skipped(world: Path, skip: int) -> None:
+    items = [copy.deepcopy(item) | {"collection": "plain"} for item in (WEST, BOTH, ANOTHER)]
+    for item in items:
+        for asset in item["assets"].values():
+            asset.pop("raster:bands")
+    write_catalogue(world / "plain", *items, collection={"type": "Collection", "id": "plain"})
+    message = refusal(world, stac_url=str(world / "plain"), collection="plain", skip_bad_scenes=skip)
+    assert message.startswith(
+        f"stac-url {world / 'plain'}: none of its 3 scenes can be used: item west: band red states no "
+    )
+    assert "states no scale and offset; add scale and offset to raster:bands" in message
 
 
 # ---- initialize ----------------------------------------------------------------------------------
@@ -428,11 +543,23 @@ def test_an_unknown_band_is_refused_with_the_known_names(world: Path) -> None:
     assert message == "band swir: not in the collection; choose from red, green, blue, nir, scl"
 
 
-def test_a_mask_whose_band_the_collection_lacks_is_refused(world: Path) -> None:
+def test_a_band_that_only_the_items_describe_is_accepted(world: Path) -> None:
     collection = stac_collection()
-    del collection["item_assets"]["scl"]
+    del collection["item_assets"]["scl"], collection["item_assets"]["red"]
     write_catalogue(world / "catalogue", collection=collection)
-    assert refusal(world, cloud_mask="scl").startswith("band scl: not in the collection")
+    assert len(plan_of(check(world, cloud_mask="scl")).jobs) == 4
+
+
+def test_a_mask_whose_band_neither_collection_nor_items_have_is_refused(world: Path) -> None:
+    collection, items = stac_collection(), [copy.deepcopy(item) for item in (WEST, BOTH)]
+    for assets in (collection["item_assets"], *(item["assets"] for item in items)):
+        del assets["scl"]
+    write_catalogue(world / "catalogue", *items, collection=collection)
+    assert refusal(world, cloud_mask="scl").startswith("band scl: not in the collection; choose from red, ")
+
+
+def test_a_categorical_band_cannot_be_composited(world: Path) -> None:
+    assert "item west: band scl states no scale and offset; " in refusal(world, bands=("scl",))
 
 
 def test_a_filesystem_whose_driver_is_not_installed_is_refused_with_its_package(world: Path) -> None:
@@ -456,10 +583,9 @@ def test_a_geometry_that_no_tile_intersects_is_refused(world: Path) -> None:
         plan_of(replace(request, area=replace(request.area, mask=nowhere)))
 
 
-def test_items_without_a_collection_document_are_checked_by_the_first(world: Path) -> None:
+def test_items_without_a_collection_document_are_checked_before_the_search(world: Path) -> None:
     folder = world / "bare"
     write_catalogue(folder, stac_item("one", "2023-01-10T10:00:00Z", BBOX))
     (folder / "collection.json").unlink()
-    request = check(world, stac_url=str(folder), bands=("swir",))
-    with pytest.raises(InputError, match="band swir: not in the collection; choose from red, green, blue, nir, scl"):
-        search_scenes(request)
+    message = refusal(world, stac_url=str(folder), bands=("swir",))
+    assert message == "band swir: not in the collection; choose from red, green, blue, nir, scl"

@@ -62,7 +62,7 @@ def test_a_file_that_agrees_with_its_item_is_accepted(asset: dict[str, Any], pro
         ({"proj:code": "EPSG:32632"}, {}, "is in EPSG:32633, and its item says EPSG:32632"),
         ({}, {"proj:epsg": 4326}, "is in EPSG:32633, and its item says EPSG:4326"),
         ({"raster:bands": [{"data_type": "uint8"}]}, {}, "holds uint16, and its item says uint8"),
-        ({"data_type": "int16"}, {}, "holds uint16, and its item says int16"),
+        ({"data_type": "uint8"}, {}, "holds uint16, and its item says uint8"),
         ({"proj:shape": [1, 2], "data_type": "uint8"}, {}, "1 x 2; it holds uint16, and its item says uint8"),
     ],
 )

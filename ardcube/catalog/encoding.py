@@ -1,0 +1,179 @@
+"""Scale and offset of the reflectance in a file, and in a cube (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ardcube.catalog.bands import candidates, raster_number, raster_value
+from ardcube.catalog.definitions import definition
+from ardcube.catalog.malformed import MALFORMED, Item, printable_id
+from ardcube.catalog.scene import SCALE
+from ardcube.errors import SceneError
+
+_APPLIED = "boa_offset_applied"
+"""Name of the property that says that the offset was already added to the pixels, after any prefix."""
+_DTYPES = ("uint8", "uint16")
+_OTHER_DTYPES = (
+    "int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float32", "float64", "cint16", "cint32",
+    "cfloat32", "cfloat64",
+)  # fmt: skip
+"""Data types of the STAC raster extension that no reader supports."""
+_DIGITS = 7
+"""Decimal places of an offset: 0.001 digital numbers. Some catalogues state -0.1 in single precision."""
+
+
+def reflectance_encoding(item: Item, key: str, band: str, collection: Item | None) -> tuple[float, float]:
+    """Return scale and offset of the reflectance in the asset of an item.
+
+    Each of the two comes from the item, else from its collection's `item_assets`, else from a definition of the
+    collection that this package contains. The offset is 0 if the item says that it was already applied.
+
+    Parameters
+    ----------
+    item : Item
+        STAC item.
+    key, band : str
+        Key of the asset, and name of the band.
+    collection : Item or None
+        Collection of the item.
+
+    Raises
+    ------
+    SceneError
+        If scale or offset is unknown, implausible, or not supported.
+    """
+    sources = [item["assets"][key], *_fallbacks(item, key, band, collection)]
+    scale = next((value for source in sources if (value := raster_number(source, "scale")) is not None), None)
+    offset = next((value for source in sources if (value := raster_number(source, "offset")) is not None), None)
+    if _is_applied(item):
+        offset = 0.0
+    problem = _problem(band, scale, offset)
+    if problem or scale is None or offset is None:
+        raise SceneError(f"item {printable_id(item)}: {problem}")
+    return SCALE, round(offset, _DIGITS)
+
+
+def check_dtype(item: Item, key: str, band: str, collection: Item | None) -> None:
+    """Raise SceneError if the item, or else its collection, states a data type that cannot be read."""
+    sources = [item["assets"][key], *_fallbacks(item, key, band, collection)]
+    dtype = next((value for source in sources if (value := raster_value(source, "data_type")) is not None), None)
+    if dtype in _OTHER_DTYPES:
+        raise SceneError(
+            f"item {printable_id(item)}: band {band} is {dtype}; only {' and '.join(_DTYPES)} are supported: choose "
+            "another band or collection"
+        )
+
+
+def stated_dtype(asset: Mapping[str, Any]) -> str:
+    """Return the data type that an asset states, or an empty text if it states none that is known."""
+    dtype = raster_value(asset, "data_type")
+    return dtype if dtype in (*_DTYPES, *_OTHER_DTYPES) else ""
+
+
+def cube_offset(collection_id: str, collection: Item | None, bands: Sequence[str]) -> float:
+    """Return the offset of a cube's reflectance: the smallest that its collection, else a definition, states.
+
+    It does not depend on items, so that overlapping cubes of one collection have equal digital numbers. It is 0 if
+    nothing is stated.
+
+    Parameters
+    ----------
+    collection_id : str
+        Id of the collection.
+    collection : Item or None
+        Collection document.
+    bands : sequence of str
+        Bands of the cube.
+    """
+    for document in (collection, definition(collection_id)):
+        found = [
+            offset
+            for band in bands
+            for asset in _assets_of(document, band, band)
+            if (offset := _number(asset, "offset")) is not None
+            and _is_usual(_number(asset, "scale"))
+            and abs(offset) <= 1
+        ]
+        if found:
+            return round(min(found), _DIGITS)
+    return 0.0
+
+
+def states_encoding(collection_id: str, collection: Item | None, band: str) -> bool:
+    """Return whether the collection or a definition states a usable scale and offset of a band."""
+    return any(
+        _problem(band, _number(asset, "scale"), _number(asset, "offset")) is None
+        for document in (collection, definition(collection_id))
+        for asset in _assets_of(document, band, band)
+    )
+
+
+def _fallbacks(item: Item, key: str, band: str, collection: Item | None) -> Iterator[Mapping[str, Any]]:
+    collection_id = str((collection or {}).get("id") or item.get("collection") or "")
+    for document in (collection, definition(collection_id)):
+        yield from _assets_of(document, key, band)
+
+
+def _assets_of(document: Item | None, key: str, band: str) -> Iterator[Mapping[str, Any]]:
+    """Yield what a collection says of an asset, by the key of the item's asset, else by the name of the band."""
+    assets = (document or {}).get("item_assets") or {}
+    for name in [key] if key in assets else candidates(assets, band):
+        yield assets[name]
+
+
+def _is_applied(item: Item) -> bool:
+    """Return whether the offset was already applied.
+
+    Earth Search's `sentinel-2-l2a` items from baseline 04.00 on state the offset -0.1 nevertheless.
+
+    Raises
+    ------
+    SceneError
+        If properties of this name contradict each other.
+    """
+    properties: Mapping[str, Any] = item.get("properties") or {}
+    stated = {str(value).lower() for name, value in properties.items() if name.rpartition(":")[2] == _APPLIED}
+    if len(stated & {"true", "false"}) > 1:
+        raise SceneError(
+            f"item {printable_id(item)}: its properties disagree whether the offset was applied ({_APPLIED}); correct "
+            "the item or remove it from the catalogue"
+        )
+    return "true" in stated
+
+
+def _problem(band: str, scale: float | None, offset: float | None) -> str | None:
+    """Return why an encoding cannot be used and what to do, or None."""
+    missing = " and ".join(name for name, value in (("scale", scale), ("offset", offset)) if value is None)
+    if missing or scale is None or offset is None:
+        return (
+            f"band {band} states no {missing}; add scale and offset to raster:bands (STAC 1.0) or as raster:scale and "
+            "raster:offset (STAC 1.1) to the item or to item_assets of its collection, or choose a reflectance band"
+        )
+    if not (0 < scale < math.inf):
+        return f"band {band} has the scale {scale:g}; a scale is above 0: correct the item or its collection"
+    if not -1 <= offset <= 1:
+        advice = "an offset of reflectance is within -1..1"
+        if offset.is_integer():
+            advice = f"{advice}: it seems to be BOA_ADD_OFFSET in digital numbers, so state {offset * scale:g}"
+        return f"band {band} has the offset {offset:g}; {advice}"
+    if not _is_usual(scale):
+        return (
+            f"band {band} has the scale {scale:g}; this version builds cubes of the scale {SCALE} only: choose another "
+            "band or collection"
+        )
+    return None
+
+
+def _is_usual(scale: float | None) -> bool:
+    return scale is not None and math.isclose(scale, SCALE, rel_tol=1e-6)
+
+
+def _number(asset: Mapping[str, Any], name: str) -> float | None:
+    """Return a number that a collection states, or None if it states nothing usable."""
+    try:
+        value = raster_number(asset, name)
+    except MALFORMED:
+        return None
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,248 @@
+"""Scale and offset of each item: from the item, its collection, a definition; unknown and implausible ones refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ardcube.catalog.definitions import definition
+from ardcube.catalog.encoding import cube_offset, states_encoding
+from ardcube.catalog.items import parse_scene
+from ardcube.errors import SceneError
+from tests.oracle import items as oracle
+from tests.strategies import BANDS, raster_band, stac_collection, stac_item
+
+OTHER = "another-collection"
+"""Collection that has no definition."""
+
+
+def item_of(asset: dict[str, Any], collection: str = OTHER, **properties: Any) -> dict[str, Any]:
+    return stac_item("some", assets={"red": {"href": "/a.tif", **asset}}, **properties) | {"collection": collection}
+
+
+def collection_of(offset: float | None = -0.1, **changes: Any) -> dict[str, Any]:
+    return stac_collection(offset) | {"id": OTHER} | changes
+
+
+def offset_of(item: dict[str, Any], collection: dict[str, Any] | None, band: str = "red") -> float:
+    asset = parse_scene(item, collection, (band,)).bands[band]
+    assert asset.scale == 0.0001
+    return asset.offset
+
+
+def refusal(item: dict[str, Any], collection: dict[str, Any] | None = None) -> str:
+    with pytest.raises(SceneError) as caught:
+        parse_scene(item, collection, ("red",))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def recorded(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Recorded items of a folder, each with its collection."""
+    documents = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    (collection,) = [document for document in documents if document["type"] == "Collection"]
+    items = [document for document in documents if document["type"] == "Feature"]
+    items += [item for document in documents for item in document.get("features", [])]
+    return [(item, collection) for item in items]
+
+
+# ---- sources -------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_every_recorded_item_of_collection_1_has_the_offset_in_its_pixels(shared_real: Path) -> None:
+    items = recorded(shared_real / "stac_recorded" / "items_earth_search_c1")
+    assert len(items) == 10
+    for item, collection in items:
+        for band in BANDS:
+            assert offset_of(item, collection, band) == -0.1
+        assert cube_offset(collection["id"], collection, BANDS) == -0.1
+
+
+@pytest.mark.real
+def test_the_definition_of_collection_1_agrees_with_its_recorded_items(shared_real: Path) -> None:
+    for item, collection in recorded(shared_real / "stac_recorded" / "items_earth_search_c1"):
+        defined = definition(collection["id"])
+        assert defined is not None
+        for band, asset in defined["item_assets"].items():
+            (here,), (there,) = asset["raster:bands"], item["assets"][band]["raster:bands"]
+            assert here == {name: there[name] for name in here}
+
+
+@pytest.mark.real
+def test_recorded_items_whose_offset_was_applied_have_no_offset(shared_real: Path) -> None:
+    """They declare `offset: -0.1` nevertheless, which would subtract it twice."""
+    items = recorded(shared_real / "stac_recorded" / "items_earth_search_v1_l2a")
+    seen = set()
+    for item, collection in items:
+        applied = item["properties"]["earthsearch:boa_offset_applied"]
+        baseline = float(item["properties"]["s2:processing_baseline"])
+        seen.add((applied, baseline >= 4))
+        expected = -0.1 if baseline >= 4 and not applied else 0.0
+        for band in BANDS:
+            assert offset_of(item, collection, band) == expected, item["id"]
+    # Old baselines without offset, new ones whose offset was applied, and one whose offset was not applied.
+    assert seen == {(False, False), (True, True), (False, True)}
+
+
+@pytest.mark.parametrize(
+    ("asset", "collection", "expected"),
+    [
+        ({"raster:bands": raster_band(-0.1)}, collection_of(0.0), -0.1),
+        ({"raster:bands": raster_band(0)}, collection_of(-0.1), 0.0),
+        ({"raster:bands": raster_band(None)}, collection_of(-0.1), -0.1),
+        ({"raster:bands": [{"offset": -0.2}]}, collection_of(-0.1), -0.2),
+        ({}, collection_of(-0.1), -0.1),
+        ({"raster:offset": -0.2, "raster:scale": 0.0001}, collection_of(-0.1), -0.2),
+        ({"bands": [{"name": "B04", "raster:offset": -0.3}]}, collection_of(-0.1), -0.3),
+        ({"raster:bands": [{"nodata": 0}], "raster:offset": -0.3, "raster:scale": 0.0001}, None, -0.3),
+        ({"raster:bands": raster_band(0)}, None, 0.0),
+        ({"raster:bands": raster_band(0)}, {"type": "Collection", "id": OTHER, "item_assets": {"red": {}}}, 0.0),
+        ({"raster:bands": raster_band(0)}, {"type": "Collection", "id": OTHER}, 0.0),
+    ],
+)
+def test_the_encoding_of_an_item_takes_precedence_over_its_collection(
+    asset: dict[str, Any], collection: dict[str, Any] | None, expected: float
+) -> None:
+    item = item_of(asset)
+    assert offset_of(item, collection) == expected
+    assert oracle.offset_of_item(item, collection, "red") == expected
+
+
+def test_the_collection_is_asked_by_the_key_of_the_asset_then_by_the_name_of_the_band() -> None:
+    described = {"eo:bands": [{"name": "B04", "common_name": "red"}]}
+    item = stac_item(assets={"B04": {"href": "/a.tif", **described}}) | {"collection": OTHER}
+    by_name = {"id": OTHER, "item_assets": {"other key": {**described, "raster:bands": raster_band(-0.2)}}}
+    assert offset_of(item, by_name) == -0.2
+    by_name["item_assets"]["B04"] = {"raster:bands": raster_band(-0.3)}
+    assert offset_of(item, by_name) == -0.3
+
+
+def test_a_definition_of_the_collection_is_the_last_source() -> None:
+    item = item_of({}, "sentinel-2-c1-l2a")
+    for collection in (None, stac_collection(None), {"id": "sentinel-2-c1-l2a", "item_assets": {}}):
+        assert offset_of(item, collection) == -0.1
+    assert offset_of(item, stac_collection(0.0)) == 0.0
+    assert definition(OTHER) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["earthsearch:boa_offset_applied", "sentinel:boa_offset_applied", "boa_offset_applied"]
+)
+@pytest.mark.parametrize("true", [True, "true", "True"])
+def test_an_offset_that_was_applied_is_0_under_each_name_of_the_property(name: str, true: Any) -> None:
+    asset = {"raster:bands": raster_band(-0.1)}
+    assert offset_of(item_of(asset, **{name: true}), collection_of(-0.1)) == 0.0
+    assert offset_of(item_of(asset, **{name: False}), collection_of(-0.1)) == -0.1
+    assert offset_of(item_of(asset, **{f"{name}_not": true}), collection_of(-0.1)) == -0.1
+
+
+def test_properties_that_contradict_each_other_about_the_offset_are_refused() -> None:
+    flags = {"earthsearch:boa_offset_applied": True, "sentinel:boa_offset_applied": False}
+    assert "disagree whether the offset was applied" in refusal(item_of({"raster:bands": raster_band()}, **flags))
+
+
+def test_a_categorical_band_has_no_encoding() -> None:
+    asset = parse_scene(stac_item(), stac_collection(), (), ("scl",)).bands["scl"]
+    assert (asset.scale, asset.offset) == (1.0, 0.0)
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ({}, "item some: band red states no scale and offset; add scale and offset to raster:bands"),
+        ({"nodata": 0}, "states no scale and offset; add"),
+        ({"scale": 0.0001}, "states no offset; add"),
+        ({"offset": -0.1}, "states no scale; add"),
+        ({"scale": None, "offset": None}, "states no scale and offset; add"),
+        ({"scale": 0.0001, "offset": -1000}, "has the offset -1000; .* BOA_ADD_OFFSET .*, so state -0.1$"),
+        ({"scale": 0.0001, "offset": 1.5}, r"has the offset 1.5; an offset of reflectance is within -1\.\.1$"),
+        ({"scale": 0.0001, "offset": math.nan}, "has the offset nan"),
+        ({"scale": 0, "offset": 0}, "has the scale 0; a scale is above 0"),
+        ({"scale": -0.0001, "offset": 0}, "has the scale -0.0001; a scale is above 0"),
+        ({"scale": math.inf, "offset": 0}, "has the scale inf"),
+        ({"scale": 2.75e-05, "offset": -0.2}, "has the scale 2.75e-05; this version builds cubes of the scale 0.0001"),
+        ({"scale": 1, "offset": 0}, "has the scale 1; this version"),
+        ({"scale": "0.0001", "offset": 0}, "does not follow the STAC specification .*the scale is not a number"),
+        ({"scale": 0.0001, "offset": True}, "does not follow the STAC specification .*the offset is not a number"),
+    ],
+)
+@pytest.mark.parametrize("old", [True, False], ids=["STAC 1.0", "STAC 1.1"])
+def test_an_unknown_or_implausible_encoding_is_refused(stated: dict[str, Any], expected: str, *, old: bool) -> None:
+    asset = {"raster:bands": [stated]} if old else {f"raster:{name}": value for name, value in stated.items()}
+    with pytest.raises(SceneError, match=expected):
+        parse_scene(item_of(asset), None, ("red",))
+    with pytest.raises(SceneError, match=expected):
+        parse_scene(item_of(asset), {"id": OTHER, "item_assets": {"red": {}}}, ("red",))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32", "int8", "uint32", "float64", "cfloat32"])
+@pytest.mark.parametrize("where", ["item", "collection", "STAC 1.1"])
+def test_a_stated_data_type_that_cannot_be_read_is_refused(dtype: str, where: str) -> None:
+    encoding = {"scale": 0.0001, "offset": 0.0}
+    item, collection = item_of({"raster:bands": [encoding]}), None
+    match where:
+        case "item":
+            item["assets"]["red"]["raster:bands"] = [encoding | {"data_type": dtype}]
+        case "collection":
+            collection = {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"data_type": dtype}]}}}
+        case _:
+            item["assets"]["red"]["data_type"] = dtype
+    assert f"band red is {dtype}; only uint8 and uint16 are supported" in refusal(item, collection)
+
+
+def test_a_data_type_that_says_nothing_is_left_to_the_file() -> None:
+    for dtype in ("other", "unknown", None):
+        asset = {"raster:bands": [{"scale": 0.0001, "offset": 0.0, "data_type": dtype}]}
+        assert parse_scene(item_of(asset), None, ("red",)).bands["red"].dtype == ""
+
+
+def test_an_offset_in_single_precision_is_the_decimal_number() -> None:
+    asset = {"raster:bands": [{"scale": 9.999999747378752e-05, "offset": -0.10000000149011612}]}
+    assert offset_of(item_of(asset), None) == -0.1
+
+
+# ---- the cube ------------------------------------------------------------------------------------
+
+
+def stating(**offsets: float | None) -> dict[str, Any]:
+    return {
+        "id": OTHER,
+        "item_assets": {band: {"raster:bands": raster_band(offset)} for band, offset in offsets.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("collection_id", "collection", "expected"),
+    [
+        (OTHER, stating(red=-0.1, nir=-0.1), -0.1),
+        (OTHER, stating(red=0.0, nir=-0.2), -0.2),
+        (OTHER, stating(red=None, nir=-0.2), -0.2),
+        (OTHER, stating(red=-1000, nir=0.0), 0.0),
+        (OTHER, stating(green=-0.1), 0.0),
+        (OTHER, None, 0.0),
+        (OTHER, {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"scale": 1, "offset": -1}]}}}, 0.0),
+        (OTHER, {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"scale": "x", "offset": []}]}}}, 0.0),
+        ("sentinel-2-c1-l2a", None, -0.1),
+        ("sentinel-2-c1-l2a", stating(red=0.0), 0.0),
+    ],
+)
+def test_the_offset_of_a_cube_is_the_smallest_that_the_collection_or_else_a_definition_states(
+    collection_id: str, collection: dict[str, Any] | None, expected: float
+) -> None:
+    for bands in (("red", "nir"), ("nir", "red")):
+        assert cube_offset(collection_id, collection, bands) == expected
+
+
+def test_a_collection_states_an_encoding_if_it_is_complete_and_plausible() -> None:
+    assert states_encoding(OTHER, stating(red=0.0), "red")
+    assert states_encoding("sentinel-2-c1-l2a", None, "red")
+    for collection in (None, {}, stating(nir=0.0), stating(red=None), stating(red=-1000)):
+        assert not states_encoding(OTHER, collection, "red")
