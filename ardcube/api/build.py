@@ -8,6 +8,7 @@ from typing import Any
 from ardcube.api.existing import Uri, run_config
 from ardcube.api.in_threads import build_in_threads
 from ardcube.api.plan import check_cube
+from ardcube.api.python_names import python_names
 from ardcube.config import CubeConfig
 from ardcube.lease.acquire import holding
 from ardcube.prepare.check import check_request, with_stored_cube
@@ -17,6 +18,7 @@ from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, RunScope, summarize
 
 
+@python_names
 def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: Any) -> BuildSummary:
     """Build a cube, or the chunks of it that are missing, without a Prefect server.
 
@@ -68,6 +70,7 @@ def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: 
         return build_in_threads(pending, run, lease, start)
 
 
+@python_names
 def retry(uri: Uri, *, missing: bool = False, threads: int | None = None, **options: Any) -> BuildSummary:
     """Build the failed chunks of a cube again, from the scenes that they were planned with; nothing is searched.
 

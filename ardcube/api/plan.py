@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ardcube.api.existing import run_config
+from ardcube.api.python_names import python_names
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 from ardcube.planning.estimate import Estimate, estimate
@@ -95,6 +96,7 @@ class Plan:
         return rows + (f"<tr><td colspan='2'>and {more} more periods</td></tr>" if more > 0 else "")
 
 
+@python_names
 def plan(cube: CubeConfig, **options: Any) -> Plan:
     """Search the catalogue and plan a cube; write nothing.
 

@@ -1,0 +1,61 @@
+"""Name options in error messages as Python's keyword arguments do.
+
+Messages name the options of the command line, because most people read them there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import ArdcubeError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OPTION = re.compile(r"--(no-)?([a-z]+(?:-[a-z]+)*)( \d+\b)?")
+
+
+def python_names(call: Callable[P, T]) -> Callable[P, T]:
+    """Return the same function, whose errors name its keyword arguments instead of options."""
+
+    @wraps(call)
+    def named(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except ArdcubeError as error:
+            error.args = (in_python(str(error)),)
+            raise
+
+    return named
+
+
+def in_python(message: str) -> str:
+    """Replace options such as ``--max-chunks 5`` by ``max_chunks=5``, and ``fsspec-uri`` by ``uri``."""
+    return _names().sub(lambda name: _argument(name[0]), _OPTION.sub(_keyword, message))
+
+
+def _keyword(option: re.Match[str]) -> str:
+    no, dashed, value = option.groups()
+    name = dashed.replace("-", "_")
+    field = RunConfig.model_fields.get(name) or CubeConfig.model_fields.get(name)
+    if field is None:
+        return option[0]
+    if field.annotation is bool:
+        return f"{name}={not no}{value or ''}"
+    return f"{_argument(name)}{'=' + value.strip() if value else ''}"
+
+
+def _argument(name: str) -> str:
+    return "uri" if name in ("fsspec-uri", "fsspec_uri") else name.replace("-", "_")
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    """Return the names of fields with a dash, where they are not a part of a path."""
+    fields = sorted({*RunConfig.model_fields, *CubeConfig.model_fields})
+    dashed = "|".join(name.replace("_", "-") for name in fields if "_" in name)
+    return re.compile(rf"(?<![\w/.-])(?:{dashed})(?![\w/.-])")
