@@ -425,3 +425,62 @@ def test_a_damaged_description_is_an_error_and_not_a_missing_cube(ledger: Ledger
     ledger.place.write("cube.json", content)
     with pytest.raises(StoreError, match=r"cube.json is damaged .*restore it"):
         ledger.read_cube()
+
+
+# ---- attempts ---------------------------------------------------------------------------------------
+
+
+def attempt(number: int, **scenes: str) -> Attempt:
+    return Attempt(f"2024-01-01T00:00:{number % 60:02d}+00:00", "here", 1.0, f"SceneError: {number}", True, scenes)
+
+
+def test_a_record_keeps_the_first_and_last_attempts_and_counts_the_others() -> None:
+    failed = replace(record(0, "failed"), attempts=())
+    after: ChunkRecord | None = None
+    for number in range(500):
+        after = failed.after(after, attempt(number))
+        assert after.attempt_count == number + 1
+    assert after is not None
+    kept = [int(one.problem) for one in after.attempts]
+    assert kept == [0, 1, 2, *range(479, 500)]
+    assert after.omitted_attempts == 500 - len(kept)
+    assert ChunkRecord.from_json(after.to_json()) == after
+    assert len(after.to_json()) < 5_000
+
+
+def test_a_table_shortens_the_attempts_of_earlier_versions(ledger: Ledger) -> None:
+    long = replace(record(0), attempts=tuple(attempt(number) for number in range(1_000)))
+    ledger.write(long)
+    found = ledger.compact()[long.key]
+    assert found.attempt_count == 1_000
+    (text,) = pandas.read_parquet(io.BytesIO(ledger.place.read("ledger.parquet") or b""))["record"]
+    assert len(json.loads(text)["attempts"]) == len(found.attempts) < 30
+    assert Ledger.at(ledger.place.uri).records()[long.key].attempt_count == 1_000
+
+
+def test_scenes_that_caused_an_error_are_recorded_and_read_again(ledger: Ledger) -> None:
+    bad = replace(record(0, "failed"), attempts=(attempt(0, S2A_1="/a.tif: truncated"),))
+    ledger.write(bad)
+    assert ledger.records()[bad.key] == bad
+    assert ledger.records(brief=True)[bad.key].attempts == bad.attempts
+    assert (bad.attempts[0].kind, bad.attempts[0].problem) == ("SceneError", "0")
+
+
+def test_fields_that_are_empty_are_left_out_for_earlier_versions() -> None:
+    written = json.loads(record(0).to_json())
+    assert not {"skipped", "omitted_attempts"} & written.keys()
+    assert "bad_scenes" not in written["attempts"][0]
+
+
+@pytest.mark.parametrize("change", [{"omitted_attempts": -1}, {"omitted_attempts": "3"}, {"omitted_attempts": True}])
+def test_a_record_with_an_invalid_number_of_attempts_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(StoreError, match="attempts are omitted"):
+        ChunkRecord.from_json(json.dumps(json.loads(record(0).to_json()) | change))
+
+
+@pytest.mark.parametrize("scenes", [["S2A"], {"S2A": 1}, "S2A", None])
+def test_a_record_with_invalid_scenes_is_refused(scenes: object) -> None:
+    values = json.loads(record(0).to_json())
+    values["attempts"][0]["bad_scenes"] = scenes
+    with pytest.raises(StoreError, match="not a chunk record"):
+        ChunkRecord.from_json(json.dumps(values))
