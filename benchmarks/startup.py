@@ -75,7 +75,7 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[float, fl
     code = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(f'modules {len(sys.modules)}', file=sys.stderr))\n"
-        "from flows.cli import main\n"
+        "from flows.command import main\n"
         "main()"
     )
     used, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

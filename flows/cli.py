@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.options import ModelCommand, build_model, key_values
-from flows.process_exit import run_command
 from flows.run_flow import configure_prefect, run_flow
 
 if TYPE_CHECKING:  # Libraries other than click are imported where they are used, so that --help takes no time.
     from ardcube.config import CubeConfig, RunConfig
+    from ardcube.report.summary import BuildSummary
 
 _NO_STORE = "memory://ardcube-plan"
 """URI of the store in a plan that names none."""
@@ -71,11 +71,15 @@ def build(**values: Any) -> None:
     # Checked before Prefect is imported, which takes longer than the check. Credentials are only in Prefect's blocks.
     request = check_request(cube, run) if run.credentials_block is None else None
 
-    from flows.build_cube import build_cube
     from flows.checked import already_checked
 
+    def flow() -> "BuildSummary":
+        from flows.build_cube import build_cube
+
+        return build_cube(cube, run)
+
     with already_checked(request):
-        run_flow(lambda: build_cube(cube, run))
+        run_flow(flow)
 
 
 @cli.command(cls=ModelCommand, models=lambda: _models()[1:], without=_NOT_OF_A_RETRY)
@@ -97,10 +101,14 @@ def retry(missing: bool, **values: Any) -> None:
             return
 
     from flows.checked import already_checked
-    from flows.retry_cube import retry_cube
+
+    def flow() -> "BuildSummary":
+        from flows.retry_cube import retry_cube
+
+        return retry_cube(run, missing)
 
     with already_checked(request):
-        run_flow(lambda: retry_cube(run, missing))
+        run_flow(flow)
 
 
 @cli.command(cls=ModelCommand, models=_models)
@@ -168,8 +176,10 @@ def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run the command and exit."""
-    run_command(lambda: cli.main(standalone_mode=False))
+    """Run the command as `flows.command` does; scripts of older installations call this."""
+    from flows.command import main
+
+    main()
 
 
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":

@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -14,56 +13,58 @@ import click
 
 from ardcube.errors import ArdcubeError, InputError
 from ardcube.redaction import without_secrets
+from flows.signals import INTERRUPTED, TERMINATED, TerminatedError, force_end, nothing_left_to_stop
 
 FAILED = 1
 BAD_INPUT = 2
-INTERRUPTED = 130
-TERMINATED = 143
 _GRACE_SECONDS = 3.0
 """Seconds that Prefect has to send its last messages after the lease was released."""
 _stopped_with: list[int] = []
 """Exit code of a command that a signal stopped."""
 
 
-class _TerminatedError(BaseException):
-    """SIGTERM arrived: the command should release what it holds and end soon."""
-
-
 def run_command(command: Callable[[], object]) -> NoReturn:
     """Run a click command and exit; bad input is one line and exit code 2."""
-    debug = "--debug" in sys.argv[1:]
-    signal.signal(signal.SIGTERM, _on_sigterm)
     atexit.register(_exit_at_once)  # before libraries register theirs, because it must be called after them
     try:
-        sys.exit(command() or 0)  # type: ignore[arg-type]
-    except _TerminatedError:
+        message, code = _outcome(command)
+    except TerminatedError:
         _stop("terminated; run the same command again to continue", TERMINATED)
     except (KeyboardInterrupt, click.exceptions.Abort):
         _stop("interrupted; run the same command again to continue", INTERRUPTED)
+    nothing_left_to_stop()
+    if message:
+        _print(message)
+    sys.exit(code)
+
+
+def _outcome(command: Callable[[], object]) -> tuple[str, int]:
+    """Run a command; return the line about its error, or an empty string, and its exit code."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        return "", int(command() or 0)  # type: ignore[call-overload]
+    except click.exceptions.Abort:
+        raise
     except click.ClickException as error:
-        _exit(error.format_message(), error.exit_code)
-    except ArdcubeError as error:
-        if debug:
-            click.echo(without_secrets(traceback.format_exc()), err=True)
-        _exit(str(error), BAD_INPUT if isinstance(error, InputError) else FAILED)
+        return error.format_message(), error.exit_code
     except Exception as error:  # noqa: BLE001  (the last resort: a person reads one line, whatever it is)
         if debug:
             click.echo(without_secrets(traceback.format_exc()), err=True)
-        _exit(f"{type(error).__name__}: {error} (--debug shows where)", FAILED)
-
-
-def _on_sigterm(*_: object) -> NoReturn:
-    raise _TerminatedError
+        if isinstance(error, ArdcubeError):
+            return str(error), BAD_INPUT if isinstance(error, InputError) else FAILED
+        return f"{type(error).__name__}: {error} (--debug shows where)", FAILED
 
 
 def _stop(message: str, code: int) -> NoReturn:
     """Exit within seconds, although threads may still wait for a server."""
+    nothing_left_to_stop()
     logging.raiseExceptions = False  # threads that still run find the loggers closed
-    last = threading.Timer(_GRACE_SECONDS, os._exit, [code])
+    last = threading.Timer(_GRACE_SECONDS, force_end, [code])
     last.daemon = True
     last.start()
     _stopped_with.append(code)
-    _exit(message, code)
+    _print(message)
+    sys.exit(code)
 
 
 def _exit_at_once() -> None:
@@ -74,8 +75,7 @@ def _exit_at_once() -> None:
         os._exit(_stopped_with[0])
 
 
-def _exit(message: str, code: int) -> NoReturn:
+def _print(message: str) -> None:
     line = " ".join(without_secrets(message).split())
     # A message may quote a catalogue, and a terminal obeys characters that are not printable.
     click.echo(f"ardcube: {''.join(letter for letter in line if letter.isprintable())}", err=True)
-    sys.exit(code)

@@ -76,6 +76,6 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
 def _import_libraries() -> None:
     """Import the libraries that build chunks; leave errors to their users."""
     with suppress(ImportError):
-        for name in ("ardcube.store.schema", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
+        for name in ("flows.build_cube", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
             import_module(name)
         import_module("ardcube.kernels.sampling")

@@ -1,62 +1,107 @@
-"""Start Prefect's temporary server during imports; end it with the process."""
+"""Start Prefect's temporary server during imports; it ends with this process.
 
-import shutil
+Prefect would start one by itself, but imports its server package for that, which costs this process two seconds of CPU
+and 78 MB. Its server receives the interrupt of a terminal too, and a killed run leaves it running.
+"""
+
+import atexit
+import http.client
+import os
+import re
+import socket
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from threading import Thread
-from typing import TYPE_CHECKING
+from typing import IO
 
+from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
-if TYPE_CHECKING:
-    from prefect.server.api.server import SubprocessASGIServer
+from ardcube.errors import ArdcubeError
+from flows.signals import before_forced_end
+
+_END_SECONDS = 6.0
+"""Seconds to wait at the end of this process for the end of the server."""
+_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""Environment with which Prefect starts a temporary server."""
 
 
-_watchers: "list[subprocess.Popen[bytes]]" = []
-"""Keeps the pipes open, because Python closes a pipe without a reference."""
+class NoServerError(ArdcubeError):
+    """Prefect's temporary server did not start."""
 
 
 def start_server(meanwhile: Callable[[], None]) -> None:
     """Start the temporary server and call `meanwhile`, which runs at the same time.
 
-    No server is started if one is configured.
+    No server is started if one is configured. Otherwise this process and the processes that it starts use the new one
+    from now on.
 
-    Only this thread imports, because two threads that import packages which import each other can fail.
+    Raises
+    ------
+    NoServerError
+        If the server does not answer in time.
     """
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:
         meanwhile()
         return
-    from prefect.server.api.server import SubprocessASGIServer
+    with tempfile.TemporaryFile() as errors:
+        # This process listens already: requests wait in the socket's queue until the server accepts them.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            address: tuple[str, int] = listening.getsockname()
+            server = _start(listening, errors)
+        atexit.register(_end, server)
+        before_forced_end(server.kill)
+        os.environ["PREFECT_API_URL"] = f"http://{address[0]}:{address[1]}/api"
+        refresh_global_settings_context()
+        meanwhile()
+        try:
+            _wait(address, settings.server.ephemeral.startup_timeout_seconds)
+        except OSError as error:
+            raise NoServerError(
+                f"Prefect's temporary server did not start: {_said(errors) or error}; set PREFECT_API_URL to a server "
+                "that runs"
+            ) from error
 
-    server = SubprocessASGIServer()
-    starting = Thread(target=_start, args=[server], daemon=True)
-    starting.start()
-    meanwhile()
-    # Prefect would use the server before it answers.
-    starting.join()
-    _end_with_this_process(server)
 
-
-def _start(server: "SubprocessASGIServer") -> None:
-    with suppress(Exception):  # the flow tries again, and reports the error
-        server.start()
-
-
-def _end_with_this_process(server: "SubprocessASGIServer") -> None:
-    """End the server even if this process is killed.
-
-    A shell waits at the end of a pipe, then ends the server.
-    """
-    shell = shutil.which("sh")
-    if shell is None or server.server_process is None:
-        return
-    watcher = subprocess.Popen(
-        [shell, "-c", 'read -r _; kill "$0" 2>&-', str(server.server_process.pid)],
-        stdin=subprocess.PIPE,
+def _start(listening: socket.socket, errors: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start the server in a session of its own, which an interrupt from the terminal does not reach."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.server_process", str(listening.fileno())],
+        stdin=subprocess.PIPE,  # closed with this process, however it ends
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # an interrupt from the terminal must not reach the shell
+        stderr=errors,
+        pass_fds=[listening.fileno()],
+        start_new_session=True,
+        env=os.environ | _SERVER,
     )
-    _watchers.append(watcher)
+
+
+def _wait(address: tuple[str, int], seconds: float) -> None:
+    """Wait until the server answers."""
+    connection = http.client.HTTPConnection(*address, timeout=seconds)
+    try:
+        connection.request("GET", "/api/health")
+        if (status := connection.getresponse().status) != http.HTTPStatus.OK:
+            raise OSError(f"it answers with status {status}")
+    finally:
+        connection.close()
+
+
+def _said(errors: IO[bytes]) -> str:
+    """Return the line of the server's output that names its error."""
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").splitlines()
+    return next(filter(re.compile(r"Error: ").search, lines), lines[-1] if lines else "")
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """End the server, and wait for that, so that nothing is left when the command has ended."""
+    assert server.stdin is not None
+    server.stdin.close()
+    try:
+        server.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

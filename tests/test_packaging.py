@@ -59,7 +59,7 @@ def test_public_indexes_refuse_the_wheel(wheel):
 
 def test_wheel_installs_the_command(wheel):
     (points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "ardcube = flows.cli:main" in wheel.read(points).decode()
+    assert "ardcube = flows.command:main" in wheel.read(points).decode()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

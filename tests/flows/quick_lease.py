@@ -4,7 +4,7 @@ from functools import partial
 
 import flows.build_cube
 from ardcube.lease.acquire import holding
-from flows.cli import main
+from flows.command import main
 
 EXPIRES_SECONDS = 3.0
 

@@ -12,36 +12,58 @@ from tests.wait_for import until
 
 CODE = """
 import os, signal, sys, urllib.request
-from flows.temporary_server import start_server
+from prefect.settings import get_current_settings
+import flows.temporary_server
 
-start_server(lambda: print("imported"))
-if module := sys.modules.get("prefect.server.api.server"):
-    server = module.SubprocessASGIServer()
-    print(urllib.request.urlopen(f"{server.api_url}/health", timeout=5).read().decode())
-    print(server.server_process.pid, flush=True)
+servers = []
+start = flows.temporary_server._start
+flows.temporary_server._start = lambda *given: servers.append(start(*given)) or servers[0]
+
+def imported():
+    print("imported", *[f"{server.pid} {os.getsid(server.pid)}" for server in servers], flush=True)
+    if sys.argv[1] == "early":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+flows.temporary_server.start_server(meanwhile=imported)
+if servers:
+    print(urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=5).read().decode())
+    print(os.environ["PREFECT_API_URL"] == get_current_settings().api.url, "prefect.server" in sys.modules, flush=True)
+if sys.argv[1] == "late":
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def run(home: Path, **environment: str) -> list[str]:
+def run(home: Path, killed: str = "never", **environment: str) -> list[str]:
     without = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", CODE, killed],
         env=without | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"} | environment,
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
-    return done.stdout.splitlines()
+    return [*done.stdout.splitlines(), *done.stderr.splitlines()[-1:]]
 
 
-def test_the_server_answers_once_it_was_started_and_ends_with_a_killed_process(
-    tmp_path: Path,
-) -> None:
-    said = run(tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120")
-    assert said[:2] == ["imported", "true"]
-    until(lambda: has_ended(int(said[2])), "the end of the server")
+def test_the_server_answers_in_its_own_session_and_ends_with_a_killed_process(tmp_path: Path) -> None:
+    said = run(tmp_path, "late", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120")
+    word, pid, session = said[0].split()
+    assert (word, session, said[1:]) == ("imported", pid, ["true", "True False"])
+    until(lambda: has_ended(int(pid)), "the end of the server")
+
+
+def test_the_server_ends_with_a_process_that_is_killed_before_the_server_answers(tmp_path: Path) -> None:
+    (said,) = run(tmp_path, "early")
+    until(lambda: has_ended(int(said.split()[1])), "the end of the server", seconds=20)
+
+
+def test_a_server_that_does_not_start_is_reported_with_its_own_words(tmp_path: Path) -> None:
+    database = "sqlite+aiosqlite:////dev/null/no.db"
+    error = run(tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=database)[-1]
+    assert "Prefect's temporary server did not start: " in error
+    assert "unable to open database file" in error
+    assert error.endswith("; set PREFECT_API_URL to a server that runs")
 
 
 def test_no_server_is_started_if_an_address_is_configured(tmp_path: Path) -> None:
