@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,10 +177,8 @@ def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run the command as `flows.command` does; scripts of older installations call this."""
-    from flows.command import main
-
-    main()
+    """Run the command; only scripts of older installations call this."""
+    import_module("flows.command").main()
 
 
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
