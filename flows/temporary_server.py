@@ -15,20 +15,16 @@ import tempfile
 from collections.abc import Callable
 from typing import IO
 
+from click import ClickException
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
-from ardcube.errors import ArdcubeError
 from flows.signals import before_forced_end
 
 _END_SECONDS = 6.0
 """Seconds to wait at the end of this process for the end of the server."""
 _SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """Environment with which Prefect starts a temporary server."""
-
-
-class NoServerError(ArdcubeError):
-    """Prefect's temporary server did not start."""
 
 
 def start_server(meanwhile: Callable[[], None]) -> None:
@@ -39,7 +35,7 @@ def start_server(meanwhile: Callable[[], None]) -> None:
 
     Raises
     ------
-    NoServerError
+    ClickException
         If the server does not answer in time.
     """
     settings = get_current_settings()
@@ -59,7 +55,7 @@ def start_server(meanwhile: Callable[[], None]) -> None:
         try:
             _wait(address, settings.server.ephemeral.startup_timeout_seconds)
         except OSError as error:
-            raise NoServerError(
+            raise ClickException(
                 f"Prefect's temporary server did not start: {_said(errors) or error}; set PREFECT_API_URL to a server "
                 "that runs"
             ) from error
