@@ -62,7 +62,7 @@ def start_server(meanwhile: Callable[[], None]) -> None:
 
 
 def _start(listening: socket.socket, errors: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """Start the server in a session of its own, which an interrupt from the terminal does not reach."""
+    """Start the server in a new session, which an interrupt from the terminal does not reach."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "flows.server_process", str(listening.fileno())],
         stdin=subprocess.PIPE,  # closed with this process, however it ends
