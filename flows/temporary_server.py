@@ -45,6 +45,8 @@ def start_server(meanwhile: Callable[[], None]) -> None:
     with tempfile.TemporaryFile() as errors:
         # This process listens already: requests wait in the socket's queue until the server accepts them.
         with socket.create_server(("127.0.0.1", 0)) as listening:
+            # uvicorn takes a socket that it inherits for a Unix socket, and would not set this.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             address: tuple[str, int] = listening.getsockname()
             server = _start(listening, errors)
         atexit.register(_end, server)

@@ -33,11 +33,14 @@ if sys.argv[1] == "late":
 """
 
 
+PATIENT = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+
+
 def run(home: Path, killed: str = "never", **environment: str) -> list[str]:
     without = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
         [sys.executable, "-c", CODE, killed],
-        env=without | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"} | environment,
+        env=without | {"PREFECT_HOME": str(home), **PATIENT} | environment,
         capture_output=True,
         text=True,
         timeout=200,
@@ -47,7 +50,7 @@ def run(home: Path, killed: str = "never", **environment: str) -> list[str]:
 
 
 def test_the_server_answers_in_its_own_session_and_ends_with_a_killed_process(tmp_path: Path) -> None:
-    said = run(tmp_path, "late", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120")
+    said = run(tmp_path, "late")
     word, pid, session = said[0].split()
     assert (word, session, said[1:]) == ("imported", pid, ["true", "True False"])
     until(lambda: has_ended(int(pid)), "the end of the server")
