@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.lease.acquire import holding
-from ardcube.lease.lease import Lease
+from ardcube.lease.lease import Lease, release
 from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
@@ -23,6 +23,7 @@ from flows.progress_artifact import ProgressArtifact
 from flows.run_context import RunContext
 from flows.run_summary import completed, summarize_run
 from flows.runners import check_workers_can_report, start_isolated_runner, start_runner
+from flows.signals import released_at_forced_end
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import build_run_name
@@ -161,7 +162,10 @@ def hold_lease(ledger: Place, run: RunConfig) -> Iterator[Lease]:
     """
     log = get_run_logger().warning
     name, run_id = str(flow_run.name), str(flow_run.id)
-    with holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=log) as lease:
+    with (
+        holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=log) as lease,
+        released_at_forced_end(lambda: release(ledger, lease.claim.holder)),
+    ):
         yield lease
 
 

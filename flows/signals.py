@@ -13,14 +13,15 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 INTERRUPTED = 130
 TERMINATED = 143
-LAST_SECONDS = 8.0
+LAST_SECONDS = 7.0
 """Seconds after the first signal until the process ends without waiting for the main thread."""
-_RELEASE_SECONDS = 1.0
+_RELEASE_SECONDS = 2.0
 """Seconds for what the process holds to be released if the main thread does not do it."""
 _SAME_SECONDS = 0.5
 """Seconds in which a further SIGINT is the same key press: a launcher repeats what the terminal sent to the group."""
@@ -51,6 +52,16 @@ def before_forced_end(release: Callable[[], object]) -> None:
     _CALLS.append(release)
 
 
+@contextmanager
+def released_at_forced_end(release: Callable[[], object]) -> Iterator[None]:
+    """Call a function if the process must end during the block although its main thread does not react."""
+    before_forced_end(release)
+    try:
+        yield
+    finally:
+        _CALLS.remove(release)
+
+
 def nothing_left_to_stop() -> None:
     """End the process at once on a signal from now on, because all that remains is its shutdown."""
     _stopped.set()
@@ -72,8 +83,8 @@ def _end_if_nothing_is_left(code: int) -> None:
 
 
 def force_end(code: int) -> NoReturn:
-    """Release what the process holds, within a second, and end it without waiting for any thread."""
-    releasing = [threading.Thread(target=call, daemon=True) for call in _CALLS]
+    """Release what the process holds, within two seconds, and end it without waiting for any thread."""
+    releasing = [threading.Thread(target=call, daemon=True) for call in tuple(_CALLS)]
     for thread in releasing:
         thread.start()
     end = time.monotonic() + _RELEASE_SECONDS
