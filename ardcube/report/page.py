@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ardcube.report.render import Markdown, render_markdown
@@ -12,14 +12,18 @@ from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import count_states, draw_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
+from ardcube.report.thumbnail import cosine
 from ardcube.storage.place import Place, cube_name
+
+if TYPE_CHECKING:
+    from ardcube.report.preview import Preview  # xarray is slow to import
 
 MOST_ROWS = 100
 """Rows of a table on a page."""
 
 
 def ended_page(
-    snapshot: CubeSnapshot, summary: BuildSummary, tally: Tally, price: float | None, preview: str | None
+    snapshot: CubeSnapshot, summary: BuildSummary, tally: Tally, price: float | None, preview: Preview | None
 ) -> str:
     """Return the page of a run that has ended.
 
@@ -33,8 +37,8 @@ def ended_page(
         Seconds, bytes and attempts of its chunks.
     price : float or None
         Price of a core-hour; None if it is not known.
-    preview : str or None
-        SVG of `ardcube.report.preview`.
+    preview : Preview or None
+        Pictures of the newest periods.
     """
     seconds = sum(tally.stages.values())
     stages = sorted(tally.stages.items(), key=lambda entry: -entry[1]) if seconds > 0 else []
@@ -93,7 +97,7 @@ def problem_note(place: Place, options: dict[str, Any], summary: BuildSummary, t
     )
 
 
-def _values(snapshot: CubeSnapshot, preview: str | None) -> dict[str, Any]:
+def _values(snapshot: CubeSnapshot, preview: Preview | None) -> dict[str, Any]:
     """Return what every page shows of a cube."""
     cube, place = snapshot.cube, snapshot.place
     return {
@@ -102,7 +106,9 @@ def _values(snapshot: CubeSnapshot, preview: str | None) -> dict[str, Any]:
         "grid": cube.grid,
         "periods": cube.periods,
         "link": _link(place, snapshot.options),
-        "map": draw_states([period.label for period in cube.periods], snapshot.states),
+        "map": draw_states(
+            [period.label for period in cube.periods], snapshot.states, cosine(sum(cube.grid.bounds[1::2]) / 2)
+        ),
         "preview": preview,
         "causes": snapshot.causes,
         "most_rows": MOST_ROWS,

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Window
+from ardcube.extent.periods import Period
 from ardcube.ledger.stored_cube import StoredCube
+from ardcube.report.clear_days import shaded, shades
+from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
-from ardcube.report.quicklook import shown_bands, stretch_of, stretched
+from ardcube.report.quicklook import digital_numbers, shown_bands, stretch_of, stretched
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
+from ardcube.report.thumbnail import Thumbnail
 from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import FILL
+from ardcube.store.schema import COUNT, FILL
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _MOST_PIXELS = 40_000_000
@@ -28,12 +35,22 @@ _SMALL_SIDE = 280
 """Longest side of a picture in pixels, for other numbers of pictures."""
 
 
-def draw_preview(snapshot: CubeSnapshot) -> str | None:
-    """Draw the newest periods with written chunks, as an SVG of some hundred kilobytes.
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Pictures of the newest periods, as SVGs of some hundred kilobytes."""
+
+    colours: str
+    """The composites."""
+    clear_days: str
+    """Numbers of clear days behind them."""
+
+
+def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
+    """Draw the newest periods with written chunks: composites and clear days.
 
     Returns
     -------
-    str or None
+    Preview or None
         None if no chunk was written, or if one chunk exceeds the pixels that are read at most.
     """
     place, cube = snapshot.place, snapshot.cube
@@ -42,8 +59,8 @@ def draw_preview(snapshot: CubeSnapshot) -> str | None:
     if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
         return None
     window = _fullest(cube, written[chosen[0]]) if len(chosen) == 1 else _whole(cube)
-    height, width = window.shape
-    step = max(1, -(-max(height, width) // _SIDES.get(len(chosen), _SMALL_SIDE)))
+    position = MapPosition.of(cube.grid, window)
+    thumbnail = Thumbnail.of(window, position.latitude, _SIDES.get(len(chosen), _SMALL_SIDE))
     bands = shown_bands(cube.config.bands)
     read_layouts(place)
     options = snapshot.options or None  # zarr refuses an empty mapping for a local path
@@ -52,20 +69,38 @@ def draw_preview(snapshot: CubeSnapshot) -> str | None:
         checked_codecs(),
         xr.open_zarr(place.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as opened,
     ):
-        array = opened[cube.config.varname].variable  # without coordinates, which may be a million numbers
-        pictures = [_read(array, cube, written[period], period, window, step)[..., bands] for period in chosen]
-    low, high = stretch_of(pictures, FILL)
+        # Variables have no coordinates, which may be a million numbers.
+        composite, count = opened[cube.config.varname].variable, opened[COUNT].variable
+        colours, days = [], []
+        for period in chosen:
+            read = partial(_read, composite[period], cube, written[period])
+            colours.append(digital_numbers(thumbnail.mean(read, cube.config.chunk_size)[..., bands]))
+            read = partial(_read, count[period], cube, written[period])
+            days.append(thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0])
+    low, high = stretch_of(colours, FILL)
     part = "" if window == _whole(cube) else ", a part"
-    panels = [
-        Panel(
-            cube.periods[period].label + part,
-            encode_png(stretched(numbers, low, high, FILL)),
-            numbers.shape[1],
-            numbers.shape[0],
-        )
-        for period, numbers in zip(chosen, pictures, strict=True)
+    labels = [cube.periods[period].label + part for period in chosen]
+    spans = [_days(cube.periods[period]) for period in chosen]
+    most = max(1.0, *(float(np.nanmax(numbers)) for numbers in days))
+    return Preview(
+        draw_sheet(_panels([stretched(numbers, low, high, FILL) for numbers in colours], labels, spans, position)),
+        draw_sheet(_panels([shaded(numbers, most) for numbers in days], labels, spans, position), shades(most)),
+    )
+
+
+def _panels(
+    pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str], spans: Sequence[str], position: MapPosition
+) -> list[Panel]:
+    framed = [draw_frame(picture, position, span)[0] for picture, span in zip(pictures, spans, strict=True)]
+    return [
+        Panel(label, encode_png(picture), picture.shape[2], picture.shape[1])
+        for label, picture in zip(labels, framed, strict=True)
     ]
-    return draw_sheet(panels)
+
+
+def _days(period: Period) -> str:
+    """Return the first and the last day of a period."""
+    return f"{period.start} to {period.end - timedelta(days=1)}"
 
 
 def _tile_pixels(cube: StoredCube) -> int:
@@ -105,25 +140,11 @@ def _fullest(cube: StoredCube, written: NDArray[np.bool_]) -> Window:
 
 
 def _read(
-    array: xr.Variable, cube: StoredCube, written: NDArray[np.bool_], period: int, window: Window, step: int
-) -> NDArray[np.uint16]:
-    """Read every `step`-th pixel of a window, (y, x, band), chunk by chunk to save memory."""
-    rows, cols = np.arange(window.y0, window.y1, step), np.arange(window.x0, window.x1, step)
-    out = np.full((len(rows), len(cols), len(cube.config.bands)), FILL, np.uint16)
+    array: xr.Variable, cube: StoredCube, written: NDArray[np.bool_], window: Window
+) -> NDArray[np.uint16] | None:
+    """Read a window of one chunk, (y, x, band), or None if the chunk was not written."""
     tile = cube.config.tile_size
-    for ys in _runs(rows, cube.config.chunk_size):
-        for xs in _runs(cols, cube.config.chunk_size):
-            if written[rows[ys.start] // tile, cols[xs.start] // tile]:
-                out[ys, xs] = array[period, _thin(rows[ys], step), _thin(cols[xs], step)].to_numpy()
-    return out
-
-
-def _runs(positions: NDArray[np.int64], size: int) -> Iterator[slice]:
-    """Yield slices of the positions, one for each chunk."""
-    starts = np.flatnonzero(np.diff(positions // size, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], len(positions)], strict=True):
-        yield slice(int(start), int(stop))
-
-
-def _thin(positions: NDArray[np.int64], step: int) -> slice:
-    return slice(int(positions[0]), int(positions[-1]) + 1, step)
+    if not written[window.y0 // tile, window.x0 // tile]:
+        return None
+    values: NDArray[np.uint16] = array[window.slices].to_numpy()
+    return values if values.ndim == 3 else values[..., None]

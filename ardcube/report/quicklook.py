@@ -11,16 +11,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
+from ardcube.extent.grid import Window
+from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
+from ardcube.report.thumbnail import Thumbnail
 from ardcube.storage.place import Place
 from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import exists
+from ardcube.store.schema import FILL, exists
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4
 """Exponent of the stretch: brightens forest and water, and changes bright soil little."""
 _PERCENTILES = (2, 98)
+_BLOCK = 1024
+"""Pixels per side of a block that is read at once, if chunks are not larger."""
 
 
 def write_quicklooks(
@@ -29,7 +34,8 @@ def write_quicklooks(
     """Write one PNG per period of a cube: true colour if it has red, green and blue, else grey.
 
     All periods and bands share one stretch, so that colours are true and months are comparable. Nodata is
-    transparent. Only the pixels of the pictures are in memory.
+    transparent. The frame shows the first and the last day of the period, the corners and a scale bar. A world file
+    `.pgw` states the position of the picture. Only the pixels of the pictures and one block are in memory.
 
     Parameters
     ----------
@@ -40,7 +46,7 @@ def write_quicklooks(
     storage_options : dict, optional
         Options of the store's filesystem.
     max_side : int
-        Longest side of a picture in pixels; of a larger cube every n-th pixel is shown.
+        Longest side of a map in pixels. Pixels of a larger cube are averaged, those of a small cube enlarged.
 
     Returns
     -------
@@ -65,28 +71,42 @@ def write_quicklooks(
         name = next((str(name) for name, data in cube.data_vars.items() if "band" in data.dims), None)
         if name is None:
             raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
-        data = _thinned(cube[name], max_side)
-        pictures = [data.isel(time=index).to_numpy() for index in range(data.sizes["time"])]
+        data = cube[name].transpose("time", "latitude", "longitude", "band")
+        window = Window(0, data.sizes["latitude"], 0, data.sizes["longitude"])
+        position = _position(cube, window)
+        thumbnail = Thumbnail.of(window, position.latitude, max_side)
+        pictures = [_read(data, period, thumbnail) for period in range(data.sizes["time"])]
         months = data["time"].dt.strftime("%Y-%m").to_numpy()
-        fill = data.attrs.get("_FillValue", 0)
-        low, high = stretch_of(pictures, fill)
+        bounds = cube["time_bnds"].to_numpy().astype("datetime64[D]")
+    low, high = stretch_of(pictures, FILL)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for month, numbers in zip(months, pictures, strict=True):
+    for month, (start, end), numbers in zip(months, bounds, pictures, strict=True):
         path = folder / f"{name}_{month}.png"
-        path.write_bytes(encode_png(stretched(numbers, low, high, fill)))
+        picture, origin = draw_frame(stretched(numbers, low, high, FILL), position, f"{start} to {end - 1}")
+        path.write_bytes(encode_png(picture))
+        path.with_suffix(".pgw").write_text(position.world_file(thumbnail.shape, origin))
         paths.append(path)
     return paths
 
 
-def _thinned(data: xr.DataArray, max_side: int) -> xr.DataArray:
-    """Select every n-th pixel of the shown bands, lazily: (time, latitude, longitude, band)."""
-    bands = [str(band) for band in data["band"].to_numpy()]
-    shown = shown_bands(bands)
-    stride = max(1, -(-max(data.sizes["latitude"], data.sizes["longitude"]) // max_side))
-    thin = slice(None, None, stride)
-    picked = data.isel(latitude=thin, longitude=thin, band=shown)
-    return picked.transpose("time", "latitude", "longitude", "band")
+def _position(cube: xr.Dataset, window: Window) -> MapPosition:
+    west, step_x, _, north, _, step_y = map(float, str(cube["spatial_ref"].attrs["GeoTransform"]).split())
+    return MapPosition(west, north + window.y1 * step_y, west + window.x1 * step_x, north)
+
+
+def _read(data: xr.DataArray, period: int, thumbnail: Thumbnail) -> NDArray[np.uint16]:
+    """Read the shown bands of a period, block by block to save memory: (y, x, band)."""
+    bands = shown_bands([str(band) for band in data["band"].to_numpy()])
+    array = data.variable  # without coordinates, which may be a million numbers
+    chunk = max(data.encoding["chunks"][1:3])
+    block = chunk * max(1, _BLOCK // chunk)
+    return digital_numbers(thumbnail.mean(lambda part: array[(period, *part.slices)].to_numpy()[..., bands], block))
+
+
+def digital_numbers(means: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Round means to digital numbers; nodata where there is none."""
+    return np.nan_to_num(np.rint(means), nan=FILL).astype(np.uint16)
 
 
 def shown_bands(bands: Sequence[str]) -> list[int]:

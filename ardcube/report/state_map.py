@@ -35,8 +35,10 @@ NAMES: Mapping[int, str] = {
     MISSING: "not built yet",
     FAILED: "failed",
 }
-_SIDE = 120
-"""Longest side of a map in CSS pixels."""
+_SIDES = ((1, 480), (2, 420), (6, 280), (12, 200))
+"""Longest side of a map in CSS pixels, by the number of maps up to which it applies."""
+_SMALL_SIDE = 160
+"""Longest side of one of many maps in CSS pixels."""
 _CELLS = 40
 """Squares on a side of a map at most."""
 _MAPS = 36
@@ -72,7 +74,7 @@ def chunk_states(periods: Sequence[str], tiles: Tiles, records: Iterable[ChunkRe
     return states
 
 
-def draw_states(periods: Sequence[str], states: NDArray[np.uint8]) -> str:
+def draw_states(periods: Sequence[str], states: NDArray[np.uint8], width: float = 1.0) -> str:
     """Draw one map per period, or per several of very many periods, as an SVG of some kilobytes.
 
     Parameters
@@ -81,16 +83,19 @@ def draw_states(periods: Sequence[str], states: NDArray[np.uint8]) -> str:
         Labels.
     states : uint8 (period, row, col)
         Result of `chunk_states`.
+    width : float
+        Width of a chunk as a share of its height: the cosine of latitude.
     """
     periods_per_map = -(-len(periods) // _MAPS)
     step = max(1, -(-max(states.shape[1:]) // _CELLS))
+    side = next((side for most, side in _SIDES if len(periods) <= most), _SMALL_SIDE)
     panels = []
     for first in range(0, len(periods), periods_per_map):
         part = periods[first : first + periods_per_map]
         cells = _worst(states[first : first + periods_per_map], step)
-        scale = max(1, _SIDE // max(cells.shape))
+        scale = max(1, int(side / max(cells.shape[0], cells.shape[1] * width)))
         label = part[0] if len(part) == 1 else f"{part[0]}..{part[-1]}"
-        picture = _coloured(cells, scale)
+        picture = _coloured(cells, scale, max(1, round(scale * width)))
         panels.append(Panel(label, encode_png(picture), *picture.shape[:0:-1]))
     seen = np.unique(states)
     legend = [("rgb" + str(COLOURS[state]), NAMES[state]) for state in COLOURS if state in seen]
@@ -127,12 +132,12 @@ def _worst(states: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return worst
 
 
-def _coloured(cells: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Draw squares of `scale` x `scale` pixels, separated by lines if they are large enough: uint8 (4, y, x)."""
+def _coloured(cells: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Draw cells of `height` x `width` pixels, separated by lines if they are large enough: uint8 (4, y, x)."""
     palette = np.zeros((FAILED + 1, 4), np.uint8)
     for state, colour in COLOURS.items():
         palette[state] = (*colour, 255)
-    large = cells.repeat(scale, axis=0).repeat(scale, axis=1)
-    if scale >= _LEAST_WITH_LINES:
-        large[scale - 1 :: scale] = large[:, scale - 1 :: scale] = OUTSIDE
+    large = cells.repeat(height, axis=0).repeat(width, axis=1)
+    if min(height, width) >= _LEAST_WITH_LINES:
+        large[height - 1 :: height] = large[:, width - 1 :: width] = OUTSIDE
     return np.ascontiguousarray(palette[large].transpose(2, 0, 1))

@@ -1,6 +1,6 @@
 """The oracle: a whole cube at once from whole rasters, in plain NumPy, with no chunk and no window."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -11,30 +11,27 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from scipy.ndimage import binary_closing, binary_opening
 
+from tests.oracle.footprints import footprint, reach
 from tests.oracle.items import (
     Item,
+    acquisition,
     asset_of,
-    footprint,
     in_order,
     moment,
-    newest_baselines,
     nodata_of,
     offset_of_collection,
     offset_of_item,
+    processing,
     read_catalogue,
     solar_day,
-    with_margin,
 )
-from tests.oracle.resampling import Coordinates, Floats, project, read_level, resample
+from tests.oracle.masks import DEMO, SclMask, clean, pixel_in_metres
+from tests.oracle.resampling import Coordinates, Floats, Level, nearest_pixels, project, read_level, resample
 
-__all__ = ["OracleCube", "calendar_periods", "clean_mask", "median", "oracle_cube", "read_catalogue"]
+__all__ = ["OracleCube", "calendar_periods", "median", "oracle_cube", "read_catalogue"]
 
 SCALE = 0.0001
-CLEAR_CLASSES = (4, 5)  # vegetation, bare soil
-RADIUS = 5  # output pixels, of closing and of opening
-HALO = 4 * RADIUS  # closing and opening are two dilations and two erosions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class OracleCube:
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """The output pixels, with a halo around the cube that only the mask needs."""
+    """The output pixels."""
 
     longitude: Floats
     latitude: Floats
@@ -71,6 +68,12 @@ class Plane:
         shapely.prepare(outline)
         return shapely.intersects_xy(outline, *np.meshgrid(self.longitude, self.latitude))
 
+    def coordinates(self, level: Level) -> Coordinates:
+        """Return the pixel centres in the CRS of a raster."""
+        if level.crs not in self.projected:
+            self.projected[level.crs] = project(self.longitude, self.latitude, self.step, level.crs)
+        return self.projected[level.crs]
+
 
 def calendar_periods(start: date | str, end: date | str, months: int) -> list[tuple[date, date]]:
     """Half-open periods of so many months from the month of `start` to the end of the month of `end`."""
@@ -78,16 +81,6 @@ def calendar_periods(start: date | str, end: date | str, months: int) -> list[tu
     begin, stop = first.year * 12 + first.month - 1, last.year * 12 + last.month
     bounds = [*range(begin, stop, months), stop]
     return list(pairwise(date(month // 12, month % 12 + 1, 1) for month in bounds))
-
-
-def clean_mask(bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Closing, then opening of a bad-pixel mask with a disk; pixels outside the array count as bad."""
-    y, x = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
-    disk = x**2 + y**2 <= RADIUS**2
-    # Padded so far that the border, which scipy takes as clear, cannot reach the pixels that are returned.
-    wide = np.pad(bad, HALO, constant_values=True)
-    clean = binary_opening(binary_closing(wide, disk), disk)
-    return clean[HALO:-HALO, HALO:-HALO]
 
 
 def median(values: NDArray[np.int64], counted: NDArray[np.bool_]) -> NDArray[np.uint16]:
@@ -98,17 +91,25 @@ def median(values: NDArray[np.int64], counted: NDArray[np.bool_]) -> NDArray[np.
     return np.where(n[0] > 0, np.rint((middle[0] + middle[1]) / 2), 0).astype(np.uint16)
 
 
-def band_of_item(item: Item, band: str, plane: Plane, allowed: NDArray[np.bool_], method: str) -> NDArray[np.int64]:
+def band_of_item(item: Item, band: str, plane: Plane, where: NDArray[np.bool_], method: str) -> NDArray[np.int64]:
     """Digital numbers of one band of one item in its own encoding, 0 where it has none, (row, column)."""
     asset = asset_of(item["assets"], band)
     if asset is None:
-        return np.zeros(allowed.shape, np.int64)
-    level = read_level(asset["href"], plane.step[0])
-    if level.crs not in plane.projected:
-        plane.projected[level.crs] = project(plane.longitude, plane.latitude, plane.step, level.crs)
-    nodata = {value for value in (nodata_of(asset), level.nodata) if value is not None}
-    how = "nearest" if band.lower() == "scl" else method
-    return resample(level, plane.projected[level.crs], allowed, nodata, how)
+        raise ValueError(f"item {item['id']} has no band {band}")
+    level = read_level(asset["href"], plane.step[0], nodata_of(asset))
+    return resample(level, plane.coordinates(level), where, method)
+
+
+def clear_of_item(item: Item, plane: Plane, mask: SclMask) -> NDArray[np.bool_]:
+    """Pixels that are clear by the scene classification, evaluated on its own grid, bool (row, column)."""
+    asset = asset_of(item["assets"], "scl")
+    if asset is None:
+        raise ValueError(f"item {item['id']} has no scl")
+    level = read_level(asset["href"], plane.step[0], nodata_of(asset), categories=True)
+    bad = level.valid & ~np.isin(level.pixels, mask.allowed)
+    clear = level.valid & ~clean(bad, level.valid, pixel_in_metres(level), mask)
+    row, column, inside = nearest_pixels(level, plane.coordinates(level))
+    return inside & clear[row, column]
 
 
 def oracle_cube(
@@ -122,6 +123,7 @@ def oracle_cube(
     resolution: float,
     bands: Sequence[str],
     cloud_mask: Literal["none", "scl"] = "none",
+    mask: SclMask = DEMO,
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
 ) -> OracleCube:
     """Compute a whole cube of median composites.
@@ -140,70 +142,88 @@ def oracle_cube(
         Length of a period.
     resolution : float
         Output pixel in degrees.
+    cloud_mask, mask : str, SclMask
+        Whether there is a mask, and its options.
     """
     geobox = GeoBox.from_bbox(tuple(bbox), crs="EPSG:4326", resolution=resolution)
     affine, (height, width) = geobox.affine, geobox.shape
-    columns, rows = np.arange(-HALO, width + HALO), np.arange(-HALO, height + HALO)
-    plane = Plane(affine.c + (columns + 0.5) * affine.a, affine.f + (rows + 0.5) * affine.e, (affine.a, affine.e), {})
+    # Counted from the origin of the CRS, so that all cubes of one resolution have the same coordinates.
+    first_column, first_row = round(affine.c / resolution), round(-affine.f / resolution)
+    longitude = (np.arange(first_column, first_column + width) + 0.5) * resolution
+    latitude = -(np.arange(first_row, first_row + height) + 0.5) * resolution
+    plane = Plane(longitude, latitude, (affine.a, affine.e), {})
     box = shapely.box(*geobox.boundingbox.bbox)
-    centre_lon = box.centroid.x
     periods = calendar_periods(start, end, months)
 
-    here = [item for item in in_order(items) if with_margin(footprint(item, centre_lon)).intersects(box)]
-    of_period = []
-    for first, stop in periods:
-        low, high = (datetime.combine(day, time(), UTC) for day in (first, stop))
-        of_period.append(newest_baselines([item for item in here if low <= moment(item) < high]))
-
+    ordered = in_order(items)
+    outlines = {item["id"]: footprint(item) for item in ordered}
+    areas = {name: reach(outline, box.centroid.x) for name, outline in outlines.items()}
+    here = [item for item in ordered if areas[item["id"]].intersects(box)]
     offset = offset_of_collection(collection, bands[0])
     if offset is None:
-        used = [item for chosen in of_period for item in chosen]
-        offset = offset_of_item(used[0], collection, bands[0]) if used else 0.0
+        offset = offset_of_item(here[0], collection, bands[0]) if here else 0.0
 
     cube = np.zeros((len(periods), height, width, len(bands)), np.uint16)
     count = np.zeros((len(periods), height, width), np.uint16)
-    inner = (slice(HALO, HALO + height), slice(HALO, HALO + width))
-    for number, chosen in enumerate(of_period):
+    for number, (first, stop) in enumerate(periods):
+        low, high = (datetime.combine(day, time(), UTC) for day in (first, stop))
         days: dict[date, list[Item]] = {}
-        for item in chosen:
-            days.setdefault(solar_day(item), []).append(item)
+        for item in here:
+            if low <= moment(item) < high:
+                days.setdefault(solar_day(item, outlines[item["id"]]), []).append(item)
         if not days:
             continue
-        fuse = partial(_one_day, collection=collection, plane=plane, centre_lon=centre_lon, bands=bands)
-        fuse = partial(fuse, cloud_mask=cloud_mask, resampling=resampling, offset=offset)
-        stack = np.stack([fuse(scenes) for scenes in days.values()])[:, :, *inner]
+        encode = partial(_in_encoding, collection=collection, offset=offset)
+        stack = np.stack(
+            [
+                _one_day(scenes, areas, plane, bands, mask if cloud_mask == "scl" else None, encode, resampling)
+                for scenes in days.values()
+            ]
+        )
         for index in range(len(bands)):
             cube[number, :, :, index] = median(stack[:, index], stack[:, index] != 0)
         count[number] = (stack != 0).any(axis=1).sum(axis=0)
-    return OracleCube(cube, count, plane.latitude[inner[0]], plane.longitude[inner[1]], periods, offset)
+    return OracleCube(cube, count, latitude, longitude, periods, offset)
+
+
+def _in_encoding(
+    dn: NDArray[np.int64], item: Item, band: str, collection: dict[str, Any] | None, offset: float
+) -> NDArray[np.int64]:
+    """Digital numbers of an item in the cube's encoding, clipped into the valid range; 0 stays 0."""
+    shift = round((offset_of_item(item, collection, band) - offset) / SCALE)
+    return np.where(dn != 0, np.clip(dn + shift, 1, 65535), 0)
 
 
 def _one_day(
     scenes: list[Item],
-    *,
-    collection: dict[str, Any] | None,
+    areas: dict[str, shapely.Geometry],
     plane: Plane,
-    centre_lon: float,
     bands: Sequence[str],
-    cloud_mask: str,
+    mask: SclMask | None,
+    encode: Callable[[NDArray[np.int64], Item, str], NDArray[np.int64]],
     resampling: str,
-    offset: float,
 ) -> NDArray[np.int64]:
-    """Fused and masked numbers of one solar day in the cube's encoding, 0 where none, (band, row, column)."""
+    """Numbers of one solar day in the cube's encoding, 0 where none is clear and valid, (band, row, column).
+
+    The first scene that is clear at a pixel and valid in a band counts. A scene with a newer processing counts only
+    where that processing has no valid pixel, clear or not.
+    """
     shape = (plane.latitude.size, plane.longitude.size)
     fused = np.zeros((len(bands), *shape), np.int64)
-    classes = np.zeros(shape, np.int64)
+    within = {item["id"]: plane.within(areas[item["id"]]) for item in scenes}
     for item in scenes:
-        allowed = plane.within(with_margin(footprint(item, centre_lon)))
+        newer = [
+            other
+            for other in scenes
+            if acquisition(item) and acquisition(other) == acquisition(item) and processing(other) > processing(item)
+        ]
+        clear = within[item["id"]]
+        if mask is not None:
+            clear = clear & clear_of_item(item, plane, mask)
         for index, band in enumerate(bands):
-            dn = band_of_item(item, band, plane, allowed, resampling)
-            if band.lower() != "scl":
-                shift = round((offset_of_item(item, collection, band) - offset) / SCALE)
-                dn = np.where(dn != 0, np.clip(dn + shift, 1, 65535), 0)
-            fused[index] = np.where(fused[index] != 0, fused[index], dn)
-        if cloud_mask == "scl":
-            seen = band_of_item(item, "scl", plane, allowed, "nearest")
-            classes = np.where(classes != 0, classes, seen)
-    if cloud_mask == "scl":
-        fused[:, clean_mask(~np.isin(classes, CLEAR_CLASSES))] = 0
+            where = clear & (fused[index] == 0)
+            for other in newer:
+                where &= band_of_item(other, band, plane, within[other["id"]], resampling) == 0
+            dn = encode(band_of_item(item, band, plane, where, resampling), item, band)
+            fused[index] = np.where(where, dn, fused[index])
     return fused

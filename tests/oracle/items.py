@@ -1,19 +1,13 @@
 """The STAC items of the oracle: their selection, footprints, dates and encodings."""
 
 import json
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import shapely
-from shapely.affinity import scale, translate
 from shapely.geometry.base import BaseGeometry
-
-# Data may reach a little beyond a simplified footprint: pixels within this margin still count.
-FOOTPRINT_MARGIN_DEG = 0.02
 
 Item = dict[str, Any]
 
@@ -53,25 +47,12 @@ def in_order(items: Iterable[Item]) -> list[Item]:
     return sorted(items, key=lambda item: (moment(item), item["id"]))
 
 
-def footprint(item: Item, centre_lon: float) -> BaseGeometry:
-    """Footprint in degrees, each part on that side of the antimeridian where the cube is."""
-    parts = shapely.get_parts(shapely.make_valid(shapely.geometry.shape(item["geometry"])))
-    near = [translate(part, xoff=-360.0 * round((part.centroid.x - centre_lon) / 360.0)) for part in parts]
-    return shapely.union_all(near)
+def solar_day(item: Item, outline: BaseGeometry) -> date:
+    """Date at the footprint's centroid, by whole hours of longitude truncated toward zero like odc.stac.
 
-
-def with_margin(outline: BaseGeometry) -> BaseGeometry:
-    """Footprint grown by the margin, in degrees of latitude; degrees of longitude are scaled for their convergence."""
-    cosine = max(math.cos(math.radians(85.0)), math.cos(math.radians(outline.centroid.y)))
-    flat = scale(outline, xfact=cosine, origin=(0, 0)).buffer(FOOTPRINT_MARGIN_DEG)
-    return scale(flat, xfact=1 / cosine, origin=(0, 0))
-
-
-def solar_day(item: Item) -> date:
-    """Date at the footprint's centroid in -180..180, by whole hours of longitude truncated toward zero."""
-    parts = shapely.get_parts(shapely.make_valid(shapely.geometry.shape(item["geometry"])))
-    largest = max(parts, key=lambda part: part.area)
-    longitude = (footprint(item, largest.centroid.x).centroid.x + 180.0) % 360.0 - 180.0
+    The longitude is counted from -180 to 180, whatever the cube's longitudes are.
+    """
+    longitude = (outline.centroid.x + 180.0) % 360.0 - 180.0
     return (moment(item) + timedelta(hours=int(longitude / 15.0))).date()
 
 
@@ -104,20 +85,17 @@ def _baseline(properties: dict[str, Any]) -> tuple[int, int]:
     return int(major), int(minor or 0)
 
 
-def newest_baselines(items: Sequence[Item]) -> list[Item]:
-    """Items without those of which a reprocessed version with a higher baseline is among them."""
-    newest: dict[tuple[Any, ...], tuple[int, int]] = {}
+def acquisition(item: Item) -> tuple[Any, ...] | None:
+    """What all processings of one acquisition have in common, None where the item does not say."""
+    properties = item["properties"]
+    tile = _mgrs_tile(properties)
+    return (properties.get("platform"), _datatake_start(properties), tile) if tile else None
 
-    def acquisition(item: Item) -> tuple[Any, ...] | None:
-        properties = item["properties"]
-        tile = _mgrs_tile(properties)
-        return tile and (properties.get("platform"), _datatake_start(properties), tile)
 
-    for item in items:
-        key = acquisition(item)
-        if key:
-            newest[key] = max(newest.get(key, (0, 0)), _baseline(item["properties"]))
-    return [i for i in items if not acquisition(i) or _baseline(i["properties"]) == newest[acquisition(i)]]
+def processing(item: Item) -> tuple[Any, ...]:
+    """Order of the processings of one acquisition: baseline, generation time, id."""
+    properties = item["properties"]
+    return _baseline(properties), str(properties.get("s2:generation_time") or ""), item["id"]
 
 
 def asset_of(assets: dict[str, Any], band: str) -> dict[str, Any] | None:
@@ -155,10 +133,10 @@ def offset_of_collection(collection: dict[str, Any] | None, band: str) -> float 
 
 
 def offset_of_item(item: Item, collection: dict[str, Any] | None, band: str) -> float:
-    """True reflectance offset of the numbers in an item's file."""
-    if item["properties"].get("earthsearch:boa_offset_applied") is True:
-        return 0.0
+    """Reflectance offset of the numbers in an item's file: the item's word, else its collection's."""
     said = _declared(asset_of(item["assets"], band), "offset")
     if said is None:
         said = offset_of_collection(collection, band)
-    return 0.0 if said is None else said
+    if said is None:
+        raise ValueError(f"neither item {item['id']} nor its collection states an offset of {band}")
+    return 0.0 if item["properties"].get("earthsearch:boa_offset_applied") is True else said

@@ -7,7 +7,8 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
+from pyproj import CRS, Transformer
+from rasterio.enums import MaskFlags
 
 Floats = NDArray[np.float64]
 
@@ -22,8 +23,8 @@ class Level:
     """Pixel (column, row) to CRS coordinates: the base's, scaled by the true ratio of the sizes."""
     crs: str
     """CRS as WKT."""
-    nodata: float | None
-    """Nodata value that the file declares."""
+    valid: NDArray[np.bool_]
+    """Pixels with data, by the nodata values and the mask of the file (row, column)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,11 @@ def project(longitude: Floats, latitude: Floats, pixel: tuple[float, float], crs
     crs : str
         The source CRS.
     """
-    transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     lon, lat = np.meshgrid(longitude, latitude)
+    if CRS.from_user_input(crs).equals(CRS.from_epsg(4326), ignore_axis_order=True):
+        zero = np.zeros(lon.shape)
+        return Coordinates(lon, lat, (zero + pixel[0], zero), (zero, zero + pixel[1]))
+    transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     x, y = transformer.transform(lon, lat)
     half_lon, half_lat = pixel[0] / 2, pixel[1] / 2
     x_left, y_left = transformer.transform(lon - half_lon, lat)
@@ -63,42 +67,62 @@ def project(longitude: Floats, latitude: Floats, pixel: tuple[float, float], crs
     return Coordinates(x, y, (x_right - x_left, x_after - x_before), (y_right - y_left, y_after - y_before))
 
 
-def output_pixel_in(crs: str, centre: tuple[float, float], resolution: float) -> float:
-    """Geometric mean of the sides of an output pixel at a point of the source CRS, in units of that CRS."""
+def output_pixel_in(crs: str, centre: tuple[float, float], resolution: float) -> tuple[float, float]:
+    """Sides of an output pixel at a point of a source CRS, along its x and y axis, in units of that CRS."""
+    if CRS.from_user_input(crs).equals(CRS.from_epsg(4326), ignore_axis_order=True):
+        return resolution, resolution
     transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     lon, lat = transformer.transform(*centre, direction="INVERSE")
     half = resolution / 2
-    across = [transformer.transform(lon + step, lat) for step in (-half, half)]
-    along = [transformer.transform(lon, lat + step) for step in (-half, half)]
-    return math.sqrt(math.dist(*across) * math.dist(*along))
+    (x0, y0), (x1, y1) = [transformer.transform(lon + step, lat) for step in (-half, half)]
+    (x2, y2), (x3, y3) = [transformer.transform(lon, lat + step) for step in (-half, half)]
+    return math.hypot(x1 - x0, x3 - x2), math.hypot(y1 - y0, y3 - y2)
 
 
-def read_level(href: str, resolution: float) -> Level:
-    """Read the coarsest level of a raster whose pixel is not larger than the output pixel, in full.
+def read_level(href: str, resolution: float, stated_nodata: float | None = None, *, categories: bool = False) -> Level:
+    """Read the level of a raster that the contract chooses, in full.
 
     Parameters
     ----------
     resolution : float
         Output pixel in degrees.
+    stated_nodata : float, optional
+        Nodata value that the item states.
+    categories : bool
+        Whether the pixels are classes, of which only nearest or mode overviews are right.
     """
     with rasterio.open(href) as base:
-        full, width, height = base.transform, base.width, base.height
-        crs, nodata, count = base.crs.to_wkt(), base.nodata, len(base.overviews(1))
-        pixels = base.read(1)
+        full, width, height, driver = base.transform, base.width, base.height, base.driver
+        crs, declared, count = base.crs.to_wkt(), base.nodata, len(base.overviews(1))
+        kind = {**base.tags(), **base.tags(1), **base.tags(ns="IMAGE_STRUCTURE")}
+        stated = {value for value in (stated_nodata, declared) if value is not None}
+        pixels, valid = _read(base, stated)
     if full.b or full.d:
         raise ValueError(f"the oracle reads north-up rasters only, {href} has {full!r}")
+    made_by = str(kind.get("OVERVIEW_RESAMPLING") or kind.get("OVR_RESAMPLING_ALG") or "").lower()
+    reduced = made_by in ("nearest", "mode") if categories else stated_nodata in (None, declared)
+    if driver.startswith("JP2"):
+        reduced = not categories and not stated
     centre = full.c + full.a * width / 2, full.f + full.e * height / 2
-    limit = output_pixel_in(crs, centre, resolution) * (1 + 1e-9)
-    chosen, coarsest = Level(pixels, full, crs, nodata), 0.0
-    for number in range(count):
+    limit_x, limit_y = (side * (1 + 1e-6) for side in output_pixel_in(crs, centre, resolution))
+    chosen = Level(pixels, full, crs, valid)
+    for number in range(count if reduced else 0):
         # Opened at a level, the raster *is* that overview: its pixels come as stored, not resampled again.
         with rasterio.open(href, OVERVIEW_LEVEL=number) as overview:
             a, e = full.a * (width / overview.width), full.e * (height / overview.height)
-            size = math.sqrt(abs(a * e))
-            if coarsest < size <= limit:
-                chosen = Level(overview.read(1), Affine(a, 0, full.c, 0, e, full.f), crs, nodata)
-                coarsest = size
+            if abs(a) <= limit_x and abs(e) <= limit_y and abs(a) > abs(chosen.transform.a):
+                dn, has_data = _read(overview, stated)
+                chosen = Level(dn, Affine(a, 0, full.c, 0, e, full.f), crs, has_data)
     return chosen
+
+
+def _read(raster: rasterio.DatasetReader, nodata: set[float]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Pixels of the first band and which of them have data; 0 never has."""
+    dn = raster.read(1)
+    valid = (dn != 0) & ~np.isin(dn, list(nodata))
+    if MaskFlags.per_dataset in raster.mask_flag_enums[0]:
+        valid &= raster.read_masks(1) > 0
+    return dn, valid
 
 
 def triangle(t: Floats) -> Floats:
@@ -117,9 +141,26 @@ def keys(t: Floats) -> Floats:
 KERNELS = {"bilinear": (triangle, 1.0), "cubic": (keys, 2.0)}
 
 
-def resample(
-    level: Level, at: Coordinates, where: NDArray[np.bool_], nodata: set[float], method: str
-) -> NDArray[np.int64]:
+def source_position(level: Level, at: Coordinates) -> tuple[Floats, Floats]:
+    """Continuous source column and row of coordinates; longitudes are counted modulo 360."""
+    a, _, c, _, e, f, *_ = level.transform
+    x = at.x
+    if CRS.from_user_input(level.crs).is_geographic:
+        middle = c + a * level.pixels.shape[1] / 2
+        x = x + 360.0 * np.round((middle - x) / 360.0)
+    return (x - c) / a, (at.y - f) / e
+
+
+def nearest_pixels(level: Level, at: Coordinates) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Row and column of the pixel that holds each coordinate, and whether the raster has one, (row, column)."""
+    height, width = level.pixels.shape
+    u, v = source_position(level, at)
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)  # false for what cannot be projected
+    column, row = (np.floor(np.where(inside, axis, 0)).astype(np.int64) for axis in (u, v))
+    return row, column, inside
+
+
+def resample(level: Level, at: Coordinates, where: NDArray[np.bool_], method: str) -> NDArray[np.int64]:
     """Digital numbers of a raster at output pixels, 0 where there is none, int64 (row, column).
 
     Parameters
@@ -128,18 +169,14 @@ def resample(
         Output pixel centres in the raster's CRS.
     where : bool (row, column)
         Output pixels that are wanted, the rest is 0.
-    nodata : set of float
-        Values that are no data besides 0.
     method : {"nearest", "bilinear", "cubic"}
     """
-    a, _, c, _, e, f, *_ = level.transform
-    dn = level.pixels.astype(np.float64)
-    valid = (dn != 0) & ~np.isin(dn, list(nodata))
+    a, e = level.transform.a, level.transform.e
+    dn, valid = level.pixels.astype(np.float64), level.valid
     height, width = dn.shape
-
-    u, v = (at.x - c) / a, (at.y - f) / e
-    column, row = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    wanted = where & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    u, v = source_position(level, at)
+    row, column, inside = nearest_pixels(level, at)
+    wanted = where & inside
     wanted[wanted] = valid[row[wanted], column[wanted]]
     result = np.zeros(u.shape, np.int64)
     if not wanted.any():

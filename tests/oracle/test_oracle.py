@@ -16,8 +16,10 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
 
-from tests.oracle.cube import calendar_periods, clean_mask, median, oracle_cube
-from tests.oracle.items import footprint, newest_baselines, read_catalogue, solar_day
+from tests.oracle.cube import calendar_periods, median, oracle_cube
+from tests.oracle.footprints import footprint, near_longitude, reach
+from tests.oracle.items import acquisition, processing, read_catalogue, solar_day
+from tests.oracle.masks import SclMask, clean, disk, pixel_in_metres
 from tests.oracle.resampling import Coordinates, Level, output_pixel_in, read_level, resample
 
 UTM33 = "EPSG:32633"
@@ -47,7 +49,11 @@ def make_item(
     corners = [utm(*corner) for corner in ((0, 0), (0, height), (width, height), (width, 0), (0, 0))]
     lonlat = Transformer.from_crs(UTM33, "EPSG:4326", always_xy=True)
     outline = shapely.Polygon([lonlat.transform(*corner) for corner in corners])
-    assets = {band: {"href": write_raster(folder / f"{name}_{band}.tif", dn)} for band, dn in rasters.items()}
+    stated = [{"scale": 0.0001, "offset": 0.0, "nodata": 0}]
+    assets = {
+        band: {"href": write_raster(folder / f"{name}_{band}.tif", dn), "raster:bands": stated}
+        for band, dn in rasters.items()
+    }
     return {
         "type": "Feature",
         "id": name,
@@ -83,13 +89,15 @@ def one_pixel(
     method: str = "bilinear",
 ) -> int:
     """Resample one output pixel at source position (u, v); `column`, `row` are the rows of the Jacobian."""
-    level = Level(np.array(dn, np.uint16), Affine(10, 0, 1000, 0, -10, 2000), UTM33, 0)
+    pixels = np.array(dn, np.uint16)
+    valid = ~np.isin(pixels, (0, *nodata))
+    level = Level(pixels, Affine(10, 0, 1000, 0, -10, 2000), UTM33, valid)
     x, y, dxdc, dxdr, dydc, dydr = (
         np.full((1, 1), metres)
         for metres in (1000 + 10 * u, 2000 - 10 * v, *np.multiply(column, 10), *np.multiply(row, -10))
     )
     at = Coordinates(x, y, (dxdc, dxdr), (dydc, dydr))
-    return int(resample(level, at, np.ones((1, 1), bool), set(nodata), method)[0, 0])
+    return int(resample(level, at, np.ones((1, 1), bool), method)[0, 0])
 
 
 def test_oracle_imports_nothing_of_the_program() -> None:
@@ -184,7 +192,7 @@ def pyramid(tmp_path: Path) -> str:
 def test_overview_pixels_are_the_files_own_and_its_ratio_is_exact(pyramid: str) -> None:
     with rasterio.open(pyramid, OVERVIEW_LEVEL=0) as overview:
         stored = overview.read(1)
-    level = read_level(pyramid, 0.0003)  # 23 m by 33 m, on average 28 m: level 20 m, not 40 m
+    level = read_level(pyramid, 0.0003)  # 23 m by 33 m: level 20 m
     assert level.pixels.shape == stored.shape == (50, 51)
     assert (level.pixels == stored).all()
     assert (level.pixels[:, :50] == 200).all()
@@ -193,15 +201,41 @@ def test_overview_pixels_are_the_files_own_and_its_ratio_is_exact(pyramid: str) 
     assert (level.transform.c, level.transform.f) == (ORIGIN.c, ORIGIN.f)
 
 
-def test_overview_is_the_coarsest_not_larger_than_the_output_pixel(pyramid: str) -> None:
-    centre = utm(50.5, 50)
-    per_degree = output_pixel_in(UTM33, centre, 0.001) / 0.001
-    _, lat = Transformer.from_crs(UTM33, "EPSG:4326", always_xy=True).transform(*centre)
-    radius = 6_371_000 * np.pi / 180
-    assert per_degree == pytest.approx(radius * np.cos(np.radians(lat)) ** 0.5, rel=3e-3)
-    side = 20 * np.sqrt(101 / 102)  # metres, of the overview's pixel
+def test_overview_is_the_coarsest_not_larger_than_the_output_pixel_on_either_axis(pyramid: str) -> None:
+    x, y = output_pixel_in(UTM33, utm(50.5, 50), 0.001)
+    assert y / x == pytest.approx(1 / np.cos(np.radians(46.05)), rel=5e-3)
+    side = 10 * 101 / 51  # metres, of the overview's pixel along x, where an output pixel is smaller
     for metres, shape in ((5, (100, 101)), (side * 0.999, (100, 101)), (side, (50, 51)), (500, (25, 26))):
-        assert read_level(pyramid, metres / per_degree).pixels.shape == shape
+        assert read_level(pyramid, 0.001 * metres / x).pixels.shape == shape
+
+
+def test_a_reduced_level_replaces_the_file_only_where_it_can(tmp_path: Path, pyramid: str) -> None:
+    assert read_level(pyramid, 0.0003, categories=True).pixels.shape == (100, 101), "how it was made is unknown"
+    assert read_level(pyramid, 0.0003, 0).pixels.shape == (50, 51)
+    assert read_level(pyramid, 0.0003, 7).pixels.shape == (100, 101), "7 was averaged as data"
+    with rasterio.open(pyramid, "r+") as raster:
+        raster.update_tags(OVR_RESAMPLING_ALG="NEAREST")
+    assert read_level(pyramid, 0.0003, categories=True).pixels.shape == (50, 51)
+
+
+def test_a_reduced_jpeg_2000_level_never_holds_classes_nor_leaked_nodata(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.jp2")
+    profile = {"driver": "JP2OpenJPEG", "count": 1, "crs": UTM33, "transform": ORIGIN, "dtype": "uint16"}
+    with rasterio.open(path, "w", height=2048, width=2048, QUALITY=100, REVERSIBLE="YES", **profile) as target:
+        target.write(np.full((2048, 2048), 5, np.uint16), 1)
+    assert read_level(path, 0.0003).pixels.shape == (1024, 1024)
+    assert read_level(path, 0.0003, 0).pixels.shape == (2048, 2048)
+    assert read_level(path, 0.0003, categories=True).pixels.shape == (2048, 2048)
+
+
+def test_validity_is_the_nodata_of_file_and_item_and_the_mask(tmp_path: Path) -> None:
+    dn = np.array([[1, 2], [3, 0]], np.uint16)
+    path = write_raster(tmp_path / "a.tif", dn, nodata=2)
+    assert read_level(path, NATIVE, 3).valid.tolist() == [[True, False], [False, False]]
+    masked = write_raster(tmp_path / "b.tif", dn, nodata=None)
+    with rasterio.open(masked, "r+") as raster:
+        raster.write_mask(np.array([[0, 255], [255, 255]], np.uint8))
+    assert read_level(masked, NATIVE).valid.tolist() == [[False, True], [True, False]]
 
 
 # ---- whole cubes ---------------------------------------------------------------------------------
@@ -251,6 +285,7 @@ def test_items_are_brought_to_the_offset_of_the_collection(tmp_path: Path) -> No
     applied = make_item(tmp_path, "applied", {"red": full(1500)}, days[1], **{"earthsearch:boa_offset_applied": True})
     applied["assets"]["red"]["raster:bands"] = [{"offset": -0.1}]
     silent = make_item(tmp_path, "silent", {"red": full(3000)}, days[2])
+    del silent["assets"]["red"]["raster:bands"]
     collection = {"item_assets": {"red": {"raster:bands": [{"offset": -0.1}]}}}
 
     def value(*items: Any, of: Any = collection) -> tuple[int, float]:
@@ -263,8 +298,9 @@ def test_items_are_brought_to_the_offset_of_the_collection(tmp_path: Path) -> No
     assert value(silent) == (3000, -0.1)
     assert value(silent, applied, shifted) == (2500, -0.1)
     # Without a collection's word the first item's true offset is the cube's.
-    assert value(silent, of=None) == (3000, 0.0)
-    assert value(applied, silent, of=None) == (round((1500 + 3000) / 2), 0.0)
+    with pytest.raises(ValueError, match="states an offset"):
+        value(silent, of=None)
+    assert value(applied, of=None) == (1500, 0.0)
     assert value(shifted, applied, of=None) == ((2000 + 2500) // 2, -0.1)
     new_terms = json.loads(json.dumps(shifted))
     new_terms["assets"]["red"] = {
@@ -321,9 +357,11 @@ def test_a_solar_day_begins_at_local_midnight_in_whole_hours(tmp_path: Path) -> 
     assert (cube.count == 2).all()
     box = shapely.geometry.mapping(shapely.box(-179.9, 10, -179.1, 11))
     far = {"geometry": box, "properties": {"datetime": "2023-08-10T13:30:00Z"}}
-    assert solar_day(far, -179.0) == dt.date(2023, 8, 10)
-    assert footprint(far, 180.0).bounds == pytest.approx((180.1, 10, 180.9, 11))
-    assert solar_day(far, 180.0) == dt.date(2023, 8, 11), "the day of a cube east of the antimeridian"
+    outline = shapely.geometry.shape(far["geometry"])
+    assert solar_day(far, outline) == dt.date(2023, 8, 10)
+    east = near_longitude(outline, 180.0)
+    assert east.bounds == pytest.approx((180.1, 10, 180.9, 11))
+    assert solar_day(far, east) == dt.date(2023, 8, 10), "whatever the cube's longitudes are"
 
 
 def test_items_belong_to_periods_by_utc_instants(tmp_path: Path) -> None:
@@ -358,7 +396,7 @@ def test_periods_are_half_open_and_the_last_is_clipped() -> None:
     assert calendar_periods("2023-12-31", "2023-12-01", 24) == [(dt.date(2023, 12, 1), dt.date(2024, 1, 1))]
 
 
-def test_of_reprocessed_items_only_the_newest_baseline_counts() -> None:
+def test_processings_of_one_acquisition_are_recognized_and_ordered() -> None:
     def item(name: str, **properties: Any) -> dict[str, Any]:
         properties = {
             "datetime": "2023-08-15T09:58:11Z",
@@ -370,45 +408,94 @@ def test_of_reprocessed_items_only_the_newest_baseline_counts() -> None:
             "properties": {key.replace("__", ":"): value for key, value in properties.items()},
         }
 
-    def kept(*items: dict[str, Any]) -> list[str]:
-        return [i["id"] for i in newest_baselines(items)]
-
     uri = "S2A_MSIL2A_20230815T095031_{}_R079_T05QKB_20230815T155057.SAFE"
     old = item("old", s2__datatake_id="GS2A_20230815T095031_042547_N05.09", s2__processing_baseline="05.09")
     new = item("new", s2__datatake_id="GS2A_20230815T095031_042547_N05.10", s2__processing_baseline="05.10")
-    same = item("same", s2__datatake_id="GS2A_20230815T095031_042547_N05.10", processing__version="05.10")
+    later = item("a", **new["properties"] | {"s2:generation_time": "2024-01-01T00:00:00Z"})
     by_uri = item("uri", s2__product_uri=uri.format("N0509"))
-    assert kept(old, new, same, by_uri) == ["new", "same"]
-    assert kept(new, item("uri", s2__product_uri=uri.format("N0511"))) == ["uri"]
     spelled = {"grid:code": "", "mgrs:utm_zone": 5, "mgrs:latitude_band": "Q", "mgrs:grid_square": "KB"}
-    assert kept(item("spelled", **old["properties"] | spelled), new) == ["new"]
-    assert kept(item("tile", **old["properties"] | {"grid:code": "", "s2:mgrs_tile": "05QKB"}), new) == ["new"]
-    # Another tile, platform or datatake, or no known tile: another acquisition.
-    assert len(kept(new, item("o", **old["properties"] | {"grid:code": "MGRS-05QKA"}))) == 2
-    assert len(kept(new, item("o", **old["properties"] | {"platform": "sentinel-2b"}))) == 2
-    assert (
-        len(kept(new, item("o", **old["properties"] | {"s2:datatake_id": "GS2A_20230818T095031_042547_N05.09"}))) == 2
+    same = [new, by_uri, item("s", **old["properties"] | spelled), item("o", s2__product_uri=uri.format("N0511"))]
+    same.append(item("tile", **old["properties"] | {"grid:code": "", "s2:mgrs_tile": "05QKB"}))
+    assert {acquisition(found) for found in same} == {acquisition(old)} != {None}
+    assert processing(old) < processing(new) < processing(later) < processing(same[3])
+    # Another tile, platform or datatake is another acquisition; without a tile none is known.
+    for change in (
+        {"grid:code": "MGRS-05QKA"},
+        {"platform": "sentinel-2b"},
+        {"s2:datatake_id": "GS2A_20230818T095031_042547_N05.09"},
+        {"grid:code": ""},
+    ):
+        assert acquisition(item("o", **old["properties"] | change)) != acquisition(old)
+    assert acquisition(item("o", **old["properties"] | {"grid:code": ""})) is None
+
+
+def test_an_older_processing_counts_only_where_the_newer_has_no_valid_pixel(tmp_path: Path) -> None:
+    take = {"platform": "sentinel-2a", "grid:code": "MGRS-33TWL", "s2:datatake_id": "GS2A_20230810T100000_1_N05.09"}
+    upper, clouds = full(3000), full(4, np.uint8)
+    upper[50:] = 0
+    clouds[:, :50] = 9
+    classes = np.where(upper > 0, clouds, 0).astype(np.uint8)
+    old = make_item(
+        tmp_path, "a", {"red": full(1000), "scl": full(4, np.uint8)}, **take | {"s2:processing_baseline": "05.09"}
     )
-    assert len(kept(new, item("o", **old["properties"] | {"grid:code": ""}))) == 2
+    new = make_item(tmp_path, "b", {"red": upper, "scl": classes}, **take | {"s2:processing_baseline": "05.10"})
+    cube = oracle_cube([old, new], None, **AUGUST, bands=["red"])
+    u, v = source_position(cube)
+    assert (cube.values[0, :, :, 0] == np.where(v < 50, 3000, 1000)).all()
+    as_is = SclMask(closing=0, opening=0)
+    clear = oracle_cube([old, new], None, **AUGUST, bands=["red"], cloud_mask="scl", mask=as_is)
+    expected = np.where(v < 50, np.where(u < 50, 0, 3000), 1000)
+    assert (clear.values[0, :, :, 0] == expected).all(), "a cloud that the newer one saw stays a cloud"
 
 
-def test_a_band_is_found_by_key_then_by_name_and_may_be_missing(tmp_path: Path) -> None:
+def test_a_band_is_found_by_key_then_by_name(tmp_path: Path) -> None:
     item = make_item(tmp_path, "a", {"B04": full(7), "nir": full(8)})
     item["assets"]["B04"]["eo:bands"] = [{"name": "B4", "common_name": "red"}]
-    cube = oracle_cube([item], None, **AUGUST, bands=["red", "B4", "nir", "swir16"])
-    assert cube.values[0, 0, 0].tolist() == [7, 7, 8, 0]
+    cube = oracle_cube([item], None, **AUGUST, bands=["red", "B4", "nir"])
+    assert cube.values[0, 0, 0].tolist() == [7, 7, 8]
     assert (cube.count == 1).all()
 
 
-def test_pixels_far_outside_the_footprint_do_not_count(tmp_path: Path) -> None:
+def test_pixels_count_within_the_reach_whatever_the_bounding_box_is(tmp_path: Path) -> None:
     item = make_item(tmp_path, "wide", {"red": np.full((700, 900), 50, np.uint16)})
     item["geometry"] = shapely.geometry.mapping(shapely.box(15.0, 46.04, 15.005, 46.05))
     request = AUGUST | {"bbox": (15.001, 46.045, 15.06, 46.046), "resolution": 0.001}
     cube = oracle_cube([item], None, **request, bands=["red"])
     margin = 0.02 / np.cos(np.radians(46.045))
     assert (cube.values[0, :, :, 0] == np.where(cube.longitude <= 15.005 + margin, 50, 0)).all()
-    outside = oracle_cube([item], None, **request | {"bbox": (15.006, 46.045, 15.06, 46.046)}, bands=["red"])
-    assert not outside.values.any(), "the margin holds for pixels, not for the search"
+    outside = oracle_cube([item], None, **request | {"bbox": (15.01, 46.045, 15.06, 46.046)}, bands=["red"])
+    assert (outside.values == cube.values[:, :, -beside.values.shape[2] :]).all()
+    assert outside.values.any()
+
+
+def test_the_reach_is_round_on_the_ground() -> None:
+    west, south, east, north = reach(shapely.box(10, 60, 11, 60.5), 10.0).bounds
+    assert (south, north) == pytest.approx((59.98, 60.52))
+    margin = 0.02 / np.cos(np.radians(60.25))
+    assert (west, east) == pytest.approx((10 - margin, 11 + margin))
+    assert reach(shapely.box(-180, 0, -179, 1), 179.5).bounds[0] == pytest.approx(179.98)
+
+
+def test_a_footprint_that_cannot_be_right_is_replaced_by_the_rasters_outline(tmp_path: Path) -> None:
+    item = make_item(tmp_path, "a", {"red": full(5)})
+    right = footprint(item)
+    corners = list(right.exterior.coords)[:4]
+    outline = footprint(item | {"geometry": None})
+    assert outline.symmetric_difference(right).area < 1e-4 * right.area
+
+    def with_ring(ring: list[Any]) -> dict[str, Any]:
+        return item | {"geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}}
+
+    crossed = with_ring([corners[0], corners[1], corners[3], corners[2]])
+    swapped = with_ring([(lat, lon) for lon, lat in corners])
+    shifted = with_ring([(lon + 0.03, lat) for lon, lat in corners])
+    world = with_ring([(-170, -80), (170, -80), (170, 80), (-170, 80)])
+    for wrong in (crossed, swapped, shifted, world):
+        assert footprint(wrong).equals(outline)
+    near = with_ring([(lon + 0.01, lat) for lon, lat in corners])
+    assert footprint(near).bounds[0] == pytest.approx(right.bounds[0] + 0.01), "a hint within the margin stays"
+    fields = {"proj:epsg": 32633, "proj:shape": [100, 100], "proj:transform": list(ORIGIN)}
+    assert footprint(crossed | {"properties": crossed["properties"] | fields}).equals(outline)
 
 
 # ---- mask ----------------------------------------------------------------------------------------
@@ -418,68 +505,84 @@ def test_mask_closes_gaps_and_opens_specks_but_keeps_clouds() -> None:
     bad = np.zeros((80, 80), bool)
     bad[20:60, 20:60] = True
     bad[40, 20:60] = False  # a crack in a cloud
-    bad[5, 40] = True  # a speck far from it and from the border
-    clean = clean_mask(bad)
-    assert clean[40, 22:58].all()
-    assert clean[30, 20]
-    assert not clean[3:8, 38:43].any()
-    assert not clean[30, 15:20].any()
-    assert not clean[35:45, 8:18].any()
-    # Outside is bad: a clear strip of less than the disk's width along the border is closed.
-    assert not clean[20:60, 1].all()
+    bad[5, 40] = True  # a speck
+    everywhere = np.ones_like(bad)
+    five = SclMask(closing=50, opening=50)
+    cleaned = clean(bad, everywhere, (10, 10), five)
+    assert cleaned[40, 22:58].all()
+    assert cleaned[30, 20]
+    assert not cleaned[:20].any()
+    assert clean(bad, everywhere, (20, 20), SclMask(closing=100, opening=100)).tolist() == cleaned.tolist()
+    grown = clean(bad, everywhere, (10, 10), SclMask(closing=0, opening=0, buffer=20))
+    assert grown[3:8, 40].all()
+    assert not grown[2, 40]
+    assert grown[5, 38:43].all()
+
+
+def test_uncovered_pixels_are_neither_clear_nor_cloudy() -> None:
+    covered = np.ones((60, 60), bool)
+    covered[:, :20] = False  # beyond the edge of a swath
+    clear_land = clean(np.zeros_like(covered), covered, (20, 20), SclMask())
+    assert not clear_land.any(), "an edge alone removes nothing"
+    cloud = np.zeros_like(covered)
+    cloud[20:40, 20:23] = True  # too thin to be kept, were it not at the edge
+    assert clean(cloud, covered, (20, 20), SclMask(closing=0, opening=50))[22:38, 20:23].all()
+    assert not clean(cloud, np.ones_like(covered), (20, 20), SclMask(closing=0, opening=50)).any()
 
 
 def test_mask_equals_its_definition_with_sets_of_pixels() -> None:
-    bad = np.random.default_rng(0).random((40, 44)) < 0.08
-    bad[10:25, 15:35] = True
-    disk = [(y, x) for y in range(-5, 6) for x in range(-5, 6) if x * x + y * y <= 25]
-    far = 24
-    plane = np.pad(bad, far, constant_values=True)
+    random = np.random.default_rng(0)
+    covered = random.random((40, 44)) < 0.9
+    covered[:, 40:] = False
+    bad = (random.random(covered.shape) < 0.08) & covered
+    bad[10:25, 15:35] = covered[10:25, 15:35]
+    pixel, mask = (12.0, 9.0), SclMask(closing=25, opening=31, buffer=18)
+    all_pixels = [(int(y), int(x)) for y, x in np.argwhere(covered)]
 
-    def over(mask: np.ndarray, combine: Any, beyond: bool) -> np.ndarray:
-        wide = np.pad(mask, 5, constant_values=beyond)
-        h, w = mask.shape
-        return combine.reduce([wide[5 + y : 5 + y + h, 5 + x : 5 + x + w] for y, x in disk])
+    def near(radius: float, pixels: set[tuple[int, int]]) -> set[tuple[int, int]]:
+        return {(y, x) for y, x in all_pixels if any(np.hypot((y - i) * 9, (x - j) * 12) <= radius for i, j in pixels)}
 
-    closed = over(over(plane, np.logical_or, True), np.logical_and, True)
-    opened = over(over(closed, np.logical_and, True), np.logical_or, True)
-    assert (clean_mask(bad) == opened[far:-far, far:-far]).all()
+    def grow(pixels: set[tuple[int, int]], radius: float) -> set[tuple[int, int]]:
+        return near(radius, pixels)
 
+    def shrink(pixels: set[tuple[int, int]], radius: float) -> set[tuple[int, int]]:
+        return set(all_pixels) - near(radius, set(all_pixels) - pixels)
 
-def test_scl_masks_days_and_reads_a_halo_around_the_cube(tmp_path: Path) -> None:
-    # 0.0002 degrees is about 15 m by 22 m; the cloud begins 3 output columns east of the cube, and another
-    # patch of cloud is 3 columns inside its border: the strip between them is closed.
-    request = AUGUST | {"bbox": (15.001, 46.0, 15.007, 46.004), "resolution": 0.0002}
-    scl = np.full((700, 120), 4, np.uint8)
-    item = make_item(tmp_path, "cloudy", {"red": np.full((700, 120), 9, np.uint16), "scl": scl})
-    lonlat = Transformer.from_crs(UTM33, "EPSG:4326", always_xy=True)
-    row, column = np.indices(scl.shape)
-    lon, _ = lonlat.transform(*utm(column + 0.5, row + 0.5))
-    scl[(lon > 15.0076) & (lon < 15.0096)] = 9
-    inside_only = scl.copy()
-    inside_only[lon < 15.0064] = 4
-    scl[(lon > 15.0044) & (lon < 15.0064)] = 9
-    scl[350:352, 20:22] = 9  # a speck, opened away
-    write_raster(tmp_path / "cloudy_scl.tif", scl)
-    cube = oracle_cube([item], None, **request, bands=["red"], cloud_mask="scl")
-    lone = make_item(tmp_path, "edge", {"red": full(9)[:1].repeat(700, 0).repeat(2, 1)[:, :120], "scl": inside_only})
-    halo = oracle_cube([lone], None, **request, bands=["red"], cloud_mask="scl")
-    clear = cube.count[0] == 1
-    assert clear[:, cube.longitude < 15.0042].all()
-    assert not clear[:, cube.longitude > 15.0046].any()
-    assert (halo.count == 1).all(), "a cloud beyond the border alone does not reach in"
-    assert (cube.values[0, :, :, 0] == np.where(clear, 9, 0)).all()
+    found = {(int(y), int(x)) for y, x in np.argwhere(bad)}
+    found = grow(shrink(shrink(grow(found, 25), 25), 31), 31)
+    found = grow(found, 18)
+    assert {(int(y), int(x)) for y, x in np.argwhere(clean(bad, covered, pixel, mask))} == found
 
 
-def test_only_allowed_classes_are_clear_and_a_day_without_scl_is_not(tmp_path: Path) -> None:
+def test_disks_are_measured_in_metres() -> None:
+    assert disk(155, (20, 20)).sum() == sum(x * x + y * y <= 7.75**2 for x in range(-8, 9) for y in range(-8, 9))
+    assert disk(20, (20, 10)).astype(int).tolist() == [[0, 1, 0], [0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 1, 0]]
+    assert disk(19, (20, 20)).tolist() == [[True]]
+    degrees = Level(np.zeros((10, 10)), Affine(0.001, 0, 10, 0, -0.001, 60.005), "EPSG:4326", np.ones((10, 10), bool))
+    across, along = pixel_in_metres(degrees)
+    assert along == pytest.approx(111.4, abs=0.1)
+    assert across == pytest.approx(55.8, abs=0.1)
+
+
+def test_scl_masks_scenes_before_they_are_fused(tmp_path: Path) -> None:
+    cloudy = full(4, np.uint8)
+    cloudy[:, :60] = 9
+    first = make_item(tmp_path, "a", {"red": full(100), "scl": cloudy}, "2023-08-10T10:00:00Z")
+    second = make_item(tmp_path, "b", {"red": full(200), "scl": full(5, np.uint8)}, "2023-08-10T10:00:09Z")
+    cube = oracle_cube([first, second], None, **AUGUST, bands=["red"], cloud_mask="scl")
+    u, _ = source_position(cube)
+    assert (cube.values[0, :, :, 0] == np.where(u < 60, 200, 100)).all()
+    assert (cube.count == 1).all()
+
+
+def test_only_allowed_classes_are_clear(tmp_path: Path) -> None:
     for value in range(12):
         item = make_item(tmp_path, f"c{value}", {"red": full(9), "scl": full(value, np.uint8)})
-        # Output pixels of a metre keep the halo inside the scene: what no scene covers is bad.
-        request = AUGUST | {"bbox": (15.006, 46.048, 15.007, 46.049), "resolution": 0.00001}
-        cube = oracle_cube([item], None, **request, bands=["red"], cloud_mask="scl")
+        cube = oracle_cube([item], None, **AUGUST, bands=["red"], cloud_mask="scl")
         assert (cube.count == (value in (4, 5))).all(), value
     blind = make_item(tmp_path, "blind", {"red": full(9)})
-    assert not oracle_cube([blind], None, **AUGUST, bands=["red"], cloud_mask="scl").count.any()
+    with pytest.raises(ValueError, match="has no scl"):
+        oracle_cube([blind], None, **AUGUST, bands=["red"], cloud_mask="scl")
 
 
 # ---- catalogue -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
@@ -17,7 +18,7 @@ from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.report.preview import draw_preview
+from ardcube.report.preview import Preview, draw_preview
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, MISSING, WRITTEN
 from ardcube.storage.place import Place
@@ -44,26 +45,66 @@ def pictures(svg: str | None) -> list[NDArray[np.uint8]]:
     return found
 
 
+def preview(place: Place, cube: StoredCube, states: NDArray[np.uint8]) -> Preview:
+    found = draw_preview(CubeSnapshot(place, {}, cube, states))
+    assert found is not None
+    return found
+
+
+def maps(svg: str) -> list[NDArray[np.uint8]]:
+    """Return the maps of a sheet without their frames: the largest part without the grey of the border."""
+    found = []
+    for picture in pictures(svg):
+        line = (picture[:3] == 150).all(axis=0)
+        rows, cols = np.flatnonzero(line.mean(axis=1) > 0.3), np.flatnonzero(line.mean(axis=0) > 0.3)
+        found.append(picture[:, rows[0] + 1 : rows[-1], cols[0] + 1 : cols[-1]])
+    return found
+
+
 def test_the_newest_periods_with_written_chunks_are_shown(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=9), ["red", "green", "blue", "nir"])
     states = np.full((9, 3, 4), WRITTEN, np.uint8)
     states[8], states[7] = MISSING, EMPTY
-    svg = draw_preview(CubeSnapshot(Place.at(uri), {}, cube(9, 40, 60), states))
-    assert re.findall(r"<text[^>]*>([\d-]+)<", svg or "") == [
-        "2023-12", "2024-01", "2024-02", "2024-03", "2024-04", "2024-05",
-    ]  # fmt: skip
-    assert {picture.shape for picture in pictures(svg)} == {(4, 40, 60)}
+    drawn = preview(Place.at(uri), cube(9, 40, 60), states)
+    for svg in (drawn.colours, drawn.clear_days):
+        assert re.findall(r"<text[^>]*>([\d-]+)<", svg) == [
+            "2023-12", "2024-01", "2024-02", "2024-03", "2024-04", "2024-05",
+        ]  # fmt: skip
+        assert {picture.shape for picture in maps(svg)} == {(4, 280, 270)}
 
 
 def test_only_written_chunks_are_read(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
     states = np.full((1, 3, 4), WRITTEN, np.uint8)
     states[0, 1, 2] = MISSING
-    (picture,) = pictures(draw_preview(CubeSnapshot(Place.at(uri), {}, cube(1, 40, 60), states)))
-    seen = picture[3] > 0
-    assert not seen[16:32, 32:48].any()
-    seen[16:32, 32:48] = True
-    assert seen.all()
+    drawn = preview(Place.at(uri), cube(1, 40, 60), states)
+    for svg in (drawn.colours, drawn.clear_days):
+        (picture,) = maps(svg)
+        rows, cols = (
+            (np.arange(picture.shape[1]) + 0.5) * 40 // picture.shape[1],
+            (np.arange(picture.shape[2]) + 0.5) * 60 // picture.shape[2],
+        )
+        missing = np.ix_((rows >= 16) & (rows < 32), (cols >= 32) & (cols < 48))
+        seen = picture[3] > 0
+        assert not seen[missing].any()
+        seen[missing] = True
+        assert seen.all()
+
+
+def test_clear_days_are_coloured_by_number_with_a_legend(tmp_path: Path) -> None:
+    uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
+    group = zarr.open_group(uri, use_consolidated=False)
+    counts = np.zeros((1, 40, 60), np.uint16)
+    counts[0, 10:], counts[0, 30:] = 3, 7
+    group["observation_count"][...] = counts
+    svg = preview(Place.at(uri), cube(1, 40, 60), np.full((1, 3, 4), WRITTEN, np.uint8)).clear_days
+    legend = dict(re.findall(r'fill="rgb\(([\d, ]+)\)"/><text[^>]*>(\d+) clear days?<', svg))
+    colours = {int(number): [int(part) for part in colour.split(", ")] for colour, number in legend.items()}
+    assert list(colours) == [0, 1, 3, 4, 6, 7]
+    (picture,) = maps(svg)
+    high = picture.shape[1]
+    for share, number in ((0.1, 0), (0.5, 3), (0.9, 7)):
+        assert picture[:3, int(high * share), 5].tolist() == colours[number]
 
 
 def test_of_a_large_cube_the_part_with_most_written_chunks_is_read(
@@ -74,12 +115,14 @@ def test_of_a_large_cube_the_part_with_most_written_chunks_is_read(
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
     states = np.full((2, 6, 6), EMPTY, np.uint8)
     states[1, 3:5, 2:5] = WRITTEN
-    svg = draw_preview(CubeSnapshot(Place.at(uri), {}, cube(2, 96, 96), states))
-    assert "2023-12, a part" in (svg or "")
-    (picture,) = pictures(svg)
-    assert picture.shape == (4, 32, 32)
+    svg = preview(Place.at(uri), cube(2, 96, 96), states).colours
+    assert "2023-12, a part" in svg
+    (picture,) = maps(svg)
     assert (picture[3] > 0).all()
-    assert np.corrcoef(picture[0].ravel(), numbers[1, 48:80, 32:64, 0].ravel())[0, 1] > 0.9
+    _, high, wide = picture.shape
+    rows, cols = (2 * np.arange(high) + 1) * 32 // (2 * high), (2 * np.arange(wide) + 1) * 32 // (2 * wide)
+    part = numbers[1, 48:80, 32:64, 0][np.ix_(rows, cols)]
+    assert np.corrcoef(picture[0].ravel(), part.ravel())[0, 1] > 0.9
 
 
 def test_a_cube_without_written_chunks_has_no_preview(tmp_path: Path) -> None:

@@ -84,10 +84,17 @@ def test_the_most_important_state_of_many_chunks_colours_their_square() -> None:
     states[0, 500:, :] = MISSING
     states[0, 999, 999] = FAILED
     (picture,) = pictures(draw_states(["2023-01"], states))
-    assert max(picture.shape[1:]) <= 120
+    assert 440 <= max(picture.shape[1:]) <= 480  # one map is large
     assert tuple(picture[:3, 0, 0]) == COLOURS[WRITTEN]
-    assert tuple(picture[:3, 70, 0]) == COLOURS[MISSING]
+    assert tuple(picture[:3, 270, 0]) == COLOURS[MISSING]
     assert (picture[:3] == np.array(COLOURS[FAILED])[:, None, None]).all(axis=0).any()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no georeference
+@pytest.mark.parametrize(("periods", "side"), [(1, 480), (2, 420), (6, 280), (12, 200), (36, 160)])
+def test_few_periods_have_large_maps_with_the_proportions_of_their_latitude(periods: int, side: int) -> None:
+    drawn = pictures(draw_states(["2023-01"] * periods, np.full((periods, 4, 4), WRITTEN, np.uint8), 0.5))
+    assert {picture.shape for picture in drawn} == {(4, side, round(side / 8) * 4)}
 
 
 def test_the_legend_names_only_the_states_of_the_map() -> None:
