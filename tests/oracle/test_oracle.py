@@ -464,7 +464,7 @@ def test_pixels_count_within_the_reach_whatever_the_bounding_box_is(tmp_path: Pa
     margin = 0.02 / np.cos(np.radians(46.045))
     assert (cube.values[0, :, :, 0] == np.where(cube.longitude <= 15.005 + margin, 50, 0)).all()
     outside = oracle_cube([item], None, **request | {"bbox": (15.01, 46.045, 15.06, 46.046)}, bands=["red"])
-    assert (outside.values == cube.values[:, :, -beside.values.shape[2] :]).all()
+    assert (outside.values == cube.values[:, :, -outside.values.shape[2] :]).all()
     assert outside.values.any()
 
 
