@@ -55,19 +55,56 @@ class RunConfig(Model):
     )
     serverless_backend: Literal["local", "dask", "coiled"] = Field(
         default="local",
-        description="Where chunks are built: threads of this machine, a Dask cluster, or a Coiled cluster.",
+        title="Backend",
+        description=(
+            "Where chunks are built: threads of this machine, a Dask cluster (set its scheduler address), or a Coiled "
+            "cluster (set the number of workers and the coiled options). All other options apply to each backend."
+        ),
     )
     scheduler_address: Address | None = Field(
         default=None,
+        title="Dask: scheduler address",
         pattern=r"^[a-z]+://.+",
         json_schema_extra=ADDRESS_FORM,
         description="Address of the Dask scheduler for the dask backend, such as tcp://host:8786.",
     )
     workers: int | None = Field(
         default=None,
+        title="Coiled: number of workers",
         ge=1,
         le=10_000,
         description="Number of workers of the Coiled cluster. Default: adaptive.",
+    )
+    coiled_name: str = Field(title="Coiled: cluster name", default="ardcube", description="Name of the Coiled cluster.")
+    coiled_region: str = Field(
+        title="Coiled: region",
+        default="us-west-2",
+        description="Cloud region of the Coiled cluster. The scenes of Earth Search are in us-west-2.",
+    )
+    coiled_worker_cpu: int = Field(
+        title="Coiled: CPUs per worker", default=4, ge=1, description="CPUs per Coiled worker."
+    )
+    coiled_worker_memory: str = Field(
+        title="Coiled: memory per worker", default="16 GiB", description="Memory per Coiled worker."
+    )
+    coiled_spot_policy: Literal["on-demand", "spot", "spot_with_fallback"] = Field(
+        title="Coiled: spot policy",
+        default="spot_with_fallback",
+        description="Coiled machines. Spot machines cost less and may be interrupted; their chunks are retried.",
+    )
+    coiled_image: str | None = Field(
+        title="Coiled: container image",
+        default=None,
+        min_length=1,
+        description=(
+            "Container image of the Coiled workers; it must contain this package. Default: Coiled installs the "
+            "packages of the machine that runs the flow."
+        ),
+    )
+    coiled_idle_timeout: str = Field(
+        title="Coiled: idle time-out",
+        default="10 minutes",
+        description="Idle time after which the Coiled cluster stops.",
     )
     threads: int | None = Field(
         default=None,
@@ -171,28 +208,6 @@ class RunConfig(Model):
         default=None,
         ge=0,
         description="Price of one core for one hour, in any currency, for the cost in the summary.",
-    )
-    coiled_name: str = Field(default="ardcube", description="Name of the Coiled cluster.")
-    coiled_region: str = Field(
-        default="us-west-2",
-        description="Cloud region of the Coiled cluster. The scenes of Earth Search are in us-west-2.",
-    )
-    coiled_worker_cpu: int = Field(default=4, ge=1, description="CPUs per Coiled worker.")
-    coiled_worker_memory: str = Field(default="16 GiB", description="Memory per Coiled worker.")
-    coiled_spot_policy: Literal["on-demand", "spot", "spot_with_fallback"] = Field(
-        default="spot_with_fallback",
-        description="Coiled machines. Spot machines cost less and may be interrupted; their chunks are retried.",
-    )
-    coiled_image: str | None = Field(
-        default=None,
-        min_length=1,
-        description=(
-            "Container image of the Coiled workers; it must contain this package. Default: Coiled installs the "
-            "packages of the machine that runs the flow."
-        ),
-    )
-    coiled_idle_timeout: str = Field(
-        default="10 minutes", description="Idle time after which the Coiled cluster stops."
     )
 
     @property

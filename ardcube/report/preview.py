@@ -19,7 +19,7 @@ from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
 from ardcube.report.quicklook import digital_numbers, shown_bands, stretch_of, stretched
 from ardcube.report.snapshot import CubeSnapshot
-from ardcube.report.state_map import RETRIED, WRITTEN
+from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.store.checked_codecs import checked_codecs
@@ -54,7 +54,8 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         None if no chunk was written, or if one chunk exceeds the pixels that are read at most.
     """
     place, cube = snapshot.place, snapshot.cube
-    written = (snapshot.states == WRITTEN) | (snapshot.states == RETRIED)
+    written = np.isin(snapshot.states, (WRITTEN, RETRIED))
+    built = written | (snapshot.states == EMPTY)
     chosen = _newest(written, _tile_pixels(cube))
     if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
         return None
@@ -75,7 +76,7 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         for period in chosen:
             read = partial(_read, composite[period], cube, written[period])
             colours.append(digital_numbers(thumbnail.mean(read, cube.config.chunk_size)[..., bands]))
-            read = partial(_read, count[period], cube, written[period])
+            read = partial(_read, count[period], cube, built[period])
             days.append(thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0])
     low, high = stretch_of(colours, FILL)
     part = "" if window == _whole(cube) else ", a part"
@@ -139,12 +140,10 @@ def _fullest(cube: StoredCube, written: NDArray[np.bool_]) -> Window:
     return Window(y0, min(y0 + most, cube.grid.height), x0, min(x0 + most, cube.grid.width))
 
 
-def _read(
-    array: xr.Variable, cube: StoredCube, written: NDArray[np.bool_], window: Window
-) -> NDArray[np.uint16] | None:
-    """Read a window of one chunk, (y, x, band), or None if the chunk was not written."""
+def _read(array: xr.Variable, cube: StoredCube, built: NDArray[np.bool_], window: Window) -> NDArray[np.uint16] | None:
+    """Read a window of one chunk, (y, x, band), or None if the chunk was not built."""
     tile = cube.config.tile_size
-    if not written[window.y0 // tile, window.x0 // tile]:
+    if not built[window.y0 // tile, window.x0 // tile]:
         return None
     values: NDArray[np.uint16] = array[window.slices].to_numpy()
     return values if values.ndim == 3 else values[..., None]

@@ -82,6 +82,17 @@ def test_units_are_in_the_titles() -> None:
         assert unit in titles[name]
 
 
+def test_titles_name_the_backend_that_a_field_belongs_to_and_its_fields_follow_the_choice() -> None:
+    fields = FIELDS["RunConfig"]
+    shown = sorted(fields, key=lambda name: fields[name]["position"])
+    first = shown.index("serverless_backend") + 1
+    coiled = ["workers", *(name for name in fields if name.startswith("coiled_"))]
+    assert shown[first : first + 1 + len(coiled)] == ["scheduler_address", *coiled]
+    for name, field in fields.items():
+        backend = "Dask: " if name == "scheduler_address" else "Coiled: " if name in coiled else ""
+        assert field["title"].startswith(backend or field["title"].replace(": ", "")), name
+
+
 def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
     """Optional fields have the type of their value, without null."""
     cube, run = FIELDS["CubeConfig"], FIELDS["RunConfig"]

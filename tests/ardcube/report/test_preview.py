@@ -91,6 +91,15 @@ def test_only_written_chunks_are_read(tmp_path: Path) -> None:
         assert seen.all()
 
 
+def test_empty_chunks_have_no_clear_day_and_no_colours(tmp_path: Path) -> None:
+    uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
+    states = np.full((1, 3, 4), EMPTY, np.uint8)
+    states[0, 0, 0] = WRITTEN
+    drawn = preview(Place.at(uri), cube(1, 40, 60), states)
+    assert (maps(drawn.clear_days)[0][3] == 255).all()
+    assert 0 < (maps(drawn.colours)[0][3] == 255).mean() < 0.2
+
+
 def test_clear_days_are_coloured_by_number_with_a_legend(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=1), ["red", "green", "blue", "nir"])
     group = zarr.open_group(uri, use_consolidated=False)
