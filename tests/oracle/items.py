@@ -86,7 +86,7 @@ def _baseline(properties: dict[str, Any]) -> tuple[int, int]:
 
 
 def acquisition(item: Item) -> tuple[Any, ...] | None:
-    """What all processings of one acquisition have in common, None where the item does not say."""
+    """Return a key that is equal for all processings of one acquisition; None if unknown."""
     properties = item["properties"]
     tile = _mgrs_tile(properties)
     return (properties.get("platform"), _datatake_start(properties), tile) if tile else None
