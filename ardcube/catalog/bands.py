@@ -146,12 +146,16 @@ def _media_rank(media_type: str) -> int:
 
 def raster_value(asset: Mapping[str, Any], name: str) -> Any:
     """Return a value of the raster extension, version 1 (`raster:bands`) or 2 (`raster:...`, `bands`), or None."""
-    old = (asset.get("raster:bands") or [])[:1]
-    new = (asset, *(asset.get("bands") or [])[:1])
-    unprefixed = [name] if name in ("nodata", "data_type") else []
-    found = [described.get(name) for described in old]
-    found += [source.get(key) for source in new for key in (f"raster:{name}", *unprefixed)]
-    return next((value for value in found if value is not None), None)
+    old = asset.get("raster:bands")
+    value = old[0].get(name) if old else None
+    if value is not None:
+        return value
+    unprefixed = (name,) if name in ("nodata", "data_type") else ()
+    for source in (asset, *(asset.get("bands") or [])[:1]):
+        for key in (f"raster:{name}", *unprefixed):
+            if source.get(key) is not None:
+                return source[key]
+    return None
 
 
 def raster_number(asset: Mapping[str, Any], name: str) -> float | None:

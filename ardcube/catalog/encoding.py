@@ -44,9 +44,12 @@ def reflectance_encoding(item: Item, key: str, band: str, collection: Item | Non
     SceneError
         If scale or offset is unknown, implausible, or not supported.
     """
-    sources = [item["assets"][key], *_fallbacks(item, key, band, collection)]
-    scale = next((value for source in sources if (value := raster_number(source, "scale")) is not None), None)
-    offset = next((value for source in sources if (value := raster_number(source, "offset")) is not None), None)
+    asset = item["assets"][key]
+    scale, offset = raster_number(asset, "scale"), raster_number(asset, "offset")
+    if scale is None or offset is None:
+        for source in _fallbacks(item, key, band, collection):
+            scale = raster_number(source, "scale") if scale is None else scale
+            offset = raster_number(source, "offset") if offset is None else offset
     if _is_applied(item):
         offset = 0.0
     problem = _problem(band, scale, offset)
@@ -57,8 +60,10 @@ def reflectance_encoding(item: Item, key: str, band: str, collection: Item | Non
 
 def check_dtype(item: Item, key: str, band: str, collection: Item | None) -> None:
     """Raise SceneError if the item, or else its collection, states a data type that cannot be read."""
-    sources = [item["assets"][key], *_fallbacks(item, key, band, collection)]
-    dtype = next((value for source in sources if (value := raster_value(source, "data_type")) is not None), None)
+    dtype = raster_value(item["assets"][key], "data_type")
+    if dtype is None:
+        stated = (raster_value(source, "data_type") for source in _fallbacks(item, key, band, collection))
+        dtype = next((value for value in stated if value is not None), None)
     if dtype in _OTHER_DTYPES:
         raise SceneError(
             f"item {printable_id(item)}: band {band} is {dtype}; only {' and '.join(_DTYPES)} are supported: choose "
@@ -134,13 +139,17 @@ def _is_applied(item: Item) -> bool:
         If properties of this name contradict each other.
     """
     properties: Mapping[str, Any] = item.get("properties") or {}
-    stated = {str(value).lower() for name, value in properties.items() if name.rpartition(":")[2] == _APPLIED}
+    stated = {str(value).lower() for name, value in properties.items() if name.endswith(_APPLIED) and _is_flag(name)}
     if len(stated & {"true", "false"}) > 1:
         raise SceneError(
             f"item {printable_id(item)}: its properties disagree whether the offset was applied ({_APPLIED}); correct "
             "the item or remove it from the catalogue"
         )
     return "true" in stated
+
+
+def _is_flag(name: str) -> bool:
+    return name.rpartition(":")[2] == _APPLIED
 
 
 def _problem(band: str, scale: float | None, offset: float | None) -> str | None:

@@ -6,7 +6,11 @@ Kernels are compiled without fastmath. Additions keep their order, so that a pix
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -25,6 +29,21 @@ def _digest() -> str:
 
 
 _FOLDER = f"kernels-{_digest()}"
+_KEPT = 4
+"""Caches that are kept, because versions of this package may share a folder; one takes some megabytes."""
+
+
+@cache
+def _cache_in(parent: Path) -> Path:
+    """Return the cache folder of this version; remove those of other versions that were used longest ago."""
+    own = parent / _FOLDER
+    with suppress(OSError):  # in a read-only installation numba chooses another place
+        own.mkdir(parents=True, exist_ok=True)
+        os.utime(own)
+        caches = sorted(parent.glob("kernels-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for unused in caches[_KEPT:]:
+            shutil.rmtree(unused, ignore_errors=True)
+    return own
 
 
 def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
@@ -35,7 +54,7 @@ def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
     """
     with _config_lock:
         before = _config.CACHE_DIR
-        _config.CACHE_DIR = str(Path(before or _HERE / "__pycache__") / _FOLDER)
+        _config.CACHE_DIR = str(_cache_in(Path(before or _HERE / "__pycache__")))
         try:
             return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(function)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -40,7 +40,7 @@ class Planned:
     tiles: Tiles
 
 
-def write_planned(ledger: Ledger, plan: CubePlan) -> None:
+def write_planned(ledger: Ledger, plan: CubePlan) -> Collection[str]:
     """Store a plan; periods that are not in it keep the manifest of an earlier plan.
 
     Parameters
@@ -49,6 +49,11 @@ def write_planned(ledger: Ledger, plan: CubePlan) -> None:
         Ledger of the cube; the run holds the lease.
     plan : CubePlan
         Plan that is built next.
+
+    Returns
+    -------
+    collection of str
+        Names of the manifests that the stored plan needs.
     """
     try:
         before = _manifests(_read(ledger) or {"manifests": {}})
@@ -62,6 +67,7 @@ def write_planned(ledger: Ledger, plan: CubePlan) -> None:
     _, cols = tiles.grid.tile_counts(tiles.size)
     planned = {"manifests": manifests, "tiles": _ranges(tiles.rows * cols + tiles.cols)}
     ledger.place.write(_NAME, json.dumps(planned).encode())
+    return manifests.values()
 
 
 def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from threading import Lock
@@ -25,6 +26,8 @@ from ardcube.storage.place import Options, Place
 
 _SCENES_KEPT = 20_000
 """Scenes in memory, some 50 MB; of several periods, because batches go through all periods, tile by tile."""
+_WRITTEN = re.compile(r"items/\d{1,4}-\d{2}-[0-9a-f]{16}\.parquet", re.ASCII)
+"""Names that `write_manifest` gives; other files in the folder are not touched."""
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -54,6 +57,22 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
         parquet.write_table(_to_table(scenes), buffer, compression="zstd")
         ledger.write(name, buffer.getvalue().to_pybytes())
     return name
+
+
+def remove_unplanned(ledger: Place, planned: Collection[str]) -> None:
+    """Remove the manifests that the recorded plan does not name, so that a cube keeps one of each period.
+
+    The run must hold the lease: no other run may have planned chunks with them.
+
+    Parameters
+    ----------
+    ledger : Place
+        Folder of the ledger.
+    planned : collection of str
+        Names of the manifests to keep.
+    """
+    names = (name for name in ledger.list("items") if _WRITTEN.fullmatch(name))
+    ledger.remove([name for name in names if name not in planned])
 
 
 def _hrefs(scene: Scene) -> list[str]:

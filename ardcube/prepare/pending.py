@@ -60,6 +60,11 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
 
 
 def initialize_store(request: Request, pending: PendingBuild) -> None:
-    """Create, extend or check the store, and record the plan, so that a retry needs no search."""
+    """Create, extend or check the store, and record the plan, so that a retry needs no search.
+
+    The run holds the lease. Manifests of earlier plans are removed.
+    """
+    from ardcube.ledger.manifest import remove_unplanned  # pyarrow is slow to import
+
     initialize(request, pending.plan)
-    write_planned(pending.ledger, pending.plan)
+    remove_unplanned(pending.ledger.place, set(write_planned(pending.ledger, pending.plan)))

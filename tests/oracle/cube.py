@@ -159,9 +159,9 @@ def oracle_cube(
     outlines = {item["id"]: footprint(item) for item in ordered}
     areas = {name: reach(outline, box.centroid.x) for name, outline in outlines.items()}
     here = [item for item in ordered if areas[item["id"]].intersects(box)]
-    offset = offset_of_collection(collection, bands[0])
-    if offset is None:
-        offset = offset_of_item(here[0], collection, bands[0]) if here else 0.0
+    # Not from items, because they depend on the area.
+    stated = [offset_of_collection(collection, band) for band in bands]
+    offset = min((offset for offset in stated if offset is not None), default=0.0)
 
     cube = np.zeros((len(periods), height, width, len(bands)), np.uint16)
     count = np.zeros((len(periods), height, width), np.uint16)

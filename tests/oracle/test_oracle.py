@@ -297,17 +297,17 @@ def test_items_are_brought_to_the_offset_of_the_collection(tmp_path: Path) -> No
     assert value(applied) == (2500, -0.1)
     assert value(silent) == (3000, -0.1)
     assert value(silent, applied, shifted) == (2500, -0.1)
-    # Without a collection's word the first item's true offset is the cube's.
+    # Without a collection's word the cube's offset is 0, whatever the items say.
     with pytest.raises(ValueError, match="states an offset"):
         value(silent, of=None)
     assert value(applied, of=None) == (1500, 0.0)
-    assert value(shifted, applied, of=None) == ((2000 + 2500) // 2, -0.1)
+    assert value(shifted, applied, of=None) == ((1000 + 1500) // 2, 0.0)
     new_terms = json.loads(json.dumps(shifted))
     new_terms["assets"]["red"] = {
         "href": shifted["assets"]["red"]["href"],
         "bands": [{"raster:offset": -0.1}],
     }
-    assert value(new_terms, of=None) == (2000, -0.1)
+    assert value(new_terms, of=None) == (1000, 0.0)
 
 
 def test_shifted_values_stay_valid_at_both_ends(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
 from ardcube.errors import StoreError
 from ardcube.extent.periods import Period
-from ardcube.ledger.manifest import read_manifest, write_manifest
+from ardcube.ledger.manifest import read_manifest, remove_unplanned, write_manifest
 from ardcube.storage.place import Place
 from tests.strategies import BANDS, FEW, stac_collection, stac_item
 
@@ -93,3 +93,17 @@ def test_the_error_for_a_missing_manifest_names_the_file(ledger: Place) -> None:
         StoreError, match=r"items/nothing\.parquet: the planned scenes are missing; run the build again"
     ):
         read_manifest(ledger.uri, "items/nothing.parquet")
+
+
+def test_manifests_that_the_plan_does_not_name_are_removed_and_nothing_else(ledger: Place) -> None:
+    kept, old = write_manifest(ledger, AUGUST, [make(1)]), write_manifest(ledger, AUGUST, [make(2)])
+    for name in (
+        "items/notes.parquet",
+        "items/2023-08.parquet",
+        "items/planned.json",
+        "chunks/2023-08-0123456789abcdef.parquet",
+    ):
+        ledger.write(name, b"mine")
+    before = set(ledger.list())
+    remove_unplanned(ledger, {kept})
+    assert before - set(ledger.list()) == {old}

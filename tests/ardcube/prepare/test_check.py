@@ -26,6 +26,7 @@ from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.make_plan import make_plan, search_scenes
+from ardcube.prepare.pending import initialize_store, plan_build
 from ardcube.prepare.request import Request
 from ardcube.store import schema
 from tests.strategies import stac_collection, stac_item
@@ -423,6 +424,24 @@ def test_a_cube_of_other_pixel_rules_is_refused_with_that_reason(world: Path, ru
     message = refusal(world)
     assert f"was built with the pixel rules of {age} version of ardcube ({rules or 1} there, 2 here)" in message
     assert message.endswith("choose another location, or build it again with --overwrite")
+
+
+def test_a_cube_keeps_one_manifest_of_each_period(world: Path) -> None:
+    """Each plan with other scenes writes new manifests."""
+    for day in range(1, 4):
+        write_catalogue(world / "catalogue", stac_item(f"extra {day}", f"2023-01-{day:02d}T10:00:00Z", BBOX))
+        request = check(world)
+        pending = plan_build(request, search_scenes(request))
+        initialize_store(request, pending)
+    files = request.ledger.place.list("items")
+    assert sorted(files) == sorted({job.manifest for job in pending.plan.jobs} | {"items/planned.json"})
+    assert len(files) == 3
+    january = check(world, end_date="2023-03-31", look_back_months=0)
+    finish(request, pending.plan)
+    later = plan_build(january, search_scenes(january))
+    assert [period.label for period in later.plan.periods] == ["2023-03"]
+    initialize_store(january, later)
+    assert set(files) < set(request.ledger.place.list("items")), "periods that were not searched keep theirs"
 
 
 def test_a_moved_catalogue_continues_the_cube_and_keeps_its_chunks(world: Path) -> None:
