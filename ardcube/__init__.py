@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ardcube.api.status import status
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.errors import (
+        AccessError,
         ArdcubeError,
         CatalogError,
         InputError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AccessError",
     "ArdcubeError",
     "BuildSummary",
     "CatalogError",
@@ -77,6 +79,7 @@ _MODULES = {
     "ardcube.api.status": ("status",),
     "ardcube.config": ("CubeConfig", "RunConfig"),
     "ardcube.errors": (
+        "AccessError",
         "ArdcubeError",
         "CatalogError",
         "InputError",

@@ -6,9 +6,10 @@
     ├── PermanentError          a retry would fail in the same way
     │   ├── InputError          invalid options or input files; exit code 2, before anything is written
     │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease.acquire`)
-    │   ├── RunStopsError       no chunk can be written any more: the run stops
+    │   ├── RunStopsError       no chunk can be built any more: the run stops
     │   │   ├── LeaseLostError  another run has taken over the cube (`ardcube.lease.fence`)
-    │   │   └── UnwritableError expired credentials, exceeded quota, missing permission
+    │   │   ├── UnwritableError expired credentials, exceeded quota, missing permission
+    │   │   └── AccessError     the archive of the scenes refuses access (401, 403)
     │   ├── StoreError          the store cannot be used for the request
     │   ├── SceneError          a scene is missing, damaged, or differs from its item
     │   └── ChunksFailedError   the run left chunks missing (`ardcube.report.summary`)
@@ -47,11 +48,18 @@ class InputError(PermanentError):
 
 
 class RunStopsError(PermanentError):
-    """No chunk can be written any more: the run stops, and a later run builds the missing chunks."""
+    """No chunk can be built any more: the run stops, and a later run builds the missing chunks."""
 
 
 class UnwritableError(RunStopsError):
     """The store refuses writes until the operator fixes credentials, quota or permissions."""
+
+
+class AccessError(RunStopsError):
+    """An archive of scenes refuses access until the operator sets credentials or fetches new addresses."""
+
+    may_be_missing: bool = False
+    """Whether the file may be missing instead, because this process has read no other file of its host so far."""
 
 
 class StoreError(PermanentError):
@@ -59,7 +67,7 @@ class StoreError(PermanentError):
 
 
 class SceneError(PermanentError):
-    """The file of a scene is missing, forbidden, damaged, or differs from its item."""
+    """The file of a scene is missing, damaged, or differs from its item."""
 
 
 class TransientError(ArdcubeError):

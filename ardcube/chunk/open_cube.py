@@ -10,6 +10,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
+from ardcube.raster.bad_files import forget_bad_files
 from ardcube.store.writer import CubeStore
 
 _MOST_OPEN = 4
@@ -52,6 +53,7 @@ def open_cube(spec: CubeSpec) -> OpenCube:
         cube = next((known for known in _open if known.spec == spec), None)
         if cube is None:
             cube = OpenCube(spec)
+            forget_bad_files()  # a new run tries them again
         else:
             _open.remove(cube)
         _open.append(cube)

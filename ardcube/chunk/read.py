@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.catalog.scene import SCALE, Scene
+from ardcube.catalog.scene import SCALE, BandAsset, Scene
 from ardcube.config import Access, Reader
-from ardcube.errors import SceneError, TransientError
+from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
 from ardcube.pixels.bitmask import Bits, packed, unpacked
@@ -21,6 +22,7 @@ from ardcube.pixels.footprint import PixelCentres
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
+from ardcube.raster.bad_files import open_unless_bad
 from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level
@@ -195,6 +197,9 @@ class ChunkReader:
         asset = scene.bands.get(band)
         if asset is None:
             raise SceneError(f"{scene.id}: its item has no asset for band {band}; the scene cannot be used")
+        return open_unless_bad(asset.href, scene.revision, partial(self._opened, scene, band, asset))
+
+    def _opened(self, scene: Scene, band: str, asset: BandAsset) -> Raster:
         raster = open_raster(asset.href, scene.revision, self.access, self.reader, resolution=self.grid.resolution)
         check_stated(scene.id, band, asset, raster.header)
         return raster
@@ -272,7 +277,7 @@ def result_of(scene: Scene, future: Future[_Item]) -> _Item:
     """Return the result of reading a scene; an error names the scene, and its files are opened again next time."""
     try:
         return future.result()
-    except (SceneError, TransientError) as error:
+    except (SceneError, TransientError, AccessError) as error:
         error.scene = scene.id
         for asset in scene.bands.values():
             forget(asset.href)

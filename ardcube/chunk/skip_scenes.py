@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ardcube.catalog.scene import Scene, check_usable
-from ardcube.errors import SceneError, TransientError
+from ardcube.errors import AccessError, SceneError, TransientError
+from ardcube.raster.refusals import is_readable
 from ardcube.redaction import without_secrets
 
 T = TypeVar("T")
@@ -45,12 +46,23 @@ def without_bad_scenes(
     ------
     SceneError, TransientError
         If one scene too many cannot be read. The error names all of them.
+    AccessError
+        If the archive refuses access. A refused file of a host from which no file was read so far may be missing:
+        then the other scenes decide.
     """
-    good, skipped, transient = list(scenes), dict[str, str](), False
+    good, skipped, transient, refused = list(scenes), dict[str, str](), False, None
     while True:
         try:
             check_usable(good)
-            return build(good), skipped
+            built = build(good)
+            if refused is not None:
+                _check_missing(refused, scenes, skipped, most)
+            return built, skipped
+        except AccessError as error:
+            left = [scene for scene in good if scene.id != error.scene]
+            if refused is not None or not error.may_be_missing or not left:
+                raise
+            refused, good = error, left
         except (SceneError, TransientError) as error:
             transient |= isinstance(error, TransientError)
             if not most or error.scene is None or (isinstance(error, TransientError) and not last):
@@ -62,6 +74,21 @@ def without_bad_scenes(
             logger.warning("%s: scene %s is left out: %s", chunk, error.scene, reason)
             skipped[error.scene] = reason
             good = left
+
+
+def _check_missing(refused: AccessError, scenes: Sequence[Scene], skipped: dict[str, str], most: int) -> None:
+    """Count the scene of a refused file as a bad scene, if files of its host were read since; else raise the error."""
+    (scene,) = [scene for scene in scenes if scene.id == refused.scene]
+    if not any(is_readable(asset.href) for asset in scene.bands.values()):
+        raise refused
+    reason = without_secrets(str(refused))
+    error = SceneError(reason)
+    error.scene = scene.id
+    if not most:
+        raise error
+    if len(skipped) == most:
+        raise _one_too_many(error, reason, skipped, most)
+    skipped[scene.id] = reason
 
 
 def _one_too_many(

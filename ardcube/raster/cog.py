@@ -16,14 +16,16 @@ import numpy as np
 import obstore
 from affine import Affine
 from numpy.typing import NDArray
-from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 
 from ardcube.errors import SceneError, TransientError
+from ardcube.raster.complete import read_complete
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import overview_method
-from ardcube.raster.object_store import UnsupportedFileError, is_empty, locate
-from ardcube.raster.tiff import Directory, Tag, is_little_endian, read_directories
+from ardcube.raster.object_store import UnsupportedFileError, explain_read, locate
+from ardcube.raster.refusals import note_readable
+from ardcube.raster.tiff import Directory, Tag
 
 _DEFLATE, _NONE = (8, 32946), 1
 """Values of the compression tag."""
@@ -37,14 +39,10 @@ _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 _PIXEL_IS_AREA = 1
 _USER_DEFINED = 32767
 """Value of a CRS without a code."""
-_HEADER_BYTES = (32_768, 1_048_576)
-"""Bytes of the first request, which hold the header of a granule of 10,980 pixels; bytes of a second request."""
 _GAP_BYTES = 1_150_000
 """Bytes between two blocks up to which both come with one request: about a block, or a latency (0009)."""
 _METADATA_ITEM = re.compile(r'<Item name="(\w+)"([^>]*)>([^<]*)<')
 """An item of GDAL's metadata: name, further attributes, text."""
-_PERMANENT = re.compile(r"status code: 410\b|\(os error 20\)")
-"""Messages of permanent errors without an exception type: HTTP 410; a path through a file (ENOTDIR)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +78,15 @@ class Cog:
         UnsupportedFileError
             If GDAL has to read the file.
         SceneError
-            If the file is missing, forbidden or empty.
+            If the file is missing, empty or truncated.
+        AccessError
+            If access is refused.
         TransientError
             If the file cannot be read now.
         """
         store, path = locate(href)
-        full, *others = _read_directories_of(href, store, path)
+        full, *others = (_with_metadata(image, href, store, path) for image in read_complete(href))
+        note_readable(href)
         try:
             kinds = [_number(image, Tag.SUBFILE_TYPE, 0) for image in others]
             if any(kind & _MASK for kind in kinds):
@@ -107,9 +108,9 @@ class Cog:
         try:
             contents = _ranges(self.store, self.path, starts, sizes) if starts else []
         except BaseException as error:
-            # obstore panics if an answer ends early because the file was truncated. Its class cannot be imported.
+            # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
             if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
-                raise _explain(self.href, error) from error
+                raise explain_read(self.href, error) from error
             raise
         return CogBand(self, blocks, dict(zip(written, contents, strict=True)))
 
@@ -176,36 +177,6 @@ def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Seque
     return obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
 
 
-def _read_directories_of(href: str, store: Any, path: str) -> list[Directory]:
-    """Read the directories from the file's first bytes, with a second, larger request if the first is too small."""
-    for length in _HEADER_BYTES:
-        try:
-            start = obstore.get_range(store, path, start=0, length=length)
-        except NotSupportedError as error:
-            raise UnsupportedFileError("a server without ranges") from error
-        except (BaseError, OSError) as error:
-            if is_empty(error):
-                raise SceneError(f"{href} cannot be read: it is empty") from error
-            raise _explain(href, error) from error
-        content = bytes(start)
-        if not is_little_endian(content):
-            raise UnsupportedFileError("no little-endian TIFF")
-        directories = read_directories(content)
-        if directories is not None:
-            return [_with_metadata(image, href, store, path) for image in directories]
-        if len(content) < length:
-            raise UnsupportedFileError("directories that lead out of the file")
-    raise UnsupportedFileError(f"a header of more than {_HEADER_BYTES[-1]} bytes")
-
-
-def _explain(href: str, error: BaseException) -> SceneError | TransientError:
-    # The debug source repeats the message in Rust's notation.
-    reason = " ".join(str(error).partition("Debug source:")[0].split())[:300]
-    kinds = (FileNotFoundError, PermissionDeniedError, PermissionError, UnauthenticatedError)
-    permanent = isinstance(error, kinds) or _PERMANENT.search(reason)
-    return (SceneError if permanent else TransientError)(f"{href} cannot be read: {reason}")
-
-
 def _layout(image: Directory) -> CogLevel:
     """Return the positions of an image's blocks, if this reader supports the image."""
     compression, predictor = _number(image, Tag.COMPRESSION, _NONE), _number(image, Tag.PREDICTOR, 1)
@@ -269,7 +240,7 @@ def _with_metadata(image: Directory, href: str, store: Any, path: str) -> Direct
     try:
         found = obstore.get_range(store, path, start=start, length=length)
     except (BaseError, OSError) as error:
-        raise _explain(href, error) from error
+        raise explain_read(href, error) from error
     return {**image, Tag.METADATA: np.frombuffer(bytes(found), np.uint8)}
 
 

@@ -20,10 +20,12 @@ from rasterio.io import DatasetReader
 
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import Access
-from ardcube.errors import SceneError, TransientError
+from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_in_degrees
+from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
+from ardcube.raster.refusals import explain_refusal, note_readable
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -45,12 +47,9 @@ _DRIVERS = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
 """Formats that hold only pixels. Others, such as VRT, can make GDAL read further files and servers."""
 _NOT_CACHED = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"
 """All filesystems whose files GDAL caches, in the notation of `CPL_VSIL_CURL_NON_CACHED`."""
-_PERMANENT = re.compile(
-    # With the words before the code, because messages contain file names, and a scene of April 4 has 0404 in its name.
-    r"response code: (401|403|404|410)\b|No such file|does not exist|Not a directory"
-    r"|Permission denied|Access Denied"
-)
-"""Messages of permanent errors."""
+# With the words before the code, because messages contain file names, and a scene of April 4 has 0404 in its name.
+_MISSING = re.compile(r"response code: (404|410)\b|No such file|does not exist|Not a directory")
+_REFUSED = re.compile(r"response code: (401|403)\b|Permission denied|Access ?Denied|[Cc]redentials|ExpiredToken")
 _NO_RASTER = "not recognized as"
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 """First bytes of TIFF, BigTIFF and JPEG 2000."""
@@ -90,7 +89,9 @@ class GdalRaster:
         Raises
         ------
         SceneError
-            If the file is missing, forbidden, no raster of 8 or 16 bits, or not north up.
+            If the file is missing, no raster of 8 or 16 bits, or not north up.
+        AccessError
+            If access is refused.
         TransientError
             If the file cannot be read now.
         """
@@ -200,9 +201,17 @@ def _open(href: str, access: Access, reader: type[DatasetReader] = DatasetReader
             yield source
     except rasterio.errors.RasterioError as error:
         _uncached.add(href)
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise _kind_of(href, reason, error)(f"{href} cannot be read: {reason}") from error
+        raise _explain(href, " ".join(str(error.__cause__ or error).split()), error) from error
     _uncached.discard(href)
+    note_readable(href)
+
+
+def _explain(href: str, reason: str, error: BaseException) -> Exception:
+    if _REFUSED.search(reason):
+        return explain_refusal(href, reason)
+    if _MISSING.search(reason):
+        return SceneError(missing(href))
+    return _kind_of(href, reason, error)(f"{href} cannot be read: {reason}")
 
 
 def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | TransientError | _DamagedError]:
@@ -210,8 +219,6 @@ def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | 
         # GDAL reports the same if the first bytes did not arrive.
         start = _first_bytes(href) if local_file(href) is None else b""
         return TransientError if start is None or start.startswith(_SIGNATURES) else SceneError
-    if _PERMANENT.search(reason):
-        return SceneError
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
@@ -219,11 +226,13 @@ def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | 
 
 
 def _first_bytes(href: str) -> bytes | None:
+    """Return the first bytes of a file, or None if they cannot be read now."""
     try:
-        from ardcube.raster.object_store import first_bytes  # a platform without these wheels still has GDAL
-    except ImportError:
+        return read_start(href, max(map(len, _SIGNATURES))).content
+    except (UnsupportedFileError, AccessError, TransientError):
+        return None
+    except SceneError:
         return b""
-    return first_bytes(href, max(map(len, _SIGNATURES)))
 
 
 @ensure_env_with_credentials

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from obstore import get_range
-from obstore.exceptions import BaseError
+import obstore
+from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore
 
 from ardcube.catalog.hrefs import HTTP, local_file, split
-from ardcube.errors import SceneError
+from ardcube.errors import AccessError, SceneError, TransientError
+from ardcube.raster.refusals import explain_refusal
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -22,6 +24,10 @@ _CLIENT: ClientConfig = {"connect_timeout": "10s", "read_timeout": "20s", "timeo
 """A request lasts as long as bytes arrive, because a large range over a slow connection takes minutes."""
 _RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=90)}
 """A server that accepts requests and never answers fails after two minutes at the latest."""
+_DURATION = re.compile(r" in [\d.]+(ns|µs|us|ms|s)\b")
+"""Duration of a request, without which equal errors have equal messages."""
+_MISSING = re.compile(r"status code: 410\b|\(os error 20\)")
+"""Messages about missing files without an exception type: HTTP 410; a path through a file (ENOTDIR)."""
 _EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
 """Messages for a file without a first byte."""
 
@@ -30,20 +36,66 @@ class UnsupportedFileError(Exception):
     """The block reader does not support this file; GDAL may read it."""
 
 
-def is_empty(error: BaseException) -> bool:
-    """Return whether an error says that the file is empty."""
-    return bool(_EMPTY.search(str(error)))
+@dataclass(frozen=True, slots=True)
+class FileStart:
+    """The first bytes of a file, and its length."""
+
+    content: bytes
+    size: int
+    """Bytes of the whole file."""
 
 
-def first_bytes(href: str, count: int) -> bytes | None:
-    """Return the first bytes of a file, or None if they cannot be read."""
+def read_start(href: str, length: int) -> FileStart:
+    """Read the first bytes of a file with one request, whose answer also states the file's length.
+
+    Raises
+    ------
+    UnsupportedFileError
+        If GDAL has to read the file.
+    SceneError
+        If the file is missing or empty.
+    AccessError
+        If access is refused.
+    TransientError
+        If the file cannot be read now.
+    """
+    content, size = _get(href, 0, length)
+    return FileStart(content, size)
+
+
+def read_end(href: str, size: int, length: int) -> bytes:
+    """Read the last bytes of a file of `size` bytes; raise errors as `read_start` does."""
+    return _get(href, max(0, size - length), size)[0]
+
+
+def _get(href: str, start: int, end: int) -> tuple[bytes, int]:
+    """Return some bytes of a file, and its length."""
+    store, path = locate(href)
     try:
-        store, path = locate(href)
-        return bytes(get_range(store, path, start=0, length=count))
-    except (UnsupportedFileError, SceneError):
-        return None
+        answer = obstore.get(store, path, options={"range": (start, end)})
+        return bytes(answer.bytes()), answer.meta["size"]
+    except NotSupportedError as error:
+        raise UnsupportedFileError("a server without ranges") from error
     except (BaseError, OSError) as error:
-        return b"" if is_empty(error) else None
+        if _EMPTY.search(str(error)):
+            raise SceneError(f"{href} cannot be read: it is empty") from error
+        raise explain_read(href, error) from error
+
+
+def explain_read(href: str, error: BaseException) -> AccessError | SceneError | TransientError:
+    """Return the error of ardcube for an error of obstore."""
+    # The debug source repeats the message in Rust's notation.
+    reason = " ".join(_DURATION.sub("", str(error).partition("Debug source:")[0]).split())[:300]
+    if isinstance(error, (PermissionDeniedError, PermissionError, UnauthenticatedError)):
+        return explain_refusal(href, reason)
+    if isinstance(error, FileNotFoundError) or _MISSING.search(reason):
+        return SceneError(missing(href))
+    return TransientError(f"{href} cannot be read: {reason}")
+
+
+def missing(href: str) -> str:
+    """Return the message about a file that does not exist."""
+    return f"{href} cannot be read: it does not exist"
 
 
 def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from ardcube.config import Access, Reader
+from ardcube.raster.complete import check_complete
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
 
@@ -61,7 +62,9 @@ def open_raster(
     Raises
     ------
     SceneError
-        If the file is missing, forbidden, or not a raster that a cube can use.
+        If the file is missing, truncated, or not a raster that a cube can use.
+    AccessError
+        If access is refused.
     TransientError
         If the file cannot be read now.
     """
@@ -72,12 +75,14 @@ def open_raster(
 def _open(href: str, revision: str, access: Access, reader: Reader, resolution: float, failures: int) -> Raster:
     if reader == "auto":
         from ardcube.raster.cog import Cog
-        from ardcube.raster.object_store import UnsupportedFileError  # a platform without these wheels still has GDAL
+        from ardcube.raster.object_store import UnsupportedFileError
 
         try:
             return Cog.open(href)
         except UnsupportedFileError:
             pass
+    else:
+        check_complete(href)  # GDAL would request missing bytes again and again, and report other words
     from ardcube.raster.gdal import GdalRaster  # few archives need it
 
     return GdalRaster.open(href, access, resolution=resolution, skip_cache=failures > 0)

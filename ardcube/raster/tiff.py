@@ -6,7 +6,7 @@ process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -22,7 +22,9 @@ class Tag(IntEnum):
     HEIGHT = 257
     BITS = 258
     COMPRESSION = 259
+    STRIP_OFFSETS = 273
     SAMPLES = 277
+    STRIP_SIZES = 279
     PREDICTOR = 317
     TILE_WIDTH = 322
     TILE_HEIGHT = 323
@@ -60,23 +62,33 @@ def is_little_endian(start: bytes) -> bool:
     return start[:4] in (b"II*\0", b"II+\0")
 
 
-def read_directories(start: bytes) -> list[Directory] | None:
-    """Read all directories of a file; return None if there is none, or if the bytes do not hold all values.
+def read_directories(start: bytes) -> list[Directory] | int:
+    """Read all directories of a file.
 
     Parameters
     ----------
     start : bytes
         First bytes of a file that `is_little_endian`.
+
+    Returns
+    -------
+    list of Directory, or int
+        Directories; or, if the bytes do not hold all values, how many bytes are needed at least. 0 if the file has no
+        directory, or a loop of directories.
     """
     big = start[2:3] == b"+"
     entry, pointer, number = (_BIG, 8, 8) if big else (_CLASSIC, 4, 2)
     directories: list[Directory] = []
+    if len(start) < 2 * pointer:
+        return 2 * pointer
     offset = _integer(start, pointer, pointer)
     while offset and len(directories) < _MAX_DIRECTORIES:
         count = _integer(start, offset, number)
         first, after = offset + number, offset + number + count * entry.itemsize
-        if not count or after + pointer > len(start):
-            return None
+        if after + pointer > len(start):
+            return after + pointer
+        if not count:
+            return 0
         values: dict[int, NDArray[Any]] = {}
         for index, (tag, kind, length, target) in enumerate(np.frombuffer(start, entry, count, first).tolist()):
             dtype = _TYPES.get(kind)
@@ -86,13 +98,24 @@ def read_directories(start: bytes) -> list[Directory] | None:
             at = target if size > pointer else first + (index + 1) * entry.itemsize - pointer
             if at + size > len(start):
                 if tag != Tag.METADATA:
-                    return None
+                    return int(at + size)
                 values[Tag.METADATA_RANGE] = np.array([at, size])  # GDAL may write it at the end of a file
                 continue
             values[tag] = np.frombuffer(start, dtype, length, at)
         directories.append(values)
         offset = _integer(start, after, pointer)
-    return None if offset or not directories else directories
+    return 0 if offset or not directories else directories
+
+
+def end_of_blocks(directories: Sequence[Directory]) -> int:
+    """Return the number of bytes that a file needs to hold all its blocks."""
+    ends = [0]
+    for image in directories:
+        for offsets, sizes in ((Tag.TILE_OFFSETS, Tag.TILE_SIZES), (Tag.STRIP_OFFSETS, Tag.STRIP_SIZES)):
+            if offsets in image and sizes in image and len(image[offsets]) == len(image[sizes]):
+                written = image[sizes] > 0
+                ends += (image[offsets][written].astype(object) + image[sizes][written]).tolist()
+    return int(max(ends))
 
 
 def _integer(start: bytes, at: int, size: int) -> int:

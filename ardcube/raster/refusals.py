@@ -1,0 +1,89 @@
+"""Decide what a refused request for a file means: no access to the archive, or one missing file.
+
+S3 answers 403 for a key that does not exist if the bucket cannot be listed. A refusal therefore means a missing file
+if this process has read other files of that host.
+"""
+
+from __future__ import annotations
+
+import re
+from threading import Lock
+
+from ardcube.catalog.hrefs import split
+from ardcube.errors import AccessError, SceneError
+
+_MOST_MISSING = 50
+"""Different files of a host that may be refused in succession and count as missing."""
+_SIGNATURE = re.compile(r"[?&](sig|signature|x-(amz|goog)-signature|token|access_token|sv)=", re.IGNORECASE)
+"""Parameters of a signed URL. Its files exist, because a catalogue signs what it has."""
+_CREDENTIALS = re.compile(
+    r"Expired|InvalidAccessKeyId|InvalidToken|SignatureDoesNotMatch|InvalidCredentials|[Aa]ccess [Kk]ey|[Cc]redentials"
+    r"|code: 401\b|Unauthorized"
+)
+"""Texts of answers about credentials, not about a file."""
+
+_STATUS = re.compile(r"code: (40[13])\b")
+
+_refused: dict[str, set[str] | None] = {}
+"""By host: the files that were refused since a file was read; None if none was read."""
+_lock = Lock()
+
+
+def note_readable(href: str) -> None:
+    """Remember that this process can read files of a host."""
+    with _lock:
+        _refused[_host(href)] = set()
+
+
+def is_readable(href: str) -> bool:
+    """Return whether this process has read a file of the same host, and most others since."""
+    with _lock:
+        refused = _refused.get(_host(href))
+        return refused is not None and len(refused) <= _MOST_MISSING
+
+
+def explain_refusal(href: str, reason: str) -> AccessError | SceneError:
+    """Return the error for a file whose request was refused (401, 403, permission denied).
+
+    Parameters
+    ----------
+    href : str
+        Address of the file.
+    reason : str
+        Answer of the server, in one line.
+    """
+    status = _STATUS.search(reason)
+    about_credentials = bool(_CREDENTIALS.search(reason))
+    if status:
+        reason = f"HTTP {status[1]}"  # the same words from both readers
+    with _lock:
+        refused = _refused.get(_host(href))
+        if refused is not None:
+            refused.add(href)
+        known = refused is not None and len(refused) <= _MOST_MISSING
+    if _SIGNATURE.search(href):
+        return AccessError(
+            f"{href} cannot be read: its server refuses access ({reason}); the signature of the address may have "
+            "expired: build fetches new addresses, and retry uses those of the last search"
+        )
+    if known and not about_credentials:
+        return SceneError(f"{href} cannot be read: access to this file is refused ({reason}), as for a missing file")
+    error = AccessError(f"{href} cannot be read: access is refused ({reason}); {_advice(href)}")
+    error.may_be_missing = refused is None and not about_credentials
+    return error
+
+
+def _advice(href: str) -> str:
+    scheme = getattr(split(href), "scheme", "")
+    if scheme == "s3":
+        return "set asset-access to signed or requester-pays, and AWS credentials in the environment"
+    if scheme in ("gs", "az", "oss"):
+        return f"set the credentials of {scheme}:// in the environment, and asset-access to signed"
+    if scheme:
+        return "choose a catalogue whose addresses are public or signed, or sign them with the token of the provider"
+    return "allow this user to read the file"
+
+
+def _host(href: str) -> str:
+    url = split(href)
+    return f"{url.scheme}://{url.netloc}" if url is not None and len(url.scheme) > 1 else ""
