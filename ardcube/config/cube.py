@@ -52,6 +52,10 @@ class GrowingCubeConfig(Model):
             "Give this or a bounding box, not both."
         ),
     )
+    geometry_layer: str | None = Field(
+        default=None,
+        description="Layer of the geometry file. Needed if several layers of the file have geometries.",
+    )
     use_geometry_mask: bool = Field(
         default=False,
         description="Build only the tiles that intersect geometries of the geometry file.",
@@ -210,6 +214,8 @@ class GrowingCubeConfig(Model):
                 f"shard {self.shard} of chunk_size {self.chunk_size}: {self.tile_size} pixels per side are more than "
                 f"{_LARGEST_TILE}; make one of them smaller"
             )
+        if self.geometry_layer is not None and self.geometry_file is None:
+            raise ValueError("geometry_layer: needs a geometry_file; give one or omit the layer")
         if self.use_geometry_mask and self.geometry_file is None:
             raise ValueError("use_geometry_mask: needs a geometry_file; give one or omit the mask")
         return self

@@ -12,6 +12,9 @@ from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 _TURN, _HALF_TURN = 360.0, 180.0
+_SAME = 1e-9
+"""Degrees by which two equal longitudes may differ."""
+_WORLD = shapely.box(-_HALF_TURN, -90.0, _HALF_TURN, 90.0)
 
 
 def unwrap(geometry: BaseGeometry) -> BaseGeometry:
@@ -52,17 +55,32 @@ def _turned(geometry: BaseGeometry, turns: int) -> BaseGeometry:
     return affinity.translate(geometry, _TURN * turns) if turns else geometry
 
 
-def join_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
-    """Join polygons that were cut at 180 degrees (RFC 7946, 3.1.9); western longitudes become larger than 180."""
-    west, _, east, _ = geometry.bounds
-    if west > -_HALF_TURN + 1e-6 or east < _HALF_TURN - 1e-6:
-        return geometry
-    polygons = shapely.get_parts(geometry)
-    is_western = np.array([polygon.bounds[2] <= 0 for polygon in polygons])
-    others = polygons[~is_western]
-    if is_western.all() or not is_western.any() or min(polygon.bounds[0] for polygon in others) <= 0:
-        return geometry
-    return shapely.union_all([*others, *(affinity.translate(polygon, 360.0) for polygon in polygons[is_western])])
+def gather(parts: Sequence[BaseGeometry]) -> BaseGeometry:
+    """Join parts that are spread over the globe to a geometry that spans as few longitudes as possible.
+
+    Each part is moved by a multiple of 360 degrees. The result begins at -180..180 degrees, and extends beyond 180 if
+    it crosses the antimeridian. A part of all longitudes gives -180..180 degrees.
+    """
+    spans = np.array([(part.bounds[0], part.bounds[2]) for part in parts])
+    if (spans[:, 1] - spans[:, 0]).max() >= _TURN - _SAME:
+        return shapely.union_all([place(part, -_HALF_TURN, _HALF_TURN) for part in parts]) & _WORLD
+    start = _after_largest_gap(spans)
+    turns = np.floor((spans[:, 0] - start + _SAME) / _TURN)
+    moved = [_turned(part, -int(turn)) for part, turn in zip(parts, turns, strict=True)]
+    return shapely.union_all(moved)
+
+
+def _after_largest_gap(spans: NDArray[np.float64]) -> float:
+    """Return the longitude, in -180..180, that follows the longest range of longitudes without a part."""
+    west = np.remainder(spans[:, 0] + _HALF_TURN, _TURN) - _HALF_TURN
+    west = np.where(west > _HALF_TURN - _SAME, west - _TURN, west)
+    order = np.argsort(west, kind="stable")
+    west, width = west[order], (spans[:, 1] - spans[:, 0])[order]
+    covered = np.maximum.accumulate(west + width)  # easternmost longitude of this part and those before
+    before = np.append(covered[-1] - _TURN, covered[:-1])
+    before = np.maximum(before, covered[-1] - _TURN)
+    gaps = west - before
+    return float(west[int(np.argmax(gaps > gaps.max() - _SAME))])
 
 
 def _polygons(geometry: BaseGeometry) -> Sequence[BaseGeometry]:

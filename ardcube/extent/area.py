@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
+from pyproj.exceptions import ProjError
+from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
-from ardcube.extent.antimeridian import join_at_antimeridian, unwrap
+from ardcube.extent.antimeridian import gather, unwrap
+from ardcube.extent.geometry_file import brief, read_features
+from ardcube.extent.reproject import area_in_crs, area_on_ellipsoid, to_degrees
 
 if TYPE_CHECKING:  # it takes a second to import, and a bounding box does not need it
     import geopandas
 
-_SUFFIXES = {".shp", ".gpkg", ".geojson", ".json"}
 _DENSIFY = 100
 """Segments per extent into which edges are split before reprojection, because a straight edge bends."""
+_TOLERANCE = 0.01
+"""Share of its area by which a polygon may change when it is reprojected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +44,21 @@ def load_area(cube: CubeConfig) -> Area:
     Raises
     ------
     InputError
-        If the geometry file is missing, unreadable, empty, invalid, or has no CRS.
+        If the geometry file is missing, unreadable, empty, invalid, or has no CRS; if its layer is not clear, or if
+        a geometry does not have one meaning in degrees.
     """
     if cube.bbox is not None:
         return Area(cube.bbox)
     assert cube.geometry_file is not None  # CubeConfig ensures one of the two
-    geometry = _read_geometries(Path(cube.geometry_file))
+    geometry = _read_geometries(Path(cube.geometry_file), cube.geometry_layer)
     west, south, east, north = geometry.bounds
     if west >= east or south >= north:
         raise InputError(f"geometry file {cube.geometry_file}: covers no area; give polygons, or use --bbox")
     return Area((west, south, east, north), geometry if cube.use_geometry_mask else None)
 
 
-def _read_geometries(path: Path) -> BaseGeometry:
-    frame = _read_file(path)
+def _read_geometries(path: Path, layer: str | None) -> BaseGeometry:
+    frame = read_features(path, layer)
     shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
     if shapes.empty:
         raise InputError(f"geometry file {path}: is empty; give a file with at least one polygon")
@@ -65,52 +70,75 @@ def _read_geometries(path: Path) -> BaseGeometry:
             "`ogr2ogr -makevalid fixed.gpkg FILE`"
         )
     try:
-        merged = shapely.force_2d(_in_degrees(shapes).union_all())
-    except (RuntimeError, ValueError, shapely.errors.ShapelyError) as error:
+        parts = [part for geometry in _in_degrees(shapes, path) for part in shapely.get_parts(geometry)]
+    except (RuntimeError, ValueError, ProjError, shapely.errors.ShapelyError) as error:
         raise InputError(
-            f"geometry file {path}: cannot be reprojected to degrees ({_brief(error)}); check its CRS and coordinates"
+            f"geometry file {path}: cannot be reprojected to degrees ({brief(error)}); check its CRS and coordinates"
         ) from error
-    west, south, east, north = merged.bounds
-    if not np.isfinite(merged.bounds).all() or west < -180 or east > 360 or south < -90 or north > 90:
-        raise InputError(f"geometry file {path}: its bounds {merged.bounds} are not degrees on Earth; check its CRS")
-    return join_at_antimeridian(merged)
+    _check_bounds(parts, path)
+    return gather(parts)
 
 
-def _read_file(path: Path) -> geopandas.GeoDataFrame:
-    """Read the features of a file; raise InputError if it has no geometries or no CRS."""
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"geometry file {path}: its type is not supported; give a .shp, .gpkg or .geojson file")
-    if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises for a path that is too long)
-        raise InputError(f"geometry file {path}: does not exist; check the path")
-    if not path.is_file():  # reading a pipe would block
-        raise InputError(f"geometry file {path}: is not a regular file; give a .shp, .gpkg or .geojson file")
-    import geopandas
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # GDAL warns about files that the checks below refuse or accept
-            frame = geopandas.read_file(path)
-    # pyogrio's own errors are RuntimeErrors; it also raises NameError if it cannot open a layer.
-    except (RuntimeError, NameError, ValueError, OSError, shapely.errors.ShapelyError) as error:
-        raise InputError(f"geometry file {path}: cannot be read ({_brief(error)}); repair or replace it") from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise InputError(f"geometry file {path}: has no geometry; give a file with polygons")
-    if frame.crs is None:
-        raise InputError(
-            f"geometry file {path}: has no CRS; add one (a .prj file for a .shp, or "
-            "`ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`)"
-        )
-    return frame
+def _check_bounds(degrees: Sequence[BaseGeometry], path: Path) -> None:
+    west, south, east, north = bounds = shapely.total_bounds(degrees)
+    if not np.isfinite(bounds).all() or west < -540 or east > 540 or south < -90 or north > 90:
+        given = " ".join(f"{number:g}" for number in bounds)
+        raise InputError(f"geometry file {path}: its bounds {given} are not degrees on Earth; check its CRS")
 
 
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
-
-
-def _in_degrees(shapes: geopandas.GeoSeries) -> geopandas.GeoSeries:
+def _in_degrees(shapes: geopandas.GeoSeries, path: Path) -> Iterable[BaseGeometry]:
+    """Return the geometries in degrees; each polygon is in one piece, whatever its longitudes are."""
     if shapes.crs.equals("EPSG:4326", ignore_axis_order=True):
-        return shapes
+        plain = shapely.force_2d(shapes.to_numpy())
+        _check_bounds(plain, path)
+        for feature, geometry in zip(shapes.index, plain, strict=True):
+            _check_edges(geometry, f"geometry file {path}: the geometry of feature {feature}")
+        return list(plain)
     west, south, east, north = shapes.total_bounds
     longest = max(east - west, north - south)
-    degrees = (shapes.segmentize(longest / _DENSIFY) if longest > 0 else shapes).to_crs("EPSG:4326")
-    return degrees.apply(unwrap)
+    short = shapely.force_2d((shapes.segmentize(longest / _DENSIFY) if longest > 0 else shapes).to_numpy())
+    crs = shapes.crs.to_wkt()
+    parts = []
+    for feature, geometry in zip(shapes.index, short, strict=True):
+        for part in shapely.get_parts(geometry):
+            if isinstance(part, Polygon):
+                parts.append(_polygon_in_degrees(part, crs, f"geometry file {path}: the geometry of feature {feature}"))
+            else:
+                parts += [unwrap(moved) for moved in type(shapes)([part], crs=shapes.crs).to_crs("EPSG:4326")]
+    return parts
+
+
+def _polygon_in_degrees(polygon: Polygon, crs: str, subject: str) -> BaseGeometry:
+    """Reproject a polygon; raise InputError if the result is invalid, or its area on Earth is another."""
+    moved = to_degrees(polygon, crs)
+    after = area_on_ellipsoid(moved)
+    before = area_in_crs(polygon, crs, near=after)
+    if not moved.is_valid or not abs(after - before) <= _TOLERANCE * before:
+        problem = (
+            f"covers {before / 1e6:.6g} km2, and in degrees {after / 1e6:.6g} km2"
+            if moved.is_valid
+            else (f"is invalid in degrees ({shapely.is_valid_reason(moved)})")
+        )
+        raise InputError(
+            f"{subject} {problem}; split it so that no part contains a pole or crosses 180 degrees of longitude, or "
+            "use --bbox"
+        )
+    return moved
+
+
+def _check_edges(geometry: BaseGeometry, subject: str) -> None:
+    """Raise InputError for an edge of more than 180 degrees of longitude, which may also run the other way round."""
+    for part in shapely.get_parts(geometry):
+        west, _, east, _ = part.bounds
+        if east - west <= 180 or abs(east - west - 360) < 1e-9:
+            continue
+        for ring in [part.exterior, *part.interiors] if isinstance(part, Polygon) else [part]:
+            longitudes = shapely.get_coordinates(ring)[:, 0]
+            edges = np.abs(np.diff(longitudes))
+            if len(edges) and edges.max() > 180:
+                at = int(edges.argmax())
+                raise InputError(
+                    f"{subject} has an edge from longitude {longitudes[at]:g} to {longitudes[at + 1]:g}, which may run "
+                    "either way around the Earth; split long edges (`ogr2ogr -segmentize 90 fixed.gpkg FILE`), or cut "
+                    "the geometry at 180 degrees if it crosses that meridian (`ogr2ogr -wrapdateline`)"
+                )

@@ -10,9 +10,10 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Geod, Transformer
 from pyproj.enums import TransformDirection
-from shapely import affinity
 from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
+
+from ardcube.extent.antimeridian import place
 
 _AT_POLE = 1e-7
 """Degrees of latitude from a pole within which a vertex has no longitude."""
@@ -41,9 +42,8 @@ def to_degrees(polygon: Polygon, crs: str) -> BaseGeometry:
     transformer = _transformer(crs)
     outline: BaseGeometry = _ring_to_degrees(Polygon(polygon.exterior), transformer)
     for interior in polygon.interiors:
-        hole = _ring_to_degrees(Polygon(interior), transformer)
-        turns = round((outline.centroid.x - hole.centroid.x) / 360)
-        outline = outline - affinity.translate(hole, 360.0 * turns)
+        west, _, east, _ = outline.bounds
+        outline = outline - place(_ring_to_degrees(Polygon(interior), transformer), west, east)
     return outline
 
 
@@ -59,15 +59,21 @@ def area_on_ellipsoid(geometry: BaseGeometry) -> float:
     return float(shapely.transform(geometry.segmentize(_LONGEST_EDGE), to_equal_area).area)
 
 
-def area_in_crs(polygon: Polygon, crs: str) -> float:
-    """Return the area on Earth of a polygon of any CRS whose vertices geodesics connect, in square metres."""
+def area_in_crs(polygon: Polygon, crs: str, near: float) -> float:
+    """Return the area on Earth of a polygon of any CRS whose vertices geodesics connect, in square metres.
+
+    Geodesics divide the Earth into two parts. The exterior ring encloses the part whose area is nearer to `near`.
+    """
     transformer = _transformer(crs)
 
     def of_ring(ring: BaseGeometry) -> float:
         lon, lat = transformer.transform(*ring.coords.xy)
         return float(abs(_WGS84.polygon_area_perimeter(lon, lat)[0]))
 
-    return of_ring(polygon.exterior) - sum(map(of_ring, polygon.interiors))
+    exterior = of_ring(polygon.exterior)
+    earth = area_on_ellipsoid(shapely.box(-180, -90, 180, 90))
+    exterior = min(exterior, earth - exterior, key=lambda area: abs(area - near))
+    return exterior - sum(map(of_ring, polygon.interiors))
 
 
 def _ring_to_degrees(polygon: Polygon, transformer: Transformer) -> Polygon:

@@ -49,6 +49,7 @@ CUBE: dict[str, Any] = {
     "start_date": "2023-01-01",
     "end_date": "2023-12-31",
     "geometry_file": "area.gpkg",
+    "geometry_layer": "fields",
     "use_geometry_mask": True,
     "time_frequency_months": 3,
     "resolution": 0.0005,
