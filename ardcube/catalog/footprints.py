@@ -25,7 +25,7 @@ from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.bands import asset_key
 from ardcube.catalog.hrefs import local_file
 from ardcube.catalog.malformed import MALFORMED, Item
-from ardcube.catalog.scene import add_margin
+from ardcube.catalog.scene import FOOTPRINT_MARGIN
 from ardcube.errors import SceneError
 from ardcube.extent.antimeridian import normalize
 from ardcube.extent.reproject import to_degrees
@@ -54,13 +54,18 @@ class RasterExtent:
         return _outline(self)[0]
 
     def covers(self, footprint: BaseGeometry) -> bool:
-        """Return whether no vertex of a footprint is outside of the extent by more than the margin of a footprint."""
+        """Return whether no vertex of a footprint is outside of the extent by more than 0.02 degrees."""
         grown = _outline(self)[1]
         if grown is None:
             return True
         lon, lat = shapely.get_coordinates(footprint).T
         west = grown.bounds[0]
         return bool(shapely.intersects_xy(grown, np.remainder(lon - west, 360.0) + west, lat).all())
+
+    def is_wide(self) -> bool:
+        """Return whether the extent is wider than 180 degrees."""
+        outline = self.outline()
+        return outline is not None and outline.bounds[2] - outline.bounds[0] > _WIDEST
 
 
 ReadExtent = Callable[[str], RasterExtent | None]
@@ -79,7 +84,7 @@ class FootprintCatalog:
     """A catalogue whose items have corrected footprints.
 
     A footprint is replaced by the raster's extent if it is missing, invalid, wider than 180 degrees, or has a vertex
-    more than 0.02 degrees (on the ground) outside of that extent. If an item states no extent, the file's header is
+    more than 0.02 degrees outside of that extent. If an item states no extent, the file's header is
     read: of local files always, of remote files only if the footprint cannot be used, because each costs a request.
     """
 
@@ -110,7 +115,7 @@ class FootprintCatalog:
             extent, href = stated_extent(item, asset), asset["href"]
             if extent is not None:
                 return _with_extent(item, extent), ""
-            is_read = local_file(href) is not None or certain_footprint(item.get("geometry")) is None
+            is_read = local_file(href) is not None or not _hint(item.get("geometry"))[1]
             return item, href if is_read and self.policy.find_problem(href) is None else ""
         except (SceneError, *MALFORMED):
             return item, ""  # parsing the item reports the problem
@@ -136,15 +141,20 @@ def _usable(stated: BaseGeometry) -> BaseGeometry:
     return footprint
 
 
-def certain_footprint(geojson: Any) -> BaseGeometry | None:
-    """Return a footprint that can be used and has one meaning, else None: no polygon is wider than 180 degrees."""
+def _hint(geojson: Any) -> tuple[BaseGeometry | None, bool]:
+    """Return a footprint, or None if it cannot be used; and whether it has one meaning.
+
+    A polygon wider than 180 degrees may be one that crosses the antimeridian without being cut.
+    """
     try:
         stated = _polygons_of(geojson)
         footprint = _usable(stated)
         west, south, east, north = shapely.bounds([footprint, *getattr(stated, "geoms", [stated])]).T
     except MALFORMED:
-        return None
-    return None if (east - west).max() > _WIDEST or south[0] < -90 or north[0] > 90 else footprint
+        return None, False
+    if south[0] < -90 or north[0] > 90 or east[0] - west[0] > _WIDEST:
+        return None, False
+    return footprint, bool((east - west).max() <= _WIDEST)
 
 
 def stated_extent(item: Item, asset: Mapping[str, Any]) -> RasterExtent | None:
@@ -183,8 +193,8 @@ def _with_extent(item: Item, extent: RasterExtent | None) -> Item:
     outline = None if extent is None else extent.outline()
     if extent is None or outline is None:
         return item
-    footprint = certain_footprint(item.get("geometry"))
-    if footprint is not None and extent.covers(footprint):
+    footprint, has_one_meaning = _hint(item.get("geometry"))
+    if footprint is not None and (has_one_meaning or not extent.is_wide()) and extent.covers(footprint):
         return item
     return {**item, "geometry": shapely.geometry.mapping(outline)}
 
@@ -208,7 +218,7 @@ def _polygons_of(geojson: Mapping[str, Any]) -> BaseGeometry:
 
 @lru_cache(maxsize=4096)
 def _outline(extent: RasterExtent) -> tuple[BaseGeometry | None, BaseGeometry | None]:
-    """Return the extent in degrees, and the same with the margin of a footprint; None if it has no degrees."""
+    """Return the extent in degrees, and the same grown by 0.02 degrees; None if it cannot be expressed in degrees."""
     (a, b, c, d, e, f), (height, width) = extent.transform, extent.shape
     corners = np.array([(0, 0), (0, height), (width, height), (width, 0)], float)
     steps = np.linspace(0, 1, _SEGMENTS, endpoint=False)[None, :, None]
@@ -222,7 +232,7 @@ def _outline(extent: RasterExtent) -> tuple[BaseGeometry | None, BaseGeometry | 
         return None, None
     if not shapely.is_valid(outline) or not outline.area > 0:
         return None, None
-    (grown,) = add_margin(np.array([outline]))
+    grown = outline.buffer(FOOTPRINT_MARGIN)
     shapely.prepare(grown)
     west, south, east, north = outline.bounds
     if east - west > _WIDEST:  # in two parts, because a reader may take one for a crossing of the antimeridian

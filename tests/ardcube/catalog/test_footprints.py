@@ -189,6 +189,28 @@ def test_headers_of_remote_files_are_read_only_for_footprints_that_cannot_be_use
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("geometry", [
+    shapely.Polygon([(179.6, -17), (-179.7, -17), (-179.7, -16.5), (179.6, -16.5)]),
+    shapely.MultiPolygon([shapely.box(179.6, -17, 180, -16.5), shapely.box(-180, -17, -179.7, -16.5)]),
+    shapely.box(179.6, -17, 180.3, -16.5),
+    shapely.box(-180.4, -17, -179.7, -16.5),
+], ids=["not cut", "cut", "above 180", "below -180"])  # fmt: skip
+def test_a_footprint_across_the_antimeridian_is_compared_in_all_notations(geometry: shapely.Geometry) -> None:
+    fields = {"proj:code": "EPSG:32701", "proj:bbox": [140_000, 8_110_000, 250_000, 8_220_000]}
+    item = make(mapping(geometry), **fields)
+    assert corrected(item) is item
+    found = parse_scene(item, None, ("red",)).at_longitudes(179, 181).footprint
+    assert found.equals(shapely.box(179.6, -17, 180.3, -16.5))
+    far = make(mapping(affinity.translate(geometry, 0, 5)), **fields)
+    assert corrected(far) is not far
+
+
+def test_a_footprint_wider_than_180_degrees_is_the_extent_of_a_raster_of_the_world() -> None:
+    fields = {"proj:code": "EPSG:4326", "proj:transform": [1, 0, -180, 0, -1, 90], "proj:shape": [180, 360]}
+    found = footprint(corrected(make(mapping(shapely.box(-170, -60, 170, 60)), **fields)))
+    assert found.equals(shapely.box(-180, -90, 180, 90))
+
+
 # ---- extents ---------------------------------------------------------------------------------------
 
 
