@@ -196,7 +196,7 @@ def test_headers_of_remote_files_are_read_only_for_footprints_that_cannot_be_use
     shapely.box(-180.4, -17, -179.7, -16.5),
 ], ids=["not cut", "cut", "above 180", "below -180"])  # fmt: skip
 def test_a_footprint_across_the_antimeridian_is_compared_in_all_notations(geometry: shapely.Geometry) -> None:
-    fields = {"proj:code": "EPSG:32701", "proj:bbox": [140_000, 8_110_000, 250_000, 8_220_000]}
+    fields = {"proj:code": "EPSG:32701", "proj:bbox": [130_000, 8_100_000, 250_000, 8_220_000]}
     item = make(mapping(geometry), **fields)
     assert corrected(item) is item
     found = parse_scene(item, None, ("red",)).at_longitudes(179, 181).footprint
