@@ -115,7 +115,7 @@ class FootprintCatalog:
             extent, href = stated_extent(item, asset), asset["href"]
             if extent is not None:
                 return _with_extent(item, extent), ""
-            is_read = local_file(href) is not None or not _hint(item.get("geometry"))[1]
+            is_read = local_file(href) is not None or certain_footprint(item.get("geometry")) is None
             return item, href if is_read and self.policy.find_problem(href) is None else ""
         except (SceneError, *MALFORMED):
             return item, ""  # parsing the item reports the problem
@@ -139,6 +139,12 @@ def _usable(stated: BaseGeometry) -> BaseGeometry:
     if not footprint.area > 0:
         raise ValueError("its footprint has no area")
     return footprint
+
+
+def certain_footprint(geojson: Any) -> BaseGeometry | None:
+    """Return a footprint that can be used and has one meaning, else None."""
+    footprint, has_one_meaning = _hint(geojson)
+    return footprint if has_one_meaning else None
 
 
 def _hint(geojson: Any) -> tuple[BaseGeometry | None, bool]:
