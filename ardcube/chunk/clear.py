@@ -58,15 +58,16 @@ def _by_scene(mask: SceneMaskHook, reader: ChunkReader, days: Sequence[SolarDay]
 
     An older processing is not used where a newer one of its acquisition covers a pixel and finds it not clear.
     """
-    found = evaluate_scenes(mask, reader, [scene for day in days for scene in day.scenes])
+    newer = {scene.id: day.newer(scene) for day in days for scene in day.scenes}
+    replacing = {scene.id for scenes in newer.values() for scene in scenes}
+    found = evaluate_scenes(mask, reader, [scene for day in days for scene in day.scenes], replacing)
     for day in days:
         areas = []
         for scene in day.scenes:
             if scene.id in found:
                 clear = found[scene.id].clear
-                for newer in day.newer(scene):
-                    if newer.id in found:
-                        clear = clear & ~(found[newer.id].covered & ~found[newer.id].clear)
+                for other in newer[scene.id]:
+                    clear = clear & ~found[other.id].not_clear if other.id in found else clear
                 areas.append(SceneArea(scene, clear))
         yield areas
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from ardcube.catalog.scene import Scene
 from ardcube.chunk.read import ChunkReader, ahead, result_of
-from ardcube.pixels.bitmask import Bits, packed, unpacked
-from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel
+from ardcube.pixels.bitmask import Bits
+from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample
 from ardcube.pixels.masks import SceneMaskHook
-from ardcube.pixels.resample import needed_blocks, take_nearest
+from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks
@@ -31,8 +28,14 @@ class SceneBits:
     """Pixels of a window of the cube within the reach of a scene."""
 
     clear: Bits
-    covered: Bits
-    """Pixels that the scene's classification covers."""
+    covered: Bits | None
+    """Pixels that the scene's classification covers; None if not asked for."""
+
+    @property
+    def not_clear(self) -> Bits:
+        """Covered pixels that are not clear."""
+        assert self.covered is not None
+        return self.covered & ~self.clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class _Read:
     """Pixels of the window within the scene's reach."""
 
 
-def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[Scene]) -> dict[str, SceneBits]:
+def evaluate_scenes(
+    mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[Scene], need_covered: Collection[str]
+) -> dict[str, SceneBits]:
     """Return the clear and the covered pixels of scenes on a window of the cube.
 
     While one scene is sampled, the next ones are decoded and evaluated, and the scenes after them fetched.
@@ -63,6 +68,8 @@ def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[S
         Reads onto the window.
     scenes : sequence of Scene
         Scenes of any days.
+    need_covered : collection of str
+        Ids of the scenes whose covered pixels are needed.
 
     Returns
     -------
@@ -81,9 +88,9 @@ def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[S
         (read, reader.threads.decode(_evaluate, mask, read, reader.fetched(read.scene, [fetched])))
         for read, fetched in ahead(fetching, FILES_AHEAD)
     )
-    sample = on_a_core(_sample)
+    to_window = on_a_core(_sample)
     return {
-        read.scene.id: sample(reader, read, *result_of(read.scene, pixels))
+        read.scene.id: to_window(reader, read, result_of(read.scene, pixels), read.scene.id in need_covered)
         for read, pixels in ahead(decoding, DECODED_AHEAD)
     }
 
@@ -101,20 +108,16 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
     return None if blocks is None else _Read(scene, raster, blocks, pixel, nodata, wanted)
 
 
-def _evaluate(mask: SceneMaskHook, read: _Read, fetched: Sequence[FetchedBand]) -> tuple[SourcePixels, ClearPixels]:
+def _evaluate(mask: SceneMaskHook, read: _Read, fetched: Sequence[FetchedBand]) -> ClearPixels:
     """Decode a classification and evaluate the mask on its grid."""
     source = SourcePixels.decode(fetched, read.blocks, read.raster.header.dtype, Encoding(0), find_holes=False)
-    return source, clear_pixels(mask, source.values[..., 0], read.nodata, read.pixel)
+    return clear_pixels(mask, source.values[..., 0], read.nodata, read.pixel)
 
 
-def _sample(reader: ChunkReader, read: _Read, source: SourcePixels, pixels: ClearPixels) -> SceneBits:
+def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels, with_covered: bool) -> SceneBits:
     """Return the pixels of the window whose nearest pixel is clear, and those whose nearest pixel is covered."""
-    wanted = unpacked(read.wanted, reader.window.shape[1])
     nearest = reader.projection(read.raster.header.crs).nearest_pixels(read.blocks.level)
-
-    def sampled(mask: NDArray[np.bool_]) -> Bits:
-        out = np.zeros((1, *reader.window.shape), np.uint8)
-        take_nearest(out, [0], wanted, nearest, replace(source, values=mask.view(np.uint8)[..., None]))
-        return packed(out[0].view(bool))
-
-    return SceneBits(sampled(pixels.clear), sampled(pixels.covered))
+    clear = read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
+    if not with_covered:
+        return SceneBits(clear, None)
+    return SceneBits(clear, read.wanted & sample(pixels.covered, pixels.layout, nearest, read.blocks))

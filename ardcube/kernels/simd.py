@@ -20,6 +20,8 @@ from ardcube.kernels.layout import LANES
 
 intrinsic: Any = extending.intrinsic  # its declared type includes the typing context, which callers do not pass
 _INT32 = ir.IntType(32)
+_WORD = 64
+"""Bits of a word of a mask."""
 _INT32_VECTOR = ir.VectorType(_INT32, LANES)
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
@@ -112,6 +114,30 @@ def prefetch(typing, array, index):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
+
+
+@intrinsic
+def within_range(typing, numbers, index, low, span):  # type: ignore[no-untyped-def]
+    """Return which of the 64 unsigned integers of an array (n,), from `index` on, are in `low..low + span`.
+
+    The first number is the lowest bit of the result, uint64.
+    """
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), _WORD)
+        address = pointer(context, builder, signature.args[0], args[0], args[1], kind)
+        loaded = builder.load(address, align=signature.args[0].dtype.bitwidth // 8)
+
+        def repeat(number: Any) -> Any:
+            first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(_INT32, 0))
+            indices = ir.Constant(ir.VectorType(_INT32, _WORD), [0] * _WORD)
+            return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), indices)
+
+        # Numbers below `low` wrap around to large ones.
+        inside = builder.icmp_unsigned("<=", builder.sub(loaded, repeat(args[2])), repeat(args[3]))
+        return builder.bitcast(inside, ir.IntType(_WORD))
+
+    return types.uint64(numbers, types.intp, numbers.dtype, numbers.dtype), generate
 
 
 # ---- single numbers and vectors ------------------------------------------------------------------

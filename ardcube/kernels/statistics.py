@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ardcube.kernels.jit import jit
-
-_FLAGS_TO_BITS = np.uint64(0x8040201008040201)
-"""Factor that gathers eight bytes of 0 or 1, read as a little-endian integer, into the bits of the highest byte.
-
-The first byte becomes the highest bit."""
+from ardcube.kernels.layout import FLAGS_TO_BITS
 
 
 @jit
@@ -25,7 +21,7 @@ def observe(stack, observed):  # type: ignore[no-untyped-def]
             for j in range(np.uint64(width)):
                 flags[j] |= numbers[j] != 0
         for byte in range(np.uint64(observed.shape[2])):
-            observed[day, i, byte] |= (eights[byte] * _FLAGS_TO_BITS) >> np.uint64(56)
+            observed[day, i, byte] |= (eights[byte] * FLAGS_TO_BITS) >> np.uint64(56)
 
 
 @jit

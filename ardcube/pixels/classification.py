@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from ardcube.errors import PermanentError
+from ardcube.pixels.bitmask import Bits, none_set
 from ardcube.pixels.masks import SceneMaskHook
-from ardcube.pixels.morphology import Mask, clean
-from ardcube.raster.header import Level
+from ardcube.pixels.morphology import Layout, Words, clean
+from ardcube.raster.header import Blocks, Level
 
 
 @dataclass(frozen=True, slots=True)
 class ClearPixels:
-    """Pixels of a window of a classification; arrays bool (y, x)."""
+    """Pixels of a window of a classification."""
 
-    clear: Mask
+    clear: Words
     """Pixels that are clear after the clean-up."""
-    covered: Mask
+    covered: Words
     """Pixels that have a class."""
+    layout: Layout
 
 
 def clear_pixels(
@@ -56,8 +58,35 @@ def clear_pixels(
         raise PermanentError(
             f"cloud mask {mask.name}: is_clear returned {clear.dtype} {clear.shape}; it must be bool {numbers.shape}"
         )
-    covered, bad = known[classes], (known & ~clear)[classes]
-    return ClearPixels(covered & ~clean(bad, covered, mask.clean_up, pixel), covered)
+    disks = mask.clean_up.disks(pixel)
+    layout = Layout.of(classes.shape, disks)
+    covered = _packed(classes, known, layout)
+    return ClearPixels(clean(_packed(classes, known & clear, layout), covered, layout, disks), covered, layout)
+
+
+def sample(words: Words, layout: Layout, pixels: NDArray[np.unsignedinteger[Any]], blocks: Blocks) -> Bits:
+    """Return the bits of a mask at pixels of a raster, 0 outside of the mask.
+
+    Parameters
+    ----------
+    words : Words
+        A mask of the window of `blocks`.
+    layout : Layout
+        Of the mask.
+    pixels : uint16 or uint32 (2, y, x)
+        Rows and columns of the raster.
+    blocks : Blocks
+        The window.
+    """
+    from ardcube.kernels import morphology  # numba takes a second to import
+
+    rows, columns = pixels
+    sampled: Bits = none_set(1, *rows.shape)[0]
+    morphology.sample_bits(
+        words, layout.start, layout.stride, layout.height, layout.width, rows, columns, blocks.row, blocks.column,
+        sampled,
+    )  # fmt: skip
+    return sampled
 
 
 @lru_cache(maxsize=256)
@@ -78,3 +107,15 @@ def metres_per_pixel(crs: str, level: Level) -> tuple[float, float]:
     lons, lats = [lon, lon - right], [lat - up, lat]
     _, _, (height, width) = geod.inv(lons, lats, [lon, lon + right], [lat + up, lat])
     return height, width
+
+
+def _packed(classes: NDArray[Any], chosen: NDArray[np.bool_], layout: Layout) -> Words:
+    """Return the pixels whose digital number is chosen, bool (number,)."""
+    from ardcube.kernels import morphology  # numba takes a second to import
+
+    changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    lows, spans = changes[::2], changes[1::2] - changes[::2] - 1
+    words, kind = layout.zeros(), classes.dtype.type
+    if classes.size:
+        morphology.pack(classes, lows.astype(kind), spans.astype(kind), layout.start, layout.stride, words)
+    return words

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-_Words = NDArray[np.uint64]
-"""Rows of bits (y, word). The first pixel is the lowest bit of a word; bits after the last pixel are 0."""
+Words = NDArray[np.uint64]
+"""Bits of a mask, as a `Layout` describes."""
+HalfWidths = NDArray[np.int64]
 _TOLERANCE = 1e-6
 """Share of a radius by which the centre of a pixel may be outside of a disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """Radii of the steps that clean a mask, in metres."""
+    """Radii of the steps that clean a mask, in metres. A radius below one pixel changes nothing."""
 
-    closing: float
-    opening: float
+    closing: float = 0.0
+    opening: float = 0.0
     buffer: float = 0.0
 
     @property
@@ -27,41 +27,79 @@ class CleanUp:
         """Distance beyond which no pixel changes the result, in metres."""
         return 2 * (self.closing + self.opening) + self.buffer
 
+    def disks(self, pixel: tuple[float, float]) -> tuple[HalfWidths, HalfWidths, HalfWidths]:
+        """Return the disks of closing, opening and buffer on pixels of a height and a width in metres."""
+        return disk(self.closing, pixel), disk(self.opening, pixel), disk(self.buffer, pixel)
 
-def clean(mask: Mask, covered: Mask, radii: CleanUp, pixel: tuple[float, float]) -> Mask:
-    """Close a mask, open it, and buffer it with disks in metres; pixels that are not covered are neutral.
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The words of a mask (y, x): a flat array with words of zeros around each row.
+
+    Rows follow each other, so that loops run over many rows at once. Zeros keep the rows apart when bits are shifted.
+    """
+
+    height: int
+    width: int
+    margin: int
+    """Rows of zeros before the first row and after the last."""
+    gap: int
+    """Words of zeros before each row and after the last."""
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], disks: tuple[HalfWidths, ...]) -> Layout:
+        """Return the layout of a mask that disks are applied to."""
+        return cls(*shape, max(map(len, disks)) - 1, max(int(half_widths[0]) for half_widths in disks) // 64 + 1)
+
+    @property
+    def stride(self) -> int:
+        """Words from row to row."""
+        return -(-self.width // 64) + self.gap
+
+    @property
+    def start(self) -> int:
+        """Index of the first word of the first row."""
+        return self.gap + self.margin * self.stride
+
+    def zeros(self) -> Words:
+        """Return the words of an empty mask."""
+        return np.zeros(self.gap + (self.height + 2 * self.margin) * self.stride, np.uint64)
+
+
+def clean(clear: Words, covered: Words, layout: Layout, disks: tuple[HalfWidths, HalfWidths, HalfWidths]) -> Words:
+    """Close, open and buffer the covered pixels that are not clear; return the pixels that are clear then.
 
     Closing fills gaps that its disk does not fit into. Opening drops specks that its disk does not fit into. The buffer
-    grows what remains. A pixel that is not covered, and a pixel outside of the array, is unset where a mask grows and
-    set where a mask shrinks.
+    grows the rest. A pixel that is not covered, and a pixel outside of the array, is unset where a mask grows and set
+    where a mask shrinks. A mask shrinks where the other covered pixels grow.
 
     Parameters
     ----------
-    mask : bool (y, x)
-        Pixels that are not clear; those that are not covered are ignored.
-    covered : bool (y, x)
-        Pixels that are known to be clear or not.
-    radii : CleanUp
-        Radii in metres. A radius below one pixel changes nothing.
-    pixel : (float, float)
-        Height and width of a pixel, in metres.
-
-    Returns
-    -------
-    bool (y, x)
-        False where nothing is covered.
+    clear, covered : Words
+        Masks of one layout. Clear pixels are covered.
+    layout : Layout
+        Of both.
+    disks : (HalfWidths, HalfWidths, HalfWidths)
+        Disks of closing, opening and buffer.
     """
-    within = _as_words(covered)
-    found = _as_words(mask) & within
-    closing, opening, buffer = (disk(radius, pixel) for radius in (radii.closing, radii.opening, radii.buffer))
-    for half_widths, steps in ((closing, (_grown, _shrunk)), (opening, (_shrunk, _grown)), (buffer, (_grown,))):
-        if half_widths[0] > 0 or len(half_widths) > 1:
-            for step in steps:
-                found = step(found, within, half_widths)
-    return _from_words(found, mask.shape[1])
+    closing, opening, buffer = disks
+    grows_cloud = [(closing, True), (closing, False), (opening, False), (opening, True), (buffer, True)]
+    steps = [step for step in grows_cloud if not _is_one_pixel(step[0])]
+    if not steps:
+        return clear
+    from ardcube.kernels import morphology  # numba takes a second to import
+
+    mask = covered & ~clear if steps[0][1] else clear
+    following = [grows for _, grows in steps[1:]] + [False]
+    for (half_widths, grows), next_grows in zip(steps, following, strict=True):
+        grown = layout.zeros()
+        inverted = grows != next_grows
+        morphology.dilate(mask, covered, half_widths, layout.start, layout.stride, layout.height, inverted, grown)
+        mask = grown
+    return mask
 
 
-def disk(radius: float, pixel: tuple[float, float]) -> NDArray[np.int64]:
+def disk(radius: float, pixel: tuple[float, float]) -> HalfWidths:
     """Return the half widths of the rows of a disk, in pixels, from the middle row outwards: int64 (row,).
 
     A pixel belongs to the disk if its centre is within the radius.
@@ -76,34 +114,9 @@ def disk(radius: float, pixel: tuple[float, float]) -> NDArray[np.int64]:
     height, width = pixel
     within = radius * (1 + _TOLERANCE)
     rows = np.arange(int(within / height) + 1) * height
-    half_widths: NDArray[np.int64] = np.floor(np.sqrt(np.maximum(within**2 - rows**2, 0.0)) / width).astype(np.int64)
+    half_widths: HalfWidths = np.floor(np.sqrt(np.maximum(within**2 - rows**2, 0.0)) / width).astype(np.int64)
     return half_widths
 
 
-def _grown(words: _Words, within: _Words, half_widths: NDArray[np.int64]) -> _Words:
-    """Dilate a mask, within the covered pixels."""
-    from ardcube.kernels import morphology  # numba takes a second to import
-
-    found = np.zeros((1, *words.shape), np.uint64)
-    morphology.dilate(words[None], half_widths, found)
-    grown: _Words = found[0] & within
-    return grown
-
-
-def _shrunk(words: _Words, within: _Words, half_widths: NDArray[np.int64]) -> _Words:
-    """Erode a mask: dilate the covered pixels that are not set."""
-    return within & ~_grown(within & ~words, within, half_widths)
-
-
-def _as_words(mask: Mask) -> _Words:
-    """Pack bool (y, x) into words."""
-    packed = np.packbits(mask, axis=-1, bitorder="little")
-    missing = -packed.shape[-1] % 8
-    padded = np.pad(packed, [(0, 0), (0, missing)])
-    return padded.view("<u8").astype(np.uint64, copy=False)
-
-
-def _from_words(words: _Words, width: int) -> Mask:
-    """Unpack words to bool (y, x)."""
-    little = words.astype("<u8", copy=False).view(np.uint8)
-    return np.unpackbits(little, axis=-1, count=width, bitorder="little").view(bool)
+def _is_one_pixel(half_widths: HalfWidths) -> bool:
+    return len(half_widths) == 1 and half_widths[0] == 0

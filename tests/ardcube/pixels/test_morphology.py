@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ardcube.pixels.morphology import CleanUp, clean, disk
+from ardcube.pixels.morphology import CleanUp, Layout, Words, disk
+from ardcube.pixels.morphology import clean as clean_words
 from tests.ardcube.pixels.naive_clean_up import naive_clean_up
 from tests.strategies import FEW
 
@@ -22,6 +23,37 @@ RADII = st.sampled_from([0.0, 5.0, 20.0, 40.0, 100.0, 155.0]) | st.floats(0.0, 2
 PIXELS: st.SearchStrategy[Pixel] = st.sampled_from([(20.0, 20.0), (20.0, 60.0), (31.0, 21.5), (7.0, 20.0)])
 SHARES = st.sampled_from([0.0, 0.005, 0.05, 0.3, 0.7, 0.95, 0.995, 1.0])
 SEEDS = st.integers(0, 2**32 - 1)
+
+
+def clean(bad: Mask, covered: Mask, radii: CleanUp, pixel: Pixel) -> Mask:
+    """Return the covered pixels that are not clear after the clean-up."""
+    disks = radii.disks(pixel)
+    layout = Layout.of((bad.shape[0], bad.shape[1]), disks)
+    cleaned = clean_words(as_words(covered & ~bad, layout), as_words(covered, layout), layout, disks)
+    return covered & ~as_mask(cleaned, layout)
+
+
+def as_words(mask: Mask, layout: Layout) -> Words:
+    """Pack bool (y, x) into words; the first pixel is the lowest bit."""
+    words = layout.zeros()
+    columns = -(-layout.width // 64)
+    bits = np.packbits(np.pad(mask, ((0, 0), (0, -layout.width % 64))), axis=1, bitorder="little")
+    rows_of(words, layout)[:, :columns] = bits.view("<u8").reshape(layout.height, columns)
+    return words
+
+
+def as_mask(words: Words, layout: Layout) -> Mask:
+    """Unpack words to bool (y, x), and check that the words around the mask are 0."""
+    rows, columns = rows_of(words, layout), -(-layout.width // 64)
+    bits = np.unpackbits(np.ascontiguousarray(rows[:, :columns]).view(np.uint8), axis=1, bitorder="little").view(bool)
+    assert not bits[:, layout.width :].any()
+    assert np.count_nonzero(words) == np.count_nonzero(rows[:, :columns])
+    return bits[:, : layout.width]
+
+
+def rows_of(words: Words, layout: Layout) -> Words:
+    """Return words (y, stride) of the rows of a mask."""
+    return words[layout.start : layout.start + layout.height * layout.stride].reshape(layout.height, layout.stride)
 
 
 def random_mask(seed: int, shape: tuple[int, int], share: float) -> Mask:
