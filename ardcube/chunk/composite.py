@@ -62,7 +62,7 @@ def composite_chunk(
     timer = timer or StageTimer()
     height, width = window.shape
     days = len(solar_days(scenes))
-    workload = Workload.of(spec.mask, len(spec.bands), (height, width), days, len(scenes))
+    workload = Workload.of(spec.mask, len(spec.bands), (height, width), days, len(scenes), spec.grid.resolution)
     limits = subdivide(workload, spec.chunk_memory)
     values, count = np.zeros((height, width, len(spec.bands)), np.uint16), np.zeros((height, width), np.uint16)
     parts = list(window.split(limits.side))
@@ -90,13 +90,13 @@ def _fill(
     stacked and reduced, as many at once as fit into `stack_bytes`.
     """
     values, count = result
-    reader = ChunkReader(spec.grid, window, spec.asset_access, spec.reader, spec.threads)
+    reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
     with timer.stage("mask"):
         observations = clear_observations(spec.mask, reader, solar_days(scenes))
+    bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
     height, width = window.shape
     observed = none_set(len(observations), height, width)
     bands_at_once, rows_at_once = stack_size(len(observations), window.shape, len(spec.bands), stack_bytes)
-    bytes_read = reader.bytes_read
     for top in range(0, height, rows_at_once):
         rows = slice(top, min(height, top + rows_at_once))
         strip_window = Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1)

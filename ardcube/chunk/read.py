@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -84,6 +84,8 @@ class ChunkReader:
 
     grid: Grid
     window: Window
+    bands: tuple[str, ...] = ()
+    """Reflectance bands of the cube. The levels of a scene's files are chosen for all of them together."""
     access: Access = "unsigned"
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
@@ -108,7 +110,7 @@ class ChunkReader:
         return self if halo == 0 else self._other(self.window.grow(halo))
 
     def _other(self, window: Window) -> ChunkReader:
-        return ChunkReader(self.grid, window, self.access, self.reader, self.threads)
+        return ChunkReader(self.grid, window, self.bands, self.access, self.reader, self.threads)
 
     def within_reach(self, scene: Scene) -> Bits:
         """Return the pixels whose centre is within a scene's reach."""
@@ -176,7 +178,8 @@ class ChunkReader:
             days = [day for day, scenes in enumerate(request.observations) if order < len(scenes)]
             needed = [day for day in days if request.missing(day, order).any()]
             scenes = [request.observations[day][order].scene for day in needed]
-            opened = [[self.open(scene, band) for band in request.bands] for scene in scenes]
+            together = request.bands if request.offset is None else dict.fromkeys((*request.bands, *self.bands))
+            opened = [{band: self.open(scene, band) for band in together} for scene in scenes]
             fetching = (
                 fetch
                 for day, files in zip(needed, opened, strict=True)
@@ -216,19 +219,19 @@ class ChunkReader:
         return bands
 
     def _fetch(
-        self, request: _Request, day: int, order: int, files: Sequence[Future[Raster]]
+        self, request: _Request, day: int, order: int, files: Mapping[str, Future[Raster]]
     ) -> Iterator[tuple[_SceneBands, list[Future[FetchedBand]]]]:
         """Start to fetch the blocks of a scene under the missing pixels, grouped by grid and encoding."""
         scene = request.observations[day][order].scene
-        rasters = [result_of(scene, file) for file in files]
-        wanted = request.missing(day, order)
+        opened = {band: result_of(scene, file) for band, file in files.items()}
+        levels = self._levels(request, scene, {band: raster.header for band, raster in opened.items()})
+        rasters, wanted = [opened[band] for band in request.bands], request.missing(day, order)
         groups: dict[Any, list[int]] = {}
-        levels = self._levels(request, scene, [raster.header for raster in rasters])
-        for position, (band, raster, level) in enumerate(zip(request.bands, rasters, levels, strict=True)):
+        for position, (band, raster) in enumerate(zip(request.bands, rasters, strict=True)):
             header, asset = raster.header, scene.bands[band]
             shift = 0 if request.offset is None else round((asset.offset - request.offset) / SCALE)
             encoding = Encoding.of(header.nodata, asset.nodata, shift)
-            key = type(raster), header.crs, header.dtype, level, encoding
+            key = type(raster), header.crs, header.dtype, levels[band], encoding
             groups.setdefault(key, []).append(position)
         for (_, crs, _, level, encoding), members in groups.items():
             blocks = needed_blocks(self.projection(crs), wanted, level, request.resampling)
@@ -238,12 +241,14 @@ class ChunkReader:
                 fetching = [self.fetch(rasters[band], blocks) for band in bands]
                 yield _SceneBands(day, scene, bands, rasters[bands[0]].header, blocks, encoding, wanted), fetching
 
-    def _levels(self, request: _Request, scene: Scene, headers: Sequence[Header]) -> list[Level]:
+    def _levels(self, request: _Request, scene: Scene, headers: Mapping[str, Header]) -> dict[str, Level]:
         """Return the level to read of each band."""
-        pixels = [pixel_in_degrees(header, self.grid.resolution) for header in headers]
+        pixels = [pixel_in_degrees(header, self.grid.resolution) for header in headers.values()]
         if request.offset is None:
-            return [category_level(header, pixel) for header, pixel in zip(headers, pixels, strict=True)]
-        return reflectance_levels(headers, [scene.bands[band].nodata for band in request.bands], pixels)
+            levels = [category_level(header, pixel) for header, pixel in zip(headers.values(), pixels, strict=True)]
+        else:
+            levels = reflectance_levels(list(headers.values()), [scene.bands[band].nodata for band in headers], pixels)
+        return dict(zip(headers, levels, strict=True))
 
     def _decode(
         self, request: _Request, read: _SceneBands, fetching: Sequence[Future[FetchedBand]]

@@ -11,7 +11,7 @@ Words = NDArray[np.uint64]
 """Bits of a mask, as a `Layout` describes."""
 HalfWidths = NDArray[np.int64]
 _TOLERANCE = 1e-6
-"""Share of a radius by which the centre of a pixel may be outside of a disk."""
+"""Metres by which the centre of a pixel may be outside of a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def disk(radius: float, pixel: tuple[float, float]) -> HalfWidths:
         Height and width of a pixel, in metres.
     """
     height, width = pixel
-    within = radius * (1 + _TOLERANCE)
+    within = radius + _TOLERANCE
     rows = np.arange(int(within / height) + 1) * height
     half_widths: HalfWidths = np.floor(np.sqrt(np.maximum(within**2 - rows**2, 0.0)) / width).astype(np.int64)
     return half_widths

@@ -85,7 +85,7 @@ def largest_work(plan: CubePlan) -> Workload:
     met = int(plan.jobs.scenes.max())
     days = max((len({scene.solar_day() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
     shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
-    return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met)
+    return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met, spec.grid.resolution)
 
 
 def _bytes_per_pixel(asset: BandAsset, resolution: float) -> float:

@@ -33,6 +33,14 @@ _FETCHED_BYTES = 7
 _BLOCK_BYTES = 100_000_000
 """Least bytes of fetched and decoded blocks, because blocks are read whole: of 1024 x 1024 pixels, four compressed
 blocks of each of four files, the decoded blocks of two scenes, and what the heap keeps of them."""
+_METRES_PER_DEGREE = 111_320
+"""Metres of one degree of latitude."""
+_CLASS_METRES = 20.0
+"""Side of a pixel of a classification, in metres: that of Sentinel-2's, the finest one."""
+_CLASS_PIXELS = 5490 * 5490
+"""Most pixels of the classification of one scene."""
+_CLASS_BYTES = 3
+"""Bytes per pixel of a classification while it is decoded, cleaned and sampled, and what the heap keeps of them."""
 _SHARE_FOR_SEVERAL_BANDS = 0.8
 """Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
 _COMPRESSION_OVERHEAD = 3.7
@@ -54,11 +62,21 @@ class Workload:
     """Categorical bands that the mask reads."""
     independent_days: bool = True
     """Whether the mask judges each day independently; otherwise it gets all days of a part at once."""
+    class_step: float = 0.0
+    """Pixels of a scene's classification along the side of an output pixel; 0 without a scene mask."""
+    class_reach: float = 0.0
+    """Pixels of a scene's classification around a part that a scene mask reads."""
 
     @classmethod
-    def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int) -> Self:
-        """Return the workload of a chunk of a shape (height, width) with a mask."""
-        independent = isinstance(mask, SceneMaskHook) or bool(getattr(mask, "independent_days", False))
+    def of(
+        cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int, resolution: float
+    ) -> Self:
+        """Return the workload of a chunk of a shape (height, width) with a mask, at a resolution in degrees."""
+        if isinstance(mask, SceneMaskHook):
+            step = resolution * _METRES_PER_DEGREE / _CLASS_METRES
+            reach = mask.clean_up.reach / _CLASS_METRES
+            return cls(*shape, bands, days, scenes, class_step=step, class_reach=reach)
+        independent = bool(getattr(mask, "independent_days", False))
         return cls(*shape, bands, days, scenes, mask.halo, len(mask.bands), independent)
 
     def part(self, side: int) -> tuple[int, int]:
@@ -120,10 +138,10 @@ def least_bytes(workload: Workload) -> int:
 def chunk_bytes(workload: Workload, limit: int | None = None) -> int:
     """Return the bytes that building a chunk takes.
 
-    For one part: the stack of observations, bounded by `STACK_BYTES`; two bits per day and pixel (clear, observed) and
-    one bit per scene and pixel (footprint); the masks of `DAYS_AT_ONCE` days, or of all days; the decoded window of
-    1 + `DECODED_AHEAD` scenes; the compressed blocks of `FILES_AHEAD` files. For the whole chunk: the composite and its
-    compressed copy.
+    For one part: the stack of observations, bounded by `STACK_BYTES`; one bit per day and pixel (observed) and two bits
+    per scene and pixel (reach, clear); the bands of a day mask of `DAYS_AT_ONCE` days, or of all days; the decoded
+    window of 1 + `DECODED_AHEAD` scenes, of reflectance or of the classification of a scene mask; the compressed blocks
+    of `FILES_AHEAD` files. For the whole chunk: the composite and its compressed copy.
     """
     chosen = subdivide(workload, limit)
     part = workload.part(chosen.side)
@@ -177,7 +195,10 @@ def _part_bytes(workload: Workload, side: int) -> int:
     masked_days = min(workload.days, DAYS_AT_ONCE) if workload.independent_days else workload.days
     decoded = (1 + DECODED_AHEAD) * _SOURCE_PIXELS * 2 * min(workload.bands, LANES)
     blocks = max(_BLOCK_BYTES, (decoded + FILES_AHEAD * _FETCHED_BYTES) * height * width)
-    bits = (2 * workload.days + workload.scenes) / 8 * height * width
+    if workload.class_step:
+        rows, columns = (workload.class_step * side + 2 * workload.class_reach for side in (height, width))
+        blocks = max(blocks, int((1 + DECODED_AHEAD) * _CLASS_BYTES * min(rows * columns, _CLASS_PIXELS)))
+    bits = (workload.days + 2 * workload.scenes) / 8 * height * width
     return int(bits + masked_days * (3 + workload.mask_bands) * with_halo + blocks)
 
 

@@ -27,7 +27,7 @@ def offsets(radius: float, pixel: tuple[float, float]) -> list[tuple[int, int]]:
         (row, column)
         for row in range(-rows, rows + 1)
         for column in range(-columns, columns + 1)
-        if math.hypot(row * height, column * width) <= radius * (1 + 1e-6)
+        if math.hypot(row * height, column * width) <= radius + 1e-6
     ]
 
 

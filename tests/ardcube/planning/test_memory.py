@@ -24,6 +24,7 @@ from rasterio.transform import Affine
 
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
+from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.planning.memory import (
     STACK_BYTES,
     WORKER_BYTES,
@@ -49,8 +50,10 @@ WORKLOADS = st.builds(
     halo=st.integers(0, 100),
     mask_bands=st.integers(0, 3),
     independent_days=st.booleans(),
+    class_step=st.just(0.0) | st.floats(0.1, 60.0),
+    class_reach=st.floats(0.0, 1000.0),
 )
-USUAL = Workload(1200, 1200, 4, 12, 12, 20, 1)
+USUAL = Workload.of(SCLCloudMaskHook(), 4, (1200, 1200), 12, 14, 1 / 3600)
 
 
 @given(days=DAYS, height=SIDES, width=SIDES, bands=BANDS, stack=st.integers(1, STACK_BYTES))
@@ -98,6 +101,15 @@ def test_a_thousand_dates_need_no_more_than_ten() -> None:
     many = replace(USUAL, days=1000, scenes=2000)
     assert chunk_bytes(many, 400_000_000) <= 400_000_000
     assert chunk_bytes(replace(many, independent_days=False), 400_000_000) <= 400_000_000
+
+
+def test_a_coarse_cube_holds_the_classification_of_whole_scenes() -> None:
+    """Two scenes of 5490 x 5490 pixels, whatever the size of the chunk."""
+    at = [Workload.of(SCLCloudMaskHook(), 4, (side, side), 30, 200, 0.01) for side in (150, 600)]
+    none = [Workload.of(DefaultCloudMaskHook(), 4, (side, side), 30, 200, 0.01) for side in (150, 600)]
+    more = [chunk_bytes(one) - chunk_bytes(other) for one, other in zip(at, none, strict=True)]
+    assert all(50e6 < bytes_ < 100e6 for bytes_ in more)
+    assert chunk_bytes(at[0], 100_000_000 + least_bytes(at[0])) < chunk_bytes(at[0])
 
 
 def test_ten_times_the_dates_take_less_than_twice_the_memory() -> None:
