@@ -191,15 +191,18 @@ def _part_sides() -> list[int]:
 def _part_bytes(workload: Workload, side: int) -> int:
     """Return the bytes of a part without its stack and the composite."""
     height, width = workload.part(side)
-    with_halo = (height + 2 * workload.halo) * (width + 2 * workload.halo)
-    masked_days = min(workload.days, DAYS_AT_ONCE) if workload.independent_days else workload.days
     decoded = (1 + DECODED_AHEAD) * _SOURCE_PIXELS * 2 * min(workload.bands, LANES)
     blocks = max(_BLOCK_BYTES, (decoded + FILES_AHEAD * _FETCHED_BYTES) * height * width)
     if workload.class_step:
         rows, columns = (workload.class_step * side + 2 * workload.class_reach for side in (height, width))
-        blocks = max(blocks, int((1 + DECODED_AHEAD) * _CLASS_BYTES * min(rows * columns, _CLASS_PIXELS)))
+        classes = (1 + DECODED_AHEAD) * _CLASS_BYTES * min(rows * columns, _CLASS_PIXELS)
+        masks = max(0, int(classes) - blocks)  # at other times than reflectance
+    else:
+        with_halo = (height + 2 * workload.halo) * (width + 2 * workload.halo)
+        masked_days = min(workload.days, DAYS_AT_ONCE) if workload.independent_days else workload.days
+        masks = masked_days * (3 + workload.mask_bands) * with_halo
     bits = (workload.days + 2 * workload.scenes) / 8 * height * width
-    return int(bits + masked_days * (3 + workload.mask_bands) * with_halo + blocks)
+    return int(bits + masks + blocks)
 
 
 def _write_bytes(workload: Workload) -> int:
