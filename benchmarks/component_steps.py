@@ -19,8 +19,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from ardcube.extent.grid import Window
+from ardcube.pixels.classification import ClearPixels, clear_pixels
+from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid, sorting_network
-from ardcube.pixels.morphology import close_then_open
 from ardcube.pixels.projection import project
 from ardcube.pixels.resample import resample_window
 from ardcube.raster.cog import Cog
@@ -307,20 +308,25 @@ def _network_median(stack: NDArray[np.uint16], rows: int = 16) -> NDArray[np.uin
 
 def clean(given: Scene, size: Size) -> Step:
     """Close, then open a mask. Results are compared where the array's edge has no effect."""
-    bad = ~np.isin(given.classes[: size.masked, : size.masked], CLEAR)
+    classes = np.ascontiguousarray(given.classes[: size.masked, : size.masked])
+    bad = ~np.isin(classes, CLEAR)
     y, x = np.ogrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
     disk = x * x + y * y <= RADIUS * RADIUS
     halo = 4 * RADIUS
 
+    def inner(result: Any) -> NDArray[np.bool_]:
+        return np.asarray(result, bool)[halo:-halo, halo:-halo]
+
     def way(name: str, module: str, prepare: Callable[[], Callable[[], Any]]) -> Way:
-        return Way(name, module, prepare, lambda result: np.asarray(result, bool)[halo:-halo, halo:-halo])
+        return Way(name, module, prepare, inner)
 
     def odc() -> Callable[[], Any]:
         mask = import_module("xarray").DataArray(bad, dims=("y", "x"))
         filters = [("closing", RADIUS), ("opening", RADIUS)]
         return partial(import_module("odc.algo").mask_cleanup, mask, filters)
 
-    ours = partial(close_then_open, bad, RADIUS, RADIUS)
+    mask = SCLCloudMaskHook(closing=RADIUS, opening=RADIUS, allowed_values=CLEAR)
+    ours = partial(clear_pixels, mask, classes, {0}, (1.0, 1.0))
 
     def scipy() -> Callable[[], Any]:
         ndimage = import_module("scipy.ndimage")
@@ -344,7 +350,7 @@ def clean(given: Scene, size: Size) -> Step:
     return Step(
         "closing 5, opening 5", bad.size / 1e6, "Mpx",
         (
-            way("ardcube.pixels.morphology (bits, numba)", "numba", lambda: ours),
+            Way("ardcube (bits, numba)", "numba", lambda: ours, lambda found: inner(_not_clear(found))),
             way("OpenCV morphologyEx", "cv2", opencv),
             way("scipy.ndimage", "scipy", scipy),
             way("scikit-image closing, opening", "skimage", skimage),
@@ -352,6 +358,13 @@ def clean(given: Scene, size: Size) -> Step:
             way("odc.algo.mask_cleanup", "odc.algo", odc),
         ),
     )  # fmt: skip
+
+
+def _not_clear(found: ClearPixels) -> NDArray[np.bool_]:
+    """Unpack the pixels that are not clear, bool (y, x)."""
+    layout = found.layout
+    rows = found.clear[layout.start :][: layout.height * layout.stride].reshape(layout.height, layout.stride)
+    return np.unpackbits(rows.view(np.uint8), axis=1, bitorder="little", count=layout.width) == 0
 
 
 def steps(size: Size, folder: Path) -> Iterator[Step]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import deflate
 import numpy as np
@@ -23,10 +22,10 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from ardcube.extent.grid import Grid, Window
-from ardcube.pixels.bitmask import packed
+from ardcube.pixels.bitmask import packed, unpacked
+from ardcube.pixels.classification import clear_pixels, sample
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid
-from ardcube.pixels.observations import Observations
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
@@ -35,7 +34,8 @@ from ardcube.store.schema import compressor
 from benchmarks.archive import BANDS, RESOLUTION, Archive, Scene, scenes
 
 _REFLECTANCE = ("red", "green", "blue", "nir")
-_RESAMPLING = {"uint8": "nearest", "uint16": "bilinear"}
+_CLASS_METRES = 20.0
+"""Side of a pixel of the scene classification, in metres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,8 @@ class _Work:
 
     archive: Archive
     days: Sequence[Sequence[Scene]]
-    halo: Mapping[int, Projection]
-    """EPSG code -> projection of the chunk and its halo."""
-    core: Mapping[int, Projection]
-    """EPSG code -> projection of the chunk without halo."""
+    at: Mapping[int, Projection]
+    """EPSG code -> projection of the chunk."""
     tally: _Tally
 
 
@@ -89,26 +87,14 @@ def floor(archive: Archive, tiny: Archive) -> Floor:
 
 
 def _chunk(archive: Archive, tally: _Tally) -> None:
-    layout, hook = archive.layout, SCLCloudMaskHook()
+    layout = archive.layout
     grid = Grid.from_bounds(layout.bbox, RESOLUTION)
     window = Window(0, layout.chunk, 0, layout.chunk)
     with tally.step("project"):
-        halo, core = (
-            {one.epsg: project(grid, part, f"EPSG:{one.epsg}") for one in layout.granules}
-            for part in (window.grow(hook.halo), window)
-        )
+        at = {one.epsg: project(grid, window, f"EPSG:{one.epsg}") for one in layout.granules}
     days = [list(group) for _, group in groupby(scenes(layout), key=lambda scene: scene.day)]
-    work = _Work(archive, days, halo, core, tally)
-    around = window.grow(hook.halo)
-    seen = Observations(
-        {"scl": _classes(work)},
-        np.array([group[0].day for group in days], "datetime64[ns]"),
-        grid.latitude(np.arange(around.y0, around.y1)),
-        grid.longitude(np.arange(around.x0, around.x1)),
-    )
-    with tally.step("mask"):
-        clear = hook.clear(seen)
-    stack = _stack(work, clear[:, hook.halo : -hook.halo, hook.halo : -hook.halo])
+    work = _Work(archive, days, at, tally)
+    stack = _stack(work, [[_clear(work, scene) for scene in taken] for taken in days])
     values = np.empty((*window.shape, len(_REFLECTANCE)), np.uint16)
     bands = [np.ascontiguousarray(stack[:, band]) for band in range(len(_REFLECTANCE))]
     with tally.step("median"):
@@ -117,42 +103,48 @@ def _chunk(archive: Archive, tally: _Tally) -> None:
     _write(values, (stack != 0).any(axis=1).sum(axis=0, dtype=np.uint16), tally)
 
 
-def _classes(work: _Work) -> NDArray[np.uint8]:
-    """Return the scene classification of each day, uint8 (day, y, x)."""
-    shape = next(iter(work.halo.values())).window.shape
-    classes = np.zeros((len(work.days), 1, *shape), np.uint8)
-    for observation, taken in zip(classes, work.days, strict=True):
-        for scene in taken:
-            _add(work, observation, scene, ("scl",), work.halo[scene.granule.epsg], observation[0] == 0)
-    return classes[:, 0]
+def _clear(work: _Work, scene: Scene) -> NDArray[np.bool_]:
+    """Return the clear pixels of a scene, bool (y, x)."""
+    mask, at = SCLCloudMaskHook(), work.at[scene.granule.epsg]
+    everywhere, reach = np.ones(at.window.shape, bool), int(mask.clean_up.reach / _CLASS_METRES)
+    with work.tally.step("blocks"):
+        level = _level(work.archive, scene)
+        blocks = needed_blocks(at, packed(everywhere), level, "nearest", (reach, reach))
+    if blocks is None:
+        return ~everywhere
+    fetched = _DecodedBand([*_decode(work.archive, scene, "scl", blocks, work.tally)])
+    with work.tally.step("interleave"):
+        source = SourcePixels.decode([fetched], blocks, "uint8", Encoding(0), find_holes=False)
+    with work.tally.step("mask"):
+        found = clear_pixels(mask, source.values[..., 0], {0}, (_CLASS_METRES, _CLASS_METRES))
+        clear = sample(found.clear, found.layout, at.nearest_pixels(level), blocks)
+    return unpacked(clear, at.window.shape[1])
 
 
-def _stack(work: _Work, clear: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Return the digital numbers of clear pixels, uint16 (day, band, y, x)."""
-    stack = np.zeros((len(work.days), len(_REFLECTANCE), *clear.shape[1:]), np.uint16)
-    for observation, wanted, taken in zip(stack, clear, work.days, strict=True):
-        for scene in taken:
-            at = work.core[scene.granule.epsg]
-            _add(work, observation, scene, _REFLECTANCE, at, wanted & (observation[0] == 0))
+def _stack(work: _Work, clear: Sequence[Sequence[NDArray[np.bool_]]]) -> NDArray[np.uint16]:
+    """Return the digital numbers of the clear pixels of each scene of each day, uint16 (day, band, y, x)."""
+    stack = np.zeros((len(work.days), len(_REFLECTANCE), *clear[0][0].shape), np.uint16)
+    for observation, of_day, taken in zip(stack, clear, work.days, strict=True):
+        for scene, wanted in zip(taken, of_day, strict=True):
+            at = work.at[scene.granule.epsg]
+            _add(work, observation, scene, at, wanted & (observation[0] == 0))
     return stack
 
 
-def _add(
-    work: _Work, out: NDArray[Any], scene: Scene, bands: Sequence[str], at: Projection, wanted: NDArray[np.bool_]
-) -> None:
+def _add(work: _Work, out: NDArray[np.uint16], scene: Scene, at: Projection, wanted: NDArray[np.bool_]) -> None:
     """Fill the wanted pixels of `out` (band, y, x) from one scene."""
     if not wanted.any():
         return
     with work.tally.step("blocks"):
-        level, kind = _level(work.archive, scene), _RESAMPLING[out.dtype.name]
-        blocks = needed_blocks(at, packed(wanted), level, kind)
+        level = _level(work.archive, scene)
+        blocks = needed_blocks(at, packed(wanted), level, "bilinear")
     if blocks is None:
         return
-    fetched = [_DecodedBand([*_decode(work.archive, scene, band, blocks, work.tally)]) for band in bands]
+    fetched = [_DecodedBand([*_decode(work.archive, scene, band, blocks, work.tally)]) for band in _REFLECTANCE]
     with work.tally.step("interleave"):
-        source = SourcePixels.decode(fetched, blocks, out.dtype.name, Encoding(0))
+        source = SourcePixels.decode(fetched, blocks, "uint16", Encoding(0))
     with work.tally.step("resample"):
-        resample_window(out, range(len(out)), wanted, at, source, kind)
+        resample_window(out, range(len(out)), wanted, at, source, "bilinear")
 
 
 def _write(values: NDArray[np.uint16], count: NDArray[np.uint16], tally: _Tally) -> None:
