@@ -71,7 +71,7 @@ class Archive:
         item = stac_item(
             name, f"2023-08-10T{hour:02d}:00:00Z", geometry=shapely.geometry.mapping(outline), assets=assets, **more
         )
-        return parse_scene(item, None, [*bands, "scl"])
+        return parse_scene(item, None, list(bands), ["scl"])
 
 
 @pytest.fixture
