@@ -86,7 +86,9 @@ def in_one_line(names: Iterable[str]) -> str:
 
 
 def _described(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return asset.get("eo:bands") or asset.get("bands") or []
+    """Return the descriptions of an asset's bands; catalogues of STAC 0.9 have numbers instead, which are left out."""
+    described = asset.get("eo:bands") or asset.get("bands") or []
+    return [band for band in described if isinstance(band, Mapping)]
 
 
 def _count(asset: Mapping[str, Any]) -> int:

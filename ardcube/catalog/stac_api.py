@@ -174,7 +174,9 @@ class StacApi:
         self, bounds: tuple[float, float, float, float], start: datetime, end: datetime, limit: int
     ) -> Iterator[dict[str, Any]]:
         """Yield the pages of a search, also empty ones: `pystac_client` ends at an empty page that has a next link."""
+        methods = {link.extra_fields.get("method") for link in self.client.get_links("search")}
         search = self.client.search(
+            method="GET" if methods == {"GET"} else "POST",
             collections=[self.collection["id"]] if self.collection else None,
             datetime=f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}",
             limit=limit,
@@ -183,13 +185,14 @@ class StacApi:
         io = self.client._stac_io
         if io is None:
             raise CatalogError(f"search at {self.url}: the connection was closed; try again")
-        page = io.read_json(search.url, method=search.method, parameters=search.get_parameters())
+        parameters = search.get_parameters()
+        page = io.read_json(search.url, method=search.method, parameters=parameters)
         seen: set[str] = set()
         empty = 0
         while True:
             ids = {item["id"] for item in page["features"]}
             yield page
-            following = next((link for link in page.get("links") or [] if link["rel"] == "next"), None)
+            following = next((link for link in page.get("links") or [] if link.get("rel") == "next"), None)
             empty = 0 if ids else empty + 1
             if following is None or (ids and ids <= seen) or empty > _EMPTY_PAGES:
                 return  # without the last two, the search of a server that repeats pages would not end
@@ -198,7 +201,7 @@ class StacApi:
                 raise CatalogError(
                     f"search at {self.url}: no end after {len(seen)} items; report it to the operator of the API"
                 )
-            page = io.read_json(pystac.Link.from_dict(following))
+            page = io.read_json(pystac.Link.from_dict(following), parameters=parameters)  # a link may say "merge"
 
 
 def _spatial_filter(bounds: tuple[float, float, float, float]) -> dict[str, Any]:

@@ -317,6 +317,35 @@ def test_the_number_of_matched_items_may_be_in_the_context() -> None:
         search(server)
 
 
+class Merging(EarthSearch):
+    """The body of a next link has only the token, to be merged into the body of the search."""
+
+    def _next(self, body: dict[str, Any], token: str, method: str) -> dict[str, Any]:
+        link = super()._next(body, token, method)
+        return link | {"merge": True, "body": {"next": token}}
+
+
+def test_a_next_link_may_be_merged_into_the_search() -> None:
+    with Merging([stac_collection()], [*items(300), stac_item("july", "2023-07-15T10:00:00Z")]) as server:
+        assert len(search(server)) == 300
+        assert set(limits(server)) == {250}
+
+
+class ByGet(EarthSearch):
+    """A server that offers GET alone."""
+
+    def _landing(self) -> dict[str, Any]:
+        landing = super()._landing()
+        landing["links"] = [link for link in landing["links"] if link.get("method") != "POST"]
+        return landing
+
+
+def test_a_search_may_be_by_get() -> None:
+    with ByGet([stac_collection()], items(300)) as server:
+        assert len(search(server)) == 300
+        assert {request.method for request in server.requests} == {"GET"}
+
+
 @pytest.mark.parametrize("stated", [None, "3", True, {}, [3]], ids=repr)
 def test_a_number_of_matched_items_that_is_none_is_ignored(stated: Any) -> None:
     with Scripted([["a"], ["b"]], edit=lambda page: page.update(numberMatched=stated, context=stated)) as server:
