@@ -123,7 +123,7 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
 def print_left_out(console: Console, scenes: Sequence[LeftOut]) -> None:
     """Print a line for each scene that chunks were built without: id, reason, number of chunks."""
     if scenes:
-        _print(console, f"skipped  {count_of(len(scenes), 'scene')} that cannot be read, each with the chunks built without it:")
+        _print(console, f"skipped  {count_of(len(scenes), 'scene')} left out, each with the chunks built without it:")
         _print_counts(console, [(scene.chunks, f"{scene.scene}: {short(scene.reason)}") for scene in scenes])
 
 

@@ -54,7 +54,7 @@ def test_a_scene_that_was_left_out_is_reported_until_a_run_includes_it(sample_ar
     without = {key for key, record in records(uri).items() if list(record.skipped) == [scene]}
     assert len(without) == left_out.chunks > 0
     assert all(scene not in records(uri)[key].scenes for key in without)
-    title = "skipped 1 scene that cannot be read, each with the chunks built without it: "
+    title = "skipped 1 scene left out, each with the chunks built without it: "
     for text in (
         shown(lambda console: print_summary(console, summary)),
         shown(lambda console: print_records(console, list(records(uri).values()))),
