@@ -27,6 +27,11 @@ class CleanUp:
         """Distance beyond which no pixel changes the result, in metres."""
         return 2 * (self.closing + self.opening) + self.buffer
 
+    def without_effect(self, pixel: float) -> list[str]:
+        """Return the names of steps whose radius is given and below a pixel's side, in metres."""
+        steps = {"closing": self.closing, "opening": self.opening, "buffer": self.buffer}
+        return [name for name, radius in steps.items() if 0 < radius < pixel]
+
     def disks(self, pixel: tuple[float, float]) -> tuple[HalfWidths, HalfWidths, HalfWidths]:
         """Return the disks of closing, opening and buffer on pixels of a height and a width in metres."""
         return disk(self.closing, pixel), disk(self.opening, pixel), disk(self.buffer, pixel)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import ChunkRecord
+from ardcube.pixels.masks import CloudMaskHook, SceneMaskHook
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.make_plan import FoundScenes, make_plan
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,24 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
     if run.overwrite and build:
         remove_cube(request)
     plan = make_plan(request, scenes, build=build)
+    for line in small_radii(request.mask, scenes):
+        logger.warning("%s", line)
     records = {} if run.overwrite else ledger.records(brief=True)
     jobs = plan.jobs.without(finished(records, run.skip_bad_scenes))
     return PendingBuild(plan, request.place, ledger, jobs, len(plan.jobs), records)
+
+
+def small_radii(mask: CloudMaskHook, scenes: FoundScenes) -> list[str]:
+    """Return a warning for each radius of a scene mask that is smaller than a pixel of the classification."""
+    first = next((found[0] for found in scenes.values() if found), None)
+    asset = None if first is None else first.bands.get(next(iter(mask.bands), ""))
+    if asset is None or not isinstance(mask, SceneMaskHook):
+        return []
+    return [
+        f"cloud mask {mask.name}: {name} {getattr(mask.clean_up, name):g} m is less than a pixel of {mask.bands[0]} "
+        f"({asset.pixel_size:g} m) and changes nothing; give metres, because only earlier versions counted pixels"
+        for name in mask.clean_up.without_effect(asset.pixel_size)
+    ]
 
 
 def initialize_store(request: Request, pending: PendingBuild) -> None:

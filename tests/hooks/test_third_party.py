@@ -1,4 +1,4 @@
-"""A cloud mask of another package is installed, found by name, and used in a composite."""
+"""Cloud masks of another package are installed, found by name, and used in a composite."""
 
 from __future__ import annotations
 
@@ -28,17 +28,42 @@ version = "1.0"
 [project.entry-points."ardcube.cloud_masks"]
 every-other-column = "every_other_column:EveryOtherColumn"
 no-mask-at-all = "every_other_column:NoMaskAtAll"
+good-quality = "every_other_column:GoodQuality"
+two-bands = "every_other_column:TwoBands"
 gone = "every_other_column:ThisClassWasRemoved"
 scl = "every_other_column:NoMaskAtAll"
 """
 
 MODULE = '''
-"""A mask for the test: only every n-th column, counted from the chunk and its halo, is clear."""
+"""Masks for the test. Of the first only every n-th column, counted from the chunk and its halo, is clear."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from ardcube import CleanUp
+
+
+@dataclass(frozen=True)
+class GoodQuality:
+    name: ClassVar[str] = "good-quality"
+    bands: ClassVar[tuple[str, ...]] = ("quality",)
+    halo: ClassVar[int] = 0
+    least: int = 1
+    metres: float = 0.0
+
+    @property
+    def clean_up(self):
+        return CleanUp(buffer=self.metres)
+
+    def is_clear(self, numbers):
+        return numbers >= self.least
+
+
+@dataclass(frozen=True)
+class TwoBands(GoodQuality):
+    name: ClassVar[str] = "two-bands"
+    bands: ClassVar[tuple[str, ...]] = ("quality", "red")
 
 
 @dataclass(frozen=True)
@@ -83,21 +108,29 @@ def refused(name, **options):
         return f"not an InputError: {error!r}"
 
 catalogue, uri = sys.argv[1:]
-mask = cloud_mask("every-other-column", {"step": 3})
-cube = CubeConfig(
-    start_date="2023-08-01", end_date="2023-08-31", bbox=(15.001, 46.044, 15.006, 46.049), resolution=0.0002,
-    chunk_size=16, bands=("red",), stac_url=catalogue, cloud_mask=mask,
-)
-request = check_request(cube, RunConfig(fsspec_uri=uri), cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
-plan = make_plan(request, search_scenes(request))
-job = plan.jobs[0]
-chunk = composite_chunk(plan.spec, job.window, list(plan.scenes["2023-08"]))
+
+def built(mask):
+    cube = CubeConfig(
+        start_date="2023-08-01", end_date="2023-08-31", bbox=(15.001, 46.044, 15.006, 46.049), resolution=0.0002,
+        chunk_size=16, bands=("red",), stac_url=catalogue, cloud_mask=mask,
+    )
+    request = check_request(cube, RunConfig(fsspec_uri=uri), cloud_mask(cube.cloud_mask, cube.cloud_mask_options))
+    plan = make_plan(request, search_scenes(request))
+    job = plan.jobs[0]
+    return cube, request, composite_chunk(plan.spec, job.window, list(plan.scenes["2023-08"]))
+
+cube, request, chunk = built(cloud_mask("every-other-column", {"step": 3}))
+good, _, all_clear = built(cloud_mask("good-quality"))
+_, _, part_clear = built(cloud_mask("good-quality", {"least": 2, "metres": 30.0}))
 print(json.dumps({
     "names": cloud_mask_names(),
     "cube": [cube.cloud_mask, cube.cloud_mask_options],
     "identity": [request.identity["cloud_mask"], request.identity["cloud_mask_options"]],
     "count": chunk.count.tolist(),
     "values": chunk.values[..., 0].tolist(),
+    "good": [good.cloud_mask, good.cloud_mask_options],
+    "clear": [all_clear.count.tolist(), part_clear.count.tolist()],
+    "two bands": refused("two-bands"),
     "scl": type(cloud_mask("scl")).__module__,
     "no option": refused("every-other-column", stride=3),
     "no mask": refused("no-mask-at-all"),
@@ -125,9 +158,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write one scene: red is 1234 everywhere, and the quality band is good in one half."""
+    """Write one scene: red is 1234 everywhere, the quality band is good in two thirds, and best in one third."""
     folder = tmp_path_factory.mktemp("catalogue")
     quality = np.ones((100, 100), np.uint8)
+    quality[:, 20:] = 2
     quality[:, 55:] = 0
     for name, values in {"red": np.full((100, 100), 1234, np.uint16), "quality": quality}.items():
         with rasterio.open(
@@ -166,7 +200,7 @@ def answer(installed: Path, catalogue: Path, tmp_path_factory: pytest.TempPathFa
 
 def test_the_mask_of_an_installed_package_is_listed_by_name(answer: dict[str, Any]) -> None:
     assert {"every-other-column", "none", "scl"} <= set(answer["names"])
-    assert "choose one of every-other-column, gone, no-mask-at-all, none, scl" in answer["unknown"]
+    assert "choose one of every-other-column, gone, good-quality, no-mask-at-all, none, scl" in answer["unknown"]
 
 
 def test_its_name_and_options_are_part_of_the_cube(answer: dict[str, Any]) -> None:
@@ -192,7 +226,25 @@ def test_its_options_are_checked_like_those_of_built_in_masks(answer: dict[str, 
 
 def test_an_object_that_is_no_mask_is_refused(answer: dict[str, Any]) -> None:
     assert answer["no mask"] == (
-        "cloud mask no-mask-at-all is not a CloudMaskHook; it must define name, bands, halo and clear"
+        "cloud mask no-mask-at-all is neither a SceneMaskHook nor a DayMaskHook; it must define name, bands, halo, and "
+        "clean_up and is_clear, or clear"
+    )
+
+
+def test_a_mask_of_scenes_needs_no_grid_and_no_halo(answer: dict[str, Any]) -> None:
+    """The buffer of 30 m takes three columns of 10 m of the best ones; 15.5 m are a column of the cube."""
+    assert answer["good"] == ["good-quality", {"least": 1, "metres": 0.0}]
+    all_clear, part_clear = (np.array(count).astype(bool) for count in answer["clear"])
+    edges = [np.flatnonzero(~(count == count[0]).all(axis=1)) for count in (all_clear, part_clear)]
+    assert [len(rows) for rows in edges] == [0, 0]
+    assert all_clear[0].all()
+    assert not part_clear[0, :8].any()
+    assert part_clear[0, 10:].all()
+
+
+def test_a_mask_of_scenes_that_needs_two_bands_is_refused(answer: dict[str, Any]) -> None:
+    assert answer["two bands"] == (
+        "cloud mask two-bands is a SceneMaskHook; it must have exactly one band, and a halo of 0"
     )
 
 

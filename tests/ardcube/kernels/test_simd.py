@@ -69,6 +69,24 @@ def test_consecutive_integers_are_loaded_and_stored(dtype: type) -> None:
 
 
 @numba.njit
+def in_range(numbers, index, low, span):  # type: ignore[no-untyped-def]
+    return simd.within_range(numbers, index, low, span)
+
+
+@FEW
+@given(
+    dtype=st.sampled_from([np.uint8, np.uint16]), seed=st.integers(0, 2**32 - 1), index=st.integers(0, 6),
+    bounds=st.tuples(st.integers(0, 255), st.integers(0, 255)),
+)  # fmt: skip
+def test_numbers_of_a_range_set_their_bits(dtype: type, seed: int, index: int, bounds: tuple[int, int]) -> None:
+    low, high = sorted(bounds)
+    numbers = np.random.default_rng(seed).integers(0, 260, 70).astype(dtype)
+    found = in_range(numbers, index, dtype(low), dtype(high - low))
+    expected = (numbers[index : index + 64] >= low) & (numbers[index : index + 64] <= high)
+    assert [int(found) >> bit & 1 for bit in range(64)] == expected.astype(int).tolist()
+
+
+@numba.njit
 def turned(numbers):  # type: ignore[no-untyped-def]
     found = np.empty((4, 4))
     one, two, three, four = simd.transpose(
