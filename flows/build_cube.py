@@ -18,11 +18,12 @@ from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 from ardcube.storage.place import Place, cube_name
 from flows.checked import checked_request
+from flows.preflight import check_workers
 from flows.progress import current_progress, reporting
 from flows.progress_artifact import ProgressArtifact
 from flows.run_context import RunContext
 from flows.run_summary import completed, summarize_run
-from flows.runners import check_workers_can_report, start_isolated_runner, start_runner
+from flows.runners import start_isolated_runner, start_runner
 from flows.signals import released_at_forced_end
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
@@ -66,7 +67,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
         If chunks are missing although all others were built.
     """
     started = time.perf_counter()
-    prepare_process(run)
+    prepare_process(run, cube.stac_url)
     request = checked_request(cube, run)
     scenes = search_scenes(request, current_progress().searched)
     if run.dry_run:
@@ -138,17 +139,17 @@ def _map_chunks(context: RunContext) -> None:
     recovery.finish()
 
 
-def prepare_process(run: RunConfig) -> None:
-    """Forward logs, load credentials, and check that workers reach Prefect's server.
+def prepare_process(run: RunConfig, stac_url: str | None = None) -> None:
+    """Forward logs, load credentials, and check the workers.
 
     Raises
     ------
     InputError
-        If the credentials are missing, or the workers cannot report.
+        If the credentials are missing, or the workers cannot build a chunk.
     """
     forward_logs()
     take_credentials(run)
-    check_workers_can_report(run)
+    check_workers(run, stac_url)
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """The Dask task runners: local threads, a cluster, Coiled, a separate process."""
 
 import logging
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
@@ -13,7 +11,6 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from ardcube.config import RunConfig
-from ardcube.errors import InputError
 from ardcube.runtime.allocator import allocator_environment
 from hooks.clusters import cluster_name
 from hooks.events import report_to
@@ -21,8 +18,6 @@ from hooks.events import report_to
 if TYPE_CHECKING:  # prefect_dask imports all of distributed, which a run that is refused or cancelled never needs
     from prefect_dask.task_runners import DaskTaskRunner
 
-_CONNECT_SECONDS = 10.0
-"""Seconds to wait for a scheduler to accept a connection."""
 _MAX_COILED_WORKERS = 100
 """Workers of an adaptive cluster at most. More of them do not read faster, because a bucket limits its requests."""
 
@@ -109,27 +104,6 @@ def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | N
     return cluster, adapt
 
 
-def check_workers_can_report(run: RunConfig) -> None:
-    """Check that the workers of a backend can reach Prefect's server.
-
-    Raises
-    ------
-    InputError
-        If the workers are on other machines and the server is on this one, or if the scheduler does not answer.
-    """
-    if run.serverless_backend == "local":
-        return
-    if run.scheduler_address is not None:
-        _check_answers(run.scheduler_address)
-    api = get_current_settings().api.url
-    are_remote = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
-    if are_remote and (not api or _is_loopback(api)):
-        raise InputError(
-            f"serverless-backend {run.serverless_backend}: its workers run on other machines and cannot report to "
-            f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
-        )
-
-
 @contextmanager
 def server_address_for_workers(are_processes: bool) -> Iterator[None]:
     """Put the address of this run's Prefect server into the settings of tasks.
@@ -168,20 +142,6 @@ def connect_workers_to_server(run: RunConfig, client: Any) -> None:
     answers = client.run(report_to, server, on_error="return")
     if failures := {worker: error for worker, error in answers.items() if error is not None}:
         get_run_logger().warning("workers may report to another Prefect server: %s", failures)
-
-
-def _check_answers(address: str) -> None:
-    try:
-        parts = urlsplit(address)
-        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"scheduler-address {address} does not answer: {error}; start a Dask scheduler there"
-        ) from error
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def prefect_environment() -> dict[str, str]:

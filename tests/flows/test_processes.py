@@ -19,6 +19,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.report.summary import ChunksFailedError
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
+from flows.progress import ProgressReceiver, reporting
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, environment_of, options, pixels, records, run_config, sample_cube
 from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
@@ -238,12 +239,23 @@ def test_a_poison_chunk_that_kills_the_flow_is_recorded_by_the_next_run(
     check_poisoned_cube(sample_archive, uri, done, tmp_path)
 
 
+class LosesWorkers(ProgressReceiver):
+    """Kills all workers when chunks are about to be built."""
+
+    def __init__(self, cluster: processes.DaskCluster) -> None:
+        self._cluster = cluster
+
+    def started(self, chunks: int, already_done: int) -> None:
+        for pid in self._cluster.worker_pids:
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_run_without_workers_stops_and_lists_the_missing_chunks(
     sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.workers.NO_WORKER_SECONDS", 0.0)
     monkeypatch.setattr("flows.workers._LOOK_SECONDS", 0.0)
-    with processes.dask_cluster(tmp_path, workers=0) as cluster:
+    with processes.dask_cluster(tmp_path, workers=1) as cluster, reporting(LosesWorkers(cluster)):
         run = run_config(
             tmp_path / "cube.zarr", threads=None, serverless_backend="dask", scheduler_address=cluster.address
         )

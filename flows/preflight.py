@@ -1,0 +1,232 @@
+"""Check the workers of a run before it writes anything or rents machines.
+
+Each check ends in one line (`InputError`) that names the value, the problem and the remedy.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefect.settings import get_current_settings
+
+from ardcube.catalog.hrefs import is_remote
+from ardcube.catalog.search import local_path
+from ardcube.config import RunConfig
+from ardcube.config.cube import EARTH_SEARCH
+from ardcube.errors import InputError
+from ardcube.ledger.ledger import SUFFIX
+from ardcube.redaction import without_secrets
+from ardcube.storage.place import Place
+from flows.worker_probe import LOOK_SECONDS, Seen, digest_of, look
+
+WORKER_SECONDS = 60.0
+"""Seconds to wait for the first worker of a Dask cluster."""
+_CONNECT_SECONDS = 10.0
+"""Seconds to wait for a scheduler to accept a connection."""
+_SCHEMES = ("tcp", "tls", "ws", "wss", "ucx", "ucxx")
+"""Protocols of Dask between machines."""
+_EARTH_SEARCH_REGION = "us-west-2"
+"""Region of the scenes that Earth Search lists."""
+
+
+def check_workers(run: RunConfig, stac_url: str | None) -> None:
+    """Check that the workers of a run exist, and that they see what they need.
+
+    Parameters
+    ----------
+    run : RunConfig
+        Names backend and store.
+    stac_url : str, optional
+        The catalogue; None if none is searched.
+
+    Raises
+    ------
+    InputError
+        If no chunk could be built. Nothing was written.
+    """
+    if run.serverless_backend == "local" or run.dry_run:
+        return
+    place = Place.at(run.fsspec_uri, run.storage_options)
+    _check_shared(run, place, stac_url)
+    _check_server_is_reachable(run)
+    if run.serverless_backend == "coiled":
+        _check_coiled(run, place, stac_url)
+    else:
+        _check_cluster(run, place, stac_url)
+
+
+def _check_shared(run: RunConfig, place: Place, stac_url: str | None) -> None:
+    """Raise InputError if other processes cannot see the store or the catalogue."""
+    backend = f"serverless-backend {run.serverless_backend}"
+    if place.uri.startswith("memory:"):
+        raise InputError(
+            f"fsspec-uri {place.uri}: only this process sees it, and {backend} has others; use a real store"
+        )
+    if run.serverless_backend != "coiled":
+        return
+    if place.is_local:
+        raise InputError(
+            f"fsspec-uri {place.uri}: {backend} has other machines; give an address such as s3://bucket/cube"
+        )
+    if stac_url is not None and not is_remote(stac_url):
+        raise InputError(f"stac-url {stac_url}: {backend} has other machines; give the URL of a STAC API")
+
+
+def _check_server_is_reachable(run: RunConfig) -> None:
+    """Raise InputError if workers are on other machines and Prefect's server listens only to this one."""
+    api = get_current_settings().api.url
+    are_remote = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
+    if are_remote and (not api or _is_loopback(api)):
+        raise InputError(
+            f"serverless-backend {run.serverless_backend}: its workers run on other machines and cannot report to "
+            f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
+        )
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+# ---- Coiled --------------------------------------------------------------------------------------
+
+
+def _check_coiled(run: RunConfig, place: Place, stac_url: str | None) -> None:
+    """Raise InputError without a token, since Coiled would wait ten minutes for a login in the browser."""
+    import dask.config
+
+    if not dask.config.get("coiled.token", None):
+        raise InputError(
+            "serverless-backend coiled: no Coiled token is set; run `coiled login`, or set DASK_COILED__TOKEN"
+        )
+    check_region(run.coiled_region, _region_of(place), stac_url)
+
+
+def check_region(region: str, of_bucket: str | None, stac_url: str | None) -> None:
+    """Raise InputError if workers would be far from both the scenes and the store.
+
+    Parameters
+    ----------
+    region : str
+        Region of the workers.
+    of_bucket : str, optional
+        Region of the store's bucket, if it is known.
+    stac_url : str, optional
+        The catalogue. Only the region of the scenes of Earth Search is known.
+    """
+    if of_bucket is None or stac_url != EARTH_SEARCH or region in (of_bucket, _EARTH_SEARCH_REGION):
+        return
+    raise InputError(
+        f"coiled-region {region}: the scenes are in {_EARTH_SEARCH_REGION} and the store in {of_bucket}, and transfers "
+        "between regions are slow and expensive; choose one of these two"
+    )
+
+
+def _region_of(place: Place) -> str | None:
+    """Return the region of a bucket on AWS; None if it is not known."""
+    if not {"s3", "s3a"} & {place.fs.protocol, *place.fs.protocol} or getattr(place.fs, "endpoint_url", None):
+        return None
+    try:
+        answer: Mapping[str, Any] = place.fs.call_s3("head_bucket", Bucket=place.bucket)
+    except Exception:  # noqa: BLE001  (only a region is looked for; the check of the store reports its errors)
+        return None
+    found = answer.get("BucketRegion")
+    return found if found and re.fullmatch(r"[a-z]+(-[a-z]+)+-\d+", found) else None
+
+
+# ---- an existing Dask cluster ----------------------------------------------------------------------
+
+
+def _check_cluster(run: RunConfig, place: Place, stac_url: str | None) -> None:
+    """Raise InputError with the first problem of a worker."""
+    address = run.scheduler_address or ""
+    scheme = address.partition("://")[0]
+    if scheme not in _SCHEMES:
+        raise InputError(f"scheduler-address {address}: Dask has no protocol {scheme}; use tcp:// or tls://")
+    catalogue = local_path(stac_url) if stac_url is not None and not is_remote(stac_url) else None
+    with _probe(place) as (folder, name):
+        seen = Seen(
+            version=version("ardcube"),
+            store_uri=run.fsspec_uri,
+            store_path=place.path,
+            storage_options=dict(run.storage_options),
+            probe_uri=folder.uri,
+            probe=name,
+            catalogue=catalogue,
+            catalogue_digest=digest_of(catalogue) if catalogue is not None else "",
+            prefect_api=get_current_settings().api.url,
+        )
+        answers = asyncio.run(_ask(address, seen))
+    problems = {worker: answer for worker, answer in answers.items() if answer is not None}
+    if problems:
+        worker, problem = next(iter(problems.items()))
+        if isinstance(problem, BaseException):
+            problem = _of_worker(problem)
+        more = f" ({len(problems)} of {len(answers)} workers have a problem)" if len(answers) > 1 else ""
+        raise InputError(f"worker {worker}: {problem}{more}")
+
+
+async def _ask(address: str, seen: Seen) -> dict[str, Any]:
+    """Return the answer of each worker: a problem, an exception, or None."""
+    from distributed import Client
+
+    client: Any = Client(address, asynchronous=True, timeout=_CONNECT_SECONDS, set_as_default=False)
+    try:
+        await client
+    except Exception as error:  # a protocol raises whatever its library does
+        await client.close()
+        text = " ".join(str(error).split())
+        raise InputError(
+            f"scheduler-address {address} does not answer as a Dask scheduler ({text}); start one there, and use "
+            "tls:// with the certificates in Dask's configuration if it needs them"
+        ) from error
+    try:
+        await client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        answers: dict[str, Any] = await asyncio.wait_for(
+            client.run(look, seen, on_error="return"), LOOK_SECONDS + _CONNECT_SECONDS
+        )
+    except TimeoutError as error:
+        if not client.scheduler_info()["workers"]:
+            raise InputError(
+                f"scheduler-address {address}: it has no worker after {WORKER_SECONDS:.0f} s; start one with "
+                f"`dask worker {address}`"
+            ) from error
+        raise InputError(
+            f"scheduler-address {address}: its workers do not answer; restart workers that are paused or busy"
+        ) from error
+    finally:
+        await client.close()
+    return answers
+
+
+def _of_worker(error: BaseException) -> str:
+    """Return the line about a worker that could not even run the check."""
+    # Dask passes an error of the import on as text.
+    text = " ".join(without_secrets(str(error) if type(error) is Exception else repr(error)).split())
+    if re.search("ImportError|ModuleNotFoundError|AttributeError", text):
+        return f"it cannot import this package ({text}); install ardcube {version('ardcube')} there, as in the flow"
+    return f"it fails ({text}); its log says why"
+
+
+@contextmanager
+def _probe(place: Place) -> Iterator[tuple[Place, str]]:
+    """Write a small file where workers must see it, and remove it at the end of the block."""
+    name = f".ardcube-probe-{uuid.uuid4().hex}"
+    folder = place.sibling(SUFFIX)
+    if place.is_local:  # a folder is not created before the run is accepted
+        nearest = next(at for at in (Path(folder.path), *Path(place.path).parents) if at.is_dir())
+        folder = Place(str(nearest), place.fs, str(nearest))
+    try:
+        folder.write(name, name.encode())
+    except Exception as error:  # a filesystem may raise whatever its library does
+        text = " ".join(without_secrets(str(error)).split())
+        raise InputError(f"fsspec-uri {place.uri} cannot be written ({text}); check address and credentials") from error
+    try:
+        yield folder, name
+    finally:
+        folder.remove([name])
