@@ -82,10 +82,10 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
         _log_plan(pending)
         lease.check()
         initialize_store(request, pending)
-        return build_chunks(RunContext(run, pending, lease, started).fenced())
+        return build_missing(RunContext(run, pending, lease, started).fenced())
 
 
-def build_chunks(context: RunContext) -> BuildSummary:
+def build_missing(context: RunContext) -> BuildSummary:
     """Build the missing chunks of an initialized store, and summarize.
 
     Raises

@@ -19,6 +19,7 @@ from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.summary import BuildSummary, LeftOut, left_out
 from ardcube.report.wording import count_of, short
 from flows.progress import ProgressReceiver
+from hooks.closed_output import LastingConsole
 
 _FEW = 200
 """Chunks up to which each gets a line when the output is piped."""
@@ -30,7 +31,7 @@ _MOST_ROWS = 20
 
 def new_console() -> Console:
     """Return a console that does not interpret markup in catalogues and ledgers."""
-    return Console(markup=False)
+    return LastingConsole(markup=False)
 
 
 class ConsoleProgress(ProgressReceiver):

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from ardcube.config import RunConfig
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, RunScope, summarize
-from flows.build_cube import build_chunks, hold_lease, prepare_process
+from flows.build_cube import build_missing, hold_lease, prepare_process
 from flows.checked import checked_retry
 from flows.run_context import RunContext
 from hooks.names import retry_run_name
@@ -56,4 +56,4 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
         if pending is None or run.dry_run:
             scope = RunScope(retry.place.uri, retry.chunks, len(jobs))
             return summarize(scope, {}, time.perf_counter() - started)
-        return build_chunks(RunContext(run, pending, lease, started).fenced())
+        return build_missing(RunContext(run, pending, lease, started).fenced())

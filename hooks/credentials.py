@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ardcube.config import RunConfig
@@ -25,6 +26,28 @@ def take_credentials(run: RunConfig) -> None:
     """
     if run.credentials_block is not None:
         os.environ.update(_variables(run.credentials_block, _load(run.credentials_block)))
+
+
+@contextmanager
+def lend_credentials(run: RunConfig) -> Iterator[None]:
+    """Set the variables of the run's block in a block of code, in a process that serves other runs too.
+
+    Raises
+    ------
+    InputError
+        As `take_credentials`.
+    """
+    before = dict(os.environ)
+    take_credentials(run)
+    changed = [name for name, value in os.environ.items() if before.get(name) != value]
+    try:
+        yield
+    finally:
+        for name in changed:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
 
 
 def _load(name: str) -> Any:

@@ -16,11 +16,13 @@ from prefect.logging import get_run_logger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.redaction import hide_secrets, without_secrets
 from ardcube.runtime.log_context import current_chunk
+from hooks.closed_output import let_handlers_last
 
 _OURS = "ardcube"
 _lock = Lock()
 # If Prefect refuses the parameters of a flow run, it logs all of them before any line of the flow is run.
 logging.getLogger("prefect.flows").addFilter(hide_secrets)
+let_handlers_last()  # Prefect logs the begin of a run before any line of the flow is run
 
 
 class RunHandler(logging.Handler):
@@ -48,6 +50,7 @@ def forward_logs() -> None:
     """Forward log lines of `ardcube` to the runs of this process, once each."""
     logger = logging.getLogger(_OURS)
     with _lock:
+        let_handlers_last()
         if not any(isinstance(handler, RunHandler) for handler in logger.handlers):
             logger.addHandler(RunHandler())
 

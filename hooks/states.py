@@ -10,6 +10,7 @@ was in flight has no record, and the next run builds it.
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from uuid import UUID
 
 from prefect import Flow
@@ -29,7 +30,7 @@ from ardcube.report.state_map import count_states, done_percent
 from ardcube.storage.place import Place, cube_name
 from hooks.artifacts import artifact_key, post, posted, revise
 from hooks.clusters import close_cluster
-from hooks.credentials import take_credentials
+from hooks.credentials import lend_credentials
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -54,18 +55,20 @@ def _clean_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, repor
     if run is None:
         return
     logger = flow_run_logger(flow_run, flow)
+    lent = ExitStack()  # the process serves other runs too
     steps: list[Callable[[], None]] = [
         lambda: close_cluster(run, flow_run.id),
-        lambda: take_credentials(run),
+        lambda: lent.enter_context(lend_credentials(run)),
         lambda: _release(_place(run), flow_run, logger),
     ]
     if report:
         steps.append(lambda: _report(_place(run), run, flow_run, state))
-    for step in steps:
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001  (the next step matters as much, and the run has ended)
-            logger.warning("%s", without_secrets(f"after the end of the run: {type(error).__name__}: {error}"))
+    with lent:
+        for step in steps:
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001  (the next step matters as much, and the run has ended)
+                logger.warning("%s", without_secrets(f"after the end of the run: {type(error).__name__}: {error}"))
 
 
 def _run_of(flow: Flow[..., object], flow_run: FlowRun) -> RunConfig | None:

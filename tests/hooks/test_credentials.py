@@ -12,7 +12,7 @@ from prefect.blocks.system import Secret
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from flows.build_cube import build_cube
-from hooks.credentials import take_credentials
+from hooks.credentials import lend_credentials, take_credentials
 from tests.servers.processes import PrefectServer
 
 CUBE = {"start_date": "2023-01-01", "end_date": "2023-03-31", "bbox": [11, 46, 12, 47]}
@@ -36,6 +36,20 @@ def test_a_block_becomes_environment(block: Callable[[Any], str], held: Any, mon
     block(held)
     take_credentials(run_of("store"))
     assert {name: os.environ[name] for name in HELD} == HELD
+
+
+def test_variables_that_are_lent_are_restored_whatever_happens(
+    block: Callable[[Any], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = HELD
+    monkeypatch.setenv(first, "before")
+    monkeypatch.delenv(second, raising=False)
+    block(HELD)
+    before = dict(os.environ)
+    with pytest.raises(KeyError), lend_credentials(run_of("store")):  # noqa: PT012
+        assert {name: os.environ[name] for name in HELD} == HELD
+        raise KeyError("a step of the hook")
+    assert dict(os.environ) == before
 
 
 def test_without_a_block_the_environment_is_unchanged() -> None:
