@@ -27,6 +27,7 @@ from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level
 from ardcube.raster.levels import category_level, pixel_in_degrees, reflectance_levels
+from ardcube.raster.longitudes import at_longitudes
 from ardcube.raster.open import Raster, forget, open_raster
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 
@@ -205,7 +206,9 @@ class ChunkReader:
     def _opened(self, scene: Scene, band: str, asset: BandAsset) -> Raster:
         raster = open_raster(asset.href, scene.revision, self.access, self.reader, resolution=self.grid.resolution)
         check_stated(scene.id, band, asset, raster.header)
-        return raster
+        west, _, east, _ = self.grid.bounds
+        header = at_longitudes(raster.header, west, east)
+        return raster if header is raster.header else replace(raster, header=header)  # type: ignore[type-var]
 
     def fetch(self, raster: Raster, blocks: Blocks) -> Future[FetchedBand]:
         """Start to fetch blocks of a band."""

@@ -1,0 +1,123 @@
+"""Two cubes of one grid are equal where they overlap, whatever their bounding boxes are."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from ardcube.catalog.spatial_index import SceneIndex
+from ardcube.chunk.composite import ChunkPixels, composite_chunk
+from ardcube.config import CubeConfig, RunConfig
+from ardcube.extent.grid import Grid, Window
+from ardcube.prepare.check import check_request
+from ardcube.prepare.make_plan import make_plan, search_scenes
+from tests.strategies import COLLECTION_ID, raster_band, stac_collection, stac_item
+
+Bounds = tuple[float, float, float, float]
+
+
+def composite(store: Path, bounds: Bounds, reader: str = "auto", **cube: Any) -> tuple[Grid, ChunkPixels]:
+    """Return the pixels of the first period of a cube of some bounds, without a store."""
+    run = RunConfig(fsspec_uri=str(store / "cube.zarr"), reader=reader, skip_bad_scenes=0)
+    request = check_request(CubeConfig(bbox=bounds, **cube), run, build=False)
+    found = search_scenes(request)
+    plan = make_plan(request, found, build=False)
+    grid = request.grid
+    window = Window(0, grid.height, 0, grid.width)
+    scenes = SceneIndex(found[request.periods[0].label]).query(grid.window_box(window.grow(request.mask.halo)))
+    return grid, composite_chunk(plan.spec, window, scenes)
+
+
+def assert_equal_in_common(large: tuple[Grid, ChunkPixels], small: tuple[Grid, ChunkPixels]) -> None:
+    (row, column), (first_row, first_column) = small[0].origin, large[0].origin
+    rows, columns = row - first_row, column - first_column
+    where = slice(rows, rows + small[0].height), slice(columns, columns + small[0].width)
+    np.testing.assert_array_equal(small[1].values, large[1].values[where])
+    np.testing.assert_array_equal(small[1].count, large[1].count[where])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("scenes", "month", "mask", "resolution"),
+    [("zagreb-2023-08", "2023-08", "scl", 0.0011), ("inn-2021", "2021-06", "none", 0.0007)],
+)
+@pytest.mark.parametrize("reader", ["auto", "gdal"])
+def test_small_boxes_of_real_scenes_equal_a_large_one(
+    shared_real: Path, tmp_path: Path, scenes: str, month: str, mask: str, resolution: float, reader: str
+) -> None:
+    archive = shared_real / "scenes" / scenes
+    collection = json.loads((archive / "collection.json").read_text())["id"]
+    items = [
+        json.loads(file.read_text()) for file in archive.rglob("*.json") if not file.name.endswith("recorded.json")
+    ]
+    area = shapely.union_all([shapely.geometry.shape(item["geometry"]) for item in items if item.get("geometry")])
+    west, south, east, north = area.bounds
+    rng = random.Random(scenes)
+    side = min(0.25, east - west, north - south)
+    x, y = (west + east - side) / 2, (south + north - side) / 2
+    request = {
+        "start_date": month, "end_date": month, "resolution": resolution, "bands": ("red",), "stac_url": str(archive),
+        "collection": collection, "cloud_mask": mask,
+    }  # fmt: skip
+    large = composite(tmp_path, (x, y, x + side, y + side), reader, **request)
+    assert large[1].count.any()
+    for _ in range(6):
+        width, height = rng.uniform(0.005, 0.05), rng.uniform(0.005, 0.05)
+        left, low = x + rng.uniform(0, side - width), y + rng.uniform(0, side - height)
+        assert_equal_in_common(large, composite(tmp_path, (left, low, left + width, low + height), reader, **request))
+
+
+def write(
+    folder: Path, west: float, geometry: shapely.Geometry | None = None, crs: str = "EPSG:4326"
+) -> dict[str, Any]:
+    """Write an archive of one raster of 2 x 1 degrees in degrees."""
+    values = np.arange(1, 200 * 100 + 1, dtype=np.uint16).reshape(1, 100, 200)
+    with rasterio.open(
+        folder / "red.tif", "w", driver="GTiff", count=1, dtype="uint16", height=100, width=200, nodata=0, crs=crs,
+        transform=rasterio.Affine(0.01, 0, west, 0, -0.01, 1.0),
+    ) as file:  # fmt: skip
+        file.write(values)
+    assets = {"red": {"href": "red.tif", "raster:bands": raster_band()}}
+    outline = geometry or shapely.box(west, 0, west + 2, 1)
+    item = stac_item(assets=assets, geometry=shapely.geometry.mapping(outline))
+    (folder / "item.json").write_text(json.dumps(item))
+    (folder / "collection.json").write_text(json.dumps(stac_collection()))
+    return {
+        "start_date": "2023-08", "end_date": "2023-08", "resolution": 0.01, "bands": ("red",), "stac_url": str(folder),
+        "collection": COLLECTION_ID,
+    }  # fmt: skip
+
+
+def test_a_footprint_that_ends_within_the_margin_of_a_small_box_gives_it_the_pixels_of_a_large_one(
+    tmp_path: Path,
+) -> None:
+    request = write(tmp_path, 15.0, shapely.box(15.0, 0.0, 16.0, 1.0))
+    large = composite(tmp_path, (15.5, 0.2, 16.5, 0.8), **request)
+    small = composite(tmp_path, (16.01, 0.2, 16.3, 0.8), **request)
+    assert small[1].count.any()
+    assert_equal_in_common(large, small)
+
+
+@pytest.mark.parametrize("west", [-161.0, 199.0])
+@pytest.mark.parametrize("bounds", [(-160.5, 0.2, -159.5, 0.8), (-161.5, -0.2, -158.5, 1.2)])
+def test_rasters_in_degrees_may_have_longitudes_from_0_to_360(tmp_path: Path, west: float, bounds: Bounds) -> None:
+    request = write(tmp_path, west)
+    grid, pixels = composite(tmp_path, bounds, **request)
+    columns = np.round((grid.longitude(np.arange(grid.width)) + 160.995) / 0.01).astype(int)
+    rows = np.round((0.995 - grid.latitude(np.arange(grid.height))) / 0.01).astype(int)
+    inside = ((columns >= 0) & (columns < 200)) & ((rows >= 0) & (rows < 100))[:, None]
+    np.testing.assert_array_equal(pixels.values[..., 0], np.where(inside, rows[:, None] * 200 + columns + 1, 0))
+
+
+@pytest.mark.parametrize("west", [-181.0, 179.0])
+def test_rasters_in_degrees_may_cross_the_antimeridian(tmp_path: Path, west: float) -> None:
+    request = write(tmp_path, west)
+    _, pixels = composite(tmp_path, (179.0, 0.0, 181.0, 1.0), **request)
+    np.testing.assert_array_equal(pixels.values[..., 0].ravel(), np.arange(1, 20001))
