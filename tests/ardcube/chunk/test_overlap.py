@@ -69,7 +69,7 @@ def test_small_boxes_of_real_scenes_equal_a_large_one(
     large = composite(tmp_path, (x, y, x + side, y + side), reader, **request)
     assert large[1].count.any()
     for _ in range(6):
-        width, height = rng.uniform(0.005, 0.05), rng.uniform(0.005, 0.05)
+        width, height = (side * rng.uniform(0.02, 0.3) for _ in range(2))
         left, low = x + rng.uniform(0, side - width), y + rng.uniform(0, side - height)
         assert_equal_in_common(large, composite(tmp_path, (left, low, left + width, low + height), reader, **request))
 
