@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import reduce
 from typing import Any
 
 import yaml
@@ -11,18 +12,21 @@ from tests.servers.processes import ROOT
 
 PREFECT_YAML = ROOT / "prefect.yaml"
 AREAS = ROOT / "deployments" / "areas"
+DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: yaml.safe_load(path.read_text()) for path in AREAS.glob("*.yaml")}
+"""Files of areas by name."""
 PARAMETER_SETS: dict[str, dict[str, Any]] = {
-    path.stem: {name: one for name, one in yaml.safe_load(path.read_text()).items() if name != "area"}
-    for path in AREAS.glob("*.yaml")
+    area: {area: document} if "cube" in document else {name: one for name, one in document.items() if name != "area"}
+    for area, document in DOCUMENTS.items()
 }
-"""Parameter sets by area and deployment."""
+"""Parameter sets by area and deployment. The file of an area with one deployment holds its parameters."""
 
 
 def _filled_in(deployment: dict[str, Any]) -> dict[str, Any]:
     parameters = {}
     for name, placeholder in deployment["parameters"].items():
-        area, chosen, field = re.fullmatch(r"\{\{ (\w+)\.(\w+)\.(\w+) \}\}", placeholder).groups()  # type: ignore[union-attr]
-        parameters[name] = PARAMETER_SETS[area][chosen][field]
+        path = re.fullmatch(r"\{\{ ([\w.]+) \}\}", placeholder)
+        assert path is not None
+        parameters[name] = reduce(lambda found, key: found[key], path[1].split("."), DOCUMENTS)
     return {**deployment, "parameters": parameters}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from flows.build_cube import build_cube
 from tests.deployments.deployed import Deployed
 from tests.deployments.parameter_sets import DEPLOYMENTS
 from tests.flows.jobs import pixels, records, run_config, sample_cube
+from tests.servers.processes import ROOT, environment
 
 # The first test also waits for the server, the worker and six commands of Prefect.
 pytestmark = pytest.mark.timeout(900)
@@ -36,6 +40,44 @@ def test_deploy_all_creates_every_deployment_of_prefect_yaml(deployed: Deployed)
         assert there[name]["pull_steps"][-1] == {
             "prefect.deployments.steps.set_working_directory": {"directory": folder}
         }
+
+
+def test_an_area_is_added_by_one_file(deployed: Deployed, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deployments", tmp_path / "deployments")
+    (tmp_path / "deployments" / "areas" / "zagreb.yaml").write_text(
+        "cube: {bbox: {west: 15.0, south: 45.8, east: 16.4, north: 46.2}, start_date: '2025-01-01', cloud_mask: scl}\n"
+        "run: {fsspec_uri: output/zagreb.zarr, look_back_months: 3}\n"
+    )
+    command = ["--no-prompt", "deploy", "--all", "--prefect-file", "deployments/area.yaml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *command],
+        cwd=tmp_path,
+        env=environment(deployed.server.environment | {"AREA": "zagreb"}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, found = deployed.ask("deployments/filter", {"deployments": {"name": {"any_": ["zagreb"]}}})
+    run = {"fsspec_uri": "output/zagreb.zarr", "look_back_months": 3}
+    by_flow = {one["entrypoint"].rpartition(".")[2]: one for one in found}
+    assert set(by_flow) == {"refresh_cube", "retry_cube"}
+    assert by_flow["retry_cube"]["parameters"] == {"run": run}
+    assert by_flow["refresh_cube"]["parameters"]["run"] == run
+    assert by_flow["refresh_cube"]["parameters"]["cube"]["start_date"] == "2025-01-01"
+    assert [one["schedule"]["cron"] for one in by_flow["refresh_cube"]["schedules"]] == ["0 6 7 * *"]
+    assert all(one["tags"] == ["ardcube"] and one["work_pool_name"] == "ardcube" for one in found)
+
+
+@pytest.mark.slow
+def test_the_sample_runs_without_parameters(deployed: Deployed, sample_archive: Path) -> None:
+    (deployed.folder / "data").mkdir(parents=True, exist_ok=True)
+    (deployed.folder / "data" / "sample").symlink_to(sample_archive)
+    state = deployed.run("sample", {})
+    assert state["type"] == "COMPLETED", state["message"]
+    assert len(records(deployed.folder / "output" / "sample.zarr")) == 24
 
 
 def test_the_form_shows_the_description_of_every_field(deployed: Deployed) -> None:

@@ -32,7 +32,7 @@ def load(deployment: dict[str, Any]) -> prefect.Flow[..., Any]:
 
 
 def test_every_way_to_run_has_a_deployment() -> None:
-    assert set(DEPLOYMENTS) >= {"manual", "monthly", "coiled", "docker", "retry"}
+    assert set(DEPLOYMENTS) >= {"sample", "manual", "monthly", "coiled", "docker", "retry"}
 
 
 @pytest.mark.parametrize("deployment", BY_NAME)
