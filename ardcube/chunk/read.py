@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.catalog.scene import SCALE, BandAsset, Scene
-from ardcube.config import Access, Reader
+from ardcube.config import AssetAccess, Reader
 from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.extent.grid import Grid, Window
 from ardcube.kernels.layout import LANES
@@ -87,7 +87,7 @@ class ChunkReader:
     window: Window
     bands: tuple[str, ...] = ()
     """Reflectance bands of the cube. The levels of a scene's files are chosen for all of them together."""
-    access: Access = "unsigned"
+    access: AssetAccess = "unsigned"
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
     """Threads that fetch and decode while the caller resamples."""

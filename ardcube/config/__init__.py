@@ -4,18 +4,21 @@ Options of a person, a form or a deployment come in; validated, frozen models go
 the command line and of the Prefect form, and both show the descriptions of the fields.
 """
 
+from ardcube.config.asset_access import Access, AssetAccess, S3Access
 from ardcube.config.cube import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, GrowingCubeConfig, Resampling
 from ardcube.config.refresh import RefreshConfig
-from ardcube.config.run import Access, Reader, RunConfig
+from ardcube.config.run import Reader, RunConfig
 
 __all__ = [
     "DEFAULT_RESOLUTION",
     "EARTH_SEARCH",
     "Access",
+    "AssetAccess",
     "CubeConfig",
     "GrowingCubeConfig",
     "Reader",
     "RefreshConfig",
     "Resampling",
     "RunConfig",
+    "S3Access",
 ]

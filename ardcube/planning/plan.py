@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.scene import Scene
-from ardcube.config import Access, Reader
+from ardcube.config import AssetAccess, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.pixels.masks import CloudMaskHook
@@ -36,7 +36,7 @@ class CubeSpec:
     store_uri: str
     ledger_uri: str
     storage_options: Mapping[str, Any]
-    asset_access: Access
+    asset_access: AssetAccess
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
     """Threads of a worker process for requests and decoding."""

@@ -67,7 +67,7 @@ def check_request(
         open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots),
         cube.bands[0],
         AccessPolicy(cube.stac_url, run.allow_asset_roots),
-        extent_reader(run.asset_access, run.reader),
+        extent_reader(run.assets, run.reader),
     )
     check_bands(catalog, cube, mask.bands, grid, periods)
     request = Request(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from ardcube.catalog.footprints import RasterExtent, ReadExtent
-from ardcube.config import Access, Reader
+from ardcube.config import AssetAccess, Reader
 from ardcube.errors import ArdcubeError
 
 
-def extent_reader(access: Access, reader: Reader) -> ReadExtent:
+def extent_reader(access: AssetAccess, reader: Reader) -> ReadExtent:
     """Return a function that reads a file's extent; it returns None if the header cannot be read.
 
     Parameters
     ----------
-    access : Access
+    access : AssetAccess
         How files may be read.
     reader : Reader
         `auto`, or `gdal` to always use GDAL.

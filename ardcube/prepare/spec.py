@@ -39,7 +39,7 @@ def cube_spec(cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Plac
         store_uri=place.uri,
         ledger_uri=ledger.place.uri,
         storage_options=dict(run.storage_options),
-        asset_access=run.asset_access,
+        asset_access=run.assets,
         reader=run.reader,
         skip_bad_scenes=run.skip_bad_scenes,
         threads=Threads(run.requests, run.decode_threads or 0),

@@ -31,6 +31,8 @@ def check_stated(item: str, band: str, asset: BandAsset, header: Header) -> None
         differences.append(f"is in {header.crs[:60]}, and its item says {asset.crs}")
     if asset.dtype and asset.dtype != header.dtype:
         differences.append(f"holds {header.dtype}, and its item says {asset.dtype}")
+    if header.samples > 1:
+        differences.append(f"holds {header.samples} bands, and an asset of one band is needed")
     if differences:
         raise SceneError(
             f"band {band} of item {item}, {asset.href}, {'; it '.join(differences)}: one of them is wrong, or the file "

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import rasterio
 import rasterio.errors
@@ -19,7 +20,7 @@ from rasterio.env import ensure_env_with_credentials
 from rasterio.io import DatasetReader
 
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
-from ardcube.config import Access
+from ardcube.config import Access, AssetAccess, S3Access
 from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
@@ -43,6 +44,8 @@ _ACCESS_OPTIONS: dict[Access, dict[str, Any]] = {
     "requester-pays": {"AWS_REQUEST_PAYER": "requester"},
     "signed": {},
 }
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Variables of the environment by which the store's library finds an endpoint."""
 _DRIVERS = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
 """Formats that hold only pixels. Others, such as VRT, can make GDAL read further files and servers."""
 _NOT_CACHED = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"
@@ -67,18 +70,20 @@ class GdalRaster:
 
     href: str
     header: Header
-    access: Access
+    access: AssetAccess
     decodes: ClassVar[bool] = True
 
     @classmethod
-    def open(cls, href: str, access: Access, *, resolution: float = math.inf, skip_cache: bool = False) -> GdalRaster:
+    def open(
+        cls, href: str, access: AssetAccess, *, resolution: float = math.inf, skip_cache: bool = False
+    ) -> GdalRaster:
         """Read a header.
 
         Parameters
         ----------
         href : str
             Address of the file.
-        access : Access
+        access : AssetAccess
             How the file may be read.
         resolution : float
             Of the cube, in degrees. Overviews that are too coarse for it are left out, because GDAL opens the file
@@ -191,19 +196,35 @@ class _WithoutGeoreference(DatasetReader):  # type: ignore[misc]
 
 
 @contextmanager
-def _open(href: str, access: Access, reader: type[DatasetReader] = DatasetReader, **options: Any) -> Iterator[Any]:
+def _open(href: str, access: AssetAccess, reader: type[DatasetReader] = DatasetReader, **options: Any) -> Iterator[Any]:
     """Open a file with GDAL options for one `with` block; convert GDAL's errors, and skip its cache after a failure."""
     name = _gdal_name(href)
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
     cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
-        with rasterio.Env(**chosen, **_ACCESS_OPTIONS[access]), cache, _dataset(name, reader, **options) as source:
+        with rasterio.Env(**chosen, **_access_options(access)), cache, _dataset(name, reader, **options) as source:
             yield source
     except rasterio.errors.RasterioError as error:
         _uncached.add(href)
         raise _explain(href, " ".join(str(error.__cause__ or error).split()), error) from error
     _uncached.discard(href)
     note_readable(href)
+
+
+def _access_options(access: AssetAccess) -> dict[str, Any]:
+    """Return GDAL's options for access to S3; the variables of AWS's tools apply where GDAL's are not set."""
+    given = access if isinstance(access, S3Access) else S3Access(access)
+    options = dict(_ACCESS_OPTIONS[given.mode])
+    environment = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
+    endpoint = given.endpoint_url or ("" if "AWS_S3_ENDPOINT" in os.environ else environment)
+    if endpoint:
+        url = urlsplit(endpoint)
+        options |= {
+            "AWS_S3_ENDPOINT": url.netloc,
+            "AWS_HTTPS": "YES" if url.scheme == "https" else "NO",
+            "AWS_VIRTUAL_HOSTING": os.environ.get("AWS_VIRTUAL_HOSTING", "FALSE"),  # buckets in paths work everywhere
+        }
+    return options | ({"AWS_REGION": given.region} if given.region else {})
 
 
 def _explain(href: str, reason: str, error: BaseException) -> Exception:

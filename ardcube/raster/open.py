@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from typing import Protocol
 
-from ardcube.config import Access, Reader
+from ardcube.config import AssetAccess, Reader
 from ardcube.raster.complete import check_complete
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
@@ -40,7 +40,7 @@ def forget(href: str) -> None:
 
 
 def open_raster(
-    href: str, revision: str, access: Access, reader: Reader = "auto", *, resolution: float = math.inf
+    href: str, revision: str, access: AssetAccess, reader: Reader = "auto", *, resolution: float = math.inf
 ) -> Raster:
     """Open a file with the block reader, or with GDAL if the block reader does not support the file.
 
@@ -52,7 +52,7 @@ def open_raster(
         Address of the file.
     revision : str
         Revision of the scene. A worker may still run after the scene was processed again.
-    access : Access
+    access : AssetAccess
         How the file may be read.
     reader : Reader
         `auto`, or `gdal` to always use GDAL.
@@ -72,7 +72,7 @@ def open_raster(
 
 
 @lru_cache(maxsize=4096)
-def _open(href: str, revision: str, access: Access, reader: Reader, resolution: float, failures: int) -> Raster:
+def _open(href: str, revision: str, access: AssetAccess, reader: Reader, resolution: float, failures: int) -> Raster:
     if reader == "auto":
         from ardcube.raster.cog import Cog
         from ardcube.raster.object_store import UnsupportedFileError

@@ -77,6 +77,8 @@ RUN: dict[str, Any] = {
     "initialize": False,
     "break_lease": True,
     "asset_access": "requester-pays",
+    "asset_endpoint_url": "https://s3.example.org",
+    "asset_region": "eu-central-1",
     "allow_asset_roots": ("/data/scenes", "http://10.0.0.5"),
     "skip_bad_scenes": 2,
     "requests": 32,

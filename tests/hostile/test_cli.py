@@ -19,7 +19,8 @@ PLAN = {
     "--chunk-size": "16", "--shard": "1", "--bands": "red", "--cloud-mask": "scl", "--cloud-mask-option": "closing=3",
     "--varname": "median", "--resampling": "bilinear", "--time-frequency-months": "1", "--collection": "",
     "--storage-option": "", "--retries": "", "--threads": "2", "--max-chunks": "", "--geometry-file": "",
-    "--asset-access": "", "--scheduler-address": "", "--limit": "", "--price-per-core-hour": "", "--reader": "",
+    "--asset-access": "", "--asset-endpoint-url": "", "--asset-region": "",
+    "--scheduler-address": "", "--limit": "", "--price-per-core-hour": "", "--reader": "",
 }  # fmt: skip
 
 

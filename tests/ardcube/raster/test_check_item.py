@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,9 @@ def test_a_manifest_of_an_older_version_gives_no_properties_to_compare(tmp_path:
     older = table.set_column(table.schema.get_field_index("bands"), "bands", pa.array([json.dumps(bands)]))
     parquet.write_table(older, tmp_path / "items" / "older.parquet")
     check_stated("S2A", "red", read_manifest(ledger.uri, "items/older.parquet").scenes[0].bands["red"], HEADER)
+
+
+def test_a_file_of_several_bands_is_refused() -> None:
+    """Nothing says which of them is the band."""
+    with pytest.raises(SceneError, match="holds 5 bands, and an asset of one band is needed"):
+        check_stated("a", "red", asset_of({}), replace(HEADER, samples=5))

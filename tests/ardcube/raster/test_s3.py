@@ -1,0 +1,95 @@
+"""Scenes on S3 at another endpoint, by options and by the environment, against moto."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import s3fs
+
+from ardcube.config import RunConfig, S3Access
+from ardcube.errors import AccessError, SceneError
+from ardcube.raster import refusals
+from ardcube.raster.gdal import _access_options
+from ardcube.raster.open import open_raster
+from tests.rasters import pixels, read, write_cog
+from tests.servers.processes import S3, S3_KEY
+
+
+@pytest.fixture
+def bucket(moto_s3: S3, tmp_path: Path) -> S3:
+    """Return a bucket with one file."""
+    file = write_cog(tmp_path / "red.tif", pixels())
+    files = s3fs.S3FileSystem(**moto_s3.storage_options, skip_instance_cache=True)
+    files.pipe(moto_s3.uri("a/red.tif"), file.read_bytes())
+    return moto_s3
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_S3_ENDPOINT", "AWS_REGION", "AWS_VIRTUAL_HOSTING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_KEY)
+    monkeypatch.setattr(refusals, "_refused", {})
+
+
+def run_config(**options: Any) -> RunConfig:
+    return RunConfig(fsspec_uri="cube.zarr", **options)
+
+
+def test_an_option_sets_the_endpoint_of_scenes(bucket: S3) -> None:
+    access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url, asset_region="us-east-1").assets
+    raster = open_raster(bucket.uri("a/red.tif"), "option", access)
+    np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
+
+
+def test_the_endpoint_of_the_environment_is_that_of_the_store(bucket: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint_url)
+    raster = open_raster(bucket.uri("a/red.tif"), "environment", "signed")
+    np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
+
+
+def test_a_missing_file_on_s3_is_a_scene_error(bucket: S3) -> None:
+    access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url).assets
+    with pytest.raises(SceneError, match=r"a/nothing\.tif cannot be read: it does not exist"):
+        open_raster(bucket.uri("a/nothing.tif"), "", access)
+
+
+def test_a_private_file_needs_signed_access(bucket: S3) -> None:
+    access = run_config(asset_endpoint_url=bucket.endpoint_url).assets
+    with pytest.raises(AccessError, match=r"access is refused \(HTTP 403\); set asset-access to signed"):
+        open_raster(bucket.uri("a/red.tif"), "private", access)
+
+
+def test_options_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _access_options("unsigned") == {"AWS_NO_SIGN_REQUEST": "YES"}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:9000")
+    by_environment = {"AWS_S3_ENDPOINT": "store:9000", "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE"}
+    assert _access_options("signed") == by_environment
+    given = S3Access("signed", "https://scenes.example.org", "eu-west-1")
+    assert _access_options(given) == {
+        "AWS_S3_ENDPOINT": "scenes.example.org",
+        "AWS_HTTPS": "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_REGION": "eu-west-1",
+    }
+    monkeypatch.setenv("AWS_S3_ENDPOINT", "gdal:9000")  # GDAL reads its own variable
+    assert _access_options("signed") == {}
+
+
+def test_without_options_access_is_the_mode() -> None:
+    assert run_config(asset_access="signed").assets == "signed"
+    assert run_config(asset_region="eu-west-1").assets == S3Access("unsigned", "", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    "text", ["InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist", "code: 403"]
+)
+def test_refused_credentials_name_what_to_set(text: str) -> None:
+    error = refusals.explain_refusal("s3://scenes/a/red.tif", text)
+    assert isinstance(error, AccessError)
+    assert "set asset-access to signed or requester-pays, and AWS credentials in the environment" in str(error)
