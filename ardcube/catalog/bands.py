@@ -82,7 +82,7 @@ def band_names_of(asset: Mapping[str, Any]) -> set[str]:
 
 def in_one_line(names: Iterable[str]) -> str:
     """Join names for a message; a document may contain names of any length."""
-    return " ".join(", ".join(map(str, names)).split())[:1000]
+    return " ".join(", ".join(map(str, names)).split())[:1000] or "(none)"
 
 
 def _described(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -98,10 +98,11 @@ def _count(asset: Mapping[str, Any]) -> int:
 def _check_single(item: Item, assets: Assets, band: str, key: str) -> None:
     count = _count(assets[key])
     if count > 1:
-        names = in_one_line(sorted(band_names_of(assets[key])))
+        names = sorted(band_names_of(assets[key]))
+        listed = f" ({in_one_line(names)})" if names else ""
         raise SceneError(
-            f"item {printable_id(item)}: asset {key} of band {band} has {count} bands{names and f' ({names})'}; choose "
-            f"an asset of one band: {in_one_line(single_bands(assets))}"
+            f"item {printable_id(item)}: asset {key} of band {band} has {count} bands{listed}; choose an "
+            f"asset of one band: {in_one_line(single_bands(assets))}"
         )
 
 

@@ -201,8 +201,7 @@ def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item])
         ]
         known = {name: None for assets in (listed, *documents) for name in raster_bands(assets)}
         if not holds and (documents or listed):
-            names = in_one_line(known) or "(no raster bands)"
-            raise InputError(f"band {band}: not in the collection; choose from {names}")
+            raise InputError(f"band {band}: not in the collection; choose from {in_one_line(known)}")
 
 
 def none_usable(stac_url: str, scenes: Sequence[Scene]) -> InputError:
