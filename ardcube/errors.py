@@ -5,7 +5,8 @@
     ArdcubeError
     ├── PermanentError          a retry would fail in the same way
     │   ├── InputError          invalid options or input files; exit code 2, before anything is written
-    │   │   └── LeaseHeldError  another run writes the cube (`ardcube.lease.acquire`)
+    │   │   ├── LeaseHeldError  another run writes the cube (`ardcube.lease.acquire`)
+    │   │   └── UnreachableError  a catalogue or store does not answer when the run begins
     │   ├── RunStopsError       no chunk can be built any more: the run stops
     │   │   ├── LeaseLostError  another run has taken over the cube (`ardcube.lease.fence`)
     │   │   ├── UnwritableError expired credentials, exceeded quota, missing permission
@@ -14,7 +15,8 @@
     │   ├── SceneError          a scene is missing, damaged, or differs from its item
     │   └── ChunksFailedError   the run left chunks missing (`ardcube.report.summary`)
     └── TransientError          an error of network, server or disk that a retry may avoid
-        └── CatalogError        a STAC API does not answer, or not completely
+        ├── CatalogError        a STAC API does not answer, or not completely
+        └── OutageError         a service did not answer for as long as the run waits (`--patience`)
 
 Every message has the form `<given value>: <problem>; <what to do>`.
 """
@@ -47,6 +49,10 @@ class InputError(PermanentError):
     """Invalid options or input files. Raised before anything is written."""
 
 
+class UnreachableError(InputError):
+    """The catalogue or the store does not answer when the run begins: a wrong address, or an outage."""
+
+
 class RunStopsError(PermanentError):
     """No chunk can be built any more: the run stops, and a later run builds the missing chunks."""
 
@@ -72,6 +78,10 @@ class SceneError(PermanentError):
 
 class TransientError(ArdcubeError):
     """An error of network, server or disk; it is retried with backoff."""
+
+
+class OutageError(TransientError):
+    """A service did not answer for as long as the run waits for it."""
 
 
 class CatalogError(TransientError):

@@ -57,6 +57,8 @@ class BatchQueue:
         self._jobs = iter(jobs)
         self._sizes = sizes
         self._file = in_flight_file
+        self.patience = run.patience_seconds
+        """Seconds to wait for a worker."""
         self.sent = 0
         """Batches that were sent."""
         self.abandoned: list[ChunkJob] = []
@@ -112,7 +114,7 @@ def map_batches(runner: DaskTaskRunner, task: ChunkTask, batches: BatchQueue) ->
             for batch, future in zip(window, futures, strict=True):
                 in_flight[future.wrapped_future.key] = batch, future
             completed.update(future.wrapped_future for future in futures)
-        if not wait_for_batch(completed, runner.client):
+        if not wait_for_batch(completed, runner.client, batches.patience):
             batches.abandon([batch for batch, _ in in_flight.values()])
             return
         for future in completed.next_batch(block=False):

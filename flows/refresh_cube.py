@@ -9,6 +9,7 @@ from ardcube.config import GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.extent.months import limit_to_ended_periods
 from ardcube.report.summary import BuildSummary
 from flows.build_cube import build_cube
+from flows.try_again import try_again
 from hooks.names import build_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure
 
@@ -51,4 +52,5 @@ def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig
     get_run_logger().info(
         "as of %s the cube goes from %s to %s", today, f"{dated.start_date:%Y-%m}", f"{dated.end_date:%Y-%m}"
     )
-    return build_cube.fn(dated, run)  # no second flow run, because an operator should see and cancel one run
+    # Not a second flow run, because an operator should see and cancel one run.
+    return try_again(lambda: build_cube.fn(dated, run), refresh.retry_hours)

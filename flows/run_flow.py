@@ -55,6 +55,7 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
     """
     from ardcube.report.summary import ChunksFailedError
     from flows.console import ConsoleProgress, new_console, print_summary
+    from flows.outage_lines import outages_printed
     from flows.progress import reporting
     from flows.temporary_server import start_server
 
@@ -62,7 +63,7 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
     progress = ConsoleProgress(console)
     start_server(meanwhile=_import_libraries)
     try:
-        with reporting(progress):
+        with reporting(progress), outages_printed(console):
             summary = flow()
     except ChunksFailedError as error:
         progress.finished()

@@ -6,11 +6,11 @@ from typing import Any
 from prefect.logging import get_run_logger
 
 from ardcube.config import RunConfig
+from ardcube.errors import OutageError
+from ardcube.runtime.outages import Outage
 from flows.runners import coiled_arguments
 
-NO_WORKER_SECONDS = 900.0
-"""Seconds without any worker until a run stops. A cluster may need minutes to bring its first worker."""
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 5.0
 """Seconds between two looks at the workers of a cluster."""
 
 
@@ -43,7 +43,7 @@ def chunks_per_worker(run: RunConfig, client: Any) -> int:
     return max(threads, default=1)
 
 
-def wait_for_batch(completed: Any, client: Any) -> bool:
+def wait_for_batch(completed: Any, client: Any, patience: float) -> bool:
     """Wait until a batch completes; return False if no worker is left for that.
 
     Parameters
@@ -52,20 +52,30 @@ def wait_for_batch(completed: Any, client: Any) -> bool:
         Futures of the batches in flight.
     client : distributed.Client
         Client of the cluster.
+    patience : float
+        Seconds to wait for a worker while there is none. A cluster may need minutes to start its first worker.
     """
-    last_seen = last_look = time.monotonic()
+    next_look = time.monotonic() + _LOOK_SECONDS
     while not completed.has_ready():
         with completed.thread_condition:
             completed.thread_condition.wait(timeout=0.1)
-        now = time.monotonic()
-        if now - last_look < _LOOK_SECONDS:
-            continue
-        last_look = now
-        if client.nthreads():
-            last_seen = now
-        elif now - last_seen > NO_WORKER_SECONDS:
-            get_run_logger().error("no worker for %.0f minutes; the run stops", NO_WORKER_SECONDS / 60)
-            return False
-        else:
-            get_run_logger().warning("the cluster has no worker; waiting for one")
+        if time.monotonic() >= next_look:
+            if not _wait_for_worker(completed, client, patience):
+                return False
+            next_look = time.monotonic() + _LOOK_SECONDS
+    return True
+
+
+def _wait_for_worker(completed: Any, client: Any, patience: float) -> bool:
+    """Wait until the cluster has a worker, or a batch completes; return False if neither happens in time."""
+    if client.nthreads():
+        return True
+    with Outage(client.scheduler.address, patience, "has no worker") as outage:
+        while not client.nthreads() and not completed.has_ready():
+            try:
+                outage.failed("")
+            except OutageError as error:
+                get_run_logger().error("%s", error)
+                return False
+        outage.answered()
     return True

@@ -58,7 +58,7 @@ class Catalog(Protocol):
         ...
 
 
-def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) -> Catalog:
+def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> Catalog:
     """Open the catalogue at a URL or path and look up its collection.
 
     Parameters
@@ -69,6 +69,8 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) ->
         Id of the collection.
     roots : tuple of str
         Addresses that the user allows; see `ardcube.catalog.access`.
+    patience : float
+        Seconds to wait for a STAC API that stops answering.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = ()) ->
     if stac_url.startswith(("http://", "https://")):
         from ardcube.catalog.stac_api import StacApi  # pystac_client is slow to import
 
-        return StacApi.open(stac_url, collection, roots)
+        return StacApi.open(stac_url, collection, roots, patience)
     if is_remote(stac_url):
         raise InputError(f"stac-url {stac_url}: its scheme is not supported; give an http(s) URL or a local path")
     return LocalCatalog.open(local_path(stac_url), collection)

@@ -32,7 +32,8 @@ from ardcube.catalog.transport import (
     mount,
     reason,
 )
-from ardcube.errors import CatalogError, InputError
+from ardcube.errors import CatalogError, InputError, OutageError, UnreachableError
+from ardcube.runtime.outages import Outage
 
 PAGE_SIZE = 250
 """Items per page; Earth Search answers larger pages with HTTP 500."""
@@ -44,7 +45,7 @@ _EMPTY_PAGES = 20
 _TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for bytes."""
 _PATIENCE = 180.0
-"""Seconds without a page after which a search is not repeated."""
+"""Least seconds without a page after which a search is not repeated with smaller pages."""
 _NOT_A_PAGE = (
     LookupError, TypeError, AttributeError, RecursionError, requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema,
@@ -61,9 +62,11 @@ class StacApi:
     url: str
     collection: Item | None
     client: pystac_client.Client
+    patience: float = 0.0
+    """Seconds to wait for an API that does not answer a search."""
 
     @classmethod
-    def open(cls, url: str, collection: str, roots: tuple[str, ...] = ()) -> StacApi:
+    def open(cls, url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> StacApi:
         """Connect and fetch the collection.
 
         Parameters
@@ -74,6 +77,8 @@ class StacApi:
             Id of the collection.
         roots : tuple of str
             Addresses that the user allows for links and redirects; see `ardcube.catalog.access`.
+        patience : float
+            Seconds to wait for an API that stops answering.
 
         Raises
         ------
@@ -91,7 +96,7 @@ class StacApi:
         except (APIError, requests.RequestException, OSError) as error:
             if refused := access_refused(error):
                 raise InputError(f"stac-url {url}: {refused}") from error
-            raise InputError(f"stac-url {url}: cannot be reached ({reason(error)}); check the address") from error
+            raise UnreachableError(f"stac-url {url}: cannot be reached ({reason(error)}); check the address") from error
         except (pystac.STACError, pystac.STACTypeError, ClientTypeError, *MALFORMED) as error:
             raise InputError(f"stac-url {url}: not a STAC API ({reason(error)}); give the root URL of one") from error
         if not offers_search:
@@ -102,7 +107,7 @@ class StacApi:
             if refused := access_refused(error):
                 raise InputError(f"stac-url {url}: {refused}") from error
             if getattr(error, "status_code", None) != requests.codes.not_found:
-                raise InputError(
+                raise UnreachableError(
                     f"stac-url {url}: its collections cannot be read ({reason(error)}); try again or give another URL"
                 ) from error
             raise InputError(
@@ -115,7 +120,7 @@ class StacApi:
         if not isinstance(found, dict) or found.get("id") != collection:
             raise InputError(f"stac-url {url}: returns another document for collection {collection}; give another URL")
         mount(io, policy, RETRY)  # from here on the server is known to exist
-        return cls(url, found, client)
+        return cls(url, found, client, patience)
 
     def search(self, bounds: tuple[float, float, float, float], start: datetime, end: datetime) -> Iterator[Item]:
         """Search page by page; repeat the search with smaller pages after a server error or if items are missing.
@@ -132,43 +137,62 @@ class StacApi:
         limit = PAGE_SIZE
         delay = 0.5
         yielded: set[str] = set()
-        last_page = time.monotonic()
         repeated = False
-        while True:
-            count = SearchCount(str(self.collection["id"]) if self.collection else None)
-            try:
-                for page in self._pages(bounds, start, end, limit):
-                    new = [item for item in count.add(page) if item["id"] not in yielded]
-                    yielded.update(item["id"] for item in new)
-                    yield from (_with_absolute_hrefs(item, self.url) for item in new)
-                    last_page = time.monotonic()
-                problem = count.problem(len(yielded))
-                if problem is None:
-                    return
-                if repeated:
+        with Outage(self.url, self.patience) as outage:
+            while True:
+                count = SearchCount(str(self.collection["id"]) if self.collection else None)
+                try:
+                    for page in self._pages(bounds, start, end, limit):
+                        new = [item for item in count.add(page) if item["id"] not in yielded]
+                        yielded.update(item["id"] for item in new)
+                        yield from (_with_absolute_hrefs(item, self.url) for item in new)
+                        outage.answered(more=True)
+                    problem = count.problem(len(yielded))
+                    if problem is None:
+                        return
+                    if repeated:
+                        raise CatalogError(
+                            f"search at {self.url}: {problem}; try again later, or report it to the operator of the API"
+                        )
+                    repeated, limit = True, max(_SMALLEST_PAGE, limit * 2 // 5)
+                    logger.warning("search at %s: %s; repeating it with pages of %d", self.url, problem, limit)
+                except (pystac.STACError, *_NOT_A_PAGE) as error:
                     raise CatalogError(
-                        f"search at {self.url}: {problem}; try again later, or report it to the operator of the API"
-                    )
-                repeated, limit = True, max(_SMALLEST_PAGE, limit * 2 // 5)
-                logger.warning("search at %s: %s; repeating it with pages of %d", self.url, problem, limit)
-            except (pystac.STACError, *_NOT_A_PAGE) as error:
-                raise CatalogError(
-                    f"search at {self.url}: the answer is not a page of items ({describe(error)}); "
-                    "try again or report it to the operator of the API"
-                ) from error
-            except (APIError, requests.RequestException, ValueError) as error:
-                if is_forbidden_address(error):
-                    raise InputError(f"search at {self.url}: {reason(error)}") from error
-                if no_access := access_refused(error):
-                    raise InputError(f"search at {self.url}: {no_access}") from error
-                status = getattr(error, "status_code", None)
-                refused = status is not None and 400 <= status < 500
-                if refused or limit <= _SMALLEST_PAGE or time.monotonic() - last_page > _PATIENCE:
-                    raise CatalogError(f"search at {self.url}: failed ({reason(error)}); try again later") from error
-                limit = max(_SMALLEST_PAGE, limit // 2)
-                logger.warning("search at %s failed (%s); retrying with pages of %d", self.url, reason(error), limit)
-                time.sleep(delay)
-                delay *= 2
+                        f"search at {self.url}: the answer is not a page of items ({describe(error)}); "
+                        "try again or report it to the operator of the API"
+                    ) from error
+                except (APIError, requests.RequestException, ValueError) as error:
+                    self._check_may_repeat(error, outage.seconds)
+                    if limit > _SMALLEST_PAGE:
+                        limit = max(_SMALLEST_PAGE, limit // 2)
+                        logger.warning(
+                            "search at %s failed (%s); retrying with pages of %d", self.url, reason(error), limit
+                        )
+                        time.sleep(delay)
+                        delay *= 2
+                    else:
+                        self._wait(outage, error)
+
+    def _check_may_repeat(self, error: Exception, seconds: float) -> None:
+        """Raise an error if a search that failed cannot succeed later, or has failed for too long."""
+        if is_forbidden_address(error):
+            raise InputError(f"search at {self.url}: {reason(error)}") from error
+        if no_access := access_refused(error):
+            raise InputError(f"search at {self.url}: {no_access}") from error
+        status = getattr(error, "status_code", None)
+        refused = status is not None and 400 <= status < 500
+        if refused or seconds > max(_PATIENCE, self.patience):
+            raise self._failed(error) from error
+
+    def _wait(self, outage: Outage, error: Exception) -> None:
+        """Wait before the smallest page is requested again."""
+        try:
+            outage.failed(reason(error), error)
+        except OutageError:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> CatalogError:
+        return CatalogError(f"search at {self.url}: failed ({reason(error)}); try again later")
 
     def _pages(
         self, bounds: tuple[float, float, float, float], start: datetime, end: datetime, limit: int

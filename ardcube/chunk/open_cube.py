@@ -11,6 +11,7 @@ from ardcube.ledger.manifest import read_manifest
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.raster.bad_files import forget_bad_files
+from ardcube.storage.place import Place
 from ardcube.store.writer import CubeStore
 
 _MOST_OPEN = 4
@@ -28,7 +29,7 @@ class OpenCube:
 
     def __init__(self, spec: CubeSpec) -> None:
         self.spec = spec
-        ledger = Ledger.at(spec.ledger_uri, spec.storage_options)
+        ledger = Ledger(Place.at(spec.ledger_uri, spec.storage_options).waiting(spec.patience))
         self.ledger = ledger.held_by(spec.holder) if spec.holder else ledger
         """Writes only while the run holds the lease."""
 
@@ -39,7 +40,8 @@ class OpenCube:
 
     def scenes(self, job: ChunkJob) -> SceneIndex:
         """Return the scenes of the job's period, from its manifest."""
-        return read_manifest(self.spec.ledger_uri, job.manifest, self.spec.storage_options)
+        spec = self.spec
+        return read_manifest(spec.ledger_uri, job.manifest, spec.storage_options, spec.patience)
 
 
 _open: list[OpenCube] = []

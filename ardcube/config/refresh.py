@@ -19,6 +19,15 @@ class RefreshConfig(Model):
         le=366,
         description="Days after the end of a month until the month is built, so that late scenes are included.",
     )
+    retry_hours: float = Field(
+        default=12.0,
+        ge=0,
+        le=168,
+        description=(
+            "Hours for which a run tries again while its catalogue or its store is unreachable. The first attempt "
+            "follows after a minute, later ones after half an hour at most."
+        ),
+    )
     as_of: Day | None = Field(
         default=None,
         description=(

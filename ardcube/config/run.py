@@ -9,6 +9,7 @@ from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, f
 from ardcube.config import form_schema
 from ardcube.config.asset_access import Access, AssetAccess, S3Access
 from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_no_credential
+from ardcube.config.durations import to_seconds
 from ardcube.redaction import SECRET_NAMES
 from ardcube.runtime.cpus import cpu_count
 
@@ -17,6 +18,8 @@ _SECRET = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re
 _BYTES = TypeAdapter(ByteSize)
 
 
+_LONGEST_PATIENCE = 7 * 86_400.0
+"""Most seconds to wait for a service."""
 _LONGEST_DELAY = 600.0
 """Most seconds between two attempts."""
 
@@ -205,6 +208,13 @@ class RunConfig(Model):
         title="Retry delay (seconds)",
         description="Seconds before the first retry. Each further retry waits twice as long.",
     )
+    patience: str = Field(
+        default="15 minutes",
+        description=(
+            "Time to wait for a store, a catalogue or the workers while they do not answer, such as '90 s' or "
+            "'2 hours'. A run that is waiting reports it. '0' waits for nothing."
+        ),
+    )
     batch_size: int | None = Field(
         default=None,
         ge=1,
@@ -246,6 +256,20 @@ class RunConfig(Model):
     def memory_bytes(self) -> int | None:
         """Memory limit of one worker process in bytes, or None."""
         return None if self.memory_limit is None else _bytes(self.memory_limit)
+
+    @property
+    def patience_seconds(self) -> float:
+        """Seconds to wait for a service that does not answer."""
+        return to_seconds(self.patience)
+
+    @field_validator("patience", mode="before")
+    @classmethod
+    def _patience_is_a_duration(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and to_seconds(value) > _LONGEST_PATIENCE:
+            raise ValueError(f"{value!r:.40} is longer than a week; give at most 168 hours")
+        return value
 
     @field_validator("memory_limit", mode="before")
     @classmethod

@@ -59,7 +59,7 @@ class Fence:
         LeaseLostError
             If another run holds the lease, or none does: the cube may differ from the one that was planned.
         TransientError
-            If the store does not answer.
+            If the store does not answer; OutageError if it was waited for.
         """
         with self._one_reader:
             if self.is_fresh:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 
 from filelock import FileLock
 
-from ardcube.errors import TransientError
+from ardcube.errors import OutageError, TransientError
 from ardcube.lease.claim import Claim
-from ardcube.lease.fence import NAME, Fence, LeaseLostError
+from ardcube.lease.fence import NAME, Fence, LeaseLostError, clock
 from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.place import Place
 
 TRIES = 20
 """Attempts to change a lease; each one that fails means that another process has changed it."""
+_LOOK_SECONDS = 8.0
+"""Seconds between two looks at a lease on the network, so that a store that does not answer is noticed."""
 _JOIN_SECONDS = 5.0
 """Seconds to wait for a renewal when the lease is released; a later one changes nothing."""
 
@@ -33,7 +36,10 @@ class Lease:
         self._warn = warn
         self._fence = Fence(ledger, claim.holder)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, args=(version,), name="lease", daemon=True)
+        # In a copy of the context, because log lines find their run there.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._keep, version), name="lease", daemon=True
+        )
         if not ledger.is_local:  # on a disk every process sees whether the lock is held
             self._thread.start()
 
@@ -44,9 +50,13 @@ class Lease:
         ------
         LeaseLostError
             If another run holds the lease, none does, or it could not be read for longer than it lasts.
+        OutageError
+            If the store does not answer for as long as the run waits for it.
         """
         try:
             self._fence.check()
+        except OutageError:
+            raise
         except TransientError as error:
             if self._fence.age > self.claim.expires_seconds:
                 raise LeaseLostError(
@@ -60,17 +70,25 @@ class Lease:
         if self._thread.is_alive():
             self._thread.join(_JOIN_SECONDS)
         try:
-            release(self._ledger, self.claim.holder)
+            release(self._ledger.waiting(0), self.claim.holder)
         except Exception as error:  # noqa: BLE001  (the result of the run matters more)
             self._warn(f"the lease {self._ledger.uri}/{NAME} could not be released ({error}); it expires")
         drop(self._lock, self._ledger)
 
     def _keep(self, version: Version) -> None:
         """Renew the lease four times as often as needed, until it ends or another run holds it."""
-        while not self._ended.wait(self.claim.expires_seconds / 4):
+        every = self.claim.expires_seconds / 4
+        renewed_at = clock()
+        while not self._ended.wait(min(_LOOK_SECONDS, every) if self._ledger.patience else every):
             try:
+                if clock() - renewed_at < every:
+                    self._fence.check()
+                    continue
                 renewed = swap(self._ledger, NAME, version, self.claim.renew().to_json())
                 version = renewed or read_version(self._ledger, NAME)  # an earlier PUT may arrive late
+                renewed_at = clock()
+            except LeaseLostError:
+                return  # `check` raises it too
             except Exception as error:  # noqa: BLE001  (the store may answer the next time)
                 self._warn(f"the lease {self._ledger.uri}/{NAME} could not be renewed ({error}); it is tried again")
                 continue

@@ -85,7 +85,7 @@ def _raster_fields(scene: Scene) -> str:
     return ";".join([f"{asset.height},{asset.width},{asset.crs},{asset.dtype}" for asset in scene.bands.values()])
 
 
-def read_manifest(ledger_uri: str, name: str, options: Options | None = None) -> SceneIndex:
+def read_manifest(ledger_uri: str, name: str, options: Options | None = None, patience: float = 0.0) -> SceneIndex:
     """Read the scenes of a period, and keep them in memory, because neighbouring chunks need the same file.
 
     Raises
@@ -97,7 +97,7 @@ def read_manifest(ledger_uri: str, name: str, options: Options | None = None) ->
     with _lock:
         index = _kept.pop(key, None)
     if index is None:
-        index = _read(ledger_uri, name, options)
+        index = _read(Place.at(ledger_uri, options).waiting(patience), name)
     with _lock:
         _kept[key] = index
         while len(_kept) > 1 and sum(len(kept.scenes) + 1 for kept in _kept.values()) > _SCENES_KEPT:
@@ -110,17 +110,17 @@ _kept: dict[tuple[str, str, str], SceneIndex] = {}
 _lock = Lock()
 
 
-def _read(ledger_uri: str, name: str, options: Options | None) -> SceneIndex:
-    content = Place.at(ledger_uri, options).read(name)
+def _read(ledger: Place, name: str) -> SceneIndex:
+    content = ledger.read(name)
     if content is None:
         raise StoreError(
-            f"{ledger_uri}/{name}: the planned scenes are missing; run the build again, which searches the catalogue"
+            f"{ledger.uri}/{name}: the planned scenes are missing; run the build again, which searches the catalogue"
         )
-    with _damage_as_store_error(f"{ledger_uri}/{name}"):
+    with _damage_as_store_error(f"{ledger.uri}/{name}"):
         # Arrow's own buffer, because threads that hold a Python file abort a process that exits meanwhile
         # (https://github.com/apache/arrow/issues/33975).
         table = parquet.ParquetFile(pa.BufferReader(content)).read().select(_SCHEMA.names).cast(_SCHEMA)
-        scenes = StoredScenes(table, f"{ledger_uri}/{name}")
+        scenes = StoredScenes(table, f"{ledger.uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
             raise ValueError("a scene without a footprint")
         return SceneIndex(scenes, scenes.footprints)

@@ -40,6 +40,8 @@ class CubeSpec:
     reader: Reader = "auto"
     threads: Threads = DEFAULT_THREADS
     """Threads of a worker process for requests and decoding."""
+    patience: float = 0.0
+    """Seconds to wait for a store that does not answer."""
     skip_bad_scenes: int = 0
     """Scenes per chunk that may be left out if they cannot be read."""
     holder: str = ""

@@ -12,7 +12,7 @@ from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.footprints import FootprintCatalog
 from ardcube.catalog.search import check_bands, open_catalog
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.errors import InputError, StoreError
+from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import load_area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
@@ -22,6 +22,7 @@ from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.request import Request
+from ardcube.storage.failures import explain
 from ardcube.storage.place import Place
 
 
@@ -64,7 +65,7 @@ def check_request(
     if build:
         _check_place(place, ledger, run)
     catalog = FootprintCatalog(
-        open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots),
+        open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots, run.patience_seconds),
         cube.bands[0],
         AccessPolicy(cube.stac_url, run.allow_asset_roots),
         extent_reader(run.assets, run.reader),
@@ -78,8 +79,8 @@ def check_request(
         grid=grid,
         periods=periods,
         catalog=catalog,
-        place=place,
-        ledger=ledger,
+        place=place.waiting(run.patience_seconds),
+        ledger=Ledger(ledger.place.waiting(run.patience_seconds)),
         stored=None,
     )
     return with_stored_cube(request) if build else request
@@ -121,7 +122,8 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
     except (StoreError, InputError) as error:
         raise InputError(str(error)) from error
     except Exception as error:  # a filesystem may raise whatever its library does
-        raise InputError(
+        kind = InputError if isinstance(explain(error, place.uri), UnwritableError) else UnreachableError
+        raise kind(
             f"fsspec-uri {place.uri} cannot be reached: {' '.join(str(error).split())}; check the address and "
             "the credentials"
         ) from error

@@ -43,14 +43,15 @@ def initialize(request: Request, plan: CubePlan) -> None:
     }
     if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
-        schema.create(place, plan.spec, request.periods, request.cube.chunk_size, request.cube.shard, origin)
+        sizes = request.cube.chunk_size, request.cube.shard
+        place.outlast(lambda: schema.create(place, plan.spec, request.periods, *sizes, origin))
         return
     described["lengthened"] = lengthened_periods(request)
     if request.stored["end"] != described["end"]:
         origin = continued(schema.read_attributes(place), origin)
-        schema.extend(place, request.cube.varname, request.periods, origin)
+        place.outlast(lambda: schema.extend(place, request.cube.varname, request.periods, origin))
         ledger.write_cube(described)
-    schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard)
+    place.outlast(lambda: schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard))
 
 
 def remove_cube(request: Request) -> None:

@@ -70,7 +70,8 @@ def check_retry(run: RunConfig) -> Retry:
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
     if planned is None:
         raise InputError(f"{ledger.place.uri} records no plan; run the build again")
-    return Retry(run, place, ledger, cube, planned)
+    patience = run.patience_seconds
+    return Retry(run, place.waiting(patience), Ledger(ledger.place.waiting(patience)), cube, planned)
 
 
 def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None) -> PendingBuild | None:

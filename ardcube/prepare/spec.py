@@ -41,6 +41,7 @@ def cube_spec(cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Plac
         storage_options=dict(run.storage_options),
         asset_access=run.assets,
         reader=run.reader,
+        patience=run.patience_seconds,
         skip_bad_scenes=run.skip_bad_scenes,
         threads=Threads(run.requests, run.decode_threads or 0),
     )

@@ -54,6 +54,10 @@ def best_effort_reason(place: Place) -> str:
 
 def read_version(place: Place, name: str) -> Version:
     """Read a file as it is now."""
+    return place.outlast(lambda: _read_version(place, name), LARGE)
+
+
+def _read_version(place: Place, name: str) -> Version:
     bucket = _bucket(place)
     if bucket is None:
         return Version(place.read_now(name, LARGE))
@@ -95,6 +99,10 @@ def swap(place: Place, name: str, old: Version, new: bytes) -> Version | None:
     """
     if place.is_local:
         return _swap_on_disk(place, name, old, new)
+    return place.outlast(lambda: _swap(place, name, old, new), len(new))
+
+
+def _swap(place: Place, name: str, old: Version, new: bytes) -> Version | None:
     bucket = _bucket(place, len(new))
     if bucket is None:
         return _write_and_read_back(place, name, old, new)
@@ -102,7 +110,7 @@ def swap(place: Place, name: str, old: Version, new: bytes) -> Version | None:
         condition: Any = "create" if old.content is None else old.tag
         written = Version(new, _tag(obstore.put(bucket, place.key(name), new, mode=condition)))
     except (BaseError, OSError) as error:
-        found = read_version(place, name)
+        found = _read_version(place, name)
         if found.content == new:
             return found  # the PUT was applied and its answer was lost
         if found.content != old.content or isinstance(error, AlreadyExistsError | PreconditionError):
@@ -141,7 +149,7 @@ def _swap_on_disk(place: Place, name: str, old: Version, new: bytes) -> Version 
 
 def _write_and_read_back(place: Place, name: str, old: Version, new: bytes) -> Version | None:
     with _one_thread:
-        if place.read_now(name, LARGE) != old.content:
+        if place.read_now(name, LARGE) not in (old.content, new):  # an earlier attempt may have written it
             return None
         place.write(name, new)
     if place.fs.protocol != "memory":

@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from ardcube.errors import InputError
+from ardcube.errors import ArdcubeError, InputError, TransientError
+from ardcube.redaction import without_secrets
+from ardcube.runtime.outages import outlast
+from ardcube.storage.failures import explain
 
+_T = TypeVar("_T")
 Options = Mapping[str, Any]
 """Keyword arguments of an fsspec filesystem."""
 _SILENCE_SECONDS = 15.0
@@ -71,6 +75,8 @@ class Place:
     fs: AbstractFileSystem
     path: str
     """Path without the protocol."""
+    patience: float = 0.0
+    """Seconds to wait for a store on the network that does not answer; 0 fails at once."""
 
     @classmethod
     def at(cls, uri: str, options: Options | None = None) -> Place:
@@ -91,6 +97,40 @@ class Place:
             ) from error
         return cls(uri.rstrip("/"), fs, path.rstrip("/"))
 
+    def waiting(self, patience: float) -> Place:
+        """Return the same folder with another patience, in seconds."""
+        return replace(self, patience=patience)
+
+    def outlast(self, operation: Callable[[], _T], size: int = 0) -> _T:
+        """Repeat an operation on the folder while its store does not answer, and return its result.
+
+        Parameters
+        ----------
+        operation : callable
+            Operation that may be repeated. Errors that a retry cannot avoid are raised at once, as they are.
+        size : int
+            Bytes to transfer at most.
+
+        Raises
+        ------
+        OutageError
+            If the store does not answer for as long as `patience`.
+        """
+        if self.is_local or not self.patience:
+            return operation()
+        return outlast(self.store, self.patience, operation, self._reason, size / SLOWEST)
+
+    def _reason(self, error: Exception) -> str | None:
+        """Return the text of a transient error; None for any other error."""
+        known = error if isinstance(error, ArdcubeError) else explain(error, self.uri)
+        text = str(error) if known is error else f"{type(error).__name__}: {error}"
+        return " ".join(without_secrets(text).split())[:200] if isinstance(known, TransientError) else None
+
+    @property
+    def store(self) -> str:
+        """Address of the bucket or server, for messages about the store as a whole."""
+        return f"{self.uri.partition('://')[0]}://{self.bucket}"
+
     @property
     def is_local(self) -> bool:
         """Whether the filesystem is mounted on this machine."""
@@ -98,7 +138,7 @@ class Place:
 
     def sibling(self, suffix: str) -> Place:
         """Return the folder whose name is this one's with a suffix."""
-        return Place(self.uri + suffix, self.fs, self.path + suffix)
+        return replace(self, uri=self.uri + suffix, path=self.path + suffix)
 
     def file(self, name: str) -> str:
         """Return the path of a file in the folder."""
@@ -116,14 +156,15 @@ class Place:
     def exists(self, name: str = "") -> bool:
         """Return whether the folder, or a file in it, exists; cached listings are not used."""
         self.fs.invalidate_cache()
-        return bool(self.fs.exists(self.file(name) if name else self.path))
+        return self.outlast(lambda: bool(self.fs.exists(self.file(name) if name else self.path)))
 
     def read(self, name: str, size: int = LARGE) -> bytes | None:
         """Return the content of a file of at most so many bytes; None if it is missing."""
         path = self.file(name)
         try:
-            # A resume reads very many small files, and fsspec takes several times as long for a local one.
-            content: bytes = Path(path).read_bytes() if self.is_local else self.fs.cat_file(path, **self._at_most(size))
+            if self.is_local:  # a resume reads very many small files, and fsspec takes several times as long for one
+                return Path(path).read_bytes()
+            content: bytes = self.outlast(lambda: self.fs.cat_file(path, **self._at_most(size)), size)
         except FileNotFoundError:
             return None
         return content
@@ -141,19 +182,23 @@ class Place:
             return {name: content for name in names if (content := self.read(name)) is not None}
         # Not `cat`, which treats a `[` in a path as a pattern.
         paths = [self.file(name) for name in names]
-        found = self.fs.cat_ranges(paths, None, None, on_error="return", **self._at_most(LARGE)) if paths else []
-        missing = [
-            error for error in found if isinstance(error, Exception) and not isinstance(error, FileNotFoundError)
-        ]
-        if missing:
-            raise missing[0]
+        found = self.outlast(lambda: self._read_all(paths), LARGE) if paths else []
         return {name: content for name, content in zip(names, found, strict=True) if isinstance(content, bytes)}
+
+    def _read_all(self, paths: Sequence[str]) -> Sequence[object]:
+        """Return the content of files, and FileNotFoundError for a missing one."""
+        found: Sequence[object] = self.fs.cat_ranges(paths, None, None, on_error="return", **self._at_most(LARGE))
+        for error in found:
+            if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
+                raise error
+        return found
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file atomically: a reader sees the old content or the new one."""
         path = self.file(name)
         if not self.is_local:
-            self.fs.pipe_file(path, content, **self._at_most(len(content)))
+            size = len(content)
+            self.outlast(lambda: self.fs.pipe_file(path, content, **self._at_most(size)), size)
             return
         part = Path(f"{path}.{uuid.uuid4().hex}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +218,7 @@ class Place:
         """Return the names of the files directly in a subfolder, relative to the folder."""
         self.fs.invalidate_cache()
         try:
-            found = self.fs.ls(self.file(folder), detail=True)
+            found = self.outlast(lambda: self.fs.ls(self.file(folder), detail=True))
         except FileNotFoundError:
             return []
         return [entry["name"][len(self.path) + 1 :] for entry in found if entry["type"] == "file"]
@@ -183,7 +228,7 @@ class Place:
         self.fs.invalidate_cache()
         root = self.file(folder) if folder else self.path
         try:
-            found = self.fs.find(root)
+            found = self.outlast(lambda: self.fs.find(root))
         except FileNotFoundError:
             return []
         return [path[len(self.path) + 1 :] for path in found if not path.endswith(".part")]
@@ -192,7 +237,7 @@ class Place:
         """Return the filesystem's metadata of a file, which differ after each change; None if it is missing."""
         self.fs.invalidate_cache()
         try:
-            stamp: Mapping[str, Any] = self.fs.info(self.file(name))
+            stamp: Mapping[str, Any] = self.outlast(lambda: self.fs.info(self.file(name)))
         except FileNotFoundError:
             return None
         return stamp
@@ -203,7 +248,11 @@ class Place:
         if self.is_local:
             for path in paths:
                 Path(path).unlink(missing_ok=True)
-        elif self.fs.async_impl and paths:
+            return
+        self.outlast(lambda: self._remove(paths))
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        if self.fs.async_impl and paths:
             plain = [path for path in paths if not has_magic(path)]  # `rm` treats a `[` in a path as a pattern
             if plain:
                 self.fs.rm(plain)  # concurrently; object stores ignore missing keys

@@ -253,12 +253,12 @@ class LosesWorkers(ProgressReceiver):
 def test_a_run_without_workers_stops_and_lists_the_missing_chunks(
     sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.workers.NO_WORKER_SECONDS", 0.0)
     monkeypatch.setattr("flows.workers._LOOK_SECONDS", 0.0)
     with processes.dask_cluster(tmp_path, workers=1) as cluster, reporting(LosesWorkers(cluster)):
         run = run_config(
-            tmp_path / "cube.zarr", threads=None, serverless_backend="dask", scheduler_address=cluster.address
-        )
+            tmp_path / "cube.zarr", threads=None, patience="0", serverless_backend="dask",
+            scheduler_address=cluster.address,
+        )  # fmt: skip
         with pytest.raises(ChunksFailedError, match=r"^6 of 6 chunks failed, .*its worker was lost"):
             build_cube(sample_cube(sample_archive, **SIX_CHUNKS), run)
 

@@ -53,7 +53,10 @@ class FaultyProxy:
         self._lock = threading.Lock()
         self._strikes: list[Strike] = []
         self._requests: list[tuple[str, str]] = []
-        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._listen(0)
+
+    def _listen(self, port: int) -> None:
+        self._http = _Http(("127.0.0.1", port), _Handler)
         self._http.owner = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
@@ -61,13 +64,22 @@ class FaultyProxy:
         self._thread.start()
         return self
 
+    def stop(self) -> None:
+        """Refuse connections, as if no server were there."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(timeout=10)
+
+    def start(self) -> None:
+        """Listen again, on the same port."""
+        self._listen(self._http.server_address[1])
+        self._thread.start()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.over.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(timeout=10)
+        self.stop()
 
     @property
     def endpoint_url(self) -> str:

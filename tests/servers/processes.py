@@ -254,20 +254,10 @@ def dask_cluster(
         scheduler = stack.enter_context(running(command, log, env=env))
 
         logs = [folder / f"worker-{number}.log" for number in range(workers)]
+        where = ("--scheduler-file", address_file)
         processes = [
-            stack.enter_context(
-                running(
-                    [
-                        *(*dask, "worker", *quiet, "--scheduler-file", address_file),
-                        *(("--no-nanny",) if nanny is None else ("--nanny", *nanny)),
-                        *("--nthreads", str(threads), "--name", f"worker-{number}", "--death-timeout", "60"),
-                        *("--local-directory", folder / f"worker-{number}"),
-                    ],
-                    log_of_worker,
-                    env=env,
-                )
-            )
-            for number, log_of_worker in enumerate(logs)
+            stack.enter_context(running(_worker_command(where, log.with_suffix(""), threads, nanny), log, env=env))
+            for log in logs
         ]
         # Workers wait for the scheduler's file themselves, so all start at the same time.
         wait_until(lambda: _has_json(address_file), "dask scheduler", seconds=60, process=scheduler, log=log)
@@ -281,6 +271,30 @@ def dask_cluster(
             )
         address = json.loads(address_file.read_text())["address"]
         yield DaskCluster(address, scheduler.pid, tuple(process.pid for process in processes), folder)
+
+
+@contextmanager
+def dask_worker(
+    cluster: DaskCluster, name: str, *, threads: int = 1, env: Mapping[str, str] | None = None
+) -> Iterator[Service]:
+    """Run one more worker of a cluster, without a nanny."""
+    log = cluster.logs / f"{name}.log"
+    command = _worker_command((cluster.address,), log.with_suffix(""), threads)
+    with running(command, log, env=env) as process:
+        registered = lambda: "Registered to" in _tail(log, 100_000)  # noqa: E731
+        wait_until(registered, "dask worker", seconds=60, process=process, log=log)
+        yield Service(process.pid, log)
+
+
+def _worker_command(
+    scheduler: Sequence[object], folder: Path, threads: int, nanny: tuple[str, ...] | None = None
+) -> list[object]:
+    """Return the command line of a worker whose name and scratch files are those of a folder."""
+    return [
+        *(sys.executable, "-m", "dask", "worker", "--no-dashboard", "--host", "127.0.0.1", *scheduler),
+        *(("--no-nanny",) if nanny is None else ("--nanny", *nanny)),
+        *("--nthreads", str(threads), "--name", folder.name, "--death-timeout", "60", "--local-directory", folder),
+    ]
 
 
 @contextmanager
