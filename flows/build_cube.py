@@ -29,6 +29,7 @@ from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import build_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure
+from hooks.suspension import suspension_reported
 
 
 @flow(
@@ -164,8 +165,9 @@ def hold_lease(ledger: Place, run: RunConfig) -> Iterator[Lease]:
     log = get_run_logger().warning
     name, run_id = str(flow_run.name), str(flow_run.id)
     with (
+        suspension_reported(),
         holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=log) as lease,
-        released_at_forced_end(lambda: release(ledger, lease.claim.holder)),
+        released_at_forced_end(lambda: release(ledger.waiting(0), lease.claim.holder)),
     ):
         yield lease
 

@@ -7,17 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger.ledger import Ledger
@@ -26,6 +23,7 @@ from flows.build_cube import build_cube
 from tests.flows.jobs import Pixels, pixels, records, run_config, sample_cube
 from tests.flows.remote import QUICK_RETRIES, Remote
 from tests.leases import current_claim
+from tests.servers.inbox import Inbox, open_inbox
 from tests.servers.processes import (
     ROOT,
     DaskCluster,
@@ -143,46 +141,17 @@ def undisturbed(sample_archive: Path, prefect_server: object, tmp_path_factory: 
     return pixels(uri)
 
 
-@dataclass(slots=True)
-class Inbox:
-    """Notifications that were received."""
-
-    url: str = ""
-    came: list[dict[str, str]] = field(default_factory=list)
-
-
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     """A webhook on loopback."""
-    inbox = Inbox()
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            inbox.came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        inbox.url = f"http://127.0.0.1:{server.server_port}/"
+    with open_inbox() as inbox:
         yield inbox
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
 def automation(operator: Operator, inbox: Inbox, tmp_path: Path) -> Inbox:
     """Create the automation of deployments/ with a notification to the inbox."""
-    block = CustomWebhookNotificationBlock(
-        name="inbox", url=inbox.url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
-    )
-    block_id = block.save("inbox", overwrite=True, _sync=True)  # type: ignore[call-overload]
-    text = (ROOT / "deployments" / "automations.yaml").read_text()
-    (tmp_path / "automations.yaml").write_text(text.replace("BLOCK_ID", str(block_id)))
+    (tmp_path / "automations.yaml").write_text(inbox.fill_in(ROOT / "deployments" / "automations.yaml"))
     subprocess.run(
         [sys.executable, "-m", "prefect", "automation", "create", "--from-file", tmp_path / "automations.yaml"],
         env=environment(operator.server.environment), check=True, capture_output=True, timeout=120,
