@@ -129,12 +129,12 @@ def _map_chunks(context: RunContext) -> None:
     recovery = Recovery(context, results)
     if recovery.jobs:
         with start_runner(context.run) as runner, recovery.in_flight_cleared():
-            for batches in recovery.rounds(runner):
+            for batches in recovery.rounds():
                 for batch, future in map_batches(runner, task, batches):
                     batches.measured(results.collect(batch, future))
     if recovery.suspects:
         with start_isolated_runner() as runner:
-            for batches in recovery.isolated_rounds(runner):
+            for batches in recovery.isolated_rounds():
                 for batch, future in map_batches(runner, task, batches):
                     results.collect(batch, future)
     recovery.finish()

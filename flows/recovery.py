@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
-from prefect_dask.task_runners import DaskTaskRunner
 
 from ardcube.ledger.in_flight import InFlightFile
 from ardcube.ledger.record import DONE, Attempt, ChunkRecord
@@ -27,7 +26,6 @@ from flows.batch_results import BatchResults
 from flows.map_chunks import BatchQueue
 from flows.progress import current_progress
 from flows.run_context import RunContext
-from flows.workers import chunks_per_worker
 
 FEW = 8
 """Lost chunks that are built one at a time at once. More are first sent together again, since most are innocent."""
@@ -79,12 +77,12 @@ class Recovery:
             if self._file is not None:
                 self._file.clear()
 
-    def rounds(self, runner: DaskTaskRunner) -> Iterator[BatchQueue]:
+    def rounds(self) -> Iterator[BatchQueue]:
         """Yield the rounds on the run's runner: all chunks, then the lost ones.
 
         Each round must be complete before the next one is asked for.
         """
-        run, spec = self._context.run, self._spec(runner)
+        run, spec = self._context.run, self._spec()
         # Chunks that wait in the flow's own process are in flight too: as few as keep its threads busy.
         most = math.ceil(1.25 * run.local_threads) + 1 if self._is_local else None
         yield from self._round(spec, self.jobs, BatchSizes(len(self.jobs), run.batch_size, most))
@@ -97,12 +95,12 @@ class Recovery:
             self.suspects += self._lost
             self._lost = []
 
-    def isolated_rounds(self, runner: DaskTaskRunner) -> Iterator[BatchQueue]:
+    def isolated_rounds(self) -> Iterator[BatchQueue]:
         """Yield the rounds on the runner of a separate process: each suspect alone."""
         get_run_logger().warning(
             "%d chunks may have killed the process that built them; building them in another one", len(self.suspects)
         )
-        yield from self._each_alone(self._spec(runner), self.suspects)
+        yield from self._each_alone(self._spec(), self.suspects)
 
     def finish(self) -> None:
         """Report the chunks that no round built; record poison chunks as failed."""
@@ -147,10 +145,9 @@ class Recovery:
             lost += self._lost
         self._lost = lost
 
-    def _spec(self, runner: DaskTaskRunner) -> CubeSpec:
-        """Return the cube's spec with the memory that the runner's workers allow."""
-        run, client = self._context.run, runner.client
-        return within_memory(self._context.pending.plan, run.memory_bytes, chunks_per_worker(run, client)).spec
+    def _spec(self) -> CubeSpec:
+        """Return the cube's spec with the memory limit of a worker, which each worker divides among its threads."""
+        return within_memory(self._context.pending.plan, self._context.run.memory_bytes, 1).spec
 
     def _set_aside(self, job: ChunkJob) -> ChunkRecord:
         """Record a poison chunk as failed."""

@@ -35,14 +35,6 @@ def count_slots(run: RunConfig, client: Any) -> int:
     return max(running, expected)
 
 
-def chunks_per_worker(run: RunConfig, client: Any) -> int:
-    """Return the number of threads of the largest worker."""
-    threads = list(client.nthreads().values())
-    if run.serverless_backend == "coiled":
-        threads.append(coiled_arguments(run)[0]["worker_options"]["nthreads"])
-    return max(threads, default=1)
-
-
 def wait_for_batch(completed: Any, client: Any, patience: float) -> bool:
     """Wait until a batch completes; return False if no worker is left for that.
 

@@ -1,10 +1,11 @@
 """The task that builds chunks."""
 
+from distributed import get_worker
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from ardcube.chunk.batch import Batch, process_batch
+from ardcube.chunk.batch import Batch, process_batch, sharing_memory
 from ardcube.ledger.record import ChunkRecord
 from hooks.logs import forward_logs, log_built
 from hooks.names import batch_name, name_attempt
@@ -22,6 +23,7 @@ def build_chunks(batch: Batch) -> list[ChunkRecord]:
     """Build a batch of chunks; a retry skips the chunks that are done."""
     name_attempt()
     forward_logs()
-    records = process_batch(batch.spec, batch.jobs, again=task_run.run_count > 1, last=is_last_attempt())
+    with sharing_memory(batch.spec, get_worker().state.nthreads) as spec:
+        records = process_batch(spec, batch.jobs, again=task_run.run_count > 1, last=is_last_attempt())
     log_built(records)
     return records

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from ardcube.chunk.build import process_chunk
 from ardcube.chunk.open_cube import open_cube
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.record import ChunkRecord
+from ardcube.planning.estimate import share_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.log_context import log_chunk
+from ardcube.runtime.threads import turns
 
 _MOST_NAMED = 10
 """Chunks that an error names."""
@@ -33,6 +36,22 @@ class Batch:
     def __dask_tokenize__(self) -> str:
         """Return a unique token, because two task runs of the same chunks are two pieces of work."""
         return uuid.uuid4().hex
+
+
+@contextmanager
+def sharing_memory(spec: CubeSpec, threads: int) -> Iterator[CubeSpec]:
+    """Yield the spec with the memory that one thread of this process has; wait if there is too little for all.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        What every chunk of the cube has in common.
+    threads : int
+        Threads of this process that build batches.
+    """
+    shared, at_once = share_memory(spec, threads)
+    with turns(at_once) if at_once < threads else nullcontext():
+        yield shared
 
 
 def process_batch(

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from ardcube.catalog.scene import BandAsset
-from ardcube.planning.memory import Workload, chunk_bytes, chunk_limit
-from ardcube.planning.plan import CubePlan
+from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
+from ardcube.planning.plan import CubePlan, CubeSpec
 
 _METRES_PER_DEGREE = 111_320
 
@@ -76,7 +76,34 @@ def within_memory(plan: CubePlan, limit: int | None, chunks: int) -> CubePlan:
     """
     if limit is None:
         return plan
-    return replace(plan, spec=replace(plan.spec, chunk_memory=chunk_limit(limit, chunks, largest_work(plan))))
+    work = largest_work(plan)
+    share, least = chunk_limit(limit, chunks, work), least_bytes(work)
+    return replace(plan, spec=replace(plan.spec, chunk_memory=share, worker_memory=limit, least_memory=least))
+
+
+def share_memory(spec: CubeSpec, threads: int) -> tuple[CubeSpec, int]:
+    """Divide the memory of a worker process among its threads.
+
+    Each worker decides this, because workers differ, and may join a cluster after the run has begun.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        What every chunk of the cube has in common.
+    threads : int
+        Threads of the process that build chunks.
+
+    Returns
+    -------
+    tuple of CubeSpec and int
+        The spec with the memory of one chunk, and how many chunks the process may build at once: as many as have
+        enough memory, at least one.
+    """
+    if spec.worker_memory is None:
+        return spec, threads
+    available = spec.worker_memory - WORKER_BYTES
+    at_once = max(1, min(threads, available // max(1, spec.least_memory)))
+    return replace(spec, chunk_memory=available // at_once), at_once
 
 
 def largest_work(plan: CubePlan) -> Workload:

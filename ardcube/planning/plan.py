@@ -48,6 +48,10 @@ class CubeSpec:
     """Holder of the run's lease. Workers write nothing once another run holds it; empty means no lease."""
     chunk_memory: int | None = None
     """Bytes that building one chunk may take; None chooses the fastest way."""
+    worker_memory: int | None = None
+    """Bytes that a worker process may take; None is no limit."""
+    least_memory: int = 0
+    """Bytes that building the largest chunk takes at least."""
 
 
 @dataclass(frozen=True, slots=True)

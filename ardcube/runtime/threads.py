@@ -59,5 +59,11 @@ def on_a_core(work: Callable[_P, _Result]) -> Callable[_P, _Result]:
 
 
 @lru_cache(maxsize=8)
+def turns(at_once: int) -> BoundedSemaphore:
+    """Return the semaphore of this process for work of which only some may be done at once."""
+    return BoundedSemaphore(at_once)
+
+
+@lru_cache(maxsize=8)
 def _pool(name: str, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix=name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +26,21 @@ ZOMBIES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "zombies.yaml").read_te
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
 
+@dataclass(frozen=True, slots=True)
+class Automated:
+    """A server with the shipped automations."""
+
+    server: PrefectServer
+    inbox: Inbox
+    late: str
+    """Run that no worker takes."""
+
+
 @pytest.fixture(scope="module")
-def server(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def automated(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Automated]:
     """A server with the shipped automations, which wait for ten seconds, the least that Prefect allows."""
     folder = tmp_path_factory.mktemp("automations")
     with open_inbox() as inbox:
-        INBOX.append(inbox)
         texts = {"zombies": (FOLDER / "zombies.yaml").read_text(), "late": inbox.fill_in(FOLDER / "automations.yaml")}
         for name, text in texts.items():
             file = folder / f"{name}.yaml"
@@ -39,16 +50,13 @@ def server(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFacto
                 command, env=environment(prefect_server.environment), capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, done.stdout + done.stderr
-        yield prefect_server
+        scheduled = {"scheduled_time": datetime.now(UTC).isoformat()}
+        late = start(prefect_server, {"type": "SCHEDULED", "name": "Late", "state_details": scheduled})
+        yield Automated(prefect_server, inbox, late)
         for automation in prefect_server.ask("automations/filter", {}):
-            remove = ["automation", "delete", "--id", automation["id"]]
-            subprocess.run(
-                [sys.executable, "-m", "prefect", "--no-prompt", *remove],
-                env=environment(prefect_server.environment), capture_output=True, check=False,
-            )  # fmt: skip
-
-
-INBOX: list[Inbox] = []
+            url = f"{prefect_server.api_url}/automations/{automation['id']}"
+            with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=30):
+                pass
 
 
 def start(server: PrefectServer, state: dict[str, Any], tag: str = "ardcube") -> str:
@@ -82,8 +90,9 @@ def state(server: PrefectServer, run: str) -> str:
 
 
 def test_runs_whose_process_has_ended_become_crashed_or_cancelled_and_others_do_not_change(
-    server: PrefectServer,
+    automated: Automated,
 ) -> None:
+    server = automated.server
     running = {"type": "RUNNING"}
     suspended = {"type": "PAUSED", "name": "Suspended"}
     silent, cancelled, suspending, other = (start(server, running) for _ in range(4))
@@ -102,14 +111,12 @@ def test_runs_whose_process_has_ended_become_crashed_or_cancelled_and_others_do_
     assert [state(server, run) for run in (suspending, other, foreign)] == ["PAUSED", "RUNNING", "RUNNING"]
 
 
-def test_a_run_that_no_worker_takes_is_notified(server: PrefectServer) -> None:
-    late = {"type": "SCHEDULED", "name": "Late", "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
-    run = start(server, late)
-    name = server.ask(f"flow_runs/{run}")["name"]
-    (inbox,) = INBOX
-    note = until(lambda: [note for note in inbox.came if "late" in note["subject"]], "a notification", 60)[0]
+def test_a_run_that_no_worker_takes_is_notified(automated: Automated) -> None:
+    name = automated.server.ask(f"flow_runs/{automated.late}")["name"]
+    came = automated.inbox.came
+    note = until(lambda: [note for note in came if "late" in note["subject"]], "a notification", 60)[0]
     assert note["subject"] == f"ardcube: {name} is late"
-    assert f"/runs/flow-run/{run}" in note["body"]
+    assert f"/runs/flow-run/{automated.late}" in note["body"]
     assert "prefect worker start --pool ardcube" in note["body"]
 
 
