@@ -72,6 +72,7 @@ RUN: dict[str, Any] = {
     "workers": 3,
     "threads": 2,
     "memory_limit": "2 GB",
+    "patience": "2 h",
     "limit": 5,
     "look_back_months": 3,
     "initialize": False,
