@@ -14,7 +14,7 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease, release
 from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
-from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build
+from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, small_radii
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 from ardcube.storage.place import Place, cube_name
 from flows.checked import checked_request
@@ -71,6 +71,8 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     prepare_process(run, cube.stac_url)
     request = checked_request(cube, run)
     scenes = search_scenes(request, current_progress().searched)
+    for line in small_radii(request.mask, scenes):
+        current_progress().warned(line)
     if run.dry_run:
         pending = plan_build(request, scenes, build=False)
         _log_plan(pending)

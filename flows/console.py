@@ -55,6 +55,10 @@ class ConsoleProgress(ProgressReceiver):
         self._task = self._bar.add_task("chunks", total=None, detail="")
         self._began = self._printed = time.monotonic()
 
+    def warned(self, line: str) -> None:
+        """Print a warning."""
+        _print(self.console, f"warning  {line}")
+
     def searched(self, period: Period, scenes: int) -> None:
         """Print the number of scenes of a period."""
         self.console.print(f"{period.label}: {scenes} scenes", highlight=False)

@@ -12,6 +12,9 @@ from ardcube.planning.jobs import ChunkJob
 class ProgressReceiver:
     """Receives the progress of a build. It ignores all reports; a subclass shows them."""
 
+    def warned(self, line: str) -> None:
+        """Report an option of the request that has no effect."""
+
     def searched(self, period: Period, scenes: int) -> None:
         """Report the number of scenes found for a period."""
 
