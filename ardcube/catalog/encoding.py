@@ -20,6 +20,7 @@ _OTHER_DTYPES = (
     "cfloat32", "cfloat64",
 )  # fmt: skip
 """Data types of the STAC raster extension that no reader supports."""
+_LARGEST_DN = 65535
 _DIGITS = 7
 """Decimal places of an offset: 0.001 digital numbers. Some catalogues state -0.1 in single precision."""
 
@@ -60,15 +61,18 @@ def reflectance_encoding(item: Item, key: str, band: str, collection: Item | Non
 
 def check_dtype(item: Item, key: str, band: str, collection: Item | None) -> None:
     """Raise SceneError if the item, or else its collection, states a data type that cannot be read."""
-    dtype = raster_value(item["assets"][key], "data_type")
-    if dtype is None:
-        stated = (raster_value(source, "data_type") for source in _fallbacks(item, key, band, collection))
-        dtype = next((value for value in stated if value is not None), None)
+    dtype = _stated(item, key, band, collection, "data_type")
     if dtype in _OTHER_DTYPES:
         raise SceneError(
             f"item {printable_id(item)}: band {band} is {dtype}; only {' and '.join(_DTYPES)} are supported: choose "
             "another band or collection"
         )
+
+
+def stated_nodata(item: Item, key: str, band: str, collection: Item | None) -> int | None:
+    """Return the digital number of nodata that the item, or else its collection, states; None if it is not usable."""
+    nodata = _stated(item, key, band, collection, "nodata")
+    return int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None
 
 
 def stated_dtype(asset: Mapping[str, Any]) -> str:
@@ -113,6 +117,12 @@ def states_encoding(collection_id: str, collection: Item | None, band: str) -> b
         for document in (collection, definition(collection_id))
         for asset in _assets_of(document, band, band)
     )
+
+
+def _stated(item: Item, key: str, band: str, collection: Item | None, name: str) -> Any:
+    """Return a value of the raster extension from the item, else from its collection or a definition, or None."""
+    sources = (item["assets"][key], *_fallbacks(item, key, band, collection))
+    return next((value for source in sources if (value := raster_value(source, name)) is not None), None)
 
 
 def _fallbacks(item: Item, key: str, band: str, collection: Item | None) -> Iterator[Mapping[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.catalog.bands import asset_key, raster_value
-from ardcube.catalog.encoding import check_dtype, reflectance_encoding, stated_dtype
+from ardcube.catalog.bands import asset_key
+from ardcube.catalog.encoding import check_dtype, reflectance_encoding, stated_dtype, stated_nodata
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene
@@ -25,7 +25,6 @@ _PRODUCT = re.compile(r"S2\w_MSIL\d\w_(\d{8}T\d{6})_N(\d{4})_(?:R\d{3}_T(\d{2}[A
 _PREFIXES = ("s2", "sentinel2", "sentinel", "eopf")
 """Prefixes under which catalogues state the properties of a Sentinel-2 product."""
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
-_LARGEST_DN = 65535
 _LARGEST_NUMBER = 1e15
 _WORLD = shapely.box(-180, -90, 180, 90)
 _LARGEST_BOUNDS = (-540.0, -90.0, 540.0, 90.0)
@@ -140,7 +139,8 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str], categories
     for band, key in keys.items():
         check_dtype(item, key, band, collection)
         encoding = reflectance_encoding(item, key, band, collection) if band in bands else (1.0, 0.0)
-        assets[band] = _band_asset(item, item["assets"][key], *encoding)
+        nodata = stated_nodata(item, key, band, collection)
+        assets[band] = _band_asset(item, item["assets"][key], *encoding, nodata)
     baseline, generated = _baseline(properties), _generated(properties)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
@@ -171,18 +171,17 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str], categories
     )
 
 
-def _band_asset(item: Item, asset: Mapping[str, Any], scale: float, offset: float) -> BandAsset:
+def _band_asset(item: Item, asset: Mapping[str, Any], scale: float, offset: float, nodata: int | None) -> BandAsset:
     properties = item.get("properties") or {}
     # The item's proj:shape applies to its default grid; a band of another resolution may lack its own.
     stated = asset.get("proj:shape")
     height, width = (int(_number_or_0(side)) for side in stated or properties.get("proj:shape") or (0, 0))
     transform = asset.get("proj:transform") or properties.get("proj:transform") or (0.0,)
-    nodata = raster_value(asset, "nodata")
     return BandAsset(
         href=asset["href"],
         scale=scale,
         offset=offset,
-        nodata=int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None,
+        nodata=nodata,
         size=int(_number_or_0(asset.get("file:size"))),
         pixels=int(_number_or_0(height * width)),
         pixel_size=_number_or_0(transform[0]) or _number_or_0(asset.get("gsd")) or 10.0,

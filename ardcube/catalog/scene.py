@@ -34,7 +34,7 @@ class BandAsset:
     offset: float
     """Reflectance of the digital number 0; 0 for categorical bands."""
     nodata: int | None
-    """Digital number of nodata, in addition to 0; None if the item states none."""
+    """Digital number of nodata, in addition to 0; None if neither the item nor its collection states it."""
     size: int
     """Bytes of the file, or 0 if unknown."""
     pixels: int

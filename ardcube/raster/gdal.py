@@ -27,6 +27,7 @@ from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_in_degrees
 from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
 from ardcube.raster.refusals import explain_refusal, note_readable
+from ardcube.raster.sidecar import has_mask_file
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -200,6 +201,8 @@ def _open(href: str, access: AssetAccess, reader: type[DatasetReader] = DatasetR
     """Open a file with GDAL options for one `with` block; convert GDAL's errors, and skip its cache after a failure."""
     name = _gdal_name(href)
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
+    if has_mask_file(href):
+        chosen["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # look for the files next to it, without listing the folder
     cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
         with rasterio.Env(**chosen, **_access_options(access)), cache, _dataset(name, reader, **options) as source:

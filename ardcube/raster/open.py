@@ -10,6 +10,7 @@ from ardcube.config import AssetAccess, Reader
 from ardcube.raster.complete import check_complete
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
+from ardcube.raster.sidecar import has_mask_file
 
 
 class Raster(Protocol):
@@ -73,7 +74,7 @@ def open_raster(
 
 @lru_cache(maxsize=4096)
 def _open(href: str, revision: str, access: AssetAccess, reader: Reader, resolution: float, failures: int) -> Raster:
-    if reader == "auto":
+    if reader == "auto" and not has_mask_file(href):
         from ardcube.raster.cog import Cog
         from ardcube.raster.object_store import UnsupportedFileError
 

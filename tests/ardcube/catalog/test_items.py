@@ -61,9 +61,17 @@ def test_nodata_size_and_pixels_come_from_the_asset() -> None:
     band = parse(stac_item(assets={"red": described})).bands["red"]
     assert (band.nodata, band.size, band.pixels, band.pixel_size) == (65535, 123, 600, 20.0)
     bare = parse(stac_item(assets={"red": {"href": "/a"}})).bands["red"]
-    assert (bare.nodata, bare.size, bare.pixels, bare.pixel_size) == (None, 0, 0, 10.0)
+    assert (bare.nodata, bare.size, bare.pixels, bare.pixel_size) == (0, 0, 0, 10.0)
     nan = parse(stac_item(assets={"red": {"href": "/a", "raster:bands": [{"nodata": "nan"}]}})).bands["red"]
     assert nan.nodata is None
+
+
+def test_nodata_comes_from_the_collection_if_the_item_states_none() -> None:
+    collection = {"id": "c", "item_assets": {"red": {"raster:bands": raster_band(nodata=65535)}}}
+    item = stac_item(assets={"red": {"href": "/a"}})
+    assert parse_scene(item, collection, ["red"]).bands["red"].nodata == 65535
+    item["assets"]["red"]["raster:bands"] = [{"nodata": 0}]
+    assert parse_scene(item, collection, ["red"]).bands["red"].nodata == 0
 
 
 @pytest.mark.parametrize(

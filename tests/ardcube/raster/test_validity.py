@@ -63,6 +63,16 @@ def create(file: Path, count: int, **profile: Any) -> Any:
     )  # fmt: skip
 
 
+def sidecar(file: Path) -> Path:
+    with create(file, 1) as target:
+        target.write(FLAT, 1)
+        target.build_overviews([2, 4], Resampling.average)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(file, "r+") as target:
+        target.write_mask(VALID)
+    assert file.with_name(f"{file.name}.msk").exists()
+    return file
+
+
 MASKED: dict[str, Callable[[Path], Path]] = {
     "internal mask": internal_mask,
     "internal mask and nodata": lambda file: internal_mask(file, nodata=65535),
@@ -81,6 +91,13 @@ def test_masked_pixels_have_no_data(kind: str, reader: Any, tmp_path: Path, rang
         assert raster.header.samples == 1
         (level,) = raster.header.levels  # overviews may be older than the mask
         np.testing.assert_array_equal(read(raster, level), np.where(VALID, 1500, 0))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_mask_next_to_a_local_file_counts(reader: Any, tmp_path: Path) -> None:
+    raster = open_raster(str(sidecar(tmp_path / "red.tif")), "", "unsigned", reader)
+    (level,) = raster.header.levels
+    np.testing.assert_array_equal(read(raster, level), np.where(VALID, 1500, 0))
 
 
 def test_the_bands_of_a_file_are_counted_without_alpha(tmp_path: Path) -> None:
