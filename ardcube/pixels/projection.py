@@ -232,8 +232,25 @@ def project_nodes(window: Window, step: int, centres: tuple[Centres, Centres], t
     row, column = window.y0 // step - 1, window.x0 // step - 1
     rows = np.arange(row, (window.y1 - 1) // step + 3) * step
     cols = np.arange(column, (window.x1 - 1) // step + 3) * step
-    x, y = transformer.transform(*np.meshgrid(centres[0](cols), centres[1](rows)))
+    first, second = np.meshgrid(centres[0](cols), centres[1](rows))
+    if np.abs(second).max() > 90.0 and _leads_from_degrees(transformer):
+        first, second = _over_the_pole(first, second)
+    x, y = transformer.transform(first, second)
     return Projection(window, step, row, column, x, y)
+
+
+def _leads_from_degrees(transformer: Transformer) -> bool:
+    """Return whether a transformer leads from degrees to a projected CRS."""
+    source, target = transformer.source_crs, transformer.target_crs
+    return bool(source and target and source.is_geographic and target.is_projected)
+
+
+def _over_the_pole(
+    lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the places of nodes beyond a pole, on its other side, where a polar projection is smooth."""
+    beyond = np.abs(lat) > 90.0
+    return np.where(beyond, lon + 180.0, lon), np.where(beyond, np.copysign(180.0, lat) - lat, lat)
 
 
 @lru_cache(maxsize=64)

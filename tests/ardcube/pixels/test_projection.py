@@ -7,6 +7,7 @@ import pytest
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import Transformer
 
 from ardcube.extent.grid import Grid, Window
 from ardcube.pixels.projection import Coordinates, project
@@ -131,3 +132,16 @@ def test_nearest_pixels_are_those_at_the_coordinates(data: st.DataObject) -> Non
     centre = at.coordinates()
     level = Level(0, 60, 50, Affine(20.0, 0, centre.x.min() + 100, 0, -20.0, centre.y.max() - 100), (64, 64))
     np.testing.assert_array_equal(at.nearest_pixels(level), numpy_kernels.nearest_pixels(centre, level))
+
+
+@pytest.mark.parametrize(("crs", "pole"), [("EPSG:3413", 90.0), ("EPSG:3031", -90.0)])
+@pytest.mark.parametrize("resolution", [0.001, 0.1])
+def test_coordinates_are_exact_up_to_a_pole(crs: str, pole: float, resolution: float) -> None:
+    rows = round(90.0 / resolution)
+    grid = Grid.from_bounds((-30 * resolution, -90.0, 30 * resolution, 90.0), resolution)
+    window = Window(0, 50, 0, 60) if pole > 0 else Window(2 * rows - 50, 2 * rows, 0, 60)
+    found = project(grid, window, crs).coordinates()
+    lon, lat = np.meshgrid(grid.longitude(np.arange(60)), grid.latitude(np.arange(window.y0, window.y1)))
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
+    np.testing.assert_allclose(found.x, x, atol=1e-3)
+    np.testing.assert_allclose(found.y, y, atol=1e-3)
