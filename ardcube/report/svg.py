@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ardcube.report.render import render_svg
 
-WIDTH = 880
-"""Width of a sheet in CSS pixels: what the Prefect UI shows on a laptop without scrolling."""
+WIDTH = 624
+"""Width of a sheet in CSS pixels. The Prefect UI shrinks a wider one, with its text, into the column of its page."""
 _GAP = 12
 _LINE = 18
 """Height of a line of text in CSS pixels."""

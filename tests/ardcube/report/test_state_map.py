@@ -97,6 +97,13 @@ def test_few_periods_have_large_maps_with_the_proportions_of_their_latitude(peri
     assert {picture.shape for picture in drawn} == {(4, side, round(side / 8) * 4)}
 
 
+@pytest.mark.parametrize("periods", [3, 12, 36])
+def test_a_sheet_is_as_narrow_as_the_page_of_an_artifact(periods: int) -> None:
+    states = np.resize(np.array([WRITTEN, EMPTY, RETRIED, MISSING, FAILED], np.uint8), (periods, 2, 4))
+    (width,) = re.findall(r'<svg [^>]*?width="(\d+)"', draw_states(["2023-01"] * periods, states))
+    assert int(width) <= 640
+
+
 def test_the_legend_names_only_the_states_of_the_map() -> None:
     svg = draw_states(["2023-01"], np.full((1, 2, 2), WRITTEN, np.uint8))
     assert "written" in svg
