@@ -50,7 +50,8 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
     The name holds a hash of the content. A file never changes, so that chunks in flight keep the scenes that
     they were planned with.
     """
-    content = digest([[scene.id, scene.revision, _hrefs(scene), _raster_fields(scene)] for scene in scenes])
+    # With the bounds, because the longitudes of a footprint are those of the cube.
+    content = digest([[s.id, s.revision, s.footprint.bounds, _hrefs(s), _raster_fields(s)] for s in scenes])
     name = f"items/{period.label}-{content}.parquet"
     if not ledger.exists(name):
         buffer = pa.BufferOutputStream()

@@ -79,11 +79,12 @@ def test_other_scenes_are_written_to_another_file(ledger: Place) -> None:
     moved = replace(
         moved, bands={name: replace(asset, href="s3://mirror/x.tif") for name, asset in moved.bands.items()}
     )
+    turned = make(1).at_longitudes(-190.0, -170.0)  # of another cube at the same address
     others = [
         write_manifest(ledger, AUGUST, scenes)
-        for scenes in ([make(1), make(2)], [replace(make(1), revision="newer")], [moved], [])
+        for scenes in ([make(1), make(2)], [replace(make(1), revision="newer")], [moved], [turned], [])
     ]
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 6
     assert ledger.read(first) == before
     assert all(name.startswith("items/2023-08-") for name in others)
 
