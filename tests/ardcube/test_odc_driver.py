@@ -280,7 +280,7 @@ def test_cubic_pixels_stay_within_the_type_of_the_file(tmp_path: Path) -> None:
 
 def test_overviews_are_read_where_they_are_fine_enough_and_wanted(tmp_path: Path) -> None:
     noisy = rasters.pixels(256, 256)
-    file = rasters.write(tmp_path / "scene.tif", noisy)
+    file = rasters.write(tmp_path / "scene.tif", noisy, nodata=0)
     geobox = GeoBox((64, 64), rasters.ORIGIN @ Affine.scale(4), "EPSG:32633")
     with rasterio.open(file, overview_level=1) as overview:
         assert np.array_equal(band(item_of(file), geobox, resampling="bilinear"), overview.read(1))
