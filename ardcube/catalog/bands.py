@@ -137,10 +137,6 @@ def _part_of_a_side(asset: Mapping[str, Any]) -> float | None:
     return 1 / float(shape[0]) if shape else None
 
 
-_MEASURES: tuple[Callable[[Mapping[str, Any]], float | None], ...] = (_transform_pixel, _resolution, _part_of_a_side)
-"""Measures of the size of a pixel, the most exact first."""
-
-
 def _media_rank(media_type: str) -> int:
     if "cloud-optimized" in media_type:
         return 0
