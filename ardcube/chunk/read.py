@@ -232,7 +232,7 @@ class ChunkReader:
         groups: dict[Any, list[int]] = {}
         for position, (band, raster) in enumerate(zip(request.bands, rasters, strict=True)):
             header, asset = raster.header, scene.bands[band]
-            shift = 0 if request.offset is None else round((asset.offset - request.offset) / SCALE)
+            shift = 0.0 if request.offset is None else round((asset.offset - request.offset) / SCALE, 3)
             encoding = Encoding.of(header.nodata, asset.nodata, shift)
             key = type(raster), header.crs, header.dtype, levels[band], encoding
             groups.setdefault(key, []).append(position)

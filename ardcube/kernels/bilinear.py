@@ -96,8 +96,8 @@ def _multiply_sums(weights, taps, sums, count, norms):  # type: ignore[no-untype
 
 @jit
 def _to_digital_numbers(mean, shift):  # type: ignore[no-untyped-def]
-    """Round four means to digital numbers and add `shift`; a valid number stays within 1..65535."""
-    return split(minimum(maximum(rint(mean) + broadcast(float(shift)), broadcast(1.0)), broadcast(65535.0)))
+    """Round four means to digital numbers, add `shift` and round again; a valid number stays within 1..65535."""
+    return split(minimum(maximum(rint(rint(mean) + broadcast(shift)), broadcast(1.0)), broadcast(65535.0)))
 
 
 @jit

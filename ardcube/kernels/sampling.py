@@ -101,5 +101,5 @@ def weighted(  # type: ignore[no-untyped-def]
 
 @jit
 def _shifted(number, shift):  # type: ignore[no-untyped-def]
-    """Return a digital number plus `shift`; a valid number stays within 1..65535."""
-    return int(number) if shift == 0 else int(min(max(number + shift, 1.0), 65535.0))
+    """Return a digital number plus `shift`, rounded half to even; a valid number stays within 1..65535."""
+    return int(number) if shift == 0 else int(min(max(np.rint(number + shift), 1.0), 65535.0))

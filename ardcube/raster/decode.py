@@ -59,13 +59,14 @@ class Encoding:
 
     nodata: int
     """Digital number that means no data, in addition to 0."""
-    shift: int = 0
-    """Added to each valid digital number, to convert it to the offset of the cube's reflectance."""
+    shift: float = 0.0
+    """Added to each valid digital number, to convert it to the offset of the cube's reflectance. It is rounded to
+    0.001, so that ties are exact; the sum is rounded half to even."""
     also: int = 0
     """A second such number, if the file and its item state different ones; it is replaced by 0 when it is decoded."""
 
     @classmethod
-    def of(cls, declared: int | None, stated: int | None, shift: int = 0) -> Encoding:
+    def of(cls, declared: int | None, stated: int | None, shift: float = 0.0) -> Encoding:
         """Return the encoding of a file that declares one nodata value and whose item states another; both count."""
         numbers = sorted({declared or 0, stated or 0} - {0})
         return cls(numbers[0] if numbers else 0, shift, numbers[1] if len(numbers) > 1 else 0)

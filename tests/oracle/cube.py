@@ -190,8 +190,8 @@ def _in_encoding(
     dn: NDArray[np.int64], item: Item, band: str, collection: dict[str, Any] | None, offset: float
 ) -> NDArray[np.int64]:
     """Digital numbers of an item in the cube's encoding, clipped into the valid range; 0 stays 0."""
-    shift = round((offset_of_item(item, collection, band) - offset) / SCALE)
-    return np.where(dn != 0, np.clip(dn + shift, 1, 65535), 0)
+    shift = round((offset_of_item(item, collection, band) - offset) / SCALE, 3)  # a tie must be exact
+    return np.where(dn != 0, np.clip(np.rint(dn + shift), 1, 65535), 0).astype(np.int64)
 
 
 def _one_day(

@@ -149,6 +149,23 @@ def test_chunks_in_any_order_equal_the_oracle(
     assert np.count_nonzero(difference) <= 2
 
 
+def test_offsets_half_a_digital_number_apart_are_converted_exactly(tmp_path: Path) -> None:
+    """Half to even: a shift rounded in advance would be wrong at half of the pixels."""
+    write_scene(tmp_path, "a", "2023-08-10T10:00:00Z", offset=-0.09995)
+    (tmp_path / "collection.json").write_text(json.dumps(stac_collection()))
+    plan = prepare(tmp_path, tmp_path / "cube.zarr")
+    for job in plan.jobs:
+        process_chunk(open_cube(plan.spec), job)
+    when = {"start": "2023-08-01", "end": "2023-08-31", "resolution": REQUEST["resolution"]}
+    expected = oracle_cube(*read_catalogue(tmp_path), bbox=REQUEST["bbox"], bands=REQUEST["bands"], **when)
+    assert (expected.offset, bool(expected.values.any())) == (-0.1, True)
+    with xr.open_zarr(plan.spec.store_uri, mask_and_scale=False) as cube:
+        difference = np.abs(cube["rgb_median"].values.astype(int) - expected.values)
+    # A tie of coordinates, as above.
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) <= 2
+
+
 def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

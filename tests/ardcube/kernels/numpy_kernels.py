@@ -59,7 +59,7 @@ def _take_nearest(
         take = (numbers != 0) & (numbers != source.encoding.nodata) & (filled[inside] == 0)
         found = numbers[take].astype(np.int64)
         if source.encoding.shift:
-            found = np.clip(found + source.encoding.shift, 1, 65535)
+            found = np.clip(np.rint(found + source.encoding.shift), 1, 65535)
         filled[tuple(index[take] for index in np.nonzero(inside))] = found.astype(out.dtype)
 
 
@@ -89,7 +89,7 @@ def _fill_weighted(
         take = (nearest != 0) & (nearest != nodata) & (filled[pixels] == 0)
         result = _weighted_mean(plane, nodata, (row, column), across, down, take, nearest[take].astype(float))
         if shift:
-            result = np.clip(result + shift, 1.0, 65535.0)
+            result = np.clip(np.rint(result + shift), 1.0, 65535.0)
         filled[tuple(index[take] for index in pixels)] = result.astype(out.dtype)
 
 

@@ -72,7 +72,7 @@ def cases(draw: st.DrawFn) -> Case:
         blocks=Blocks(Level(0, 100, 100, transform, (100, 100)), np.ones((1, 1), bool), row, column, height, width),
         encoding=Encoding(
             nodata=draw(st.sampled_from([0, 0, 1, 65535])),
-            shift=draw(st.sampled_from([0, 1000, -1000])) if dtype is np.uint16 else 0,
+            shift=draw(st.sampled_from([0.0, 1000.0, -1000.0, 0.5, -2.5, 0.25])) if dtype is np.uint16 else 0.0,
         ),
     )
 
@@ -143,7 +143,7 @@ def test_a_pixel_is_valid_if_and_only_if_its_nearest_source_pixel_is(kernel: str
         fresh = case.wanted & (case.out[band] == 0)
         np.testing.assert_array_equal((out[band] != 0)[fresh], valid[fresh])
         if kernel == "nearest":
-            expected = nearest if case.encoding.shift == 0 else np.clip(nearest + case.encoding.shift, 1, 65535)
+            expected = np.clip(np.rint(nearest + case.encoding.shift), 1, 65535)
             np.testing.assert_array_equal(out[band][fresh & valid], expected[fresh & valid])
 
 
@@ -157,7 +157,7 @@ def test_bilinear_values_are_within_the_range_of_valid_source_pixels(case: Case)
         valid = values[(values != 0) & (values != case.encoding.nodata)].astype(int)
         filled = case.wanted & (case.out[band] == 0) & (out[band] != 0)
         if filled.any():
-            low, high = np.clip([valid.min() + case.encoding.shift, valid.max() + case.encoding.shift], 1, 65535)
+            low, high = np.clip(np.rint(np.array([valid.min(), valid.max()]) + case.encoding.shift), 1, 65535)
             assert low <= out[band][filled].min()
             assert out[band][filled].max() <= high
 
@@ -172,7 +172,7 @@ def one_row(
     y: float = 0.5,
     step: float = 1.0,
     nodata: int = 0,
-    shift: int = 0,
+    shift: float = 0.0,
 ) -> list[int]:
     """Resample a small raster at positions in a row, in pixels of the source."""
     values = np.atleast_2d(np.array(source, np.uint16))[..., None]
@@ -192,10 +192,16 @@ def test_a_tie_is_rounded_to_the_even_number() -> None:
     assert one_row([1, 2, 3, 4], [1.0, 2.0, 3.0], "bilinear") == [2, 2, 4]  # 1.5, 2.5, 3.5
 
 
-@pytest.mark.parametrize(("shift", "expected"), [(-1000, [1, 1, 64535]), (1000, [1001, 2000, 65535])])
-def test_a_shift_keeps_valid_pixels_valid(shift: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(("shift", "expected"), [(-1000.0, [1, 1, 64535]), (1000.0, [1001, 2000, 65535])])
+def test_a_shift_keeps_valid_pixels_valid(shift: float, expected: list[int]) -> None:
     for kernel in KERNELS:
         assert one_row([1, 1000, 65535], [0.5, 1.5, 2.5], kernel, step=0.1, shift=shift) == expected, kernel
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.5, [10, 12, 12]), (-0.5, [10, 10, 12]), (0.4, [10, 11, 12])])
+def test_a_shift_of_part_of_a_number_is_rounded_half_to_even(shift: float, expected: list[int]) -> None:
+    for kernel in KERNELS:
+        assert one_row([10, 11, 12], [0.5, 1.5, 2.5], kernel, step=0.1, shift=shift) == expected, kernel
 
 
 def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
@@ -203,10 +209,10 @@ def test_cubic_is_clipped_before_the_shift_and_after_it() -> None:
     high, low = [1, 65535, 65535, 1], [65535, 1, 1, 65535]
     assert one_row(high, [2.0], "cubic") == [65535]  # 73,727 before clipping
     assert one_row(low, [2.0], "cubic") == [1]  # -8,191 before clipping
-    assert one_row(high, [2.0], "cubic", shift=-1000) == [64535]  # not 72,727, clipped to 65,535
-    assert one_row(low, [2.0], "cubic", shift=1000) == [1001]  # not -7,191, clipped to 1
-    assert one_row(high, [2.0], "cubic", shift=1000) == [65535]
-    assert one_row(low, [2.0], "cubic", shift=-1000) == [1]
+    assert one_row(high, [2.0], "cubic", shift=-1000.0) == [64535]  # not 72,727, clipped to 65,535
+    assert one_row(low, [2.0], "cubic", shift=1000.0) == [1001]  # not -7,191, clipped to 1
+    assert one_row(high, [2.0], "cubic", shift=1000.0) == [65535]
+    assert one_row(low, [2.0], "cubic", shift=-1000.0) == [1]
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
@@ -371,7 +377,7 @@ def window_cases(draw: st.DrawFn) -> WindowCase:
     row, column = draw(st.integers(0, 9)), draw(st.integers(0, 9))
     corner = transform @ Affine.translation(-column, -row)
     blocks = Blocks(Level(0, 200, 200, corner, (200, 200)), np.ones((1, 1), bool), row, column, height, width)
-    shift = draw(st.sampled_from([0, 1000, -1000])) if dtype is np.uint16 else 0
+    shift = draw(st.sampled_from([0.0, 1000.0, -1000.0, 0.5])) if dtype is np.uint16 else 0.0
     return WindowCase(
         out=np.where(rng.random((positions, *window.shape)) < draw(st.sampled_from([0.0, 0.2])), 7, 0).astype(dtype),
         bands=tuple(int(position) for position in rng.permutation(positions)[:count]),
