@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import RunStopsError
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease, release
 from ardcube.prepare.check import with_stored_cube
@@ -25,6 +26,7 @@ from flows.run_context import RunContext
 from flows.run_summary import completed, summarize_run
 from flows.runners import start_isolated_runner, start_runner
 from flows.signals import released_at_forced_end
+from flows.summary_artifacts import post_stop
 from hooks.credentials import take_credentials
 from hooks.logs import forward_logs
 from hooks.names import build_run_name
@@ -62,8 +64,8 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     ------
     InputError
         If the request cannot be met, or another run holds the cube. Nothing was written.
-    LeaseLostError
-        If another run has taken the cube from this one.
+    RunStopsError
+        If no further chunk can be built, for example because another run has taken the cube from this one.
     ChunksFailedError
         If chunks are missing although all others were built.
     """
@@ -93,8 +95,8 @@ def build_missing(context: RunContext) -> BuildSummary:
 
     Raises
     ------
-    LeaseLostError
-        If another run has taken the cube from this one.
+    RunStopsError
+        If no further chunk can be built.
     ChunksFailedError
         If chunks are missing although all others were built.
     """
@@ -110,7 +112,11 @@ def build_missing(context: RunContext) -> BuildSummary:
     with reporting(progress):
         progress.started(len(context.selected), pending.chunks - len(pending.jobs))
         if context.selected:
-            _map_chunks(context)
+            try:
+                _map_chunks(context)
+            except RunStopsError as error:
+                post_stop(context, progress, error)
+                raise
         progress.finished()
     summary = summarize_run(context, progress.tally)
     if summary.failures:

@@ -89,8 +89,12 @@ class ProgressArtifact(ProgressReceiver):
         self._listener.finished()
         self._update()
 
-    def _update(self) -> None:
-        accepted = self._artifact is None or revise(self._artifact, self._percent(), self._text())
+    def stopped(self, reason: str) -> None:
+        """Update the artifact with the reason why the run stops."""
+        self._update(f"\n\nStopped: {escaped(reason)}")
+
+    def _update(self, more: str = "") -> None:
+        accepted = self._artifact is None or revise(self._artifact, self._percent(), self._text() + more)
         self._next_update = time.monotonic() + (SECONDS_BETWEEN if accepted else _AFTER_FAILURE)
 
     def _percent(self) -> float:

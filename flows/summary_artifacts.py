@@ -1,4 +1,4 @@
-"""Post the artifacts of a run that ended: summary and table of failed chunks."""
+"""Post the artifacts of a run that ended: summary, table of failed chunks, reason of a stop."""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +7,14 @@ from uuid import UUID
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from ardcube.errors import RunStopsError
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkKey
 from ardcube.redaction import without_secrets
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
 from ardcube.storage.place import cube_name
+from flows.progress_artifact import ProgressArtifact
 from flows.run_context import RunContext
 from hooks.artifacts import artifact_key, post
 
@@ -37,6 +39,36 @@ def post_summary(
         _post(context, records, summary, tally)
     except Exception as error:  # noqa: BLE001  (see above)
         get_run_logger().warning("no summary: %s", without_secrets(f"{type(error).__name__}: {error}"))
+
+
+def post_stop(context: RunContext, progress: ProgressArtifact, error: RunStopsError) -> None:
+    """Post the reason why a run stops: in its progress, and in a summary of the cube.
+
+    A further error is logged and not raised, because it would hide the reason.
+
+    Parameters
+    ----------
+    context : RunContext
+        The run.
+    progress : ProgressArtifact
+        The progress of the run.
+    error : RunStopsError
+        The reason.
+    """
+    from ardcube.report.page import stopped_page
+    from ardcube.report.snapshot import CubeSnapshot
+
+    reason = without_secrets(str(error))
+    progress.stopped(reason)
+    place, options = context.pending.place, dict(context.run.storage_options)
+    try:
+        snapshot = CubeSnapshot.take(place, options, context.pending.ledger)
+    except Exception as failed:  # noqa: BLE001  (see above)
+        get_run_logger().warning("no summary: %s", without_secrets(f"{type(failed).__name__}: {failed}"))
+        return
+    if snapshot is not None:
+        page = stopped_page(snapshot, "Stopped", reason)
+        post(UUID(str(flow_run.id)), "markdown", artifact_key(cube_name(place.path), "summary"), page)
 
 
 def _post(context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally) -> None:

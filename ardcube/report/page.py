@@ -55,21 +55,24 @@ def ended_page(
     )
 
 
-def stopped_page(snapshot: CubeSnapshot, ending: str) -> str:
-    """Return the page of a run that was stopped, for another process to publish.
+def stopped_page(snapshot: CubeSnapshot, ending: str, reason: str = "") -> str:
+    """Return the page of a run that ended before it had built all chunks.
 
     Parameters
     ----------
     snapshot : CubeSnapshot
         The cube after the run.
     ending : str
-        Name of the run's last state: Cancelled, Crashed.
+        The last state of the run: Cancelled, Crashed, Stopped.
+    reason : str
+        Message of the error that stopped the run.
     """
     return render_markdown(
         "stopped.md.j2",
         **_values(snapshot, None),
         **_retry(snapshot.place, snapshot.options, missing=True),
         ending=ending.lower(),
+        reason=reason,
         counts=count_states(snapshot.states),
         incomplete=True,
     )

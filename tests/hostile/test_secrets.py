@@ -105,7 +105,12 @@ def test_a_run_with_failures_reveals_no_secret(
     assert [line for line in said.splitlines() if found(line.encode())][:5] == []
 
     answered = {kind: json.dumps(data).encode() for kind, data in data_of_the_server(prefect_server, catalogue)}
-    assert b"403" in answered["artifacts"]  # Prefect drops logs that the server has not received when a run ends
+    # Both artifacts have the reason. (Prefect drops logs that the server has not received when a run ends.)
+    reasons = [
+        one["description"] if one["type"] == "progress" else one["data"] for one in json.loads(answered["artifacts"])
+    ]
+    assert len(reasons) == 2
+    assert all("its server refuses access (HTTP 403)" in reason for reason in reasons)
     assert found_in(answered.items()) == []
     home = [(file.name, file.read_bytes()) for file in prefect_server.home.rglob("*") if file.is_file()]
     assert "prefect.db" in dict(home)

@@ -148,6 +148,8 @@ def test_the_page_of_an_incomplete_cube_shows_the_retry_command(place: Place) ->
     assert f"`ardcube retry {place.path} --missing`" in page(place, states, replace(WELL, left=7))
     stopped = stopped_page(CubeSnapshot(place, {"anon": True}, CUBE, states), "Crashed")
     assert stopped.startswith("# alps: crashed\n")
+    refused = stopped_page(CubeSnapshot(place, {}, CUBE, states), "Stopped", "s3://b: no space; set a quota")
+    assert refused.startswith("# alps: stopped\ns3://b: no space; set a quota.\n\nFinished chunks stay")
     assert f"`ardcube retry {place.path} --storage-option anon='true' --missing`" in stopped
 
 
