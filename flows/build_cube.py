@@ -16,7 +16,7 @@ from ardcube.lease.lease import Lease, release
 from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, small_radii
-from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
+from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize_plan
 from ardcube.storage.place import Place, cube_name
 from flows.checked import checked_request
 from flows.preflight import check_workers
@@ -78,8 +78,8 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     if run.dry_run:
         pending = plan_build(request, scenes, build=False)
         _log_plan(pending)
-        seconds = time.perf_counter() - started
-        return summarize(RunScope(pending.place.uri, pending.chunks, len(pending.jobs)), {}, seconds)
+        scope = RunScope(pending.place.uri, pending.chunks, len(pending.jobs))
+        return completed(summarize_plan(scope, pending.plan, time.perf_counter() - started))
     with hold_lease(request.ledger.place, run) as lease:
         request = with_stored_cube(request)  # another run may have created or extended the cube during the search
         lease.check()

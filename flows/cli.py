@@ -191,7 +191,8 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.planning.estimate import estimate, within_memory
     from ardcube.prepare.check import check_request
     from ardcube.prepare.make_plan import make_plan, search_scenes
-    from flows.console import ConsoleProgress, new_console, print_estimate
+    from ardcube.report.empty_periods import EmptyPeriods
+    from flows.console import ConsoleProgress, new_console, print_empty_periods, print_estimate
 
     request = check_request(cube, run, build=run.fsspec_uri != _NO_STORE)
     console = new_console()
@@ -200,3 +201,4 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     records = {} if run.overwrite or run.fsspec_uri == _NO_STORE else request.ledger.records(brief=True)
     pending = planned.jobs.without(finished(records, run.skip_bad_scenes)) if records else ()
     print_estimate(console, estimate(planned), len(pending), run.local_threads)
+    print_empty_periods(console, EmptyPeriods.planned(planned))

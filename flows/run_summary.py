@@ -14,7 +14,7 @@ from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 
 _MOST_LOGGED = 20
-"""Causes and scenes that are logged one by one. The table has more of them, the ledger has all."""
+"""Causes and scenes that are logged one by one. The page of failures has more of them, the ledger has all."""
 
 
 def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:

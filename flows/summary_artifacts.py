@@ -1,6 +1,5 @@
-"""Post the artifacts of a run that ended: summary, table of failed chunks, reason of a stop."""
+"""Post the artifacts of a run that ended: its summary, causes of failures, the reason of a stop."""
 
-import json
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from hooks.artifacts import artifact_key, post
 def post_summary(
     context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally
 ) -> None:
-    """Post the summary, and a table if chunks failed or were retried.
+    """Post the summary, and the causes if chunks failed or were retried.
 
     An error is logged and not raised, because the cube is built.
 
@@ -55,7 +54,7 @@ def post_stop(context: RunContext, progress: ProgressArtifact, error: RunStopsEr
     error : RunStopsError
         The reason.
     """
-    from ardcube.report.page import stopped_page
+    from ardcube.report.page import about_stopped, stopped_page
     from ardcube.report.snapshot import CubeSnapshot
 
     reason = without_secrets(str(error))
@@ -68,20 +67,21 @@ def post_stop(context: RunContext, progress: ProgressArtifact, error: RunStopsEr
         return
     if snapshot is not None:
         page = stopped_page(snapshot, "Stopped", reason)
-        post(UUID(str(flow_run.id)), "markdown", artifact_key(cube_name(place.path), "summary"), page)
+        key = artifact_key(cube_name(place.path), "summary")
+        post(UUID(str(flow_run.id)), "markdown", key, page, about_stopped(snapshot, "Stopped"))
 
 
 def _post(context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally) -> None:
-    from ardcube.report.page import ended_page, problem_note, problem_rows
+    from ardcube.report.page import about_problems, about_summary, ended_page, problem_page
     from ardcube.report.preview import draw_preview  # xarray and rasterio are slow to import
     from ardcube.report.snapshot import CubeSnapshot
 
     place, ledger, flow_run_id = context.pending.place, context.pending.ledger, UUID(str(flow_run.id))
     name, options = cube_name(place.path), dict(context.run.storage_options)
-    rows = problem_rows(summary, tally)
-    if rows:
-        note = problem_note(place, options, summary, tally)
-        post(flow_run_id, "table", artifact_key(name, "failed-and-retried"), json.dumps(rows), note)
+    problems = problem_page(place, options, summary, tally)
+    if problems is not None:
+        key, about = artifact_key(name, "failed-and-retried"), about_problems(summary, tally)
+        post(flow_run_id, "markdown", key, problems, about)
     snapshot = CubeSnapshot.take(place, options, ledger, records.values())
     if snapshot is None:
         return
@@ -91,4 +91,4 @@ def _post(context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary:
         get_run_logger().warning("no picture: %s", without_secrets(f"{type(error).__name__}: {error}"))
         preview = None
     page = ended_page(snapshot, summary, tally, context.run.price_per_core_hour, preview)
-    post(flow_run_id, "markdown", artifact_key(name, "summary"), page)
+    post(flow_run_id, "markdown", artifact_key(name, "summary"), page, about_summary(summary))

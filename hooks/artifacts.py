@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["markdown", "table", "progress"]
+Kind = Literal["markdown", "progress"]
 
 
 def artifact_key(cube: str, what: str) -> str:
@@ -27,7 +27,7 @@ def artifact_key(cube: str, what: str) -> str:
     return f"{name}-{what}" if name else what
 
 
-def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str | None = None) -> UUID | None:
+def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str) -> UUID | None:
     """Create an artifact of a flow run.
 
     Parameters
@@ -39,9 +39,9 @@ def post(flow_run_id: UUID, kind: Kind, key: str, data: Any, description: str | 
     key : str
         Key of the artifact: lower-case letters, digits and dashes.
     data
-        Markdown, rows as JSON text, or the progress in percent.
-    description : str, optional
-        Markdown that is shown above the data.
+        Markdown, or the progress in percent.
+    description : str
+        Markdown that is shown above the data. A list of artifacts shows its first 30 characters.
 
     Returns
     -------

@@ -99,14 +99,14 @@ def _children(flow_run_id: UUID) -> list[UUID]:
 
 
 def _report(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
-    from ardcube.report.page import stopped_page
+    from ardcube.report.page import about_stopped, stopped_page
 
     snapshot = CubeSnapshot.take(place, dict(run.storage_options), Ledger.of_store(place))
     if snapshot is None:
         return  # the run was stopped before it wrote anything
     ending = "Cancelled" if state.is_cancelling() or state.is_cancelled() else "Crashed"
     page = stopped_page(snapshot, ending)
-    post(flow_run.id, "markdown", artifact_key(cube_name(place.path), "summary"), page)
+    post(flow_run.id, "markdown", artifact_key(cube_name(place.path), "summary"), page, about_stopped(snapshot, ending))
     # The run's own process updated the progress some seconds before it was killed.
     progress = posted(flow_run.id, artifact_key(cube_name(place.path), "progress"))
     if progress is not None:

@@ -15,7 +15,7 @@ from ardcube.prepare.check import check_request, with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import initialize_store, plan_build
 from ardcube.prepare.retry import check_retry, plan_retry
-from ardcube.report.summary import BuildSummary, RunScope, summarize
+from ardcube.report.summary import BuildSummary, RunScope, summarize, summarize_plan
 
 
 @python_names
@@ -59,8 +59,8 @@ def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: 
     scenes = search_scenes(request)
     if run.dry_run:
         pending = plan_build(request, scenes, build=False)
-        seconds = time.perf_counter() - start
-        return summarize(RunScope(pending.place.uri, pending.chunks, len(pending.jobs)), {}, seconds)
+        scope = RunScope(pending.place.uri, pending.chunks, len(pending.jobs))
+        return summarize_plan(scope, pending.plan, time.perf_counter() - start)
     with holding(request.ledger.place, break_lease=run.break_lease) as lease:
         request = with_stored_cube(request)
         lease.check()

@@ -16,6 +16,7 @@ from ardcube.errors import InputError
 from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
 from ardcube.planning.plan import CubePlan
+from ardcube.report.empty_periods import EmptyPeriods
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -84,6 +85,7 @@ class Plan:
             ("size", f"{_size(2 * counts.pixels * len(spec.bands))} of pixels before compression"),
             ("read", f"about {_size(counts.bytes_to_read)}"),
             ("memory", f"{_size(counts.bytes_per_chunk)} for each chunk that is built at once"),
+            *(("warning", message) for message in EmptyPeriods.planned(self._plan).messages()),
         )
 
     def _period_rows(self) -> str:

@@ -11,12 +11,11 @@ from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 from ardcube.config import CubeConfig, RunConfig
+from ardcube.config.names import OPTION
 from ardcube.errors import ArdcubeError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_OPTION = re.compile(r"--(no-)?([a-z]+(?:-[a-z]+)*)( \d+\b)?")
 
 
 def python_names(call: Callable[P, T]) -> Callable[P, T]:
@@ -35,7 +34,7 @@ def python_names(call: Callable[P, T]) -> Callable[P, T]:
 
 def in_python(message: str) -> str:
     """Replace options such as ``--max-chunks 5`` by ``max_chunks=5``, and ``fsspec-uri`` by ``uri``."""
-    return _names().sub(lambda name: _argument(name[0]), _OPTION.sub(_keyword, message))
+    return _names().sub(lambda name: _argument(name[0]), OPTION.sub(_keyword, message))
 
 
 def _keyword(option: re.Match[str]) -> str:

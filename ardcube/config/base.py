@@ -14,6 +14,11 @@ STORED = "would be stored with the run, where others can read it"
 _CREDENTIAL = re.compile(CREDENTIAL_IN_ADDRESS, re.IGNORECASE)
 
 
+def title_of(name: str) -> str:
+    """Return the title in the form of a field that has no other title."""
+    return name.replace("_", " ").capitalize()
+
+
 class Model(BaseModel):
     """Base model: frozen, without unknown fields, and with errors that do not quote the input."""
 
@@ -23,7 +28,7 @@ class Model(BaseModel):
         extra="forbid",
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
+        field_title_generator=lambda name, _field: title_of(name),
         json_schema_extra=form_schema.adapt,
     )
 

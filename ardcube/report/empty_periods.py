@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ardcube.ledger.record import ChunkRecord
+from ardcube.planning.plan import CubePlan
 from ardcube.report.wording import count_of, first_of
 
 _MOST_NAMED = 12
@@ -15,10 +16,10 @@ _MOST_NAMED = 12
 
 @dataclass(frozen=True, slots=True)
 class EmptyPeriods:
-    """Periods of which no pixel was observed, by the chunks that are built."""
+    """Periods of which no pixel was observed, by the chunks that are built, or by a plan."""
 
     periods: int
-    """Periods with a built chunk."""
+    """Periods with a built chunk, or all periods of a plan."""
     without_scene: tuple[str, ...] = ()
     """Labels of periods for which no scene was found."""
     without_clear: tuple[str, ...] = ()
@@ -40,6 +41,13 @@ class EmptyPeriods:
             tuple(period for period in empty if not scenes[period]),
             tuple(period for period in empty if scenes[period]),
         )
+
+    @classmethod
+    def planned(cls, plan: CubePlan) -> EmptyPeriods:
+        """Return the periods of a plan for which no scene was found. Its scenes may all be cloudy."""
+        counts = plan.jobs.scenes.sum(axis=0).tolist()
+        empty = (period.label for period, scenes in zip(plan.periods, counts, strict=True) if not scenes)
+        return cls(plan.spec.periods, tuple(empty))
 
     @property
     def no_scene_at_all(self) -> bool:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ardcube.report.causes import Cause
 from ardcube.report.render import Markdown, render_markdown
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import count_states, draw_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
 from ardcube.report.thumbnail import cosine
+from ardcube.report.wording import count_of
 from ardcube.storage.place import Place, cube_name
 
 if TYPE_CHECKING:
     from ardcube.report.preview import Preview  # xarray is slow to import
 
 MOST_ROWS = 100
-"""Rows of a table on a page."""
+"""Rows of a table or a list on a page."""
 
 
 def ended_page(
@@ -78,25 +81,60 @@ def stopped_page(snapshot: CubeSnapshot, ending: str, reason: str = "") -> str:
     )
 
 
-def problem_rows(summary: BuildSummary, tally: Tally) -> list[dict[str, Any]]:
-    """Return table rows of the causes of failures, then of errors that a further attempt avoided, a bounded number."""
-    return [
-        {"state": state, "chunks": cause.chunks, "cause": str(cause), "first chunk": cause.first, "to do": cause.remedy}
-        for state, causes in (("failed", summary.causes), ("built at last", tally.recovered.causes()))
-        for cause in causes[:MOST_ROWS]
-    ]
+def about_summary(summary: BuildSummary) -> str:
+    """Return the outcome of a run and the content of its page in one line, the outcome first."""
+    counts = (
+        (summary.failed, "failed"),
+        (summary.written, "written"),
+        (summary.empty, "empty"),
+        (summary.left, "left"),
+    )
+    named = ", ".join(f"{count:,} {name}" for count, name in counts if count) or "nothing to build"
+    state = "Incomplete" if summary.failed or summary.left else "Complete"
+    return f"{state}: {named}. Summary of the run: request, cost, maps, and the code that opens the cube."
 
 
-def problem_note(place: Place, options: dict[str, Any], summary: BuildSummary, tally: Tally) -> str:
-    """Return the text above `problem_rows`: counts, omitted rows, and how to retry."""
-    built = tally.retried - sum(row.attempts > 1 for row in summary.failures)
+def about_stopped(snapshot: CubeSnapshot, ending: str) -> str:
+    """Return the state of a cube and the content of the page of its stopped run in one line."""
+    named = ", ".join(f"{count:,} {name}" for name, count in count_states(snapshot.states).items())
+    return f"{ending}: {named}. Summary of the cube: request, map, and how to continue."
+
+
+def about_problems(summary: BuildSummary, tally: Tally) -> str:
+    """Return what the page of failures has in one line."""
+    if summary.causes:
+        return f"{count_of(summary.failed, 'chunk')} failed: causes, and what to do."
+    return f"{count_of(tally.retried, 'chunk')} took more than one attempt: causes."
+
+
+def problem_page(place: Place, options: dict[str, Any], summary: BuildSummary, tally: Tally) -> str | None:
+    """Return the page of failures: causes of failed chunks and what to do, then errors that a further attempt avoided.
+
+    Parameters
+    ----------
+    place, options : Place, dict
+        Location of the store, and options of its filesystem.
+    summary : BuildSummary
+        Counts of the run.
+    tally : Tally
+        Attempts of its chunks.
+
+    Returns
+    -------
+    str or None
+        None if no chunk failed or took more than one attempt.
+    """
+    recovered = tally.recovered.causes()
+    if not (summary.causes or recovered):
+        return None
     return render_markdown(
         "problems.md.j2",
         **_retry(place, options, missing=False),
+        **_causes(summary.causes),
+        name=cube_name(place.path),
         summary=summary,
-        recovered=max(built, 0),
-        shortened=max(len(summary.causes), len(tally.recovered)) > MOST_ROWS,
-        most_rows=MOST_ROWS,
+        recovered=recovered,
+        recovered_chunks=sum(cause.chunks for cause in recovered),
     )
 
 
@@ -113,9 +151,14 @@ def _values(snapshot: CubeSnapshot, preview: Preview | None) -> dict[str, Any]:
             [period.label for period in cube.periods], snapshot.states, cosine(sum(cube.grid.bounds[1::2]) / 2)
         ),
         "preview": preview,
-        "causes": snapshot.causes,
-        "most_rows": MOST_ROWS,
+        **_causes(snapshot.causes),
     }
+
+
+def _causes(causes: Sequence[Cause]) -> dict[str, Any]:
+    """Return what the templates of causes and of remedies show."""
+    remedies = dict.fromkeys(cause.remedy for cause in causes[:MOST_ROWS] if cause.remedy)
+    return {"causes": causes, "most_rows": MOST_ROWS, "remedies": list(remedies)}
 
 
 def _retry(place: Place, options: dict[str, Any], *, missing: bool) -> dict[str, Any]:

@@ -83,10 +83,19 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
     labels = [cube.periods[period].label + part for period in chosen]
     spans = [_days(cube.periods[period]) for period in chosen]
     most = max(1.0, *(float(np.nanmax(numbers)) for numbers in days))
+    colour_maps = [stretched(numbers, low, high, FILL) for numbers in colours]
+    day_maps = [shaded(numbers, most) for numbers in days]
+    unbuilt = _legend(day_maps, "not built")
+    unseen = _legend(colour_maps, "no clear pixel, or not built" if unbuilt else "no clear pixel")
     return Preview(
-        draw_sheet(_panels([stretched(numbers, low, high, FILL) for numbers in colours], labels, spans, position)),
-        draw_sheet(_panels([shaded(numbers, most) for numbers in days], labels, spans, position), shades(most)),
+        draw_sheet(_panels(colour_maps, labels, spans, position), unseen),
+        draw_sheet(_panels(day_maps, labels, spans, position), [*shades(most), *unbuilt]),
     )
+
+
+def _legend(maps: Sequence[NDArray[np.uint8]], transparent: str) -> list[tuple[str, str]]:
+    """Return what transparent pixels mean, as an entry of a legend, if a map (4, y, x) has them."""
+    return [("none", transparent)] if any((picture[3] == 0).any() for picture in maps) else []
 
 
 def _panels(

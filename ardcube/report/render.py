@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ardcube.config.names import OPTION, title_in_form
 from ardcube.redaction import without_secrets
-from ardcube.report.wording import short
+from ardcube.report.wording import count_of, short
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -41,11 +42,14 @@ def _markdown() -> Environment:
     environment = _environment(autoescape=False, finalize=escaped)
     environment.filters |= {
         "bytes": _bytes,
+        "chunks": lambda count: count_of(count, "chunk"),
         "code": _code,
         "data_uri": _data_uri,
         "duration": _duration,
+        "options": _options,
         "python": _python,
         "redact": without_secrets,
+        "sentence": lambda text: text[:1].upper() + text[1:],
         "short": short,
     }
     return environment
@@ -80,6 +84,17 @@ def _code(text: str, *, table: bool = False) -> Markdown:
     fence = "`" * (1 + max((len(row) for row in re.findall("`+", line)), default=0))
     pad = " " if "`" in line else ""
     return Markdown(f"{fence}{pad}{line}{pad}{fence}")
+
+
+def _options(text: str) -> Markdown:
+    """Return text that names each of its options as the command line, the form and Python do."""
+    return Markdown(OPTION.sub(_named, escaped(text)))
+
+
+def _named(option: re.Match[str]) -> str:
+    title, argument = title_in_form(option[2]), option[2].replace("-", "_")
+    elsewhere = "" if title is None else f" (*{title}* in the form, {_code(argument)} in Python)"
+    return f"{_code(option[0])}{elsewhere}"
 
 
 def _python(value: Any) -> Markdown:

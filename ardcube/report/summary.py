@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ardcube.errors import PermanentError
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.planning.plan import CubePlan
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.empty_periods import NO_PERIODS, EmptyPeriods
 from ardcube.report.wording import count_of, first_of, short
@@ -168,6 +169,11 @@ def summarize(
         left_out=left_out(records.values()),
         empty_periods=EmptyPeriods.of(records.values()),
     )
+
+
+def summarize_plan(scope: RunScope, plan: CubePlan, seconds: float) -> BuildSummary:
+    """Return the summary of a dry run: all pending chunks are left, and periods without a scene are known."""
+    return replace(summarize(scope, {}, seconds), empty_periods=EmptyPeriods.planned(plan))
 
 
 def left_out(records: Iterable[ChunkRecord]) -> tuple[LeftOut, ...]:

@@ -15,6 +15,8 @@ _LINE = 18
 """Height of a line of text in CSS pixels."""
 _CHARACTER = 7
 """Width of a character in CSS pixels."""
+_BOX = 17
+"""Width of the coloured square before a text of the legend, with its gap, in CSS pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def draw_sheet(panels: Sequence[Panel], legend: Sequence[tuple[str, str]] = ()) 
     panels : sequence of Panel
         In order; each gets the space of the largest.
     legend : sequence of (colour, text)
-        Shown below the pictures.
+        Shown below the pictures. The colour `none` marks transparent pixels.
     """
     wide, high = max(panel.width for panel in panels), max(panel.height for panel in panels)
     wide = max(wide, max(len(panel.label) for panel in panels) * _CHARACTER)
@@ -50,10 +52,20 @@ def draw_sheet(panels: Sequence[Panel], legend: Sequence[tuple[str, str]] = ()) 
         )
         for number, panel in enumerate(panels)
     ]
-    top, x = -(-len(panels) // columns) * (high + _LINE + _GAP), 0
-    entries = []
+    top = -(-len(panels) // columns) * (high + _LINE + _GAP)
+    entries, wide_legend, high_legend = _placed(legend, top)
+    width = max(min(columns, len(panels)) * (wide + _GAP), wide_legend)
+    return render_svg("sheet.svg.j2", panels=placed, legend=entries, width=width, height=top + high_legend)
+
+
+def _placed(legend: Sequence[tuple[str, str]], top: int) -> tuple[list[tuple[int, int, str, str]], int, int]:
+    """Return the entries of a legend with their positions (x, y), in rows, and the width and height of all."""
+    entries, x, y, widest = [], 0, top, 0
     for colour, text in legend:
-        entries.append((x, top, colour, text))
-        x += 17 + len(text) * _CHARACTER + _GAP
-    width = max(min(columns, len(panels)) * (wide + _GAP), x)
-    return render_svg("sheet.svg.j2", panels=placed, legend=entries, width=width, height=top + (_LINE if legend else 0))
+        wide = _BOX + len(text) * _CHARACTER + _GAP
+        if x and x + wide > WIDTH + _GAP:
+            x, y = 0, y + _LINE
+        entries.append((x, y, colour, text))
+        x += wide
+        widest = max(widest, x)
+    return entries, widest, y - top + _LINE if entries else 0

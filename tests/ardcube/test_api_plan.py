@@ -77,3 +77,11 @@ def test_a_cube_is_described_by_the_model_alone(sample_archive: Path) -> None:
         ardcube.plan({"bbox": BOUNDS})  # type: ignore[arg-type]
     with pytest.raises(ardcube.InputError, match="band purple: not in the collection"):
         ardcube.plan(cube_of(sample_archive, bands=("purple",)))
+
+
+def test_a_plan_without_any_scene_shows_a_warning(sample_archive: Path) -> None:
+    planned = ardcube.plan(cube_of(sample_archive, start_date="2021-05-01", end_date="2021-06-30"))
+    warning = "no scene was found in any period; check collection, periods, area and bands"
+    assert repr(planned).endswith(f"\n  warning {warning}")
+    assert warning in planned._repr_html_()
+    assert "warning" not in repr(ardcube.plan(cube_of(sample_archive)))

@@ -228,4 +228,12 @@ def test_a_mask_object_can_be_passed_from_python(sample_archive: Path, tmp_path:
 def test_dry_run_writes_nothing(sample_archive: Path, tmp_path: Path) -> None:
     summary = build_cube(sample_cube(sample_archive), run_config(tmp_path / "cube.zarr", dry_run=True))
     assert summary.left == summary.chunks
+    assert summary.empty_periods.messages() == ()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_without_any_scene_warns_in_the_message_of_its_state(sample_archive: Path, tmp_path: Path) -> None:
+    cube = sample_cube(sample_archive, start_date="2021-05-01", end_date="2021-06-30", bands=("red",), chunk_size=400)
+    state = build_cube(cube, run_config(tmp_path / "cube.zarr", dry_run=True), return_state=True)
+    warning = "no scene was found in any period; check collection, periods, area and bands"
+    assert state.message == f"2 chunks: 2 left; {warning}"

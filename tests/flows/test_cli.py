@@ -137,6 +137,23 @@ def test_a_plan_needs_no_store(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["plan"], ["build", "--dry-run"]], ids=["plan", "dry run"])
+@pytest.mark.parametrize(
+    ("start", "end", "warning"),
+    [
+        ("2021-05", "2021-06", "no scene was found in any period; check collection, periods, area and bands"),
+        ("2023-04", "2023-05", "no scene was found in 1 of 2 periods: 2023-04"),
+    ],
+)
+def test_a_plan_warns_of_periods_without_a_scene_as_a_build_does(
+    words: list[str], start: str, end: str, warning: str, call: Call, sample_archive: Path, tmp_path: Path
+) -> None:
+    cube = sample_cube(sample_archive, start_date=start, end_date=end)
+    output = call(*words, *options(cube, run_config(tmp_path / "cube.zarr")))
+    assert [line for line in output.splitlines() if line.startswith("warning")] == [f"warning  {warning}"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_plan_of_an_existing_cube_counts_the_missing_chunks(call: Call, sample_archive: Path, built: Built) -> None:
     later = sample_cube(sample_archive, end_date="2023-08-31")
     assert plan_rows(call("plan", *options(later, run_config(built.uri))))["chunks"] == "32, 8 not done yet"

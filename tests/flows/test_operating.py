@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -190,13 +190,16 @@ def test_a_failed_run_lists_its_failed_chunks_with_causes_and_a_retry_builds_the
     artifacts = operator.artifacts(flow_run)
     assert artifacts["progress"]["data"] == 100.0
     assert f"{len(failed)} failed" in artifacts["progress"]["description"]
-    bad, recovered = json.loads(artifacts["failed-and-retried"]["data"])
-    assert (bad["state"], bad["chunks"], bad["first chunk"] in failed) == ("failed", len(failed), True)
-    assert f"{missing}/B04.tif" in bad["cause"]
-    assert "--skip-bad-scenes 1" in bad["to do"]
-    assert (recovered["state"], recovered["chunks"]) == ("built at last", len(retried))
-    assert recovered["first chunk"] in retried
-    assert f"ardcube retry {uri}" in artifacts["failed-and-retried"]["description"]
+    assert {kind["type"] for kind in artifacts.values()} == {"progress", "markdown"}
+    problems = artifacts["failed-and-retried"]["data"]
+    bad, recovered = re.findall(r"^\* \*\*(\d+) chunks?\*\*, the first is `(\S+)`: (.*)$", problems, re.MULTILINE)
+    assert (int(bad[0]), bad[1] in failed) == (len(failed), True)
+    assert f"{missing}/B04.tif" in bad[2]
+    assert (int(recovered[0]), recovered[1] in retried) == (len(retried), True)
+    assert "*Skip bad scenes* in the form" in problems
+    assert f"ardcube retry {uri}" in problems
+    assert artifacts["failed-and-retried"]["description"].startswith(f"{len(failed)} chunk")
+    assert artifacts["summary"]["description"].startswith(f"Incomplete: {len(failed)} failed, ")
     page = artifacts["summary"]["data"]
     assert f"{len(failed)} failed" in page.splitlines()[0]
     assert f"xarray.open_zarr('{uri}')" in page
@@ -252,6 +255,8 @@ def test_a_stopped_run_is_reported_releases_its_lease_and_is_finished_by_a_retry
     until(lambda: has_ended(claim.pid), "the end of the process")
     done = records(uri)
     assert 0 < len(done) < 6
+    about = operator.artifacts(flow_run)["summary"]["description"]
+    assert about.startswith(f"{ending.capitalize()}: {len(done)} written, {6 - len(done)} not built yet. ")
     said = f"{ending.capitalize()}. Of the cube: {len(done)} written, {6 - len(done)} not built yet"
     until(lambda: operator.artifacts(flow_run)["progress"]["description"] == said, said)
     assert operator.artifacts(flow_run)["progress"]["data"] == round(100 * len(done) / 6, 1)

@@ -20,7 +20,7 @@ from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.planning.jobs import ChunkKey
 from ardcube.report.causes import CauseCounter
-from ardcube.report.page import MOST_ROWS, ended_page, problem_note, problem_rows, stopped_page
+from ardcube.report.page import MOST_ROWS, about_problems, about_summary, ended_page, problem_page, stopped_page
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import FAILED, WRITTEN
 from ardcube.report.statistics import Tally
@@ -153,21 +153,61 @@ def test_the_page_of_an_incomplete_cube_shows_the_retry_command(place: Place) ->
     assert f"`ardcube retry {place.path} --storage-option anon='true' --missing`" in stopped
 
 
-def test_a_table_has_a_limited_length_states_omitted_rows_and_contains_no_secret(place: Place) -> None:
+def bad_scenes(scenes: int, chunks: int) -> CauseCounter:
+    """Count chunks, each of which could not read one of some scenes."""
     counter = CauseCounter()
-    for col in range(5_000):
-        scene = f"S2A_{col % 200}"
+    for col in range(chunks):
+        scene = f"S2A_{col % scenes}"
         problem = f"https://h/{scene}/B04.tif?sig=SECRET cannot be read: " + "x" * 1000
         attempt = Attempt("2023-01-01T00:00:00+00:00", "here", 1.0, f"SceneError: {problem}", True, {scene: problem})
         counter.add(ChunkKey("2023-01", 0, col), attempt)
-    summary = replace(WELL, failed=5_000, causes=counter.causes())
-    rows = problem_rows(summary, Tally())
-    assert len(rows) == MOST_ROWS
-    assert "SECRET" not in str(rows)
-    assert max(len(row["cause"]) for row in rows) < 350
-    assert {row["chunks"] for row in rows} == {25}
-    note = problem_note(place, {}, summary, Tally())
-    assert note.startswith("5000 chunks failed, ")
-    assert f"The first {MOST_ROWS} causes of each are shown." in note
-    assert f"`ardcube status {place.path} --chunks` lists the failed chunks." in note
-    assert f"`ardcube retry {place.path}`" in note
+    return counter
+
+
+def test_the_page_of_failures_has_a_limited_length_states_omitted_causes_and_contains_no_secret(place: Place) -> None:
+    causes = bad_scenes(200, 5_000).causes()
+    text = problem_page(place, {}, replace(WELL, failed=5_000, causes=causes), Tally())
+    assert text is not None
+    assert text.startswith("# alps: 5,000 chunks of 100000 failed\n")
+    listed = re.findall(r"^\* \*\*25 chunks\*\*, the first is `2023-01_y0000_x\d{4}`: scene S2A_\d+: (.*)$", text, re.M)
+    assert len(listed) == MOST_ROWS
+    assert "or add `--skip-bad-scenes 200` (" in text
+    assert max(map(len, listed)) < 350
+    assert "SECRET" not in text
+    assert f"\n* and {200 - MOST_ROWS} more causes\n" in text
+    assert f"`ardcube status {place.path} --chunks` lists the chunks of each cause." in text
+    assert f"`ardcube retry {place.path}`" in text
+
+
+def test_causes_are_text_of_full_width_followed_by_what_to_do_in_every_interface(place: Place) -> None:
+    causes = bad_scenes(1, 4).causes()
+    summary = replace(WELL, failed=4, causes=causes)
+    snapshot = CubeSnapshot(place, {}, CUBE, FAILED_STATES, causes)
+    for text in (problem_page(place, {}, summary, Tally()), ended_page(snapshot, summary, Tally(), None, None)):
+        assert text is not None
+        shown = html_of(text)
+        assert "<li><strong>4 chunks</strong>, the first is <code>2023-01_y0000_x0000</code>: scene S2A_0: " in shown
+        what_to_do = shown[shown.index("<h2>What to do</h2>") :]
+        assert what_to_do.index("Replace the file, or add <code>--skip-bad-scenes") < what_to_do.index("ardcube retry")
+        names = "(<em>Skip bad scenes</em> in the form, <code>skip_bad_scenes</code> in Python)."
+        assert f"<code>--skip-bad-scenes 1</code> {names}" in what_to_do
+
+
+def test_errors_that_a_further_attempt_avoided_are_listed_without_anything_to_do(place: Place) -> None:
+    tally = Tally(retried=2, recovered=bad_scenes(1, 2))
+    text = problem_page(place, {}, WELL, tally)
+    assert text is not None
+    assert text.startswith("# alps: 2 chunks took more than one attempt\n")
+    assert "## Built after a further attempt\n\n* **2 chunks**, the first is `2023-01_y0000_x0000`" in text
+    assert "What to do" not in text
+    assert about_problems(WELL, tally) == "2 chunks took more than one attempt: causes."
+    assert problem_page(place, {}, WELL, Tally()) is None
+
+
+def test_the_description_of_an_artifact_begins_with_the_outcome() -> None:
+    failed = replace(WELL, failed=14, written=8, empty=2)
+    assert about_summary(failed).startswith("Incomplete: 14 failed, 8 written, 2 empty. ")
+    assert about_summary(WELL).startswith("Complete: 100,000 written. ")
+    assert about_summary(replace(WELL, written=0)).startswith("Complete: nothing to build. ")
+    assert about_summary(replace(WELL, left=1)).startswith("Incomplete: 100,000 written, 1 left. ")
+    assert about_problems(replace(failed, causes=bad_scenes(1, 2).causes()), Tally()).startswith("14 chunks failed: ")

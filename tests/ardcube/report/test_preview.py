@@ -61,6 +61,11 @@ def maps(svg: str) -> list[NDArray[np.uint8]]:
     return found
 
 
+def legend(svg: str) -> dict[str, str]:
+    """Return the colours of a sheet's legend by their texts."""
+    return {text: colour for colour, text in re.findall(r'fill="([^"]+)"/><text[^>]*>([^<]+)<', svg)}
+
+
 def test_the_newest_periods_with_written_chunks_are_shown(tmp_path: Path) -> None:
     uri = write_store(tmp_path / "cube.zarr", ramp(times=9), ["red", "green", "blue", "nir"])
     states = np.full((9, 3, 4), WRITTEN, np.uint8)
@@ -89,6 +94,8 @@ def test_only_written_chunks_are_read(tmp_path: Path) -> None:
         assert not seen[missing].any()
         seen[missing] = True
         assert seen.all()
+    assert legend(drawn.clear_days)["not built"] == "none"
+    assert legend(drawn.colours) == {"no clear pixel, or not built": "none"}
 
 
 def test_empty_chunks_have_no_clear_day_and_no_colours(tmp_path: Path) -> None:
@@ -98,6 +105,8 @@ def test_empty_chunks_have_no_clear_day_and_no_colours(tmp_path: Path) -> None:
     drawn = preview(Place.at(uri), cube(1, 40, 60), states)
     assert (maps(drawn.clear_days)[0][3] == 255).all()
     assert 0 < (maps(drawn.colours)[0][3] == 255).mean() < 0.2
+    assert "not built" not in legend(drawn.clear_days)
+    assert legend(drawn.colours) == {"no clear pixel": "none"}
 
 
 def test_clear_days_are_coloured_by_number_with_a_legend(tmp_path: Path) -> None:
@@ -107,8 +116,9 @@ def test_clear_days_are_coloured_by_number_with_a_legend(tmp_path: Path) -> None
     counts[0, 10:], counts[0, 30:] = 3, 7
     group["observation_count"][...] = counts
     svg = preview(Place.at(uri), cube(1, 40, 60), np.full((1, 3, 4), WRITTEN, np.uint8)).clear_days
-    legend = dict(re.findall(r'fill="rgb\(([\d, ]+)\)"/><text[^>]*>(\d+) clear days?<', svg))
-    colours = {int(number): [int(part) for part in colour.split(", ")] for colour, number in legend.items()}
+    colours = {
+        int(text.split()[0]): [int(part) for part in re.findall(r"\d+", colour)] for text, colour in legend(svg).items()
+    }
     assert list(colours) == [0, 1, 3, 4, 6, 7]
     (picture,) = maps(svg)
     high = picture.shape[1]

@@ -26,6 +26,7 @@ from ardcube.report.state_map import (
     done_percent,
     draw_states,
 )
+from ardcube.report.svg import WIDTH, Panel, draw_sheet
 
 GRID = Grid(10.0, 50.0, 0.001, 200, 300)
 
@@ -102,6 +103,16 @@ def test_a_sheet_is_as_narrow_as_the_page_of_an_artifact(periods: int) -> None:
     states = np.resize(np.array([WRITTEN, EMPTY, RETRIED, MISSING, FAILED], np.uint8), (periods, 2, 4))
     (width,) = re.findall(r'<svg [^>]*?width="(\d+)"', draw_states(["2023-01"] * periods, states))
     assert int(width) <= 640
+
+
+def test_a_long_legend_has_several_rows_below_the_pictures() -> None:
+    svg = draw_sheet([Panel("2023-01", b"", 100, 100)], [("none", f"{number} clear days") for number in range(8)])
+    (width, height), *boxes = (
+        (int(a), int(b)) for a, b in re.findall(r'<(?:svg|rect)[^>]*? (?:width|x)="(\d+)" (?:height|y)="(\d+)"', svg)
+    )
+    assert width <= WIDTH + 20
+    assert [x for x, _ in boxes].count(0) == 2
+    assert 118 < min(y for _, y in boxes) < max(y for _, y in boxes) <= height - 12
 
 
 def test_the_legend_names_only_the_states_of_the_map() -> None:
