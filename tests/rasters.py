@@ -54,6 +54,17 @@ def write_cog(file: Path, values: NDArray[Any], *, nodata: int | None = None, **
     return file
 
 
+def write_jpeg_2000(file: Path, values: NDArray[Any]) -> Path:
+    """Write a lossless JPEG 2000 file."""
+    height, width = values.shape
+    with rasterio.open(
+        file, "w", driver="JP2OpenJPEG", count=1, dtype=values.dtype, height=height, width=width, crs="EPSG:32633",
+        transform=ORIGIN, QUALITY=100, REVERSIBLE="YES",
+    ) as target:  # fmt: skip
+        target.write(values, 1)
+    return file
+
+
 def write_sparse(file: Path, values: NDArray[Any], **profile: Any) -> Path:
     """Write one block of a file; its other blocks are absent."""
     height, width = values.shape

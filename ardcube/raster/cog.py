@@ -18,6 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 
+from ardcube.config import AssetAccess
 from ardcube.errors import SceneError, TransientError
 from ardcube.raster.complete import read_complete
 from ardcube.raster.decode import DecodedBlock
@@ -64,14 +65,12 @@ class Cog:
 
     href: str
     header: Header
-    store: Any
-    path: str
     layout: tuple[CogLevel, ...]
     decodes: ClassVar[bool] = False
 
     @classmethod
-    def open(cls, href: str) -> Cog:
-        """Read a header, usually with one request.
+    def open(cls, href: str, access: AssetAccess = "unsigned") -> Cog:
+        """Read a header, usually with one request. `access` applies to the length of files on S3, which GDAL reads.
 
         Raises
         ------
@@ -84,8 +83,9 @@ class Cog:
         TransientError
             If the file cannot be read now.
         """
+        directories = read_complete(href, access)
         store, path = locate(href)
-        full, *others = (_with_metadata(image, href, store, path) for image in read_complete(href))
+        full, *others = (_with_metadata(image, href, store, path) for image in directories)
         note_readable(href)
         try:
             kinds = [_number(image, Tag.SUBFILE_TYPE, 0) for image in others]
@@ -95,7 +95,7 @@ class Cog:
             layout = tuple(_layout(image) for image in images)
             if len({_number(image, Tag.BITS, 1) for image in images}) != 1:
                 raise UnsupportedFileError("overviews of another data type")
-            return cls(href, _header(images), store, path, layout)
+            return cls(href, _header(images), layout)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise UnsupportedFileError(f"tags that do not fit together: {error!r}") from error
 
@@ -106,7 +106,7 @@ class Cog:
         starts = [int(layout.offsets[index]) for index in written]
         sizes = [int(layout.sizes[index]) for index in written]
         try:
-            contents = _ranges(self.store, self.path, starts, sizes) if starts else []
+            contents = _ranges(*locate(self.href), starts, sizes) if starts else []
         except BaseException as error:
             # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
             if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from ardcube.config import AssetAccess
 from ardcube.errors import SceneError
 from ardcube.raster.object_store import FileStart, UnsupportedFileError, read_end, read_start
 from ardcube.raster.tiff import Directory, end_of_blocks, is_little_endian, read_directories
@@ -21,7 +22,7 @@ _END = b"\xff\xd9"
 """Last bytes of the pixels."""
 
 
-def read_complete(href: str) -> list[Directory]:
+def read_complete(href: str, access: AssetAccess) -> list[Directory]:
     """Read the directories of a TIFF from its first bytes, usually with one request.
 
     Raises
@@ -36,10 +37,10 @@ def read_complete(href: str) -> list[Directory]:
         If the file cannot be read now.
     """
     for length in _HEADER_BYTES:
-        start = read_start(href, length)
+        start = read_start(href, length, access)
         if not is_little_endian(start.content):
             if start.content.startswith(_JP2):
-                _check_codestream(href, start)
+                _check_codestream(href, start, access)
             raise UnsupportedFileError("no little-endian TIFF")
         directories = read_directories(start.content)
         if not isinstance(directories, int):
@@ -49,10 +50,10 @@ def read_complete(href: str) -> list[Directory]:
     raise UnsupportedFileError(f"a header of more than {_HEADER_BYTES[-1]} bytes, or no directory")
 
 
-def check_complete(href: str) -> None:
-    """Raise an error as `read_complete` does; files that only GDAL can read are not checked."""
+def check_complete(href: str, access: AssetAccess) -> None:
+    """Raise an error as `read_complete` does; files that only GDAL can reach are not checked."""
     with suppress(UnsupportedFileError):
-        read_complete(href)
+        read_complete(href, access)
 
 
 def _check_length(href: str, start: FileStart, needed: int) -> None:
@@ -60,11 +61,11 @@ def _check_length(href: str, start: FileStart, needed: int) -> None:
         raise SceneError(f"{href} cannot be read: it is truncated, with {start.size} of at least {needed} bytes")
 
 
-def _check_codestream(href: str, start: FileStart) -> None:
+def _check_codestream(href: str, start: FileStart, access: AssetAccess) -> None:
     """Raise SceneError if the box of the pixels, or a box that lasts to the file's end, is truncated."""
     end = _end_of_codestream(start.content)
     _check_length(href, start, end)
-    if end == 0 and read_end(href, start.size, len(_END)) != _END:
+    if end == 0 and read_end(href, start, len(_END), access) != _END:
         _check_length(href, start, start.size + len(_END))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import rasterio
 import rasterio.errors
@@ -20,13 +19,14 @@ from rasterio.env import ensure_env_with_credentials
 from rasterio.io import DatasetReader
 
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
-from ardcube.config import Access, AssetAccess, S3Access
+from ardcube.config import AssetAccess
 from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_in_degrees
 from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
 from ardcube.raster.refusals import explain_refusal, note_readable
+from ardcube.raster.s3 import gdal_options
 from ardcube.raster.sidecar import has_mask_file
 
 _HTTP_OPTIONS: dict[str, Any] = {
@@ -40,13 +40,6 @@ _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_HTTP_TIMEOUT": 600,
     "VSI_CACHE": False,
 }
-_ACCESS_OPTIONS: dict[Access, dict[str, Any]] = {
-    "unsigned": {"AWS_NO_SIGN_REQUEST": "YES"},
-    "requester-pays": {"AWS_REQUEST_PAYER": "requester"},
-    "signed": {},
-}
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Variables of the environment by which the store's library finds an endpoint."""
 _DRIVERS = ["GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"]
 """Formats that hold only pixels. Others, such as VRT, can make GDAL read further files and servers."""
 _NOT_CACHED = "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/"
@@ -205,43 +198,29 @@ def _open(href: str, access: AssetAccess, reader: type[DatasetReader] = DatasetR
         chosen["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # look for the files next to it, without listing the folder
     cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
-        with rasterio.Env(**chosen, **_access_options(access)), cache, _dataset(name, reader, **options) as source:
+        with rasterio.Env(**chosen, **gdal_options(access)), cache, _dataset(name, reader, **options) as source:
             yield source
     except rasterio.errors.RasterioError as error:
         _uncached.add(href)
-        raise _explain(href, " ".join(str(error.__cause__ or error).split()), error) from error
+        raise _explain(href, access, " ".join(str(error.__cause__ or error).split()), error) from error
     _uncached.discard(href)
     note_readable(href)
 
 
-def _access_options(access: AssetAccess) -> dict[str, Any]:
-    """Return GDAL's options for access to S3; the variables of AWS's tools apply where GDAL's are not set."""
-    given = access if isinstance(access, S3Access) else S3Access(access)
-    options = dict(_ACCESS_OPTIONS[given.mode])
-    environment = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
-    endpoint = given.endpoint_url or ("" if "AWS_S3_ENDPOINT" in os.environ else environment)
-    if endpoint:
-        url = urlsplit(endpoint)
-        options |= {
-            "AWS_S3_ENDPOINT": url.netloc,
-            "AWS_HTTPS": "YES" if url.scheme == "https" else "NO",
-            "AWS_VIRTUAL_HOSTING": os.environ.get("AWS_VIRTUAL_HOSTING", "FALSE"),  # buckets in paths work everywhere
-        }
-    return options | ({"AWS_REGION": given.region} if given.region else {})
-
-
-def _explain(href: str, reason: str, error: BaseException) -> Exception:
+def _explain(href: str, access: AssetAccess, reason: str, error: BaseException) -> Exception:
     if _REFUSED.search(reason):
         return explain_refusal(href, reason)
     if _MISSING.search(reason):
         return SceneError(missing(href))
-    return _kind_of(href, reason, error)(f"{href} cannot be read: {reason}")
+    return _kind_of(href, access, reason, error)(f"{href} cannot be read: {reason}")
 
 
-def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | TransientError | _DamagedError]:
+def _kind_of(
+    href: str, access: AssetAccess, reason: str, error: BaseException
+) -> type[SceneError | TransientError | _DamagedError]:
     if _NO_RASTER in reason:
         # GDAL reports the same if the first bytes did not arrive.
-        start = _first_bytes(href) if local_file(href) is None else b""
+        start = _first_bytes(href, access) if local_file(href) is None else b""
         return TransientError if start is None or start.startswith(_SIGNATURES) else SceneError
     root = error
     while root.__cause__ is not None:
@@ -249,10 +228,10 @@ def _kind_of(href: str, reason: str, error: BaseException) -> type[SceneError | 
     return _DamagedError if _UNDECODED.search(reason) and not _SHORT.search(str(root)) else TransientError
 
 
-def _first_bytes(href: str) -> bytes | None:
+def _first_bytes(href: str, access: AssetAccess) -> bytes | None:
     """Return the first bytes of a file, or None if they cannot be read now."""
     try:
-        return read_start(href, max(map(len, _SIGNATURES))).content
+        return read_start(href, max(map(len, _SIGNATURES)), access).content
     except (UnsupportedFileError, AccessError, TransientError):
         return None
     except SceneError:

@@ -1,4 +1,4 @@
-"""Find the obstore store of a file: a connection pool per host, or the local disk."""
+"""Read ranges of a file, and find its obstore store: a connection pool per host, or the local disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedErr
 from obstore.store import HTTPStore, LocalStore
 
 from ardcube.catalog.hrefs import HTTP, local_file, split
+from ardcube.config import AssetAccess
 from ardcube.errors import AccessError, SceneError, TransientError
+from ardcube.raster import s3
 from ardcube.raster.refusals import explain_refusal
 
 if TYPE_CHECKING:
@@ -45,8 +47,17 @@ class FileStart:
     """Bytes of the whole file."""
 
 
-def read_start(href: str, length: int) -> FileStart:
+def read_start(href: str, length: int, access: AssetAccess) -> FileStart:
     """Read the first bytes of a file with one request, whose answer also states the file's length.
+
+    Parameters
+    ----------
+    href : str
+        Address of the file.
+    length : int
+        Bytes to read.
+    access : AssetAccess
+        How the file may be read.
 
     Raises
     ------
@@ -59,17 +70,19 @@ def read_start(href: str, length: int) -> FileStart:
     TransientError
         If the file cannot be read now.
     """
-    content, size = _get(href, 0, length)
+    content, size = _get(href, 0, length, access)
     return FileStart(content, size)
 
 
-def read_end(href: str, size: int, length: int) -> bytes:
-    """Read the last bytes of a file of `size` bytes; raise errors as `read_start` does."""
-    return _get(href, max(0, size - length), size)[0]
+def read_end(href: str, start: FileStart, length: int, access: AssetAccess) -> bytes:
+    """Read the last bytes of a file; raise errors as `read_start` does."""
+    return _get(href, max(0, start.size - length), start.size, access)[0]
 
 
-def _get(href: str, start: int, end: int) -> tuple[bytes, int]:
+def _get(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, int]:
     """Return some bytes of a file, and its length."""
+    if href.startswith("s3:"):
+        return _get_from_s3(href, start, end, access)
     store, path = locate(href)
     try:
         answer = obstore.get(store, path, options={"range": (start, end)})
@@ -78,8 +91,20 @@ def _get(href: str, start: int, end: int) -> tuple[bytes, int]:
         raise UnsupportedFileError("a server without ranges") from error
     except (BaseError, OSError) as error:
         if _EMPTY.search(str(error)):
-            raise SceneError(f"{href} cannot be read: it is empty") from error
+            raise SceneError(_empty(href)) from error
         raise explain_read(href, error) from error
+
+
+def _get_from_s3(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, int]:
+    try:
+        content, size = s3.read_range(href, start, end, access)
+    except FileNotFoundError as error:
+        raise SceneError(missing(href)) from error
+    except s3.RangeError as error:
+        raise UnsupportedFileError(str(error)) from error
+    if not size:
+        raise SceneError(_empty(href))
+    return content, size
 
 
 def explain_read(href: str, error: BaseException) -> AccessError | SceneError | TransientError:
@@ -98,13 +123,17 @@ def missing(href: str) -> str:
     return f"{href} cannot be read: it does not exist"
 
 
+def _empty(href: str) -> str:
+    return f"{href} cannot be read: it is empty"
+
+
 def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
     """Return the store of a file and its path in that store.
 
     Raises
     ------
     UnsupportedFileError
-        For everything but plain http(s) URLs and absolute paths. GDAL reads s3:// buckets, because it follows the
+        For everything but http(s) URLs and absolute paths. GDAL reads s3:// buckets, because it follows the
         redirect to the bucket's region, while obstore requires the region in advance.
     SceneError
         If `href` is no address.
@@ -118,15 +147,15 @@ def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
     if parts is None:
         raise SceneError(f"{href!r} cannot be read: it is no address; correct the item's asset")
     if parts.scheme in HTTP:
-        if parts.query or parts.fragment:
-            raise UnsupportedFileError("a signed URL")
-        return _host(f"{parts.scheme}://{parts.netloc}"), _plain(_decoded(parts.path))
+        if parts.fragment:
+            raise UnsupportedFileError("a fragment")
+        return _host(f"{parts.scheme}://{parts.netloc}/?{parts.query}"), _plain(_decoded(parts.path))
     raise UnsupportedFileError(f"no store for {parts.scheme}")
 
 
 @lru_cache(maxsize=256)
 def _host(root: str) -> HTTPStore:
-    """Return the connection pool of a host, which is kept per process."""
+    """Return the connection pool of a host, and of a signature (0.1 MB), which is kept per process."""
     return HTTPStore.from_url(root, client_options=_CLIENT, retry_config=_RETRY)
 
 

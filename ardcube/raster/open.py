@@ -79,11 +79,11 @@ def _open(href: str, revision: str, access: AssetAccess, reader: Reader, resolut
         from ardcube.raster.object_store import UnsupportedFileError
 
         try:
-            return Cog.open(href)
+            return Cog.open(href, access)
         except UnsupportedFileError:
             pass
     else:
-        check_complete(href)  # GDAL would request missing bytes again and again, and report other words
+        check_complete(href, access)  # GDAL would request missing bytes again and again, and report other words
     from ardcube.raster.gdal import GdalRaster  # few archives need it
 
     return GdalRaster.open(href, access, resolution=resolution, skip_cache=failures > 0)

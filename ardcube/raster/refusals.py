@@ -7,7 +7,11 @@ if this process has read other files of that host.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from threading import Lock
+from urllib.parse import parse_qsl, urlsplit
 
 from ardcube.catalog.hrefs import split
 from ardcube.errors import AccessError, SceneError
@@ -63,14 +67,36 @@ def explain_refusal(href: str, reason: str) -> AccessError | SceneError:
         known = refused is not None and len(refused) <= _MOST_MISSING
     if _SIGNATURE.search(href):
         return AccessError(
-            f"{href} cannot be read: its server refuses access ({reason}); the signature of the address may have "
-            "expired: build fetches new addresses, and retry uses those of the last search"
+            f"{href} cannot be read: access is refused ({reason}), {_age(href)}; run ardcube build with the same "
+            "options: it fetches new addresses, and ardcube retry uses those of the last search"
         )
     if known and not about_credentials:
         return SceneError(f"{href} cannot be read: access to this file is refused ({reason}), as for a missing file")
     error = AccessError(f"{href} cannot be read: access is refused ({reason}); {_advice(href)}")
     error.may_be_missing = refused is None and not about_credentials
     return error
+
+
+def _age(href: str) -> str:
+    """Return whether the signature of an address has expired, as far as the address states it."""
+    query = {name.lower(): value for name, value in parse_qsl(urlsplit(href).query)}
+    with suppress(ValueError, OverflowError, OSError):
+        expiry = _expiry(query)
+        if expiry is not None and expiry < datetime.now(UTC):
+            return f"the address expired at {expiry:%Y-%m-%d %H:%M} UTC"
+    return "the address may have expired"
+
+
+def _expiry(query: Mapping[str, str]) -> datetime | None:
+    """Return when a signature expires by the parameters of Azure, of AWS and Google, or of CloudFront."""
+    if "se" in query:
+        expiry = datetime.fromisoformat(query["se"])
+        return expiry if expiry.tzinfo else expiry.replace(tzinfo=UTC)
+    for name in ("x-amz", "x-goog"):
+        if f"{name}-date" in query and f"{name}-expires" in query:
+            signed = datetime.strptime(query[f"{name}-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            return signed + timedelta(seconds=int(query[f"{name}-expires"]))
+    return datetime.fromtimestamp(int(query["expires"]), UTC) if "expires" in query else None
 
 
 def _advice(href: str) -> str:

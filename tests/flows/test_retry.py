@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ardcube.config import CubeConfig, RunConfig
-from ardcube.errors import InputError, StoreError
+from ardcube.config import CubeConfig, Reader, RunConfig
+from ardcube.errors import AccessError, InputError, StoreError
 from ardcube.lease.acquire import LeaseHeldError, holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
@@ -20,6 +21,8 @@ from flows.build_cube import build_cube
 from flows.retry_cube import retry_cube
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, copy_catalogue, pixels, records, run_config, sample_cube
+from tests.flows.remote import Remote
+from tests.servers.range_server import RangeServer
 
 SIX_CHUNKS = {"chunk_size": 80, "bands": ("red",)}
 BROKEN = "33TTM_20230503"
@@ -155,3 +158,45 @@ def test_a_later_build_keeps_the_plan_of_periods_that_it_does_not_search(sample_
     assert list(second["manifests"]) == ["2023-05", "2023-06", "2023-07"]
     assert second["manifests"]["2023-05"] == first["manifests"]["2023-05"]
     assert second["tiles"] == first["tiles"] == [[0, 2]]
+
+
+@needs_prefect
+@pytest.mark.parametrize("reader", ["auto", "gdal"])
+def test_after_signatures_have_expired_a_retry_names_the_build_which_fetches_new_addresses(
+    sample_archive: Path,
+    undisturbed: Pixels,
+    tmp_path: Path,
+    range_server: Callable[[Path], RangeServer],
+    reader: Reader,
+) -> None:
+    remote = Remote.of(sample_archive, range_server(sample_archive))
+    catalogue = remote.write(tmp_path / "catalogue")
+
+    def sign(signature: str) -> None:
+        items = json.loads(json.dumps(remote.items))
+        for asset in (asset for item in items for asset in item["assets"].values()):
+            asset["href"] += f"?se=2024-05-01T10%3A00%3A00Z&sig={signature}"
+        (catalogue / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+
+    sign("old")
+    cube = sample_cube(catalogue, **SIX_CHUNKS)
+    run = run_config(tmp_path / "cube.zarr", reader=reader, batch_size=1, threads=1)
+    remote.files.fail("*_202307*", times=None, status=403)  # the last period is read last
+    with pytest.raises(AccessError):
+        build_cube(cube, run)
+    for again, missing in ((run, False), (run.model_copy(update={"skip_bad_scenes": 9}), True)):
+        with pytest.raises(AccessError) as refused:
+            retry_cube(again, missing=missing)
+        assert str(refused.value).endswith(
+            "cannot be read: access is refused (HTTP 403), the address expired at 2024-05-01 10:00 UTC; run ardcube "
+            "build with the same options: it fetches new addresses, and ardcube retry uses those of the last search"
+        )
+    done = {key for key, record in records(run.fsspec_uri).items() if record.status != "failed"}
+    assert {key.period for key in done} == {"2023-05", "2023-06"}
+    remote.files.heal()
+    remote.files.reset()
+    sign("new")
+    summary = build_cube(cube, run)
+    assert (summary.already_done, summary.failed) == (len(done), 0)
+    assert {request.query["sig"] for request in remote.files.requests} == {"new"}
+    assert pixels(run.fsspec_uri) == undisturbed

@@ -110,7 +110,7 @@ def test_a_run_with_failures_reveals_no_secret(
         one["description"] if one["type"] == "progress" else one["data"] for one in json.loads(answered["artifacts"])
     ]
     assert len(reasons) == 2
-    assert all("its server refuses access (HTTP 403)" in reason for reason in reasons)
+    assert all("access is refused (HTTP 403)" in reason for reason in reasons)
     assert found_in(answered.items()) == []
     home = [(file.name, file.read_bytes()) for file in prefect_server.home.rglob("*") if file.is_file()]
     assert "prefect.db" in dict(home)

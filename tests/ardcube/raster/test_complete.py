@@ -6,25 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import rasterio
 
 from ardcube.config import Reader
 from ardcube.errors import SceneError
 from ardcube.raster.open import open_raster
-from tests.rasters import ORIGIN, STRIPED, pixels, write, write_cog
+from tests.rasters import STRIPED, pixels, write, write_cog, write_jpeg_2000
 from tests.servers.range_server import RangeServer
 
 Serve = Callable[[Path], RangeServer]
+SIGNED = "?se=2030-01-01T00%3A00%3A00Z&sig=a%2Fb%2Bc%3D"
 READERS: tuple[Reader, ...] = ("auto", "gdal")
-
-
-def jpeg_2000(file: Path) -> Path:
-    with rasterio.open(
-        file, "w", driver="JP2OpenJPEG", count=1, dtype="uint16", height=301, width=255, crs="EPSG:32633",
-        transform=ORIGIN, QUALITY=100, REVERSIBLE="YES",
-    ) as target:  # fmt: skip
-        target.write(pixels(), 1)
-    return file
 
 
 def without_length(file: Path) -> Path:
@@ -42,8 +33,8 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "overviews at the end": lambda file: write(file, pixels(601, 399)),
     "LZW": lambda file: write(file, pixels(601, 399), compress="lzw"),
     "striped": lambda file: write(file, pixels(601, 399), layout=STRIPED, overviews=False),
-    "JPEG 2000": jpeg_2000,
-    "JPEG 2000 of no stated length": lambda file: without_length(jpeg_2000(file)),
+    "JPEG 2000": lambda file: write_jpeg_2000(file, pixels()),
+    "JPEG 2000 of no stated length": lambda file: without_length(write_jpeg_2000(file, pixels())),
 }
 
 
@@ -57,12 +48,12 @@ def test_a_truncated_file_is_found_by_its_length_with_one_request(
     for share in (0.99, 0.5, 0.1):
         file.write_bytes(whole[: int(len(whole) * share)])
         size = file.stat().st_size
-        for folder in (str(tmp_path), server.url):
+        for href in (str(file), f"{server.url}/{file.name}", f"{server.url}/{file.name}{SIGNED}"):
             messages = set()
             for reader in READERS:
                 server.reset()
                 with pytest.raises(SceneError, match=f"truncated, with {size} of at least") as caught:
-                    open_raster(f"{folder}/{file.name}", "", "unsigned", reader)
+                    open_raster(href, "", "unsigned", reader)
                 messages.add(str(caught.value))
                 assert len(server.requests) <= 2  # two for a long header, or the end of JPEG 2000
             assert len(messages) == 1
@@ -85,7 +76,9 @@ def test_a_missing_and_an_empty_file_take_one_request(tmp_path: Path, range_serv
     (tmp_path / "empty.tif").touch()
     server = range_server(tmp_path)
     for name, problem in (("empty.tif", "it is empty"), ("nothing.tif", "it does not exist")):
-        server.reset()
-        with pytest.raises(SceneError, match=f"{name} cannot be read: {problem}$"):
-            open_raster(f"{server.url}/{name}", "", "unsigned", reader)
-        assert len(server.requests) == 1
+        for address in (f"{server.url}/{name}", f"{server.url}/{name}{SIGNED}"):
+            server.reset()
+            with pytest.raises(SceneError) as caught:
+                open_raster(address, "", "unsigned", reader)
+            assert str(caught.value) == f"{address} cannot be read: {problem}"
+            assert len(server.requests) == 1

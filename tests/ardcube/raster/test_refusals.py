@@ -66,7 +66,30 @@ def test_a_refused_signed_address_may_have_expired(query: str) -> None:
     note_readable(FILE)
     error = explain_refusal(f"{FILE}?{query}", "code: 403")
     assert isinstance(error, AccessError)
-    assert "build fetches new addresses, and retry uses those of the last search" in str(error)
+    assert str(error) == (
+        f"{FILE}?{query} cannot be read: access is refused (HTTP 403), the address may have expired; run ardcube build "
+        "with the same options: it fetches new addresses, and ardcube retry uses those of the last search"
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sv=2023&se=2024-05-01T10%3A00%3A00Z&sig=abc",
+        "X-Amz-Date=20240501T090000Z&X-Amz-Expires=3600&X-Amz-Signature=abc",
+        "X-Goog-Date=20240501T090000Z&X-Goog-Expires=3600&X-Goog-Signature=abc",
+        "Expires=1714557600&Signature=abc",
+    ],
+)
+def test_the_message_states_when_a_signed_address_expired(query: str) -> None:
+    assert "the address expired at 2024-05-01 10:00 UTC; run" in str(explain_refusal(f"{FILE}?{query}", "code: 403"))
+    later = query.replace("2024", "2924").replace("1714557600", "32714557600")
+    assert "the address may have expired; run" in str(explain_refusal(f"{FILE}?{later}", "code: 403"))
+
+
+@pytest.mark.parametrize("query", ["se=soon&sig=abc", "Expires=9999999999999999&Signature=abc"])
+def test_an_unreadable_time_of_expiry_is_not_stated(query: str) -> None:
+    assert "the address may have expired; run" in str(explain_refusal(f"{FILE}?{query}", "code: 403"))
 
 
 def test_many_refusals_in_succession_concern_access() -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import s3fs
 
-from ardcube.config import RunConfig, S3Access
+from ardcube.config import Reader, RunConfig, S3Access
 from ardcube.errors import AccessError, SceneError
 from ardcube.raster import refusals
-from ardcube.raster.gdal import _access_options
 from ardcube.raster.open import open_raster
-from tests.rasters import pixels, read, write_cog
+from ardcube.raster.s3 import gdal_options
+from tests.rasters import pixels, read, write, write_cog, write_jpeg_2000
 from tests.servers.processes import S3, S3_KEY
+
+READERS: tuple[Reader, ...] = ("auto", "gdal")
 
 
 @pytest.fixture
@@ -53,10 +55,31 @@ def test_the_endpoint_of_the_environment_is_that_of_the_store(bucket: S3, monkey
     np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
 
 
-def test_a_missing_file_on_s3_is_a_scene_error(bucket: S3) -> None:
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", ["red.tif", "lzw.tif", "red.jp2"])
+def test_a_truncated_file_on_s3_is_found_by_its_length(bucket: S3, tmp_path: Path, reader: Reader, name: str) -> None:
+    write_cog(tmp_path / "red.tif", pixels(601, 399))
+    write(tmp_path / "lzw.tif", pixels(601, 399), compress="lzw")
+    write_jpeg_2000(tmp_path / "red.jp2", pixels())
+    content = (tmp_path / name).read_bytes()
     access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url).assets
-    with pytest.raises(SceneError, match=r"a/nothing\.tif cannot be read: it does not exist"):
-        open_raster(bucket.uri("a/nothing.tif"), "", access)
+    uri = bucket.uri(f"cut/{reader}/{name}")
+    files = s3fs.S3FileSystem(**bucket.storage_options, skip_instance_cache=True)
+    files.pipe(uri, content[: len(content) // 2])
+    with pytest.raises(
+        SceneError, match=f"{uri} cannot be read: it is truncated, with {len(content) // 2} of at least"
+    ):
+        open_raster(uri, "", access, reader)
+    files.pipe(uri, b"")
+    with pytest.raises(SceneError, match=f"{uri} cannot be read: it is empty$"):
+        open_raster(uri, "", access, reader)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_missing_file_on_s3_is_a_scene_error(bucket: S3, reader: Reader) -> None:
+    access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url).assets
+    with pytest.raises(SceneError, match=r"a/nothing\.tif cannot be read: it does not exist$"):
+        open_raster(bucket.uri("a/nothing.tif"), "", access, reader)
 
 
 def test_a_private_file_needs_signed_access(bucket: S3) -> None:
@@ -66,19 +89,19 @@ def test_a_private_file_needs_signed_access(bucket: S3) -> None:
 
 
 def test_options_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _access_options("unsigned") == {"AWS_NO_SIGN_REQUEST": "YES"}
+    assert gdal_options("unsigned") == {"AWS_NO_SIGN_REQUEST": "YES"}
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:9000")
     by_environment = {"AWS_S3_ENDPOINT": "store:9000", "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE"}
-    assert _access_options("signed") == by_environment
+    assert gdal_options("signed") == by_environment
     given = S3Access("signed", "https://scenes.example.org", "eu-west-1")
-    assert _access_options(given) == {
+    assert gdal_options(given) == {
         "AWS_S3_ENDPOINT": "scenes.example.org",
         "AWS_HTTPS": "YES",
         "AWS_VIRTUAL_HOSTING": "FALSE",
         "AWS_REGION": "eu-west-1",
     }
     monkeypatch.setenv("AWS_S3_ENDPOINT", "gdal:9000")  # GDAL reads its own variable
-    assert _access_options("signed") == {}
+    assert gdal_options("signed") == {}
 
 
 def test_without_options_access_is_the_mode() -> None:
