@@ -10,8 +10,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from ardcube.extent.grid import Grid, Window
-from ardcube.pixels.projection import project
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
+from ardcube.pixels.projection import NODE_STEP, SourceAxes, project
 from benchmarks.archive import FULL, RESOLUTION, SEED, scenes
 from benchmarks.scenery import strips
 
@@ -68,7 +69,9 @@ def scene(size: Size) -> Scene:
     west, north = FULL.bbox[0], FULL.bbox[3]
     span = size.chunk * RESOLUTION
     grid = Grid.from_bounds((west, north - span, west + span, north), RESOLUTION)
-    found = project(grid, Window(0, size.chunk, 0, size.chunk), f"EPSG:{EPSG}").coordinates()
+    found = project(
+        grid.lattice, grid.to_global(Window(0, size.chunk, 0, size.chunk)), SourceAxes(f"EPSG:{EPSG}", NODE_STEP)
+    ).coordinates()
     left, top = (PIXEL * round(value / PIXEL) for value in (found.x.min() - 5 * PIXEL, found.y.max() + 5 * PIXEL))
     return Scene(numbers, classes, grid, Affine(PIXEL, 0, left, 0, -PIXEL, top))
 

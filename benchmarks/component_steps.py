@@ -18,11 +18,11 @@ from obstore.store import LocalStore
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.pixels.classification import ClearPixels, clear_pixels
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid, sorting_network
-from ardcube.pixels.projection import project
+from ardcube.pixels.projection import NODE_STEP, SourceAxes, project
 from ardcube.pixels.resample import resample_window
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
@@ -190,6 +190,7 @@ def warp(given: Scene, size: Size) -> Step:
     nodata, and get coordinates that are ready.
     """
     crs, grid, window = f"EPSG:{EPSG}", given.grid, Window(0, size.chunk, 0, size.chunk)
+    axes = SourceAxes(crs, NODE_STEP)
     row, column = np.ogrid[: given.classes.shape[0], : given.classes.shape[1]]
     numbers = np.where(column < size.chunk - row / 10, given.numbers, np.uint16(0))
     values = np.ascontiguousarray(np.moveaxis(numbers, 0, -1))
@@ -201,7 +202,7 @@ def warp(given: Scene, size: Size) -> Step:
     def ours() -> NDArray[Any]:
         out = np.zeros(shape, np.uint16)
         wanted = np.ones(window.shape, bool)
-        resample_window(out, range(4), wanted, project(grid, window, crs), source, "bilinear")
+        resample_window(out, range(4), wanted, project(grid.lattice, grid.to_global(window), axes), source, "bilinear")
         return out
 
     def gdal(**options: int) -> Callable[[], Callable[[], Any]]:
@@ -226,7 +227,7 @@ def warp(given: Scene, size: Size) -> Step:
 
         return run
 
-    at = project(grid, window, crs).coordinates()
+    at = project(grid.lattice, grid.to_global(window), axes).coordinates()
     inverse = ~given.transform
     u, v = at.x * inverse.a + inverse.c - 0.5, at.y * inverse.e + inverse.f - 0.5
     seen = u < size.chunk - v / 10 + 2

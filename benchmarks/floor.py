@@ -21,12 +21,13 @@ import zarr
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import packed, unpacked
 from ardcube.pixels.classification import clear_pixels, sample
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid
-from ardcube.pixels.projection import Projection, project
+from ardcube.pixels.projection import NODE_STEP, Projection, SourceAxes, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
 from ardcube.raster.header import Blocks, Level
@@ -91,7 +92,10 @@ def _chunk(archive: Archive, tally: _Tally) -> None:
     grid = Grid.from_bounds(layout.bbox, RESOLUTION)
     window = Window(0, layout.chunk, 0, layout.chunk)
     with tally.step("project"):
-        at = {one.epsg: project(grid, window, f"EPSG:{one.epsg}") for one in layout.granules}
+        at = {
+            one.epsg: project(grid.lattice, grid.to_global(window), SourceAxes(f"EPSG:{one.epsg}", NODE_STEP))
+            for one in layout.granules
+        }
     days = [list(group) for _, group in groupby(scenes(layout), key=lambda scene: scene.day)]
     work = _Work(archive, days, at, tally)
     stack = _stack(work, [[_clear(work, scene) for scene in taken] for taken in days])

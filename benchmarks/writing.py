@@ -32,8 +32,10 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 from ardcube.chunk.build import process_chunk
 from ardcube.chunk.open_cube import open_cube
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.lattice import DEGREES, Lattice
 from ardcube.extent.periods import calendar_periods
+from ardcube.extent.window import Window
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.check import check_request
@@ -273,7 +275,7 @@ def _spec(place: Place, values: NDArray[np.uint16]) -> CubeSpec:
     height, width, bands = values.shape
     return CubeSpec(
         fingerprint=place.uri,
-        grid=Grid(15.0, 47.0, 1 / 3600, height, width),
+        grid=Grid(Lattice(DEGREES, 0.0, 0.0, 1 / 3600, -1 / 3600), -47 * 3600, 15 * 3600, height, width),
         periods=PERIODS,
         bands=tuple(f"band{number}" for number in range(bands)),
         varname="rgb_median",

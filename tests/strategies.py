@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.planning.plan import CubeSpec
 

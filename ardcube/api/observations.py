@@ -13,7 +13,7 @@ from ardcube.api.existing import ExistingCube, Uri, find_cube
 from ardcube.catalog.scene import SCALE, Scene
 from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import InputError
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.planning.jobs import ChunkKey
@@ -89,7 +89,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
     )
     centres = PixelCentres.of(grid, window)
     inside = xr.DataArray(
-        np.stack([centres.within(scene.reach()) for scene in scenes]), dims=("time", "latitude", "longitude")
+        np.stack([centres.within(scene.reach()) for scene in scenes]), dims=("time", *grid.axes)
     ).chunk({"time": 1})
     numbers = numbers.where(inside, 0)
     for band in config.bands:
@@ -125,7 +125,7 @@ def _scenes_of(
         raise InputError(f"chunk {key}: the cube has no such tile; see the index of ardcube.status")
     window = planned.tiles[int(positions[0])].window
     index = read_manifest(found.ledger.place.uri, planned.manifests[key.period], storage_options)
-    usable = [scene for scene in index.query(grid.window_box(window)) if not scene.problem]
+    usable = [scene for scene in index.query(grid.window_outline(window)) if not scene.problem]
     return window, [scene for day in solar_days(usable) for scene in day.scenes]
 
 

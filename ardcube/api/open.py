@@ -37,8 +37,8 @@ def open(
     -------
     xarray.Dataset
         The composite, float32 (time, latitude, longitude, band): reflectance, 0 to about 1, NaN without observation.
-        `observation_count`, uint16 (time, latitude, longitude): clear days behind each pixel. The coordinate
-        `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
+        `observation_count`, uint16 (time, latitude, longitude): clear days behind each pixel. In a projected CRS the
+        axes are `y` and `x`. The coordinate `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
 
     Raises
     ------
@@ -56,12 +56,13 @@ def open(
     if not exists(place):
         raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
     read_layouts(place)
-    stored = {"latitude": config.tile_size, "longitude": config.tile_size}
+    axes = found.cube.grid.axes
+    stored = dict.fromkeys(axes, config.tile_size)
     with damage_as_store_error(place.uri), checked_codecs():
         cube: xr.Dataset = xr.open_zarr(
             zarr_store(place), chunks=stored | dict(chunks or {}), zarr_format=3, decode_coords="all"
         )
-    for axis in ("latitude", "longitude"):
+    for axis in axes:
         cube[axis].encoding["_FillValue"] = None  # a coordinate of CF has none, and xarray would write NaN
     composite = cube[config.varname].astype("float32")
     composite.encoding = {"_FillValue": composite.dtype.type("nan")}

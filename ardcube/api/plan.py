@@ -55,7 +55,7 @@ class Plan:
         columns: dict[str, Any] = {"scenes": jobs.scenes.sum(axis=1)}
         columns |= {period.label: counts for period, counts in zip(self._plan.periods, jobs.scenes.T, strict=True)}
         names = [tile_name(int(row), int(col)) for row, col in zip(jobs.tiles.rows, jobs.tiles.cols, strict=True)]
-        columns["footprint"] = jobs.tiles.boxes()
+        columns["footprint"] = jobs.tiles.outlines()
         return gpd.GeoDataFrame(columns, index=names, geometry="footprint", crs="EPSG:4326").rename_axis("tile")
 
     def __repr__(self) -> str:
@@ -72,11 +72,11 @@ class Plan:
     def _rows(self) -> Sequence[tuple[str, str]]:
         """Return the names and texts of the rows of a plan."""
         spec, counts = self._plan.spec, self.estimate
-        west, south, east, north = spec.grid.bounds
+        west, south, east, north = spec.grid.outline.bounds
         labels = [period.label for period in self._plan.periods]
         span = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
         return (
-            ("grid", f"{spec.grid.height} x {spec.grid.width} pixels of {spec.grid.resolution:.6g} degrees, EPSG:4326"),
+            ("grid", str(spec.grid)),
             ("bounds", f"{west:.6g} {south:.6g} {east:.6g} {north:.6g}"),
             ("bands", ", ".join(spec.bands)),
             ("periods", f"{counts.periods}, {span}"),

@@ -64,7 +64,7 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
         "attempts": [0 if record is None else record.attempt_count for record in known],
         "error": [_error(record) for record in known],
         "scenes": [0 if record is None else len(record.scenes) for record in known],
-        "footprint": [*tiles.boxes()] * len(labels),
+        "footprint": [*tiles.outlines()] * len(labels),
     }
     index = [str(key) for key in keys]
     table = gpd.GeoDataFrame(columns, index=index, geometry="footprint", crs="EPSG:4326").rename_axis("chunk")

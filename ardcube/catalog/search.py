@@ -8,8 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from shapely.geometry import box
-
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.bands import Assets, band_names_of, candidates, in_one_line, raster_bands
 from ardcube.catalog.encoding import states_encoding
@@ -124,14 +122,15 @@ def find_scenes(
         If an item has an address that is not allowed.
     """
     start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
-    area = west, _, east, _ = grow_bounds(grid.bounds)
+    outline = grid.outline
+    area = west, _, east, _ = grow_bounds(outline.bounds)
     scenes = (
         _scene(item, catalog.collection, cube.bands, categories, start).at_longitudes(west, east)
         for item in catalog.search(area, start, end)
     )
     in_period = {scene.id: scene for scene in scenes if start <= scene.datetime < end}
     ordered = sorted(in_period.values(), key=lambda scene: (scene.datetime, scene.id))
-    found = SceneIndex(ordered).query(box(*grid.bounds))
+    found = SceneIndex(ordered).query(outline)
     policy = AccessPolicy(cube.stac_url, roots)
     for scene in found:
         policy.check_scene(scene)
@@ -180,7 +179,7 @@ def check_bands(
         if not unlisted and not unknown:
             return
         start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
-        area = west, _, east, _ = grow_bounds(grid.bounds)
+        area = west, _, east, _ = grow_bounds(grid.outline.bounds)
         items = list(islice(catalog.search(area, start, end), _ITEMS_LOOKED_AT))
         _check_names(unlisted, listed, items)
     except MALFORMED as error:
@@ -189,7 +188,7 @@ def check_bands(
             f"({describe(error)}); correct them or choose another catalogue"
         ) from error
     scenes = [_scene(item, collection, cube.bands, categories, start).at_longitudes(west, east) for item in items]
-    scenes = SceneIndex(scenes).query(box(*grid.bounds))
+    scenes = SceneIndex(scenes).query(grid.outline)
     if len(scenes) > 1 and all(scene.problem for scene in scenes):
         raise none_usable(cube.stac_url, scenes)
 

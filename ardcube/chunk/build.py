@@ -85,7 +85,7 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
 def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
     """Composite the chunk and write its pixels; return the record without its attempts."""
     spec, timer = cube.spec, StageTimer()
-    scenes = cube.scenes(job).query(spec.grid.window_box(job.window.grow(spec.mask.halo)))
+    scenes = cube.scenes(job).query(spec.grid.window_outline(job.window.grow(spec.mask.halo)))
     pixels, skipped = without_bad_scenes(
         lambda good: composite_chunk(spec, job.window, good, timer),
         scenes,

@@ -93,8 +93,8 @@ def _apply(
     observations = Observations(
         bands,
         dates_of(days),
-        grid.latitude(np.arange(window.y0, window.y1)),
-        grid.longitude(np.arange(window.x0, window.x1)),
+        grid.y(np.arange(window.y0, window.y1)),
+        grid.x(np.arange(window.x0, window.x1)),
     )
     height, width = window.shape
     clear: NDArray[np.bool_] = np.asarray(mask.clear(observations))

@@ -14,7 +14,7 @@ from ardcube.chunk.clear import clear_observations
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import none_set
 from ardcube.pixels.median import count_days, median_of_valid, observe
 from ardcube.planning.memory import Workload, stack_size, subdivide
@@ -62,7 +62,7 @@ def composite_chunk(
     timer = timer or StageTimer()
     height, width = window.shape
     days = len(solar_days(scenes))
-    workload = Workload.of(spec.mask, len(spec.bands), (height, width), days, len(scenes), spec.grid.resolution)
+    workload = Workload.of(spec.mask, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres)
     limits = subdivide(workload, spec.chunk_memory)
     values, count = np.zeros((height, width, len(spec.bands)), np.uint16), np.zeros((height, width), np.uint16)
     parts = list(window.split(limits.side))
@@ -70,7 +70,7 @@ def composite_chunk(
         return ChunkPixels(values, count, days, _fill(spec, window, scenes, limits.stack_bytes, timer, (values, count)))
     index, bytes_read = SceneIndex(scenes), 0
     for part in parts:
-        near = index.query(spec.grid.window_box(part.grow(spec.mask.halo)))
+        near = index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
         inside = part.relative_to(window).slices
         bytes_read += _fill(spec, part, near, limits.stack_bytes, timer, (values[inside], count[inside]))
     return ChunkPixels(values, count, days, bytes_read)

@@ -15,7 +15,7 @@ from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks
-from ardcube.raster.levels import category_level, pixel_in_degrees
+from ardcube.raster.levels import category_level, pixel_at
 from ardcube.raster.open import Raster
 from ardcube.runtime.threads import on_a_core
 
@@ -98,12 +98,12 @@ def evaluate_scenes(
 def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster) -> _Read | None:
     """Return the part of a classification under the window and around it, or None if the file does not touch it."""
     header = raster.header
-    level = category_level(header, pixel_in_degrees(header, reader.grid.resolution))
+    level = category_level(header, pixel_at(reader.grid.lattice, header))
     pixel = metres_per_pixel(header.crs, level)
     reach = mask.clean_up.reach
     around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)
     wanted = reader.within_reach(scene)
-    blocks = needed_blocks(reader.projection(header.crs), wanted, level, "nearest", around)
+    blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
     nodata = {0, scene.bands[mask.bands[0]].nodata or 0, header.nodata or 0}
     return None if blocks is None else _Read(scene, raster, blocks, pixel, nodata, wanted)
 
@@ -116,7 +116,7 @@ def _evaluate(mask: SceneMaskHook, read: _Read, fetched: Sequence[FetchedBand]) 
 
 def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels, with_covered: bool) -> SceneBits:
     """Return the pixels of the window whose nearest pixel is clear, and those whose nearest pixel is covered."""
-    nearest = reader.projection(read.raster.header.crs).nearest_pixels(read.blocks.level)
+    nearest = reader.projection(read.raster.header).nearest_pixels(read.blocks.level)
     clear = read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
     if not with_covered:
         return SceneBits(clear, None)

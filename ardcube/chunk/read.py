@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from ardcube.catalog.scene import SCALE, BandAsset, Scene
 from ardcube.config import AssetAccess, Reader
 from ardcube.errors import AccessError, SceneError, TransientError
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.kernels.layout import LANES
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.footprint import PixelCentres
-from ardcube.pixels.projection import Projection, project
+from ardcube.pixels.projection import Projection, SourceAxes, axes_of, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.bad_files import open_unless_bad
 from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level
-from ardcube.raster.levels import category_level, pixel_in_degrees, reflectance_levels
+from ardcube.raster.levels import category_level, pixel_at, reflectance_levels
 from ardcube.raster.longitudes import at_longitudes
 from ardcube.raster.open import Raster, forget, open_raster
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
@@ -93,8 +94,7 @@ class ChunkReader:
     """Threads that fetch and decode while the caller resamples."""
     bytes_read: int = 0
     """Bytes fetched so far."""
-    _projections: dict[str, Projection] = field(default_factory=dict)
-    """By CRS."""
+    _projections: dict[SourceAxes, Projection] = field(default_factory=dict)
     _reaches: dict[str, Bits] = field(default_factory=dict)
     """By scene id."""
     _centres: PixelCentres | None = None
@@ -103,7 +103,7 @@ class ChunkReader:
 
     def crop(self, window: Window) -> ChunkReader:
         """Return the reader of a window within this one; it shares projections."""
-        projections = {crs: at.crop(self.grid.to_global(window)) for crs, at in self._projections.items()}
+        projections = {axes: at.crop(self.grid.to_global(window)) for axes, at in self._projections.items()}
         return replace(self._other(window), _projections=projections)
 
     def grow(self, halo: int) -> ChunkReader:
@@ -117,7 +117,7 @@ class ChunkReader:
         """Return the pixels whose centre is within a scene's reach."""
         if scene.id not in self._reaches:
             reach = scene.reach()
-            if reach.covers(self.grid.window_box(self.window)):
+            if reach.covers(self.grid.window_outline(self.window)):
                 self._all = packed(np.ones(self.window.shape, bool)) if self._all is None else self._all
                 bits = self._all
             else:
@@ -189,7 +189,7 @@ class ChunkReader:
             decoding = (self._decode(request, *fetch) for fetch in ahead(fetching, scenes_ahead))
             for read, pixels in ahead(decoding, DECODED_AHEAD):
                 source, wanted = result_of(read.scene, pixels), unpacked(read.wanted, width)
-                projection = self.projection(read.header.crs)
+                projection = self.projection(read.header)
                 resample(request.stack[:, read.day], read.bands, wanted, projection, source, request.resampling)
 
     def open(self, scene: Scene, band: str) -> Future[Raster]:
@@ -204,10 +204,9 @@ class ChunkReader:
         return open_unless_bad(asset.href, scene.revision, partial(self._opened, scene, band, asset))
 
     def _opened(self, scene: Scene, band: str, asset: BandAsset) -> Raster:
-        raster = open_raster(asset.href, scene.revision, self.access, self.reader, resolution=self.grid.resolution)
+        raster = open_raster(asset.href, scene.revision, self.access, self.reader, lattice=self.grid.lattice)
         check_stated(scene.id, band, asset, raster.header)
-        west, _, east, _ = self.grid.bounds
-        header = at_longitudes(raster.header, west, east)
+        header = at_longitudes(raster.header, *self.grid.longitudes)
         return raster if header is raster.header else replace(raster, header=header)  # type: ignore[type-var]
 
     def fetch(self, raster: Raster, blocks: Blocks) -> Future[FetchedBand]:
@@ -234,10 +233,10 @@ class ChunkReader:
             header, asset = raster.header, scene.bands[band]
             shift = 0.0 if request.offset is None else round((asset.offset - request.offset) / SCALE, 3)
             encoding = Encoding.of(header.nodata, asset.nodata, shift)
-            key = type(raster), header.crs, header.dtype, levels[band], encoding
+            key = type(raster), axes_of(self.grid.lattice, header), header.dtype, levels[band], encoding
             groups.setdefault(key, []).append(position)
-        for (_, crs, _, level, encoding), members in groups.items():
-            blocks = needed_blocks(self.projection(crs), wanted, level, request.resampling)
+        for (_, axes, _, level, encoding), members in groups.items():
+            blocks = needed_blocks(self.projected(axes), wanted, level, request.resampling)
             if blocks is None:
                 continue
             for bands in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
@@ -246,7 +245,7 @@ class ChunkReader:
 
     def _levels(self, request: _Request, scene: Scene, headers: Mapping[str, Header]) -> dict[str, Level]:
         """Return the level to read of each band."""
-        pixels = [pixel_in_degrees(header, self.grid.resolution) for header in headers.values()]
+        pixels = [pixel_at(self.grid.lattice, header) for header in headers.values()]
         if request.offset is None:
             levels = [category_level(header, pixel) for header, pixel in zip(headers.values(), pixels, strict=True)]
         else:
@@ -271,11 +270,15 @@ class ChunkReader:
             find_holes=request.resampling != "nearest",
         )
 
-    def projection(self, crs: str) -> Projection:
-        """Return the projection of the window into a CRS."""
-        if crs not in self._projections:
-            self._projections[crs] = project(self.grid, self.window, crs)
-        return self._projections[crs]
+    def projection(self, header: Header) -> Projection:
+        """Return the projection of the window into the CRS of a raster."""
+        return self.projected(axes_of(self.grid.lattice, header))
+
+    def projected(self, axes: SourceAxes) -> Projection:
+        """Return the projection of the window into a CRS, computed once."""
+        if axes not in self._projections:
+            self._projections[axes] = project(self.grid.lattice, self.grid.to_global(self.window), axes)
+        return self._projections[axes]
 
 
 _Item = TypeVar("_Item")

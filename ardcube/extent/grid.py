@@ -1,64 +1,26 @@
-"""Pixel grid of a cube, its windows and its tiles (pure)."""
+"""Pixel grid of a cube, in any CRS, and its tiles (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from shapely.geometry import Polygon, box
+from shapely.geometry.base import BaseGeometry
+
+from ardcube.extent.lattice import DEGREES, Lattice
+from ardcube.extent.outline import whole_outline, window_outlines
+from ardcube.extent.window import Window
 
 if TYPE_CHECKING:  # it takes half a second to import, and few callers need it
     from odc.geo.geobox import GeoBox
 
 _IGNORED = 0.01
 """Fraction of a pixel by which a grid may be smaller than the bounds that it covers, as in odc-geo."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A half-open rectangle of pixels of the cube's grid; it may extend beyond the grid."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.y1 - self.y0, self.x1 - self.x0
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The region of a (latitude, longitude) array."""
-        return slice(self.y0, self.y1), slice(self.x0, self.x1)
-
-    def split(self, most: int) -> Iterator[Window]:
-        """Partition the window, row by row, into nearly equal windows of at most `most` pixels a side."""
-        (ys, height), (xs, width) = (self.y0, self.y1 - self.y0), (self.x0, self.x1 - self.x0)
-        rows, cols = max(1, -(-height // most)), max(1, -(-width // most))
-        for row in range(rows):
-            for col in range(cols):
-                yield Window(
-                    ys + height * row // rows,
-                    ys + height * (row + 1) // rows,
-                    xs + width * col // cols,
-                    xs + width * (col + 1) // cols,
-                )
-
-    def relative_to(self, other: Window) -> Window:
-        """Return the same pixels, counted from the first pixel of another window."""
-        return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
-
-    def grow(self, pixels: int) -> Window:
-        """Add `pixels` on every side."""
-        return Window(self.y0 - pixels, self.y1 + pixels, self.x0 - pixels, self.x1 + pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,78 +34,123 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A north-up pixel grid in degrees, anchored to whole multiples of its resolution.
+    """The pixels of a cube: a window of a lattice, north up.
 
-    Coordinates are computed from global indices, which are counted from longitude 0 eastward and from latitude 0
-    southward. A pixel therefore has the same coordinates, to the last bit, in every tile and in every grid of the same
-    resolution.
+    Coordinates are computed from global indices, which are counted from the origin of the lattice. A pixel therefore
+    has the same coordinates, to the last bit, in every tile and in every grid of the same lattice.
     """
 
-    west: float
-    """Longitude of the left edge, in degrees."""
-    north: float
-    """Latitude of the top edge, in degrees."""
-    resolution: float
-    """Side of a pixel, in degrees."""
+    lattice: Lattice
+    row: int
+    """Global index of the first row."""
+    column: int
+    """Global index of the first column."""
     height: int
     width: int
 
     @classmethod
-    def from_bounds(cls, bounds: tuple[float, float, float, float], resolution: float) -> Grid:
-        """Cover `bounds` (west, south, east, north, degrees); edges are snapped outward as in `GeoBox.from_bbox`."""
-        column, width = _snapped(bounds[0], bounds[2], resolution)
-        south, height = _snapped(bounds[1], bounds[3], resolution)
-        return cls(column * resolution, (south + height) * resolution, resolution, height, width)
+    def from_bounds(
+        cls,
+        bounds: tuple[float, float, float, float],
+        resolution: float,
+        crs: str = DEGREES,
+        align: Literal["edge", "center"] = "edge",
+    ) -> Grid:
+        """Cover bounds with pixels; edges are snapped outward as in `GeoBox.from_bbox`.
+
+        Parameters
+        ----------
+        bounds : tuple of float
+            West, south, east, north, in CRS units.
+        resolution : float
+            Side of a pixel, in CRS units.
+        crs : str
+            Authority code, or WKT.
+        align : str
+            Anchor of the pixels at whole multiples of the resolution: their edges, or their centres.
+        """
+        shift = 0.0 if align == "edge" else 0.5
+        column, width = _snapped(bounds[0] / resolution - shift, bounds[2] / resolution - shift)
+        south, height = _snapped(bounds[1] / resolution - shift, bounds[3] / resolution - shift)
+        origin = shift * resolution
+        return cls(Lattice(crs, origin, origin, resolution, -resolution), -(south + height), column, height, width)
+
+    def __str__(self) -> str:
+        return f"{self.height} x {self.width} pixels of {self.lattice}"
 
     @property
-    def origin(self) -> tuple[int, int]:
-        """Global row and column of the first pixel."""
-        return -round(self.north / self.resolution), round(self.west / self.resolution)
+    def window(self) -> Window:
+        """The grid as a window of its lattice."""
+        return Window(self.row, self.row + self.height, self.column, self.column + self.width)
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """Names of the dimensions of rows and columns in a store."""
+        return ("latitude", "longitude") if self.lattice.is_geographic else ("y", "x")
+
+    @property
+    def metres(self) -> float:
+        """Side of a pixel in metres, along a meridian if the CRS is geographic."""
+        return abs(self.lattice.step_y) * self.lattice.metres_per_unit
 
     def to_global(self, window: Window) -> Window:
-        """Return the same pixels, counted from latitude 0 and longitude 0."""
-        row, column = self.origin
-        return Window(window.y0 + row, window.y1 + row, window.x0 + column, window.x1 + column)
+        """Return the same pixels, counted from the origin of the lattice."""
+        return Window(window.y0 + self.row, window.y1 + self.row, window.x0 + self.column, window.x1 + self.column)
 
     def grow(self, pixels: int) -> Grid:
         """Add `pixels` on every side."""
-        row, column = self.origin
-        west, north = (column - pixels) * self.resolution, (pixels - row) * self.resolution
-        return Grid(west, north, self.resolution, self.height + 2 * pixels, self.width + 2 * pixels)
+        return Grid(
+            self.lattice, self.row - pixels, self.column - pixels, self.height + 2 * pixels, self.width + 2 * pixels
+        )
 
     @property
     def transform(self) -> Affine:
-        """Affine from (column, row) of pixel corners to (longitude, latitude)."""
-        return Affine(self.resolution, 0.0, self.west, 0.0, -self.resolution, self.north)
+        """Affine from (column, row) of pixel corners to CRS coordinates."""
+        lattice = self.lattice
+        return Affine(lattice.step_x, 0.0, lattice.left(self.column), 0.0, lattice.step_y, lattice.top(self.row))
 
     @property
     def geobox(self) -> GeoBox:
         """The same grid as an `odc.geo` GeoBox."""
         from odc.geo.geobox import GeoBox
 
-        return GeoBox((self.height, self.width), self.transform, "EPSG:4326")
+        return GeoBox((self.height, self.width), self.transform, self.lattice.crs)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north edges, in degrees."""
+        """West, south, east, north edges, in CRS units."""
         return self.window_bounds(Window(0, self.height, 0, self.width))
 
-    def longitude(self, columns: NDArray[np.number]) -> NDArray[np.float64]:
-        """Return the longitudes of the centres of the grid's `columns`, in degrees."""
-        return (np.asarray(columns, np.float64) + (self.origin[1] + 0.5)) * self.resolution
+    def x(self, columns: NDArray[np.number]) -> NDArray[np.float64]:
+        """Return the eastings or longitudes of the centres of the grid's `columns`, in CRS units."""
+        return self.lattice.x(np.asarray(columns) + self.column)
 
-    def latitude(self, rows: NDArray[np.number]) -> NDArray[np.float64]:
-        """Return the latitudes of the centres of the grid's `rows`, in degrees."""
-        return -(np.asarray(rows, np.float64) + (self.origin[0] + 0.5)) * self.resolution
+    def y(self, rows: NDArray[np.number]) -> NDArray[np.float64]:
+        """Return the northings or latitudes of the centres of the grid's `rows`, in CRS units."""
+        return self.lattice.y(np.asarray(rows) + self.row)
 
     def window_bounds(self, window: Window) -> tuple[float, float, float, float]:
-        """Return the west, south, east and north edges of a window, in degrees."""
-        edges, step = self.to_global(window), self.resolution
-        return edges.x0 * step, -edges.y1 * step, edges.x1 * step, -edges.y0 * step
+        """Return the west, south, east and north edges of a window, in CRS units."""
+        edges, lattice = self.to_global(window), self.lattice
+        return lattice.left(edges.x0), lattice.top(edges.y1), lattice.left(edges.x1), lattice.top(edges.y0)
 
-    def window_box(self, window: Window) -> Polygon:
-        """Return a window as a polygon in degrees."""
-        return box(*self.window_bounds(window))
+    @property
+    def outline(self) -> BaseGeometry:
+        """Area in degrees that holds all pixels; it may extend beyond 180 degrees of longitude."""
+        return whole_outline(self.lattice, self.window)
+
+    def window_outline(self, window: Window) -> BaseGeometry:
+        """Return the area of a window, in degrees and the longitudes of `outline`."""
+        edges = self.to_global(window)
+        y0, y1, x0, x1 = (np.array([edge]) for edge in (edges.y0, edges.y1, edges.x0, edges.x1))
+        outline: BaseGeometry = window_outlines(self.lattice, y0, y1, x0, x1, self.longitudes)[0]
+        return outline
+
+    @property
+    def longitudes(self) -> tuple[float, float]:
+        """Westernmost and easternmost longitude of `outline`, in degrees."""
+        west, _, east, _ = self.outline.bounds
+        return west, east
 
     def tile_counts(self, size: int) -> tuple[int, int]:
         """Return the rows and columns of the grid of tiles of `size` pixels."""
@@ -204,17 +211,18 @@ class Tiles(Sequence[Tile]):
         y0, y1, x0, x1 = self._edges()
         return (y1 - y0) * (x1 - x0)
 
-    def boxes(self, halo: int = 0) -> NDArray[np.object_]:
-        """Return each tile with a halo of `halo` pixels as a polygon in degrees, equal to `Grid.window_box`."""
+    def outlines(self, halo: int = 0) -> NDArray[np.object_]:
+        """Return the area of each tile with a halo of `halo` pixels, in degrees: equal to `Grid.window_outline`."""
         y0, y1, x0, x1 = self._edges()
-        (row, column), step = self.grid.origin, self.grid.resolution
-        boxes: NDArray[np.object_] = shapely.box(
-            (column + x0 - halo) * step,
-            -(row + y1 + halo) * step,
-            (column + x1 + halo) * step,
-            -(row + y0 - halo) * step,
+        grid = self.grid
+        return window_outlines(
+            grid.lattice,
+            y0 + (grid.row - halo),
+            y1 + (grid.row + halo),
+            x0 + (grid.column - halo),
+            x1 + (grid.column + halo),
+            grid.grow(halo).longitudes,
         )
-        return boxes
 
     def _edges(self) -> tuple[NDArray[np.int64], ...]:
         y0, x0 = self.rows * self.size, self.cols * self.size
@@ -222,9 +230,9 @@ class Tiles(Sequence[Tile]):
         return y0, y1, x0, x1
 
 
-def _snapped(low: float, high: float, step: float) -> tuple[int, int]:
-    """Return the index of the first of the whole steps that cover a range, and their number."""
-    first, last = floor(_whole(low / step)), ceil(_whole(high / step))
+def _snapped(low: float, high: float) -> tuple[int, int]:
+    """Return the index of the first of the whole pixels that cover a range, and their number."""
+    first, last = floor(_whole(low)), ceil(_whole(high))
     return first, max(1, last - first)
 
 

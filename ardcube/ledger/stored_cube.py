@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
+from ardcube.extent.lattice import DEGREES, METRES_PER_DEGREE, Lattice, crs_of
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
@@ -53,7 +55,7 @@ class StoredCube:
                 identity=found["identity"],
                 fingerprint=str(found["fingerprint"]),
                 offset=float(found["offset"]),
-                grid=Grid(**found["identity"]["grid"]),
+                grid=_grid(found["identity"]["grid"]),
                 periods=calendar_periods(config.start_date, config.end_date, config.time_frequency_months),
             )
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
@@ -88,10 +90,39 @@ def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
             raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
     if f"{config.start_date:%Y-%m}" != identity["start"]:
         raise ValueError(f"the start is {config.start_date:%Y-%m} in config and {identity['start']!r:.100} in identity")
-    grid = identity["grid"]
-    lengths = (grid["height"], grid["width"])
+
+
+def _grid(stored: dict[str, Any]) -> Grid:
+    """Return the grid of an identity.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is not a grid on Earth.
+    """
+    lengths = (stored["height"], stored["width"])
     if not all(type(length) is int and 0 < length < 2**31 for length in lengths):
         raise ValueError(f"a grid of {lengths!r:.100} pixels")
-    degrees = [grid[name] for name in ("west", "north", "resolution")]
-    if not all(type(number) is float and abs(number) <= _LARGEST_DEGREES for number in degrees):
+    if "lattice" not in stored:  # of version 0.1: in degrees
+        west, north, step = (_number(stored[name]) for name in ("west", "north", "resolution"))
+        return Grid(Lattice(DEGREES, 0.0, 0.0, step, -step), -round(north / step), round(west / step), *lengths)
+    lattice = Lattice(**stored["lattice"])
+    for number in (lattice.x0, lattice.y0, lattice.step_x, lattice.step_y):
+        _number(number)
+    if not (lattice.step_x > 0 > lattice.step_y) or type(lattice.crs) is not str:
+        raise ValueError("a grid that is not north up")
+    crs_of(lattice.crs)
+    grid = Grid(lattice, stored["row"], stored["column"], *lengths)
+    if not all(type(index) is int and abs(index) < 2**53 for index in (grid.row, grid.column)):
+        raise ValueError("a grid whose position is not a whole number")
+    limit = _LARGEST_DEGREES * (1 if lattice.is_geographic else METRES_PER_DEGREE)
+    if max(map(abs, grid.bounds)) > limit:
         raise ValueError("a grid outside the world")
+    return grid
+
+
+def _number(value: Any) -> float:
+    """Return a finite number; raise ValueError for anything else."""
+    if type(value) is not float or not math.isfinite(value):
+        raise ValueError(f"{value!r:.100} is not a number of a grid")
+    return value

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from odc.loader import RasterLoadParams, RasterSource, RioDriver
 
 from ardcube.errors import SceneError, TransientError
+from ardcube.extent.lattice import Lattice
 from ardcube.odc_driver.source import open_source
 from ardcube.odc_driver.window import read_window
-from ardcube.pixels.lattice import Lattice
 from ardcube.raster.open import forget
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from odc.loader import RasterLoadParams, RasterSource, resolve_dst_nodata, resol
 
 from ardcube.catalog.hrefs import local_file
 from ardcube.errors import SceneError
-from ardcube.pixels.lattice import Lattice
+from ardcube.extent.lattice import Lattice
 from ardcube.raster.block_cache import File
 from ardcube.raster.header import Header, Level, usable_nodata
-from ardcube.raster.levels import category_level, reflectance_levels
+from ardcube.raster.levels import category_level, pixel_at, reflectance_levels
 from ardcube.raster.open import Raster, open_raster
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def open_source(src: RasterSource, cfg: RasterLoadParams, lattice: Lattice | Non
 
 def _level(header: Header, lattice: Lattice, cfg: RasterLoadParams, src: RasterSource) -> Level:
     """Return the level to read. Nearest pixels may be categories, which not every overview holds."""
-    pixel = lattice.pixel_at(header)
+    pixel = pixel_at(lattice, header)
     if cfg.resampling == "nearest":
         return category_level(header, pixel)
     stated = next((meta.nodata for meta in (src.meta, cfg.meta) if meta is not None and meta.nodata is not None), None)

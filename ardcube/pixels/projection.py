@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Transformer
 
-from ardcube.extent.grid import Grid, Window
-from ardcube.raster.header import Level
+from ardcube.extent.lattice import Lattice, crs_of, is_same_crs, transformer
+from ardcube.extent.window import Window
+from ardcube.raster.header import Header, Level
 
-Centres = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Returns the coordinates of the centres of rows or columns, given by global indices."""
 NODE_STEP = 32
 """Largest number of output pixels between two projected nodes."""
-NODE_SPAN_DEGREES = 0.02
-"""Largest distance between two nodes, in degrees, about 2 km. Cubic interpolation between nodes is then exact to
-1e-6 m, whatever the cube's resolution (docs/decisions/0002-own-resampler.md)."""
+_LARGEST_ERROR = 1e-3
+"""Error of an interpolated coordinate, in source pixels: a tenth of what the pixel contract permits."""
+_PLACES = 5
+"""Places on each side of a raster at which the error is measured."""
+_MIDDLE = np.array([-1.0, 9.0, 9.0, -1.0]) / 16
+"""Weights of four nodes in the middle between the second and the third."""
 CELL = 8
 """Side, in pixels, of the cells for which needed blocks are determined, because single pixels would cost as much as
 resampling. A byte of `ardcube.pixels.bitmask` is a row of a cell."""
@@ -62,7 +63,7 @@ class Projection:
 
     Nodes on a lattice of global pixel indices are projected exactly. Between nodes, coordinates are interpolated with
     cubic Lagrange polynomials, first down the columns of nodes, then along the row. The lattice is anchored at
-    longitude 0 and latitude 0, so overlapping windows have the same bits, also in different cubes of one resolution.
+    global index 0, so overlapping windows have the same bits, also in different cubes of one grid.
     """
 
     window: Window
@@ -207,42 +208,83 @@ class Projection:
         return values[0], values[1], steps[0], steps[1]
 
 
-def project(grid: Grid, window: Window, crs: str) -> Projection:
-    """Project the nodes around a window of a cube's grid to a CRS."""
-    step = max(1, min(NODE_STEP, int(NODE_SPAN_DEGREES / grid.resolution)))
-    world = Grid(0.0, 0.0, grid.resolution, 0, 0)
-    return project_nodes(grid.to_global(window), step, (world.longitude, world.latitude), _transformer(crs))
+@dataclass(frozen=True, slots=True)
+class SourceAxes:
+    """CRS of a source, and the nodes for it. Sources with equal axes share a `Projection`."""
+
+    crs: str
+    step: int
+    """Number of pixels between two nodes."""
+    meridian: float | None = None
+    """Longitude in whose neighbourhood longitudes are continuous; None if the CRS is not geographic."""
 
 
-def project_nodes(window: Window, step: int, centres: tuple[Centres, Centres], transformer: Transformer) -> Projection:
-    """Project the nodes around a window of any grid.
-
-    Parameters
-    ----------
-    window : Window
-        Pixels of a grid, in global indices.
-    step : int
-        Number of pixels between two nodes.
-    centres : (callable, callable)
-        Return the first coordinate of the centres of columns, and the second coordinate of the centres of rows, in
-        units of the grid's CRS.
-    transformer : Transformer
-        From the grid's CRS to the source's.
-    """
+def project(lattice: Lattice, window: Window, axes: SourceAxes) -> Projection:
+    """Project the nodes around a window of a lattice, in global indices."""
+    step = axes.step
     row, column = window.y0 // step - 1, window.x0 // step - 1
     rows = np.arange(row, (window.y1 - 1) // step + 3) * step
-    cols = np.arange(column, (window.x1 - 1) // step + 3) * step
-    first, second = np.meshgrid(centres[0](cols), centres[1](rows))
-    if np.abs(second).max() > 90.0 and _leads_from_degrees(transformer):
-        first, second = _over_the_pole(first, second)
-    x, y = transformer.transform(first, second)
+    columns = np.arange(column, (window.x1 - 1) // step + 3) * step
+    x, y = _exact(lattice, axes.crs, axes.meridian, *np.meshgrid(columns, rows))
     return Projection(window, step, row, column, x, y)
 
 
-def _leads_from_degrees(transformer: Transformer) -> bool:
-    """Return whether a transformer leads from degrees to a projected CRS."""
-    source, target = transformer.source_crs, transformer.target_crs
-    return bool(source and target and source.is_geographic and target.is_projected)
+def axes_of(lattice: Lattice, header: Header) -> SourceAxes:
+    """Choose the distance of nodes for a raster: the largest with which interpolated coordinates are exact enough.
+
+    The error is measured at places all over the raster, in the middle between nodes, where it is largest. The choice
+    depends on the raster alone, so that all windows have the same nodes.
+    """
+    return _axes_of(lattice, header.crs, header.levels[0])
+
+
+@lru_cache(maxsize=4096)
+def _axes_of(lattice: Lattice, crs: str, full: Level) -> SourceAxes:
+    if is_same_crs(lattice.crs, crs):
+        return SourceAxes(crs, NODE_STEP)
+    axes = SourceAxes(crs, NODE_STEP, full.centre[0] if crs_of(crs).is_geographic else None)
+    rows, columns = _places(lattice, crs, full)
+    while axes.step > 1 and not _is_exact(lattice, axes, full, rows // axes.step, columns // axes.step):
+        axes = replace(axes, step=axes.step // 2)
+    return axes
+
+
+def _places(lattice: Lattice, crs: str, full: Level) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of a lattice at places all over a raster: int64 (place,)."""
+    shares = np.linspace(0.0, 1.0, _PLACES)
+    t, (right, down) = full.transform, np.meshgrid(shares * full.width, shares * full.height)
+    first, second = transformer(crs, lattice.crs).transform((t.c + t.a * right).ravel(), (t.f + t.e * down).ravel())
+    columns, rows = (first - lattice.x0) / lattice.step_x, (second - lattice.y0) / lattice.step_y
+    known = np.isfinite(columns) & np.isfinite(rows)
+    return np.floor(rows[known]).astype(np.int64), np.floor(columns[known]).astype(np.int64)
+
+
+def _is_exact(
+    lattice: Lattice, axes: SourceAxes, full: Level, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> bool:
+    """Return whether the interpolation in some cells between nodes is exact enough."""
+    around = np.arange(-1, 3)
+    i, j = (rows[:, None] + around) * axes.step, (columns[:, None] + around) * axes.step
+    middle = (columns + 0.5) * axes.step, (rows + 0.5) * axes.step
+    with np.errstate(invalid="ignore"):
+        nodes = np.stack(_exact(lattice, axes.crs, axes.meridian, *np.broadcast_arrays(j[:, None, :], i[:, :, None])))
+        found = np.einsum("cpij,i,j->cp", nodes, _MIDDLE, _MIDDLE)
+        exact = np.stack(_exact(lattice, axes.crs, axes.meridian, *middle))
+        errors = np.abs((found - exact) / [[full.transform.a], [full.transform.e]])
+    return bool((errors < _LARGEST_ERROR).all())  # false for NaN, where a node cannot be projected
+
+
+def _exact(
+    lattice: Lattice, crs: str, meridian: float | None, columns: NDArray[np.number], rows: NDArray[np.number]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the coordinates of pixels of a lattice in a CRS, without interpolation."""
+    first, second = lattice.x(columns), lattice.y(rows)
+    if is_same_crs(lattice.crs, crs):
+        return first, second
+    if lattice.is_geographic and meridian is None and np.abs(second).max(initial=0.0) > 90.0:
+        first, second = _over_the_pole(first, second)
+    x, y = transformer(lattice.crs, crs).transform(first, second)
+    return x if meridian is None else x - 360.0 * np.round((x - meridian) / 360.0), y
 
 
 def _over_the_pole(
@@ -251,11 +293,6 @@ def _over_the_pole(
     """Return the places of nodes beyond a pole, on its other side, where a polar projection is smooth."""
     beyond = np.abs(lat) > 90.0
     return np.where(beyond, lon + 180.0, lon), np.where(beyond, np.copysign(180.0, lat) - lat, lat)
-
-
-@lru_cache(maxsize=64)
-def _transformer(crs: str) -> Transformer:
-    return Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
 
 def _sum(

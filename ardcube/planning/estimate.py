@@ -35,7 +35,7 @@ def estimate(plan: CubePlan) -> Estimate:
     """Return the sizes of a plan, computed from its scenes and jobs alone."""
     spec, jobs = plan.spec, plan.jobs
     per_pixel = {
-        label: sum(_bytes_per_pixel(asset, spec.grid.resolution) for asset in scenes[0].bands.values())
+        label: sum(_bytes_per_pixel(asset, spec.grid.metres) for asset in scenes[0].bands.values())
         for label, scenes in plan.scenes.items()
         if scenes
     }
@@ -112,12 +112,12 @@ def largest_work(plan: CubePlan) -> Workload:
     met = int(plan.jobs.scenes.max())
     days = max((len({scene.solar_day() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
     shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
-    return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met, spec.grid.resolution)
+    return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met, spec.grid.metres)
 
 
-def _bytes_per_pixel(asset: BandAsset, resolution: float) -> float:
+def _bytes_per_pixel(asset: BandAsset, metres: float) -> float:
     """Return compressed bytes per output pixel of the coarsest overview that is fine enough."""
     per_source_pixel = 0.75 * asset.size / asset.pixels if asset.size and asset.pixels else 1.3
-    ratio = resolution * _METRES_PER_DEGREE / asset.pixel_size
+    ratio = metres / asset.pixel_size
     level = 2 ** max(0, math.floor(math.log2(ratio))) if ratio >= 1 else 1
     return per_source_pixel * (ratio / level) ** 2

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import AreaIndex
-from ardcube.extent.grid import Tiles, Window
+from ardcube.extent.grid import Tiles
 from ardcube.extent.periods import Period
+from ardcube.extent.window import Window
 
 _AT_ONCE = 4096
 """Jobs that iteration creates at a time."""

@@ -33,8 +33,6 @@ _FETCHED_BYTES = 7
 _BLOCK_BYTES = 100_000_000
 """Least bytes of fetched and decoded blocks, because blocks are read whole: of 1024 x 1024 pixels, four compressed
 blocks of each of four files, the decoded blocks of two scenes, and what the heap keeps of them."""
-_METRES_PER_DEGREE = 111_320
-"""Metres of one degree of latitude."""
 _CLASS_METRES = 20.0
 """Side of a pixel of a classification, in metres: that of Sentinel-2's, the finest one."""
 _CLASS_PIXELS = 5490 * 5490
@@ -68,12 +66,10 @@ class Workload:
     """Pixels of a scene's classification around a part that a scene mask reads."""
 
     @classmethod
-    def of(
-        cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int, resolution: float
-    ) -> Self:
-        """Return the workload of a chunk of a shape (height, width) with a mask, at a resolution in degrees."""
+    def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int, metres: float) -> Self:
+        """Return the workload of a chunk of a shape (height, width) with a mask; pixels have a side of `metres`."""
         if isinstance(mask, SceneMaskHook):
-            step = resolution * _METRES_PER_DEGREE / _CLASS_METRES
+            step = metres / _CLASS_METRES
             reach = mask.clean_up.reach / _CLASS_METRES
             return cls(*shape, bands, days, scenes, class_step=step, class_reach=reach)
         independent = bool(getattr(mask, "independent_days", False))

@@ -72,4 +72,4 @@ def tiles_meeting(grid: Grid, size: int, mask: BaseGeometry | None) -> Tiles:
     if mask is None:
         return tiles
     shapely.prepare(mask)
-    return tiles.where(shapely.intersects(mask, tiles.boxes()))
+    return tiles.where(shapely.intersects(mask, tiles.outlines()))

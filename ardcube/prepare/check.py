@@ -110,7 +110,7 @@ def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: G
     days = max((period.end - period.start).days for period in periods)
     shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
     at_once = run.local_threads if run.serverless_backend == "local" else 1
-    chunk_limit(run.memory_bytes, at_once, Workload.of(mask, len(cube.bands), shape, days, 2 * days, grid.resolution))
+    chunk_limit(run.memory_bytes, at_once, Workload.of(mask, len(cube.bands), shape, days, 2 * days, grid.metres))
 
 
 def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:

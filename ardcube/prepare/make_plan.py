@@ -67,7 +67,7 @@ def _check_bad_scenes(request: Request, found: FoundScenes) -> None:
         logger.warning("%d of %d scenes cannot be used and are left out: %s", len(bad), len(scenes), bad[0].problem)
         return
     tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
-    _, met = AreaIndex(tiles.boxes(request.mask.halo)).join(bad)
+    _, met = AreaIndex(tiles.outlines(request.mask.halo)).join(bad)
     bad = [bad[int(position)] for position in np.unique(met)]
     if bad:
         raise InputError(
@@ -99,7 +99,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
     from ardcube.ledger.manifest import write_manifest  # pyarrow is slow to import
 
-    areas = AreaIndex(tiles.boxes(request.mask.halo))
+    areas = AreaIndex(tiles.outlines(request.mask.halo))
     periods = tuple(period for period in request.periods if period.label in scenes)
     by_period = [
         jobs_of_period(

@@ -124,7 +124,7 @@ def _tiles_of(keys: Collection[ChunkKey], tiles: Tiles) -> Tiles:
 
 
 def _jobs_by_period(retry: Retry, tiles: Tiles, labels: Collection[str], mask: CloudMaskHook) -> list[PeriodJobs]:
-    areas = AreaIndex(tiles.boxes(mask.halo))
+    areas = AreaIndex(tiles.outlines(mask.halo))
     manifests: Mapping[str, str] = retry.planned.manifests
     return [
         jobs_of_period(

@@ -21,9 +21,10 @@ from rasterio.io import DatasetReader
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
 from ardcube.config import AssetAccess
 from ardcube.errors import AccessError, SceneError, TransientError
+from ardcube.extent.lattice import Lattice
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
-from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_in_degrees
+from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_at
 from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
 from ardcube.raster.refusals import explain_refusal, note_readable
 from ardcube.raster.s3 import gdal_options
@@ -69,7 +70,7 @@ class GdalRaster:
 
     @classmethod
     def open(
-        cls, href: str, access: AssetAccess, *, resolution: float = math.inf, skip_cache: bool = False
+        cls, href: str, access: AssetAccess, *, lattice: Lattice | None = None, skip_cache: bool = False
     ) -> GdalRaster:
         """Read a header.
 
@@ -79,9 +80,9 @@ class GdalRaster:
             Address of the file.
         access : AssetAccess
             How the file may be read.
-        resolution : float
-            Of the cube, in degrees. Overviews that are too coarse for it are left out, because GDAL opens the file
-            again for each overview.
+        lattice : Lattice, optional
+            Of the cube. Overviews that are too coarse for it are left out, because GDAL opens the file again for each
+            overview.
         skip_cache : bool
             Whether to read the file without GDAL's cache.
 
@@ -110,7 +111,7 @@ class GdalRaster:
         if dtype not in ("uint8", "uint16"):
             raise SceneError(f"{href} holds {dtype}, not uint8 or uint16; its scene cannot be used")
         header = Header(crs, dtype, usable_nodata(nodata, dtype), (full,), masked, samples)
-        largest = pixel_in_degrees(header, resolution) if math.isfinite(resolution) else PixelSize(math.inf, math.inf)
+        largest = PixelSize(math.inf, math.inf) if lattice is None else pixel_at(lattice, header)
         levels = [full]
         for index, ratio in enumerate(ratios):
             # A ratio is rounded: the pixel of the overview may be smaller.

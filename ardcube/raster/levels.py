@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pyproj import Transformer
-
+from ardcube.extent.lattice import Lattice, crs_of, is_same_crs, transformer
 from ardcube.raster.header import Header, Level, pixel_size
 
 _TOLERANCE = 1e-6
@@ -42,9 +41,9 @@ class PixelSize:
         return abs(t.a) <= self.x * limit and abs(t.e) <= self.y * limit
 
 
-def pixel_in_degrees(header: Header, resolution: float) -> PixelSize:
-    """Return the size of a pixel of `resolution` degrees at the centre of a raster."""
-    return _pixel_in_degrees(header.crs, header.levels[0], resolution)
+def pixel_at(lattice: Lattice, header: Header) -> PixelSize:
+    """Return the size of a pixel of a lattice at the centre of a raster, so that all windows read one level."""
+    return _pixel_at(lattice, header.crs, header.levels[0])
 
 
 def category_level(header: Header, pixel: PixelSize, described: str = "") -> Level:
@@ -121,12 +120,15 @@ def overview_method(file: Mapping[str, str], overview: Mapping[str, str]) -> str
 
 
 @lru_cache(maxsize=256)
-def _pixel_in_degrees(crs: str, base: Level, resolution: float) -> PixelSize:
-    """See `pixel_in_degrees`. The files of one granule share an entry of the cache."""
-    backward, forward = _transformers(crs)
-    lon, lat = backward.transform(*base.centre)
-    half = resolution / 2
-    xs, ys = forward.transform([lon - half, lon + half, lon, lon], [lat, lat, lat - half, lat + half])
+def _pixel_at(lattice: Lattice, crs: str, base: Level) -> PixelSize:
+    """See `pixel_at`. The files of one granule share an entry of the cache."""
+    right, up = abs(lattice.step_x) / 2, abs(lattice.step_y) / 2
+    if is_same_crs(crs, lattice.crs):
+        return PixelSize(2 * right, 2 * up)
+    x, y = transformer(crs, lattice.crs).transform(*base.centre)
+    xs, ys = transformer(lattice.crs, crs).transform([x - right, x + right, x, x], [y, y, y - up, y + up])
+    if crs_of(crs).is_geographic:
+        xs = [lon - 360.0 * round((lon - xs[0]) / 360.0) if math.isfinite(lon) else lon for lon in xs]
     return pixel_between(xs, ys)
 
 
@@ -137,11 +139,3 @@ def pixel_between(xs: Sequence[float], ys: Sequence[float]) -> PixelSize:
     """
     sizes = [math.hypot(at[1] - at[0], at[3] - at[2]) for at in (xs, ys)]
     return PixelSize(*sizes) if all(map(math.isfinite, sizes)) else PixelSize(0.0, 0.0)
-
-
-@lru_cache(maxsize=64)
-def _transformers(crs: str) -> tuple[Transformer, Transformer]:
-    return (
-        Transformer.from_crs(crs, "EPSG:4326", always_xy=True),
-        Transformer.from_crs("EPSG:4326", crs, always_xy=True),
-    )

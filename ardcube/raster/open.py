@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Protocol
 
 from ardcube.config import AssetAccess, Reader
+from ardcube.extent.lattice import Lattice
 from ardcube.raster.complete import check_complete
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
@@ -41,7 +41,7 @@ def forget(href: str) -> None:
 
 
 def open_raster(
-    href: str, revision: str, access: AssetAccess, reader: Reader = "auto", *, resolution: float = math.inf
+    href: str, revision: str, access: AssetAccess, reader: Reader = "auto", *, lattice: Lattice | None = None
 ) -> Raster:
     """Open a file with the block reader, or with GDAL if the block reader does not support the file.
 
@@ -57,8 +57,8 @@ def open_raster(
         How the file may be read.
     reader : Reader
         `auto`, or `gdal` to always use GDAL.
-    resolution : float
-        Of the cube, in degrees. Overviews that are too coarse for it may be missing from the header.
+    lattice : Lattice, optional
+        Of the cube. Overviews that are too coarse for it may be missing from the header.
 
     Raises
     ------
@@ -69,11 +69,13 @@ def open_raster(
     TransientError
         If the file cannot be read now.
     """
-    return _open(href, revision, access, reader, resolution, _failures.get(href, 0))
+    return _open(href, revision, access, reader, lattice, _failures.get(href, 0))
 
 
 @lru_cache(maxsize=4096)
-def _open(href: str, revision: str, access: AssetAccess, reader: Reader, resolution: float, failures: int) -> Raster:
+def _open(
+    href: str, revision: str, access: AssetAccess, reader: Reader, lattice: Lattice | None, failures: int
+) -> Raster:
     if reader == "auto" and not has_mask_file(href):
         from ardcube.raster.cog import Cog
         from ardcube.raster.object_store import UnsupportedFileError
@@ -86,4 +88,4 @@ def _open(href: str, revision: str, access: AssetAccess, reader: Reader, resolut
         check_complete(href, access)  # GDAL would request missing bytes again and again, and report other words
     from ardcube.raster.gdal import GdalRaster  # few archives need it
 
-    return GdalRaster.open(href, access, resolution=resolution, skip_cache=failures > 0)
+    return GdalRaster.open(href, access, lattice=lattice, skip_cache=failures > 0)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.lattice import DEGREES, Lattice, transformer
+from ardcube.extent.window import Window
 from ardcube.report.thumbnail import cosine
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ _BAR = 0.4
 
 @dataclass(frozen=True, slots=True)
 class MapPosition:
-    """Position of a map: the edges of the part of the cube that it shows, in degrees."""
+    """Position of a map: the edges of the part of the cube that it shows, in units of the CRS."""
 
+    lattice: Lattice
     west: float
     south: float
     east: float
@@ -40,12 +43,27 @@ class MapPosition:
     @classmethod
     def of(cls, grid: Grid, window: Window) -> MapPosition:
         """Return the position of a window of a grid."""
-        return cls(*grid.window_bounds(window))
+        return cls(grid.lattice, *grid.window_bounds(window))
 
     @property
-    def latitude(self) -> float:
-        """Latitude of the centre, in degrees."""
-        return (self.south + self.north) / 2
+    def pixel_width(self) -> float:
+        """Width of a pixel of the cube at the centre, as a share of its height."""
+        shape = abs(self.lattice.step_x / self.lattice.step_y)
+        return shape * cosine((self.south + self.north) / 2) if self.lattice.is_geographic else shape
+
+    @property
+    def metres(self) -> float:
+        """Metres from the western to the eastern edge at the centre."""
+        if self.lattice.is_geographic:
+            return (self.east - self.west) * _DEGREE * cosine((self.south + self.north) / 2)
+        return (self.east - self.west) * self.lattice.metres_per_unit
+
+    def corners(self) -> list[list[tuple[float, float]]]:
+        """Return longitude and latitude of the corners: upper left and right, lower left and right."""
+        xs, ys = (self.west, self.east), (self.north, self.south)
+        if self.lattice.is_geographic:
+            return [[(x, y) for x in xs] for y in ys]
+        return [[transformer(self.lattice.crs, DEGREES).transform(x, y) for x in xs] for y in ys]
 
     def world_file(self, shape: tuple[int, int], origin: tuple[int, int]) -> str:
         """Return the six lines of an ESRI world file.
@@ -87,11 +105,11 @@ def draw_frame(
     from PIL import Image, ImageDraw  # slow to import, and seldom used
 
     _, high, wide = picture.shape
-    corners = [
-        [_corner(position, latitude, longitude) for longitude in (position.west, position.east)]
-        for latitude in (position.north, position.south)
-    ]
-    inner = max(wide, _width(caption), *(_width(left) + _width(right) + 2 * _MARGIN for left, right in corners))
+    corners = position.corners()
+    flat = np.array(corners).reshape(4, 2)
+    span = float(max(np.ptp(flat[:, 0]), np.ptp(flat[:, 1])))
+    texts = [[_corner(longitude, latitude, span) for longitude, latitude in row] for row in corners]
+    inner = max(wide, _width(caption), *(_width(left) + _width(right) + 2 * _MARGIN for left, right in texts))
     top, left, right = _MARGIN + 2 * _LINE, _MARGIN + (inner - wide) // 2, _MARGIN + inner
     bottom = top + high
     canvas = Image.new("RGBA", (inner + 2 * _MARGIN, bottom + 2 * _LINE + _MARGIN), (*_PAPER, 255))
@@ -101,11 +119,11 @@ def draw_frame(
         draw.text((_MARGIN if end is None else end - _width(text), row), text, fill=_INK, font=_font())
 
     write(_MARGIN, caption)
-    for row, (west, east) in zip((_MARGIN + _LINE, bottom + 2), corners, strict=True):
+    for row, (west, east) in zip((_MARGIN + _LINE, bottom + 2), texts, strict=True):
         write(row, west)
         write(row, east, right)
     draw.rectangle((left - 1, top - 1, left + wide, bottom), outline=_GREY)
-    bar, text = _scale_bar((position.east - position.west) / wide * _DEGREE * cosine(position.latitude), inner)
+    bar, text = _scale_bar(position.metres / wide, inner)
     row = bottom + _LINE + _LINE // 2
     draw.line((_MARGIN, row, _MARGIN + bar, row), fill=_INK, width=2)
     for end in (_MARGIN, _MARGIN + bar):
@@ -124,8 +142,7 @@ def _scale_bar(metres: float, width: int) -> tuple[int, str]:
     return round(length / metres), f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
 
 
-def _corner(position: MapPosition, latitude: float, longitude: float) -> str:
-    span = max(position.north - position.south, position.east - position.west)
+def _corner(longitude: float, latitude: float, span: float) -> str:
     digits = min(6, max(1, 4 - math.ceil(math.log10(span))))
     turned = (longitude + 180) % 360 - 180 if longitude > 180 else longitude
     return (

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ardcube.extent.window import Window
 from ardcube.report.causes import Cause
+from ardcube.report.map_frame import MapPosition
 from ardcube.report.render import Markdown, render_markdown
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import count_states, draw_states
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary
-from ardcube.report.thumbnail import cosine
 from ardcube.report.wording import count_of
 from ardcube.storage.place import Place, cube_name
 
@@ -141,15 +142,14 @@ def problem_page(place: Place, options: dict[str, Any], summary: BuildSummary, t
 def _values(snapshot: CubeSnapshot, preview: Preview | None) -> dict[str, Any]:
     """Return what every page shows of a cube."""
     cube, place = snapshot.cube, snapshot.place
+    position = MapPosition.of(cube.grid, Window(0, cube.grid.height, 0, cube.grid.width))
     return {
         "name": cube_name(place.path),
         "config": cube.config,
         "grid": cube.grid,
         "periods": cube.periods,
         "link": _link(place, snapshot.options),
-        "map": draw_states(
-            [period.label for period in cube.periods], snapshot.states, cosine(sum(cube.grid.bounds[1::2]) / 2)
-        ),
+        "map": draw_states([period.label for period in cube.periods], snapshot.states, position.pixel_width),
         "preview": preview,
         **_causes(snapshot.causes),
     }

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ardcube.extent.grid import Window
 from ardcube.extent.periods import Period
+from ardcube.extent.window import Window
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.map_frame import MapPosition, draw_frame
@@ -61,7 +61,7 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         return None
     window = _fullest(cube, written[chosen[0]]) if len(chosen) == 1 else _whole(cube)
     position = MapPosition.of(cube.grid, window)
-    thumbnail = Thumbnail.of(window, position.latitude, _SIDES.get(len(chosen), _SMALL_SIDE))
+    thumbnail = Thumbnail.of(window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
     bands = shown_bands(cube.config.bands)
     read_layouts(place)
     options = snapshot.options or None  # zarr refuses an empty mapping for a local path

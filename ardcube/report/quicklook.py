@@ -11,7 +11,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
-from ardcube.extent.grid import Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.lattice import Lattice
+from ardcube.extent.window import Window
 from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
 from ardcube.report.thumbnail import Thumbnail
@@ -71,10 +73,10 @@ def write_quicklooks(
         name = next((str(name) for name, data in cube.data_vars.items() if "band" in data.dims), None)
         if name is None:
             raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
-        data = cube[name].transpose("time", "latitude", "longitude", "band")
-        window = Window(0, data.sizes["latitude"], 0, data.sizes["longitude"])
+        data = cube[name]
+        window = Window(0, data.shape[1], 0, data.shape[2])
         position = _position(cube, window)
-        thumbnail = Thumbnail.of(window, position.latitude, max_side)
+        thumbnail = Thumbnail.of(window, position.pixel_width, max_side)
         pictures = [_read(data, period, thumbnail) for period in range(data.sizes["time"])]
         months = data["time"].dt.strftime("%Y-%m").to_numpy()
         bounds = cube["time_bnds"].to_numpy().astype("datetime64[D]")
@@ -91,8 +93,11 @@ def write_quicklooks(
 
 
 def _position(cube: xr.Dataset, window: Window) -> MapPosition:
-    west, step_x, _, north, _, step_y = map(float, str(cube["spatial_ref"].attrs["GeoTransform"]).split())
-    return MapPosition(west, north + window.y1 * step_y, west + window.x1 * step_x, north)
+    mapping = cube["spatial_ref"].attrs
+    west, step_x, _, north, _, step_y = map(float, str(mapping["GeoTransform"]).split())
+    return MapPosition.of(
+        Grid(Lattice(str(mapping["crs_wkt"]), west, north, step_x, step_y), 0, 0, *window.shape), window
+    )
 
 
 def _read(data: xr.DataArray, period: int, thumbnail: Thumbnail) -> NDArray[np.uint16]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 
 _LEAST_SIDE = 480
 """Longest side of a picture, in pixels, up to which small cubes are enlarged."""
@@ -27,20 +27,20 @@ class Thumbnail:
     """Rows and columns of the picture."""
 
     @classmethod
-    def of(cls, window: Window, latitude: float, most: int) -> Thumbnail:
-        """Choose the shape of a picture whose proportions are true at a latitude.
+    def of(cls, window: Window, pixel_width: float, most: int) -> Thumbnail:
+        """Choose the shape of a picture whose proportions are true.
 
         Parameters
         ----------
         window : Window
             Part of the cube's grid.
-        latitude : float
-            Latitude of its centre, in degrees.
+        pixel_width : float
+            Width of a pixel on the ground at the centre, as a share of its height.
         most : int
             Longest side of the picture, in pixels. Small parts are enlarged by a whole number.
         """
         rows, cols = window.shape
-        wide = cols * cosine(latitude)
+        wide = cols * pixel_width
         longest = max(rows, wide)
         scale = most / longest if longest > most else max(1, min(_LEAST_SIDE, most) // math.ceil(longest))
         return cls(window, (max(1, round(rows * scale)), max(1, round(wide * scale))))

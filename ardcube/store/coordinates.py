@@ -1,4 +1,4 @@
-"""Write the coordinates of a cube by the CF conventions: time with bounds, latitude, longitude, bands, grid mapping."""
+"""Write the coordinates of a cube by the CF conventions: time with bounds, axes, bands, grid mapping."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.store.backend import array_of
 
-COORDINATES = ("time", "time_bnds", "latitude", "longitude", "band", "spatial_ref")
-"""Names of the arrays of coordinates."""
+COORDINATES = ("time", "time_bnds", "latitude", "longitude", "y", "x", "band", "spatial_ref")
+"""Names that the arrays of coordinates may have."""
 _EPOCH = np.datetime64("1970-01-01", "D")
 _TIME_CHUNK = 4096
 """Periods in a chunk of `time`: more than any cube has, so that extending the time axis rewrites one chunk."""
@@ -35,11 +35,10 @@ def _days(dates: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def write_plane(group: zarr.Group, grid: Grid, bands: Sequence[str]) -> None:
-    """Write latitude and longitude of pixel centres, the names of the bands, and the grid mapping."""
-    lat = {"axis": "Y", "standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
-    lon = {"axis": "X", "standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
-    _write(group, "latitude", grid.latitude(np.arange(grid.height)), ("latitude",), lat)
-    _write(group, "longitude", grid.longitude(np.arange(grid.width)), ("longitude",), lon)
+    """Write the coordinates of pixel centres, the names of the bands, and the grid mapping."""
+    (rows, columns), (down, right) = grid.axes, _axis_attributes(grid)
+    _write(group, rows, grid.y(np.arange(grid.height)), (rows,), down)
+    _write(group, columns, grid.x(np.arange(grid.width)), (columns,), right)
     transform = grid.transform
     crs = grid.geobox.crs
     assert crs is not None  # a grid always has a CRS
@@ -48,9 +47,26 @@ def write_plane(group: zarr.Group, grid: Grid, bands: Sequence[str]) -> None:
         "spatial_ref": crs.to_wkt(),
         "GeoTransform": " ".join(repr(float(value)) for value in transform.to_gdal()),
     }
-    _write(group, "spatial_ref", np.array(crs.to_epsg(), np.int32), (), mapping)
+    _write(group, "spatial_ref", np.array(crs.to_epsg() or 0, np.int32), (), mapping)
     names = np.array(bands, dtype=np.dtypes.StringDType())
     _write(group, "band", names, ("band",), {"long_name": "band name"})
+
+
+def _axis_attributes(grid: Grid) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the CF attributes of the coordinates of rows and of columns."""
+    names: tuple[str, str]
+    if grid.lattice.is_geographic:
+        names, units = grid.axes, ("degrees_north", "degrees_east")
+        long_names = names
+    else:
+        names = ("projection_y_coordinate", "projection_x_coordinate")
+        long_names = ("northing", "easting")
+        units = (grid.lattice.unit, grid.lattice.unit)
+    down, right = (
+        {"axis": axis, "standard_name": name, "long_name": long_name, "units": unit}
+        for axis, name, long_name, unit in zip("YX", names, long_names, units, strict=True)
+    )
+    return down, right
 
 
 def _write(

@@ -111,7 +111,7 @@ def create(
         shape=(*shape, len(spec.bands)),
         chunks=(*chunks, len(spec.bands)),
         shards=(*shards, len(spec.bands)) if shards else None,
-        dimension_names=("time", "latitude", "longitude", "band"),
+        dimension_names=("time", *grid.axes, "band"),
         attributes={
             "long_name": "median of clear observations",
             "standard_name": "surface_bidirectional_reflectance",
@@ -132,7 +132,7 @@ def create(
         shape=shape,
         chunks=chunks,
         shards=shards,
-        dimension_names=("time", "latitude", "longitude"),
+        dimension_names=("time", *grid.axes),
         attributes={
             "long_name": "number of clear days behind the composite",
             "standard_name": "number_of_observations",

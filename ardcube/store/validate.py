@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -15,7 +15,6 @@ METADATA = "zarr.json"
 """Name of the object that holds the metadata of a group or an array."""
 _CODECS = {"bytes", "blosc", "crc32c", "gzip", "sharding_indexed", "vlen-utf8", "zstd"}
 """Codecs of cubes. Others are never looked up: which code that runs would depend on the installed packages."""
-_AXES = ("time", "latitude", "longitude", "band")
 
 _OF_DAMAGE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
@@ -76,8 +75,9 @@ def read_layouts(place: Place) -> dict[str, Layout]:
         arrays = group["consolidated_metadata"]["metadata"]
         layouts = {name: Layout.of(array) for name, array in arrays.items()}
         for name, array in arrays.items():
-            if tuple(array.get("dimension_names") or ()) == _AXES:
-                _check_axes(layouts, name)
+            axes = tuple(array.get("dimension_names") or ())
+            if len(axes) == 4 and axes[0] == "time" and axes[3] == "band":
+                _check_axes(layouts, name, axes)
         return layouts
 
 
@@ -108,8 +108,8 @@ def damage_as_store_error(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _check_axes(layouts: Mapping[str, Layout], name: str) -> None:
+def _check_axes(layouts: Mapping[str, Layout], name: str, axes: Sequence[str]) -> None:
     """Raise ValueError if a coordinate is not as long as the axis of an array of pixels."""
-    for axis, length in zip(_AXES, layouts[name].shape, strict=True):
+    for axis, length in zip(axes, layouts[name].shape, strict=True):
         if layouts[axis].shape != (length,):
             raise ValueError(f"{axis} has {layouts[axis].shape!r:.100} coordinates for {length} pixels of {name}")

@@ -14,7 +14,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.lease.fence import Fence
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.failures import explained

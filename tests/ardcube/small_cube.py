@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.chunk.open_cube import open_cube
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
+from ardcube.extent.window import Window
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import schema

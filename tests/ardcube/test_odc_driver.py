@@ -26,7 +26,8 @@ from ardcube.catalog.items import parse_scene
 from ardcube.chunk.read import ChunkReader, SceneArea
 from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import SceneError
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.odc_driver import ExactDriver
 from tests import rasters
 from tests.oracle import resampling as oracle

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 import flows.progress_artifact
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.lease.fence import LeaseLostError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey

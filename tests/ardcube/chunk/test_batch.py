@@ -11,7 +11,8 @@ from prefect.utilities.collections import visit_collection
 
 from ardcube.chunk.batch import Batch, process_batch
 from ardcube.errors import PermanentError
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey

@@ -19,7 +19,8 @@ from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
 from ardcube.chunk.composite import ChunkPixels, composite_chunk
 from ardcube.errors import SceneError
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.pixels.masks import CloudMaskHook, SCLCloudMaskHook
 from ardcube.planning import memory
 from ardcube.raster.cog import Cog
@@ -98,9 +99,7 @@ def blobs(seed: int, shape: tuple[int, int] = (SIDE, SIDE), size: int = 12) -> N
 
 def nearest_class_pixel(grid: Grid, shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return row and column of the classification at each pixel of a grid, by exact projection."""
-    x, y = TO_METRES.transform(
-        *np.meshgrid(grid.longitude(np.arange(grid.width)), grid.latitude(np.arange(grid.height)))
-    )
+    x, y = TO_METRES.transform(*np.meshgrid(grid.x(np.arange(grid.width)), grid.y(np.arange(grid.height))))
     height, width = (METRES / count for count in shape)
     return np.floor((TOP - y) / height).astype(int), np.floor((x - LEFT) / width).astype(int)
 

@@ -15,7 +15,8 @@ import shapely
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.composite import ChunkPixels, composite_chunk
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.prepare.check import check_request
 from ardcube.prepare.make_plan import make_plan, search_scenes
 from tests.strategies import COLLECTION_ID, raster_band, stac_collection, stac_item
@@ -31,12 +32,12 @@ def composite(store: Path, bounds: Bounds, reader: str = "auto", **cube: Any) ->
     plan = make_plan(request, found, build=False)
     grid = request.grid
     window = Window(0, grid.height, 0, grid.width)
-    scenes = SceneIndex(found[request.periods[0].label]).query(grid.window_box(window.grow(request.mask.halo)))
+    scenes = SceneIndex(found[request.periods[0].label]).query(grid.window_outline(window.grow(request.mask.halo)))
     return grid, composite_chunk(plan.spec, window, scenes)
 
 
 def assert_equal_in_common(large: tuple[Grid, ChunkPixels], small: tuple[Grid, ChunkPixels]) -> None:
-    (row, column), (first_row, first_column) = small[0].origin, large[0].origin
+    row, column, first_row, first_column = small[0].row, small[0].column, large[0].row, large[0].column
     rows, columns = row - first_row, column - first_column
     where = slice(rows, rows + small[0].height), slice(columns, columns + small[0].width)
     np.testing.assert_array_equal(small[1].values, large[1].values[where])
@@ -110,8 +111,8 @@ def test_a_footprint_that_ends_within_the_margin_of_a_small_box_gives_it_the_pix
 def test_rasters_in_degrees_may_have_longitudes_from_0_to_360(tmp_path: Path, west: float, bounds: Bounds) -> None:
     request = write(tmp_path, west)
     grid, pixels = composite(tmp_path, bounds, **request)
-    columns = np.round((grid.longitude(np.arange(grid.width)) + 160.995) / 0.01).astype(int)
-    rows = np.round((0.995 - grid.latitude(np.arange(grid.height))) / 0.01).astype(int)
+    columns = np.round((grid.x(np.arange(grid.width)) + 160.995) / 0.01).astype(int)
+    rows = np.round((0.995 - grid.y(np.arange(grid.height))) / 0.01).astype(int)
     inside = ((columns >= 0) & (columns < 200)) & ((rows >= 0) & (rows < 100))[:, None]
     np.testing.assert_array_equal(pixels.values[..., 0], np.where(inside, rows[:, None] * 200 + columns + 1, 0))
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox, GeoboxTiles
 
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
+from tests.grids import degrees_grid
 from tests.strategies import FEW, MANY, RESOLUTIONS, grids
 
 
@@ -77,37 +79,33 @@ def test_extent_shape_and_coordinates_agree_with_odc_geo(
     assert (grid.height, grid.width) == reference.shape
     np.testing.assert_allclose(grid.bounds, reference.boundingbox.bbox, rtol=0, atol=1e-10)
     lat, lon = (reference.coords[name].values for name in ("latitude", "longitude"))
-    np.testing.assert_allclose(grid.latitude(np.arange(grid.height)), lat, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(grid.longitude(np.arange(grid.width)), lon, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(grid.y(np.arange(grid.height)), lat, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(grid.x(np.arange(grid.width)), lon, rtol=0, atol=1e-10)
     # Anchored to whole multiples of the resolution, so that neighbouring cubes share their pixels.
-    for edge in (grid.west, grid.north):
+    for edge in (grid.bounds[0], grid.bounds[3]):
         assert edge / resolution == pytest.approx(round(edge / resolution), abs=1e-5)
 
 
 @MANY
 @given(grid=grids(), size=st.integers(16, 300), halo=st.integers(0, 40))
 def test_a_pixel_has_the_same_coordinates_in_every_tile(grid: Grid, size: int, halo: int) -> None:
-    lon = grid.longitude(np.arange(-halo, grid.width + halo))
-    lat = grid.latitude(np.arange(-halo, grid.height + halo))
+    lon = grid.x(np.arange(-halo, grid.width + halo))
+    lat = grid.y(np.arange(-halo, grid.height + halo))
     for tile in grid.tiles(size):
         window = tile.window.grow(halo)
-        np.testing.assert_array_equal(
-            grid.longitude(np.arange(window.x0, window.x1)), lon[window.x0 + halo : window.x1 + halo]
-        )
-        np.testing.assert_array_equal(
-            grid.latitude(np.arange(window.y0, window.y1)), lat[window.y0 + halo : window.y1 + halo]
-        )
+        np.testing.assert_array_equal(grid.x(np.arange(window.x0, window.x1)), lon[window.x0 + halo : window.x1 + halo])
+        np.testing.assert_array_equal(grid.y(np.arange(window.y0, window.y1)), lat[window.y0 + halo : window.y1 + halo])
 
 
 @MANY
 @given(grid=grids(), shift=st.tuples(st.integers(-99, 99), st.integers(-99, 99)))
 def test_a_pixel_has_the_same_coordinates_in_every_grid_of_the_resolution(grid: Grid, shift: tuple[int, int]) -> None:
-    (down, right), (row, column), step = shift, grid.origin, grid.resolution
-    other = Grid((column + right) * step, -(row + down) * step, step, grid.height, grid.width)
-    assert other.origin == (row + down, column + right)
-    lon, lat = grid.longitude(np.arange(right, right + 50)), grid.latitude(np.arange(down, down + 50))
-    np.testing.assert_array_equal(other.longitude(np.arange(50)), lon)
-    np.testing.assert_array_equal(other.latitude(np.arange(50)), lat)
+    (down, right), row, column, step = shift, grid.row, grid.column, grid.lattice.step_x
+    other = degrees_grid((column + right) * step, -(row + down) * step, step, grid.height, grid.width)
+    assert (other.row, other.column) == (row + down, column + right)
+    lon, lat = grid.x(np.arange(right, right + 50)), grid.y(np.arange(down, down + 50))
+    np.testing.assert_array_equal(other.x(np.arange(50)), lon)
+    np.testing.assert_array_equal(other.y(np.arange(50)), lat)
     window = Window(3, 40, 5, 60)
     moved = Window(3 + down, 40 + down, 5 + right, 60 + right)
     assert other.window_bounds(window) == grid.window_bounds(moved)
@@ -117,7 +115,7 @@ def test_a_pixel_has_the_same_coordinates_in_every_grid_of_the_resolution(grid: 
 @FEW
 @given(grid=grids(most=200), size=st.integers(16, 100))
 def test_boxes_of_tiles_cover_the_grid_without_overlap(grid: Grid, size: int) -> None:
-    boxes = [grid.window_box(tile.window) for tile in grid.tiles(size)]
+    boxes = [grid.window_outline(tile.window) for tile in grid.tiles(size)]
     whole = shapely.box(*grid.bounds)
     assert sum(box.area for box in boxes) == pytest.approx(whole.area)
     assert shapely.union_all(boxes).symmetric_difference(whole).area == pytest.approx(0, abs=1e-9)
@@ -125,15 +123,15 @@ def test_boxes_of_tiles_cover_the_grid_without_overlap(grid: Grid, size: int) ->
 
 def test_latitude_descends_and_longitude_ascends_from_the_centre_of_the_first_pixel() -> None:
     grid = Grid.from_bounds((10.0, 45.0, 10.5, 45.25), 0.125)
-    assert grid.longitude(np.arange(4)).tolist() == [10.0625, 10.1875, 10.3125, 10.4375]
-    assert grid.latitude(np.arange(2)).tolist() == [45.1875, 45.0625]
+    assert grid.x(np.arange(4)).tolist() == [10.0625, 10.1875, 10.3125, 10.4375]
+    assert grid.y(np.arange(2)).tolist() == [45.1875, 45.0625]
     assert grid.bounds == (10.0, 45.0, 10.5, 45.25)
 
 
 def test_a_grid_across_the_antimeridian_has_increasing_longitudes_above_180() -> None:
     grid = Grid.from_bounds((179.0, -17.0, 181.0, -16.0), 0.01)
     assert (grid.height, grid.width) == (100, 200)
-    lon = grid.longitude(np.arange(200))
+    lon = grid.x(np.arange(200))
     assert (lon[0], lon[-1]) == pytest.approx((179.005, 180.995))
     assert (np.diff(lon) > 0).all()
 
@@ -152,7 +150,7 @@ def test_arrays_of_tiles_equal_the_values_of_each_tile(grid: Grid, size: int, ha
     every = list(tiles)
     assert [tiles[-1], *tiles[1:3]] == [every[-1], *every[1:3]]
     assert tiles.pixels.tolist() == [tile.window.shape[0] * tile.window.shape[1] for tile in every]
-    expected = [grid.window_box(tile.window.grow(halo)) for tile in every]
-    assert shapely.equals_exact(tiles.boxes(halo), expected, 0).all()
+    expected = [grid.window_outline(tile.window.grow(halo)) for tile in every]
+    assert shapely.equals_exact(tiles.outlines(halo), expected, 0).all()
     odd = tiles.where(tiles.cols % 2 == 1)
     assert list(odd) == [tile for tile in every if tile.col % 2 == 1]

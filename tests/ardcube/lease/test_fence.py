@@ -11,8 +11,9 @@ import pytest
 
 from ardcube.chunk.open_cube import open_cube
 from ardcube.errors import TransientError
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
+from ardcube.extent.window import Window
 from ardcube.lease import fence as module
 from ardcube.lease.acquire import holding
 from ardcube.lease.fence import NAME, Fence, LeaseLostError

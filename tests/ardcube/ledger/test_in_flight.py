@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.ledger.in_flight import NAME, InFlightFile
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place

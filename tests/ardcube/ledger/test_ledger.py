@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ardcube.errors import StoreError, TransientError
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.ledger import ledger as module
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import Attempt, ChunkRecord, Status

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.window import Window
 from ardcube.pixels.footprint import PixelCentres
+from tests.grids import degrees_grid
 from tests.strategies import FEW
 
-GRID = Grid(10.0, 50.0, 0.01, 200, 200)
+GRID = degrees_grid(10.0, 50.0, 0.01, 200, 200)
 points = st.tuples(st.floats(9.5, 12.5), st.floats(47.5, 50.5))
 
 
@@ -40,7 +41,7 @@ def test_each_centre_is_tested_as_if_alone(
 ) -> None:
     window = Window(top, top + height, left, left + width)
     centres = PixelCentres.of(GRID, window)
-    lon, lat = GRID.longitude(np.arange(left, left + width)), GRID.latitude(np.arange(top, top + height))
+    lon, lat = GRID.x(np.arange(left, left + width)), GRID.y(np.arange(top, top + height))
     for shape in (polygon(outline), polygon(outline) - polygon(hole)):
         expected = shapely.contains_xy(shape, *np.meshgrid(lon, lat))
         np.testing.assert_array_equal(centres.within(shape), expected)
@@ -49,7 +50,7 @@ def test_each_centre_is_tested_as_if_alone(
 @pytest.mark.parametrize("edge", [10.005, 10.315, 10.325])
 def test_a_centre_on_the_outline_is_outside(edge: float) -> None:
     window = Window(0, 64, 0, 64)
-    lon = GRID.longitude(np.arange(64))
+    lon = GRID.x(np.arange(64))
     column = int(np.abs(lon - edge).argmin())
     within = PixelCentres.of(GRID, window).within(shapely.box(lon[column], 49.0, lon[-1] + 1, 51.0))
     assert not within[:, : column + 1].any()

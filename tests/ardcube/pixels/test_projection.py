@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from ardcube.extent.grid import Grid, Window
-from ardcube.pixels.projection import Coordinates, project
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
+from ardcube.pixels.projection import Coordinates
 from ardcube.raster.header import Level
 from tests.ardcube.kernels import numpy_kernels
+from tests.grids import degrees_grid, projected
 from tests.oracle import resampling as oracle
 from tests.strategies import FEW, RANDOM, RESOLUTIONS, grid_at, windows
 
@@ -32,10 +34,10 @@ from tests.strategies import FEW, RANDOM, RESOLUTIONS, grid_at, windows
 def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resolution: float) -> None:
     grid = grid_at(lon, lat, resolution, pixels=90 if resolution < 0.01 else 30)
     window = Window(0, grid.height, 0, grid.width).grow(5)
-    found = project(grid, window, crs).coordinates()
+    found = projected(grid, window, crs).coordinates()
     exact = oracle.project(
-        grid.longitude(np.arange(window.x0, window.x1)),
-        grid.latitude(np.arange(window.y0, window.y1)),
+        grid.x(np.arange(window.x0, window.x1)),
+        grid.y(np.arange(window.y0, window.y1)),
         (resolution, -resolution),
         crs,
     )
@@ -51,9 +53,9 @@ def test_coordinates_and_steps_are_exact(lon: float, lat: float, crs: str, resol
 def test_a_pixel_has_the_same_coordinates_in_every_window(resolution: float, data: st.DataObject) -> None:
     grid = grid_at(14.3, 45.1, resolution, pixels=150)
     halo = 30
-    whole = project(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633").coordinates()
+    whole = projected(grid, Window(0, grid.height, 0, grid.width).grow(halo + 1), "EPSG:32633").coordinates()
     window = data.draw(windows(grid, beyond=halo))
-    part = project(grid, window, "EPSG:32633").coordinates()
+    part = projected(grid, window, "EPSG:32633").coordinates()
     where = (
         slice(window.y0 + halo + 1, window.y1 + halo + 1),
         slice(window.x0 + halo + 1, window.x1 + halo + 1),
@@ -71,11 +73,11 @@ def test_a_pixel_has_the_same_coordinates_in_every_cube_of_the_resolution(
     resolution = data.draw(st.sampled_from(RESOLUTIONS[:4]))
     large = grid_at(*corner, resolution, pixels=300)
     y0, x0 = data.draw(st.integers(0, 290)), data.draw(st.integers(0, 290))
-    (row, column), step = large.origin, resolution
-    small = Grid((column + x0) * step, -(row + y0) * step, step, 10, 10)
+    row, column, step = large.row, large.column, resolution
+    small = degrees_grid((column + x0) * step, -(row + y0) * step, step, 10, 10)
     crs = f"EPSG:{32600 + round((corner[0] + 183) / 6)}"
-    whole = project(large, Window(0, 300, 0, 300), crs)
-    part = project(small, Window(0, 10, 0, 10), crs)
+    whole = projected(large, Window(0, 300, 0, 300), crs)
+    part = projected(small, Window(0, 10, 0, 10), crs)
     where = slice(y0, y0 + 10), slice(x0, x0 + 10)
     for name in ("x", "y", "step_x", "step_y"):
         np.testing.assert_array_equal(
@@ -86,8 +88,8 @@ def test_a_pixel_has_the_same_coordinates_in_every_cube_of_the_resolution(
 def test_a_cropped_projection_equals_that_of_the_smaller_window() -> None:
     grid = grid_at(14.3, 45.1, 0.00025)
     window = Window(0, 40, 0, 50)
-    cropped = project(grid, window.grow(20), "EPSG:32633").crop(grid.to_global(window)).coordinates()
-    direct = project(grid, window, "EPSG:32633").coordinates()
+    cropped = projected(grid, window.grow(20), "EPSG:32633").crop(grid.to_global(window)).coordinates()
+    direct = projected(grid, window, "EPSG:32633").coordinates()
     for name in ("x", "y", "step_x", "step_y"):
         np.testing.assert_array_equal(getattr(cropped, name), getattr(direct, name))
 
@@ -101,7 +103,7 @@ def test_interpolated_coordinates_have_the_same_bits_as_in_numpy(
     grid = grid_at(14.3, 45.1, resolution, pixels=100)
     window = data.draw(windows(grid, beyond=30))
     wanted = rng.random(window.shape) < data.draw(st.sampled_from([0.001, 0.5]))
-    at = project(grid, window, "EPSG:32633")
+    at = projected(grid, window, "EPSG:32633")
     compiled = at.coordinates(wanted=wanted)
     rows, columns = np.arange(at.window.y0, at.window.y1), np.arange(at.window.x0, at.window.x1)
     plain = Coordinates(*at.coordinates_at(rows, columns))
@@ -112,7 +114,7 @@ def test_interpolated_coordinates_have_the_same_bits_as_in_numpy(
 @pytest.mark.parametrize(("side", "kind"), [(65_534, np.uint16), (65_535, np.uint32)])
 def test_rows_and_columns_of_nearest_pixels_take_16_bits_where_these_are_enough(side: int, kind: type) -> None:
     grid = grid_at(14.3, 45.1, 1 / 3600, pixels=100)
-    at = project(grid, Window(0, 100, 0, 100), "EPSG:32633")
+    at = projected(grid, Window(0, 100, 0, 100), "EPSG:32633")
     centre = at.coordinates()
     # The raster covers the window's south-western quarter; its last row is at the bottom.
     x, y = float(np.median(centre.x)), float(np.median(centre.y))
@@ -128,7 +130,7 @@ def test_rows_and_columns_of_nearest_pixels_take_16_bits_where_these_are_enough(
 @given(data=st.data())
 def test_nearest_pixels_are_those_at_the_coordinates(data: st.DataObject) -> None:
     grid = grid_at(14.3, 45.1, 1 / 3600, pixels=100)
-    at = project(grid, data.draw(windows(grid, beyond=30)), "EPSG:32633")
+    at = projected(grid, data.draw(windows(grid, beyond=30)), "EPSG:32633")
     centre = at.coordinates()
     level = Level(0, 60, 50, Affine(20.0, 0, centre.x.min() + 100, 0, -20.0, centre.y.max() - 100), (64, 64))
     np.testing.assert_array_equal(at.nearest_pixels(level), numpy_kernels.nearest_pixels(centre, level))
@@ -140,8 +142,8 @@ def test_coordinates_are_exact_up_to_a_pole(crs: str, pole: float, resolution: f
     rows = round(90.0 / resolution)
     grid = Grid.from_bounds((-30 * resolution, -90.0, 30 * resolution, 90.0), resolution)
     window = Window(0, 50, 0, 60) if pole > 0 else Window(2 * rows - 50, 2 * rows, 0, 60)
-    found = project(grid, window, crs).coordinates()
-    lon, lat = np.meshgrid(grid.longitude(np.arange(60)), grid.latitude(np.arange(window.y0, window.y1)))
+    found = projected(grid, window, crs).coordinates()
+    lon, lat = np.meshgrid(grid.x(np.arange(60)), grid.y(np.arange(window.y0, window.y1)))
     x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     np.testing.assert_allclose(found.x, x, atol=1e-3)
     np.testing.assert_allclose(found.y, y, atol=1e-3)

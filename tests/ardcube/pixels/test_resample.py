@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube.extent.grid import Grid, Window
+from ardcube.extent.grid import Grid
+from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import packed
-from ardcube.pixels.projection import Coordinates, Projection, project
+from ardcube.pixels.projection import Coordinates, Projection
 from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window, take_nearest
 from ardcube.raster.decode import Encoding, SourcePixels
 from ardcube.raster.header import Blocks, Level
 from tests.ardcube.kernels import numpy_kernels
+from tests.grids import projected
 from tests.oracle import resampling as oracle
 from tests.raster_blocks import DecodedBand, cut, source_pixels
 from tests.strategies import FEW, MANY, RANDOM, digital_numbers, grid_at, windows
@@ -255,7 +257,7 @@ def resampled(
 ) -> NDArray[np.uint16]:
     """Resample bands (row, column, band) from all blocks, or from the needed blocks alone."""
     out = np.zeros((raster.shape[2], *window.shape), np.uint16)
-    at = project(grid, window, UTM33)
+    at = projected(grid, window, UTM33)
     everything = Blocks(level, np.ones(level.block_grid, bool), 0, 0, level.height, level.width)
     blocks = everything if whole else needed_blocks(at, packed(wanted), level, kernel)
     if blocks is not None:
@@ -287,7 +289,7 @@ def test_the_needed_blocks_contain_all_pixels_under_the_kernels(
     grid = grid_at(14.3, 45.1, resolution, pixels=40)
     raster = rng.integers(0, 4, (70, 80, 2)).astype(np.uint16) * 1000
     # The raster covers the middle of the grid, and its edge crosses it.
-    at = project(grid, Window(20, 21, 20, 21), UTM33).coordinates()
+    at = projected(grid, Window(20, 21, 20, 21), UTM33).coordinates()
     pixel = float(at.step_x[0, 0]) * data.draw(st.sampled_from([0.3, 0.9, 1.0, 2.0]))
     transform = Affine(pixel, 0, float(at.x[0, 0]) - 30 * pixel, 0, -pixel, float(at.y[0, 0]) + 25 * pixel)
     level = Level(0, 70, 80, transform, block)
@@ -299,7 +301,7 @@ def test_the_needed_blocks_contain_all_pixels_under_the_kernels(
 
 def test_no_block_is_needed_without_wanted_pixels_or_outside_of_the_raster() -> None:
     grid = grid_at(14.3, 45.1, 0.00025)
-    at = project(grid, Window(0, 10, 0, 10), UTM33)
+    at = projected(grid, Window(0, 10, 0, 10), UTM33)
     first = at.coordinates()
     x, y = float(first.x[0, 0]), float(first.y[0, 0])
     here = Level(0, 50, 50, Affine(10, 0, x, 0, -10, y), (16, 16))
@@ -323,15 +325,15 @@ def test_resampling_equals_the_oracle(kernel: str, resolution: float) -> None:
     raster[40:60, 30:70] = 0
     grid = grid_at(14.3, 45.1, resolution, pixels=60)
     window = Window(0, grid.height, 0, grid.width)
-    at = project(grid, window, UTM33).coordinates()
+    at = projected(grid, window, UTM33).coordinates()
     transform = Affine(10, 0, float(at.x[5, 5]), 0, -10, float(at.y[5, 5]))
     wanted = rng.random(window.shape) < 0.95
     level = Level(0, 120, 110, transform, (32, 16))
     (found,) = resampled(grid, window, raster[..., None], level, kernel, wanted)
 
     exact = oracle.project(
-        grid.longitude(np.arange(grid.width)),
-        grid.latitude(np.arange(grid.height)),
+        grid.x(np.arange(grid.width)),
+        grid.y(np.arange(grid.height)),
         (resolution, -resolution),
         UTM33,
     )
@@ -363,7 +365,7 @@ def window_cases(draw: st.DrawFn) -> WindowCase:
     rng = draw(RANDOM)
     dtype = draw(st.sampled_from([np.uint16, np.uint16, np.uint8]))
     count = draw(st.integers(1, 4))
-    middle = project(grid, Window(35, 36, 35, 36), UTM33).coordinates()
+    middle = projected(grid, Window(35, 36, 35, 36), UTM33).coordinates()
     pixel = float(middle.step_x[0, 0]) / draw(st.sampled_from([0.3, 0.95, 1.0, 1.6, 2.4, 5.0, 20.0]))
     height, width = draw(st.integers(1, 150)), draw(st.integers(1, 150))
     x, y = float(middle.x[0, 0]), float(middle.y[0, 0])
@@ -382,7 +384,7 @@ def window_cases(draw: st.DrawFn) -> WindowCase:
         out=np.where(rng.random((positions, *window.shape)) < draw(st.sampled_from([0.0, 0.2])), 7, 0).astype(dtype),
         bands=tuple(int(position) for position in rng.permutation(positions)[:count]),
         wanted=rng.random(window.shape) < draw(st.sampled_from([1.0, 0.5, 0.01])),
-        projection=project(grid, window, UTM33),
+        projection=projected(grid, window, UTM33),
         source=source_pixels(values, blocks, Encoding(draw(st.sampled_from([0, 0, 2])), shift)),
     )
 

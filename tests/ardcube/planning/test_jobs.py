@@ -27,7 +27,7 @@ def chunk_jobs(
 ) -> ChunkJobs:
     """Jobs of some periods that all have the same scenes."""
     tiles = grid.tiles(size)
-    areas = AreaIndex(tiles.boxes(halo))
+    areas = AreaIndex(tiles.outlines(halo))
     return ChunkJobs(tiles, [jobs_of_period(period, areas, scenes, "items/a.parquet") for period in periods])
 
 
@@ -109,7 +109,7 @@ def test_inputs_are_the_digest_of_the_period_and_of_the_scenes_of_the_tile(
         outline = (left, low, left + 1e-4 + width * (east - left), low + 1e-4 + height * (north - low))
         scenes.append(replace(scene(f"s{number}"), footprint=shapely.box(*outline)))
     for job in jobs_of(*scenes, grid=grid, halo=halo, size=size):
-        area = grid.window_box(job.window.grow(halo))
+        area = grid.window_outline(job.window.grow(halo))
         met = [one.revision for one in scenes if one.reach().intersects(area)]
         assert job.inputs == digest([["2023-08-01", "2023-09-01"], met])
         assert job.scenes == len(met)

@@ -44,7 +44,7 @@ def test_with_a_mask_only_the_tiles_that_intersect_it_are_built() -> None:
 
 def plan(*scenes: Scene, grid: Grid = GRID, size: int = 100) -> CubePlan:
     tiles = grid.tiles(size)
-    jobs = jobs_of_period(AUGUST, AreaIndex(tiles.boxes()), scenes, "items/a.parquet")
+    jobs = jobs_of_period(AUGUST, AreaIndex(tiles.outlines()), scenes, "items/a.parquet")
     return CubePlan(cube_spec(grid), size, (AUGUST,), {"2023-08": scenes}, ChunkJobs(tiles, [jobs]))
 
 

@@ -17,6 +17,7 @@ from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.raster import gdal
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks
+from tests.grids import degrees_lattice
 from tests.rasters import ORIGIN, pixels, read, write
 from tests.servers.range_server import RangeServer
 
@@ -52,7 +53,7 @@ def test_needed_blocks_of_every_level_have_the_stored_pixels(raster: Path) -> No
 
 
 def test_overviews_too_coarse_for_a_cube_are_not_opened(raster: Path) -> None:
-    opened = GdalRaster.open(str(raster), "unsigned", resolution=1 / 3600)  # about 26 m
+    opened = GdalRaster.open(str(raster), "unsigned", lattice=degrees_lattice(1 / 3600))  # about 26 m
     assert [level.index for level in opened.header.levels] == [0, 1]  # of 10 and 20 m; 40 and 80 m are left out
     level = opened.header.levels[1]
     with rasterio.open(raster, OVERVIEW_LEVEL=0) as source:

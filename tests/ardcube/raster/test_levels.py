@@ -19,11 +19,12 @@ from ardcube.raster.levels import (
     PixelSize,
     category_level,
     overview_method,
+    pixel_at,
     pixel_between,
-    pixel_in_degrees,
     reflectance_levels,
 )
 from ardcube.raster.open import open_raster
+from tests.grids import degrees_lattice
 from tests.rasters import ORIGIN, TILED, pixels, write, write_cog
 
 READERS = ("auto", "gdal")
@@ -76,7 +77,7 @@ def test_each_axis_of_a_source_pixel_that_is_not_square_is_compared_with_its_own
 def test_an_output_pixel_has_the_lengths_of_the_rows_of_the_jacobian() -> None:
     """At 60 degrees north a pixel of 1/3600 degrees is about 15.5 m wide and 31 m high."""
     base = Level(0, 100, 100, Affine(10, 0, 499_500, 0, -10, 6_651_500), (100, 100))
-    pixel = pixel_in_degrees(Header("EPSG:32633", "uint16", 0, (base,)), 1 / 3600)
+    pixel = pixel_at(degrees_lattice(1 / 3600), Header("EPSG:32633", "uint16", 0, (base,)))
     assert (pixel.x, pixel.y) == pytest.approx((15.5, 30.94), rel=0.01)
     turned = pixel_between([-3, 3, -4, 4], [-4, 4, -3, 3])
     assert (turned.x, turned.y) == (10, 10)
@@ -233,7 +234,8 @@ def test_reduced_levels_of_jpeg_2000_are_wavelets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("resolution", [0.00001, 0.0001, 1 / 3600, 0.0004, 0.0008, 0.0016, 0.05])
 def test_levels_that_gdal_leaves_out_are_too_coarse_for_the_cube(tmp_path: Path, resolution: float) -> None:
     file = str(write(tmp_path / "red.tif", pixels(), nodata=0))
-    headers = [open_raster(file, "", "unsigned", "gdal", resolution=known).header for known in (math.inf, resolution)]
-    pixel = pixel_in_degrees(headers[0], resolution)
+    lattice = degrees_lattice(resolution)
+    headers = [open_raster(file, "", "unsigned", "gdal", lattice=known).header for known in (None, lattice)]
+    pixel = pixel_at(lattice, headers[0])
     whole, known = (reflectance_levels([header], [0], [pixel])[0] for header in headers)
     assert whole == known

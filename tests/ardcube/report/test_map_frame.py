@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ardcube.report.map_frame import MapPosition, _corner, _scale_bar, draw_frame
 from ardcube.report.png import encode_png
+from tests.grids import degrees_lattice
 
 
 def picture(rows: int, cols: int) -> NDArray[np.uint8]:
@@ -22,7 +23,9 @@ def picture(rows: int, cols: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize(("rows", "cols"), [(300, 500), (40, 900), (800, 12), (1, 1)])
 def test_the_map_is_unchanged_and_the_frame_is_around_it(rows: int, cols: int) -> None:
     drawn = picture(rows, cols)
-    framed, (top, left) = draw_frame(drawn, MapPosition(11.92, 46.83, 12.08, 46.91), "2023-06-01 to 2023-06-30")
+    framed, (top, left) = draw_frame(
+        drawn, MapPosition(degrees_lattice(0.001), 11.92, 46.83, 12.08, 46.91), "2023-06-01 to 2023-06-30"
+    )
     np.testing.assert_array_equal(framed[:, top : top + rows, left : left + cols], drawn)
     assert (framed[3, :top] == 255).all()
     assert (framed[0, :top] < 100).any()  # text
@@ -30,7 +33,7 @@ def test_the_map_is_unchanged_and_the_frame_is_around_it(rows: int, cols: int) -
 
 
 def test_the_world_file_places_the_map_where_gdal_expects_it(tmp_path: Path) -> None:
-    position = MapPosition(10.0, 49.5, 11.0, 50.0)
+    position = MapPosition(degrees_lattice(0.001), 10.0, 49.5, 11.0, 50.0)
     framed, origin = draw_frame(picture(100, 200), position, "2023-06")
     (tmp_path / "map.png").write_bytes(encode_png(framed))
     (tmp_path / "map.pgw").write_text(position.world_file((100, 200), origin))
@@ -58,7 +61,9 @@ def test_the_scale_is_that_of_the_central_latitude() -> None:
     """At 60 degrees a degree of longitude is half as wide, so the bar of a length is twice as long."""
     bars = []
     for south in (-0.05, 59.95):
-        framed, (top, _) = draw_frame(picture(200, 400), MapPosition(10.0, south, 10.1, south + 0.1), "x")
+        framed, (top, _) = draw_frame(
+            picture(200, 400), MapPosition(degrees_lattice(0.001), 10.0, south, 10.1, south + 0.1), "x"
+        )
         row = framed[0, top + 200 + 17 + 8]
         bars.append(int((row[:200] < 100).sum()))
     metres = [0.1 * 111_195 * math.cos(math.radians(latitude)) / 400 for latitude in (0, 60)]
@@ -78,5 +83,4 @@ def test_the_scale_is_that_of_the_central_latitude() -> None:
 def test_corners_are_named_by_hemisphere_also_across_the_antimeridian(
     latitude: float, longitude: float, text: str
 ) -> None:
-    position = MapPosition(longitude - 0.5, latitude - 0.5, longitude, latitude)
-    assert _corner(position, latitude, longitude) == text
+    assert _corner(longitude, latitude, 0.5) == text

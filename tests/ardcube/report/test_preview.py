@@ -15,7 +15,6 @@ from rasterio.io import MemoryFile
 
 import ardcube.report.preview
 from ardcube.config import CubeConfig
-from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.preview import Preview, draw_preview
@@ -23,6 +22,7 @@ from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, MISSING, WRITTEN
 from ardcube.storage.place import Place
 from tests.ardcube.report.test_quicklook import ramp, write_store
+from tests.grids import degrees_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # PNG has no georeference
 
@@ -33,7 +33,7 @@ def cube(times: int, rows: int, columns: int) -> StoredCube:
     config = CubeConfig(
         start_date=months[0].start, end_date=months[-1].start, bbox=(10, 49, 11, 50), resolution=0.001, chunk_size=16
     )
-    return StoredCube(config, {}, "f", -0.1, Grid(10.0, 50.0, 0.001, rows, columns), months)
+    return StoredCube(config, {}, "f", -0.1, degrees_grid(10.0, 50.0, 0.001, rows, columns), months)
 
 
 def pictures(svg: str | None) -> list[NDArray[np.uint8]]:

@@ -14,7 +14,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
-from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.planning.plan import CubeSpec
@@ -22,6 +21,7 @@ from ardcube.report.quicklook import write_quicklooks
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import CubeStore
+from tests.grids import degrees_grid
 
 
 def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name: str = "rgb_median") -> str:
@@ -30,7 +30,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
     spec = CubeSpec(
         fingerprint="test",
         periods=times,
-        grid=Grid(10.0, 50.0, 0.001, rows, columns),
+        grid=degrees_grid(10.0, 50.0, 0.001, rows, columns),
         bands=tuple(bands),
         varname=name,
         resampling="bilinear",

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from ardcube.extent.grid import Grid
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.planning.jobs import ChunkKey
 from ardcube.report.state_map import (
@@ -27,8 +26,9 @@ from ardcube.report.state_map import (
     draw_states,
 )
 from ardcube.report.svg import WIDTH, Panel, draw_sheet
+from tests.grids import degrees_grid
 
-GRID = Grid(10.0, 50.0, 0.001, 200, 300)
+GRID = degrees_grid(10.0, 50.0, 0.001, 200, 300)
 
 
 def record(period: str, row: int, col: int, status: Status, attempts: int = 1) -> ChunkRecord:

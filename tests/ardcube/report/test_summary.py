@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize

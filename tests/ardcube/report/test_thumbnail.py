@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.report.thumbnail import Thumbnail
 from tests.strategies import FEW
 
@@ -33,7 +33,7 @@ def mean_of(numbers: NDArray[np.uint16], shape: tuple[int, int], block: int, **m
     ],
 )
 def test_proportions_are_those_on_the_ground(rows: int, cols: int, latitude: float, most: int) -> None:
-    high, wide = Thumbnail.of(Window(0, rows, 0, cols), latitude, most).shape
+    high, wide = Thumbnail.of(Window(0, rows, 0, cols), math.cos(math.radians(latitude)), most).shape
     true = cols * math.cos(math.radians(latitude)) / rows
     assert abs(wide - high * true) <= 0.5 * (1 + true)  # whole pixels
     assert most * 0.4 < max(high, wide) <= most
@@ -41,7 +41,7 @@ def test_proportions_are_those_on_the_ground(rows: int, cols: int, latitude: flo
 
 def test_a_small_cube_is_enlarged_by_a_whole_number_with_nearest() -> None:
     numbers = np.arange(1, 401, dtype=np.uint16).reshape(20, 20, 1)
-    thumbnail = Thumbnail.of(Window(0, 20, 0, 20), 0.0, 1024)
+    thumbnail = Thumbnail.of(Window(0, 20, 0, 20), 1.0, 1024)
     assert thumbnail.shape == (480, 480)
     found = thumbnail.mean(lambda part: numbers[part.slices], 16)
     np.testing.assert_array_equal(found, np.kron(numbers[..., 0], np.ones((24, 24)))[..., None])

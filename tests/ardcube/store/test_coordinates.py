@@ -16,12 +16,12 @@ def test_the_grid_mapping_has_crs_and_geotransform(raw: xr.Dataset) -> None:
     assert mapping["grid_mapping_name"] == "latitude_longitude"
     assert "WGS 84" in mapping["crs_wkt"]
     west, dx, _, north, _, dy = map(float, mapping["GeoTransform"].split())
-    assert (west, dx, north, dy) == (GRID.west, GRID.resolution, GRID.north, -GRID.resolution)
+    assert (west, dx, north, dy) == (GRID.bounds[0], GRID.lattice.step_x, GRID.bounds[3], GRID.lattice.step_y)
 
 
 def test_coordinates_are_the_pixel_centres_of_the_grid(raw: xr.Dataset) -> None:
-    np.testing.assert_array_equal(raw["latitude"], GRID.latitude(np.arange(30)))
-    np.testing.assert_array_equal(raw["longitude"], GRID.longitude(np.arange(50)))
+    np.testing.assert_array_equal(raw["latitude"], GRID.y(np.arange(30)))
+    np.testing.assert_array_equal(raw["longitude"], GRID.x(np.arange(50)))
     assert (np.diff(raw["latitude"]) < 0).all()
     assert raw["band"].values.tolist() == ["red", "nir"]
 

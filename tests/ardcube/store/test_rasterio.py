@@ -7,7 +7,7 @@ import pytest
 import rasterio
 from rasterio.errors import RasterioIOError
 
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.storage.place import Place
 from tests.ardcube.small_cube import BANDS, GRID, create, pattern, write_all
 

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from ardcube.errors import StoreError
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import CubeStore
@@ -185,7 +185,7 @@ def test_an_incomplete_store_does_not_exist_and_is_created_again(local: Place) -
     assert schema.exists(local)
     write_all(spec)
     with xr.open_zarr(local.uri, mask_and_scale=False) as cube:
-        np.testing.assert_array_equal(cube["latitude"], GRID.latitude(np.arange(30)))
+        np.testing.assert_array_equal(cube["latitude"], GRID.y(np.arange(30)))
         np.testing.assert_array_equal(cube["rgb_median"][2], pattern(Window(0, 30, 0, 50), 2))
 
 

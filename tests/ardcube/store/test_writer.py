@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ardcube.chunk.open_cube import open_cube
 from ardcube.errors import StoreError
-from ardcube.extent.grid import Window
+from ardcube.extent.window import Window
 from ardcube.storage.place import Place
 from ardcube.store import schema
 from ardcube.store.writer import CubeStore
