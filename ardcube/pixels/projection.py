@@ -16,8 +16,8 @@ from ardcube.raster.header import Header, Level
 
 NODE_STEP = 32
 """Largest number of output pixels between two projected nodes."""
-_LARGEST_ERROR = 1e-3
-"""Error of an interpolated coordinate, in source pixels: a tenth of what the pixel contract permits."""
+_LARGEST_ERROR = 1e-7
+"""Error of an interpolated coordinate, in source pixels. It changes no digital number but at a tie of rounding."""
 _PLACES = 5
 """Places on each side of a raster at which the error is measured."""
 _MIDDLE = np.array([-1.0, 9.0, 9.0, -1.0]) / 16
