@@ -16,8 +16,11 @@ from ardcube.raster.header import Header, Level
 
 NODE_STEP = 32
 """Largest number of output pixels between two projected nodes."""
-_LARGEST_ERROR = 1e-7
-"""Error of an interpolated coordinate, in source pixels. It changes no digital number but at a tie of rounding."""
+_LARGEST_ERROR = 1e-9
+"""Error of an interpolated coordinate, in source pixels. It changes no digital number but at a tie of rounding: 1e-7
+source pixels changed one of two million."""
+_ROUNDING = 8
+"""Units in the last place of a coordinate that do not count as an error."""
 _PLACES = 5
 """Places on each side of a raster at which the error is measured."""
 _MIDDLE = np.array([-1.0, 9.0, 9.0, -1.0]) / 16
@@ -270,8 +273,9 @@ def _is_exact(
         nodes = np.stack(_exact(lattice, axes.crs, axes.meridian, *np.broadcast_arrays(j[:, None, :], i[:, :, None])))
         found = np.einsum("cpij,i,j->cp", nodes, _MIDDLE, _MIDDLE)
         exact = np.stack(_exact(lattice, axes.crs, axes.meridian, *middle))
-        errors = np.abs((found - exact) / [[full.transform.a], [full.transform.e]])
-    return bool((errors < _LARGEST_ERROR).all())  # false for NaN, where a node cannot be projected
+        sides = np.abs([[full.transform.a], [full.transform.e]])
+        is_exact = np.abs(found - exact) <= _LARGEST_ERROR * sides + _ROUNDING * np.spacing(exact)
+    return bool(is_exact.all())  # false for NaN, where a node cannot be projected
 
 
 def _exact(
