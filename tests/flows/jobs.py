@@ -73,7 +73,7 @@ def records(uri: Path | str, storage_options: Mapping[str, Any] | None = None) -
     return Ledger.of_store(Place.at(str(uri), storage_options)).records()
 
 
-def expected(archive: Path, cube: CubeConfig) -> OracleCube:
+def expected(archive: Path, cube: CubeConfig, nudge: float = 0.0) -> OracleCube:
     """Return the cube that the oracle computes."""
     items, collection = read_catalogue(archive)
     assert cube.bbox is not None
@@ -88,6 +88,7 @@ def expected(archive: Path, cube: CubeConfig) -> OracleCube:
         bands=cube.bands,
         cloud_mask=cube.cloud_mask,
         resampling=cube.resampling,
+        nudge=nudge,
     )
 
 

@@ -62,6 +62,8 @@ class Plane:
     """Degrees of longitude per column and of latitude per row."""
     projected: dict[str, Coordinates]
     """Pixel centres by source CRS, because they depend on nothing else of a raster."""
+    nudge: float = 0.0
+    """Added to a mean before it is rounded."""
 
     def within(self, outline: shapely.Geometry) -> NDArray[np.bool_]:
         """Return the pixels whose centre is in an outline, bool (row, column)."""
@@ -97,7 +99,7 @@ def band_of_item(item: Item, band: str, plane: Plane, where: NDArray[np.bool_], 
     if asset is None:
         raise ValueError(f"item {item['id']} has no band {band}")
     level = read_level(asset["href"], plane.step[0], nodata_of(asset))
-    return resample(level, plane.coordinates(level), where, method)
+    return resample(level, plane.coordinates(level), where, method, plane.nudge)
 
 
 def clear_of_item(item: Item, plane: Plane, mask: SclMask) -> NDArray[np.bool_]:
@@ -125,6 +127,7 @@ def oracle_cube(
     cloud_mask: Literal["none", "scl"] = "none",
     mask: SclMask = DEMO,
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
+    nudge: float = 0.0,
 ) -> OracleCube:
     """Compute a whole cube of median composites.
 
@@ -144,6 +147,8 @@ def oracle_cube(
         Output pixel in degrees.
     cloud_mask, mask : str, SclMask
         Whether there is a mask, and its options.
+    nudge : float
+        Added to each mean before it is rounded, to find ties of rounding.
     """
     geobox = GeoBox.from_bbox(tuple(bbox), crs="EPSG:4326", resolution=resolution)
     affine, (height, width) = geobox.affine, geobox.shape
@@ -151,7 +156,7 @@ def oracle_cube(
     first_column, first_row = round(affine.c / resolution), round(-affine.f / resolution)
     longitude = (np.arange(first_column, first_column + width) + 0.5) * resolution
     latitude = -(np.arange(first_row, first_row + height) + 0.5) * resolution
-    plane = Plane(longitude, latitude, (affine.a, affine.e), {})
+    plane = Plane(longitude, latitude, (affine.a, affine.e), {}, nudge)
     box = shapely.box(*geobox.boundingbox.bbox)
     periods = calendar_periods(start, end, months)
 

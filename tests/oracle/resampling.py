@@ -160,7 +160,9 @@ def nearest_pixels(level: Level, at: Coordinates) -> tuple[NDArray[np.int64], ND
     return row, column, inside
 
 
-def resample(level: Level, at: Coordinates, where: NDArray[np.bool_], method: str) -> NDArray[np.int64]:
+def resample(
+    level: Level, at: Coordinates, where: NDArray[np.bool_], method: str, nudge: float = 0.0
+) -> NDArray[np.int64]:
     """Digital numbers of a raster at output pixels, 0 where there is none, int64 (row, column).
 
     Parameters
@@ -170,6 +172,8 @@ def resample(level: Level, at: Coordinates, where: NDArray[np.bool_], method: st
     where : bool (row, column)
         Output pixels that are wanted, the rest is 0.
     method : {"nearest", "bilinear", "cubic"}
+    nudge : float
+        Added to a mean before it is rounded.
     """
     a, e = level.transform.a, level.transform.e
     dn, valid = level.pixels.astype(np.float64), level.valid
@@ -205,5 +209,5 @@ def resample(level: Level, at: Coordinates, where: NDArray[np.bool_], method: st
             total[inside] += weight_in * dn[i_in, j_in]
             weights[inside] += weight_in
     # Only the cubic kernel can leave the range of the data, and it must not turn a valid pixel into nodata.
-    result[wanted] = np.clip(np.rint(total / weights), 1, 65535).astype(np.int64)
+    result[wanted] = np.clip(np.rint(total / weights + nudge), 1, 65535).astype(np.int64)
     return result
