@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -20,6 +21,7 @@ class SearchCount:
         self._foreign = 0
         self._overlap = 0
         self._stated: set[int] = set()
+        self._unreadable = ""
         self._repeats_a_page = False
 
     def add(self, page: dict[str, Any]) -> list[dict[str, Any]]:
@@ -31,7 +33,12 @@ class SearchCount:
         self._overlap += known
         self._repeats_a_page |= bool(ids) and known == len(ids)
         self._ids |= ids
-        self._stated |= _matched(page)
+        for stated in _matched(page):
+            number = _as_number(stated)
+            if number is None:
+                self._unreadable = f"{stated!r:.50}"
+            else:
+                self._stated.add(number)
         return list({item["id"]: item for item in own}.values())
 
     def problem(self, found: int) -> str | None:
@@ -42,6 +49,8 @@ class SearchCount:
         found : int
             Unique items of this search and of its earlier attempts.
         """
+        if self._unreadable:
+            return f"the server states {self._unreadable} as the number of matched items, which is no number"
         count, others = len(self._ids), f" and {self._foreign} of other collections" if self._foreign else ""
         if len(self._stated) > 1:
             numbers = " and ".join(map(str, sorted(self._stated)[:5]))
@@ -60,8 +69,17 @@ class SearchCount:
         return None
 
 
-def _matched(page: dict[str, Any]) -> set[int]:
-    """Return the numbers of matched items that a page states: `numberMatched`, or `matched` of its context."""
+def _matched(page: dict[str, Any]) -> list[Any]:
+    """Return what a page states as the number of matched items: `numberMatched`, and `matched` of its context."""
     context = page.get("context")
-    numbers = (page.get("numberMatched"), context.get("matched") if isinstance(context, dict) else None)
-    return {number for number in numbers if type(number) is int}
+    stated = (page.get("numberMatched"), context.get("matched") if isinstance(context, dict) else None)
+    return [value for value in stated if value is not None]
+
+
+def _as_number(stated: Any) -> int | None:
+    """Return a number, which some servers state as text or with decimal places, or None if it is none."""
+    try:
+        number = float(stated) if type(stated) in (int, float, str) else math.nan
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ardcube.catalog.bands import candidates, raster_number, raster_value
+from ardcube.catalog.bands import candidates, in_one_line, raster_number, raster_value
 from ardcube.catalog.definitions import definition
 from ardcube.catalog.malformed import MALFORMED, Item, printable_id
 from ardcube.catalog.scene import SCALE
@@ -29,7 +29,7 @@ def reflectance_encoding(item: Item, key: str, band: str, collection: Item | Non
     """Return scale and offset of the reflectance in the asset of an item.
 
     Each of the two comes from the item, else from its collection's `item_assets`, else from a definition of the
-    collection that this package contains. The offset is 0 if the item says that it was already applied.
+    collection that this package contains. The offset is 0 if asset, item or collection says that it was applied.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def reflectance_encoding(item: Item, key: str, band: str, collection: Item | Non
         for source in _fallbacks(item, key, band, collection):
             scale = raster_number(source, "scale") if scale is None else scale
             offset = raster_number(source, "offset") if offset is None else offset
-    if _is_applied(item):
+    if offset != 0 and _is_applied(item, key, band, collection):
         offset = 0.0
     problem = _problem(band, scale, offset)
     if problem or scale is None or offset is None:
@@ -138,28 +138,46 @@ def _assets_of(document: Item | None, key: str, band: str) -> Iterator[Mapping[s
         yield assets[name]
 
 
-def _is_applied(item: Item) -> bool:
-    """Return whether the offset was already applied.
+def _is_applied(item: Item, key: str, band: str, collection: Item | None) -> bool:
+    """Return whether the offset was already applied: by the asset, else the item, else its collection.
 
     Earth Search's `sentinel-2-l2a` items from baseline 04.00 on state the offset -0.1 nevertheless.
 
     Raises
     ------
     SceneError
-        If properties of this name contradict each other.
+        If one of them states several answers, or none that is true or false.
     """
-    properties: Mapping[str, Any] = item.get("properties") or {}
-    stated = {str(value).lower() for name, value in properties.items() if name.endswith(_APPLIED) and _is_flag(name)}
-    if len(stated & {"true", "false"}) > 1:
+    described = [*_parts(item["assets"][key])], [item.get("properties") or {}]
+    of_collection = [part for asset in _assets_of(collection, key, band) for part in _parts(asset)]
+    for place, documents in zip(
+        ("asset", "properties", "item_assets of its collection", "summaries of its collection"),
+        (*described, of_collection, [(collection or {}).get("summaries") or {}]),
+        strict=True,
+    ):
+        stated = {answer for document in documents for answer in _flags(document)}
+        if not stated:
+            continue
+        if stated <= {"true", "false"} and len(stated) == 1:
+            return stated == {"true"}
         raise SceneError(
-            f"item {printable_id(item)}: its properties disagree whether the offset was applied ({_APPLIED}); correct "
-            "the item or remove it from the catalogue"
+            f"item {printable_id(item)}: its {place} does not say whether the offset was applied ({_APPLIED}: "
+            f"{in_one_line(sorted(stated)):.100}); state true or false in the item, or remove it from the catalogue"
         )
-    return "true" in stated
+    return False
 
 
-def _is_flag(name: str) -> bool:
-    return name.rpartition(":")[2] == _APPLIED
+def _parts(asset: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield an asset and the descriptions of its first band."""
+    yield asset
+    yield from (bands[0] for name in ("raster:bands", "bands") if (bands := asset.get(name)))
+
+
+def _flags(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a document states under each name of the flag, as text; a summary is a list of the values of items."""
+    for name, value in document.items():
+        if name.rpartition(":")[2] == _APPLIED:
+            yield from (str(one).lower() for one in (value if isinstance(value, list) else [value]) if one is not None)
 
 
 def _problem(band: str, scale: float | None, offset: float | None) -> str | None:

@@ -141,9 +141,51 @@ def test_an_offset_that_was_applied_is_0_under_each_name_of_the_property(name: s
     assert offset_of(item_of(asset, **{f"{name}_not": true}), collection_of(-0.1)) == -0.1
 
 
-def test_properties_that_contradict_each_other_about_the_offset_are_refused() -> None:
+@pytest.mark.parametrize(
+    "where", ["asset", "raster:bands", "bands", "item", "item_assets", "summary", "summary without a list"]
+)
+def test_an_offset_that_was_applied_is_0_wherever_the_flag_is(where: str) -> None:
+    flag = {"earthsearch:boa_offset_applied": True}
+    asset: dict[str, Any] = {"raster:bands": raster_band(-0.1)}
+    collection = collection_of(-0.1)
+    match where:
+        case "asset":
+            asset |= flag
+        case "raster:bands":
+            asset["raster:bands"][0] |= flag
+        case "bands":
+            asset["bands"] = [flag]
+        case "item_assets":
+            collection["item_assets"]["red"] |= flag
+        case "summary":
+            collection["summaries"] = {name: [value] for name, value in flag.items()}
+        case "summary without a list":
+            collection["summaries"] = flag
+    assert offset_of(item_of(asset, **flag if where == "item" else {}), collection) == 0.0
+
+
+def test_the_flag_of_the_asset_precedes_that_of_the_item_and_of_the_collection() -> None:
+    flags = [{"earthsearch:boa_offset_applied": applied} for applied in (True, False)]
+    collection = collection_of(-0.1, summaries={"sentinel:boa_offset_applied": [True, False]})
+    for of_asset, of_item in (flags, flags[::-1]):
+        asset = {"raster:bands": raster_band(-0.1)}
+        expected = 0.0 if of_asset["earthsearch:boa_offset_applied"] else -0.1
+        assert offset_of(item_of(asset | of_asset, **of_item), collection) == expected
+        assert offset_of(item_of(asset, **of_asset), collection) == expected
+
+
+def test_it_must_be_clear_whether_an_offset_was_applied() -> None:
+    asset = {"raster:bands": raster_band(-0.1)}
     flags = {"earthsearch:boa_offset_applied": True, "sentinel:boa_offset_applied": False}
-    assert "disagree whether the offset was applied" in refusal(item_of({"raster:bands": raster_band()}, **flags))
+    for problem in (
+        refusal(item_of(asset, **flags)),
+        refusal(item_of(asset | flags)),
+        refusal(item_of(asset, boa_offset_applied="partly")),
+        refusal(item_of(asset), collection_of(-0.1, summaries={"earthsearch:boa_offset_applied": [True, False]})),
+    ):
+        assert "does not say whether the offset was applied" in problem
+    collection = collection_of(-0.1, summaries={"earthsearch:boa_offset_applied": [True, False]})
+    assert offset_of(item_of({"raster:bands": raster_band(0)}), collection) == 0.0
 
 
 def test_a_categorical_band_has_no_encoding() -> None:

@@ -346,9 +346,38 @@ def test_a_search_may_be_by_get() -> None:
         assert {request.method for request in server.requests} == {"GET"}
 
 
-@pytest.mark.parametrize("stated", [None, "3", True, {}, [3]], ids=repr)
-def test_a_number_of_matched_items_that_is_none_is_ignored(stated: Any) -> None:
-    with Scripted([["a"], ["b"]], edit=lambda page: page.update(numberMatched=stated, context=stated)) as server:
+def _stating(stated: Any) -> list[Callable[[dict[str, Any]], None]]:
+    """Return edits of a page that state a number of matched items."""
+    return [lambda page: page.update(numberMatched=stated), lambda page: page.update(context={"matched": stated})]
+
+
+@pytest.mark.parametrize("stated", [2, "2", " 2", 2.0, "2.0", None], ids=repr)
+def test_a_number_of_matched_items_may_be_a_text(stated: Any) -> None:
+    for edit in _stating(stated):
+        with Scripted([["a"], ["b"]], edit=edit) as server:
+            assert search(server) == ["a", "b"]
+
+
+@pytest.mark.parametrize("stated", ["3", 3.0], ids=repr)
+def test_a_text_counts_as_the_number_of_matched_items(stated: Any) -> None:
+    for edit in _stating(stated):
+        with Scripted([["a"], ["b"]], edit=edit) as server, pytest.raises(CatalogError, match="states 3 matched items"):
+            search(server)
+
+
+@pytest.mark.parametrize("stated", ["many", "", True, {}, [2], 1.5, "inf", "nan"], ids=repr)
+def test_a_number_of_matched_items_that_is_no_number_fails_the_search(stated: Any) -> None:
+    for edit in _stating(stated):
+        with (
+            Scripted([["a"], ["b"]], edit=edit) as server,
+            pytest.raises(CatalogError, match=r"states .* as the number of matched items, which is no number; try"),
+        ):
+            search(server)
+
+
+@pytest.mark.parametrize("context", [None, "3", True, [3], {}, {"matched": None}], ids=repr)
+def test_a_context_without_a_number_is_ignored(context: Any) -> None:
+    with Scripted([["a"], ["b"]], edit=lambda page: page.update(context=context)) as server:
         assert search(server) == ["a", "b"]
 
 
