@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ardcube.catalog.scene import Scene
@@ -14,7 +14,7 @@ from ardcube.pixels.masks import SceneMaskHook
 from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
-from ardcube.raster.header import Blocks
+from ardcube.raster.header import Blocks, Header
 from ardcube.raster.levels import category_level, pixel_at
 from ardcube.raster.open import Raster
 from ardcube.runtime.threads import on_a_core
@@ -31,6 +31,11 @@ class SceneBits:
     covered: Bits | None
     """Pixels that the scene's classification covers; None if not asked for."""
 
+    def __or__(self, other: SceneBits) -> SceneBits:
+        """Return the pixels of both."""
+        covered = None if self.covered is None or other.covered is None else self.covered | other.covered
+        return SceneBits(self.clear | other.clear, covered)
+
     @property
     def not_clear(self) -> Bits:
         """Covered pixels that are not clear."""
@@ -44,6 +49,8 @@ class _Read:
 
     scene: Scene
     raster: Raster
+    header: Header
+    """Of the raster, at the longitudes of the window."""
     blocks: Blocks
     pixel: tuple[float, float]
     """Height and width of a pixel, in metres."""
@@ -82,41 +89,47 @@ def evaluate_scenes(
         If a scene cannot be read.
     """
     opened = [(scene, reader.open(scene, mask.bands[0])) for scene in scenes if reader.within_reach(scene).any()]
-    reads = (_plan(mask, reader, scene, result_of(scene, file)) for scene, file in opened)
-    fetching = ((read, reader.fetch(read.raster, read.blocks)) for read in reads if read is not None)
+    reads = (read for scene, file in opened for read in _plan(mask, reader, scene, result_of(scene, file)))
+    fetching = ((read, reader.fetch(read.raster, read.blocks)) for read in reads)
     decoding = (
         (read, reader.threads.decode(_evaluate, mask, read, reader.fetched(read.scene, [fetched])))
         for read, fetched in ahead(fetching, FILES_AHEAD)
     )
-    to_window = on_a_core(_sample)
-    return {
-        read.scene.id: to_window(reader, read, result_of(read.scene, pixels), read.scene.id in need_covered)
-        for read, pixels in ahead(decoding, DECODED_AHEAD)
-    }
+    to_window, found = on_a_core(_sample), dict[str, SceneBits]()
+    for read, pixels in ahead(decoding, DECODED_AHEAD):
+        name = read.scene.id
+        bits = to_window(reader, read, result_of(read.scene, pixels), name in need_covered)
+        found[name] = bits | found[name] if name in found else bits
+    return found
 
 
-def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster) -> _Read | None:
-    """Return the part of a classification under the window and around it, or None if the file does not touch it."""
-    header = raster.header
-    level = category_level(header, pixel_at(reader.grid.lattice, header))
-    pixel = metres_per_pixel(header.crs, level)
-    reach = mask.clean_up.reach
-    around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)
-    wanted = reader.within_reach(scene)
-    blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
-    nodata = {0, scene.bands[mask.bands[0]].nodata or 0, header.nodata or 0}
-    return None if blocks is None else _Read(scene, raster, blocks, pixel, nodata, wanted)
+def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster) -> Iterator[_Read]:
+    """Yield the parts of a classification under the window and around it: one, or none if the file does not touch it.
+
+    A raster in degrees may touch it at several multiples of 360 degrees.
+    """
+    band = mask.bands[0]
+    for header in (placed[band] for placed in reader.placed({band: raster.header})):
+        level = category_level(header, pixel_at(reader.grid.lattice, header))
+        pixel = metres_per_pixel(header.crs, level)
+        reach = mask.clean_up.reach
+        around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)
+        wanted = reader.within_reach(scene)
+        blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
+        nodata = {0, scene.bands[band].nodata or 0, header.nodata or 0}
+        if blocks is not None:
+            yield _Read(scene, raster, header, blocks, pixel, nodata, wanted)
 
 
 def _evaluate(mask: SceneMaskHook, read: _Read, fetched: Sequence[FetchedBand]) -> ClearPixels:
     """Decode a classification and evaluate the mask on its grid."""
-    source = SourcePixels.decode(fetched, read.blocks, read.raster.header.dtype, Encoding(0), find_holes=False)
+    source = SourcePixels.decode(fetched, read.blocks, read.header.dtype, Encoding(0), find_holes=False)
     return clear_pixels(mask, source.values[..., 0], read.nodata, read.pixel)
 
 
 def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels, with_covered: bool) -> SceneBits:
     """Return the pixels of the window whose nearest pixel is clear, and those whose nearest pixel is covered."""
-    nearest = reader.projection(read.raster.header).nearest_pixels(read.blocks.level)
+    nearest = reader.projection(read.header).nearest_pixels(read.blocks.level)
     clear = read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
     if not with_covered:
         return SceneBits(clear, None)

@@ -28,7 +28,7 @@ from ardcube.raster.check_item import check_stated
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level
 from ardcube.raster.levels import category_level, pixel_at, reflectance_levels
-from ardcube.raster.longitudes import at_longitudes
+from ardcube.raster.longitudes import moved, turns
 from ardcube.raster.open import Raster, forget, open_raster
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads, on_a_core
 
@@ -206,8 +206,13 @@ class ChunkReader:
     def _opened(self, scene: Scene, band: str, asset: BandAsset) -> Raster:
         raster = open_raster(asset.href, scene.revision, self.access, self.reader, lattice=self.grid.lattice)
         check_stated(scene.id, band, asset, raster.header)
-        header = at_longitudes(raster.header, *self.grid.longitudes)
-        return raster if header is raster.header else replace(raster, header=header)  # type: ignore[type-var]
+        return raster
+
+    def placed(self, headers: Mapping[str, Header]) -> Iterator[dict[str, Header]]:
+        """Yield the headers of a scene's bands at each multiple of 360 degrees at which one of them meets the grid."""
+        crs, longitudes = self.grid.lattice.crs, self.grid.longitudes
+        for turn in sorted({turn for header in headers.values() for turn in turns(header, crs, longitudes)}):
+            yield {band: moved(header, turn) for band, header in headers.items()}
 
     def fetch(self, raster: Raster, blocks: Blocks) -> Future[FetchedBand]:
         """Start to fetch blocks of a band."""
@@ -224,24 +229,35 @@ class ChunkReader:
         self, request: _Request, day: int, order: int, files: Mapping[str, Future[Raster]]
     ) -> Iterator[tuple[_SceneBands, list[Future[FetchedBand]]]]:
         """Start to fetch the blocks of a scene under the missing pixels, grouped by grid and encoding."""
-        scene = request.observations[day][order].scene
+        scene, wanted = request.observations[day][order].scene, request.missing(day, order)
         opened = {band: result_of(scene, file) for band, file in files.items()}
-        levels = self._levels(request, scene, {band: raster.header for band, raster in opened.items()})
-        rasters, wanted = [opened[band] for band in request.bands], request.missing(day, order)
+        for headers in self.placed({band: raster.header for band, raster in opened.items()}):
+            for bands, blocks, encoding in self._groups(request, scene, opened, headers, wanted):
+                names = [request.bands[band] for band in bands]
+                fetching = [self.fetch(opened[name], blocks) for name in names]
+                yield _SceneBands(day, scene, bands, headers[names[0]], blocks, encoding, wanted), fetching
+
+    def _groups(
+        self,
+        request: _Request,
+        scene: Scene,
+        opened: Mapping[str, Raster],
+        headers: Mapping[str, Header],
+        wanted: Bits,
+    ) -> Iterator[tuple[tuple[int, ...], Blocks, Encoding]]:
+        """Yield positions of the bands that are read together, their blocks under the wanted pixels, their encoding."""
+        levels = self._levels(request, scene, headers)
         groups: dict[Any, list[int]] = {}
-        for position, (band, raster) in enumerate(zip(request.bands, rasters, strict=True)):
-            header, asset = raster.header, scene.bands[band]
+        for position, band in enumerate(request.bands):
+            header, asset = headers[band], scene.bands[band]
             shift = 0.0 if request.offset is None else round((asset.offset - request.offset) / SCALE, 3)
             encoding = Encoding.of(header.nodata, asset.nodata, shift)
-            key = type(raster), axes_of(self.grid.lattice, header), header.dtype, levels[band], encoding
+            key = type(opened[band]), axes_of(self.grid.lattice, header), header.dtype, levels[band], encoding
             groups.setdefault(key, []).append(position)
         for (_, axes, _, level, encoding), members in groups.items():
             blocks = needed_blocks(self.projected(axes), wanted, level, request.resampling)
-            if blocks is None:
-                continue
-            for bands in (tuple(members[k : k + LANES]) for k in range(0, len(members), LANES)):
-                fetching = [self.fetch(rasters[band], blocks) for band in bands]
-                yield _SceneBands(day, scene, bands, rasters[bands[0]].header, blocks, encoding, wanted), fetching
+            if blocks is not None:
+                yield from ((tuple(members[k : k + LANES]), blocks, encoding) for k in range(0, len(members), LANES))
 
     def _levels(self, request: _Request, scene: Scene, headers: Mapping[str, Header]) -> dict[str, Level]:
         """Return the level to read of each band."""

@@ -16,6 +16,8 @@ from ardcube.pixels.projection import Projection, SourceAxes, axes_of, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.block_cache import BlockCache
 from ardcube.raster.decode import Encoding, SourcePixels
+from ardcube.raster.header import Header, Level
+from ardcube.raster.longitudes import moved, turns
 
 _PROJECTIONS_KEPT = 8
 """Projected windows that a process keeps: all scenes and bands of a chunk share a few."""
@@ -24,8 +26,25 @@ _block_cache = BlockCache(128 * 1024 * 1024)
 
 
 def read_window(source: BandSource, lattice: Lattice, window: Window) -> NDArray[Any] | None:
-    """Read and resample a window, (y, x); None where the file covers none of it."""
-    header, level, kernel = source.raster.header, source.level, KERNELS[source.resampling]
+    """Read and resample a window, (y, x); None where the file covers none of it.
+
+    A raster in degrees may cover it at several multiples of 360 degrees.
+    """
+    header, values = source.raster.header, None
+    edges = sorted((lattice.left(window.x0), lattice.left(window.x1)))
+    for turn in turns(header, lattice.crs, (edges[0], edges[1])):
+        placed = moved(header, turn)
+        level = placed.levels[header.levels.index(source.level)]
+        more = _read_once(source, placed, level, lattice, window)
+        values = more if values is None or more is None else np.where(values == source.fill, more, values)
+    return values
+
+
+def _read_once(
+    source: BandSource, header: Header, level: Level, lattice: Lattice, window: Window
+) -> NDArray[Any] | None:
+    """Read and resample a window, (y, x), from a raster at given coordinates; None where it covers none of it."""
+    kernel = KERNELS[source.resampling]
     projection = _project(lattice, window, axes_of(lattice, header))
     blocks = needed_blocks(projection, packed(np.ones(window.shape, bool)), level, source.resampling)
     if blocks is None:

@@ -237,6 +237,24 @@ def test_longitudes_across_the_antimeridian_are_found(tmp_path: Path) -> None:
     assert np.array_equal(found, values[np.floor(2 - lat).astype(int), np.floor(lon + 180).astype(int)])
 
 
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+@pytest.mark.parametrize(("west", "bounds"), [(0, (-5, -2, 5, 2)), (-180, (175, -2, 185, 2)), (0, (-9, -2, -4, 2))])
+def test_longitudes_of_a_grid_in_degrees_are_equal_modulo_360(
+    tmp_path: Path, resampling: str, west: int, bounds: tuple[float, float, float, float]
+) -> None:
+    values = np.arange(1, 360 * 4 + 1, dtype=np.uint16).reshape(4, 360)
+    file = rasters.write(
+        tmp_path / "world.tif", values, overviews=False, crs="EPSG:4326", transform=Affine(1, 0, west, 0, -1, 2)
+    )
+    geobox = GeoBox.from_bbox(bounds, crs="EPSG:4326", resolution=1)
+    columns = np.mod(bounds[0] + np.arange(geobox.width) - west, 360).astype(int)
+    source = RasterSource(str(file), meta=None)
+    driver = reader_driver(DRIVER)
+    reader = driver.open(source, driver.new_load(geobox))
+    _, found = reader.read(RasterLoadParams(dtype="uint16", fill_value=0, resampling=resampling), geobox)
+    np.testing.assert_array_equal(found, values[:, columns])
+
+
 # ---- nodata and data types ------------------------------------------------------------------------
 
 

@@ -122,3 +122,50 @@ def test_rasters_in_degrees_may_cross_the_antimeridian(tmp_path: Path, west: flo
     request = write(tmp_path, west)
     _, pixels = composite(tmp_path, (179.0, 0.0, 181.0, 1.0), **request)
     np.testing.assert_array_equal(pixels.values[..., 0].ravel(), np.arange(1, 20001))
+
+
+def write_around(folder: Path, west: float, columns: int) -> dict[str, Any]:
+    """Write an archive of a raster of pixels of one degree, and a classification whose even columns are clear."""
+    numbers = np.arange(1, columns + 1)
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "count": 1, "height": 4, "width": columns, "nodata": 0, "crs": "EPSG:4326",
+        "transform": rasterio.Affine(1, 0, west, 0, -1, 2),
+    }  # fmt: skip
+    for name, values in (("red", numbers.astype(np.uint16)), ("scl", np.where(numbers % 2, 9, 4).astype(np.uint8))):
+        with rasterio.open(folder / f"{name}.tif", "w", dtype=values.dtype, **profile) as file:
+            file.write(np.tile(values, (4, 1)), 1)
+    assets = {"red": {"href": "red.tif", "raster:bands": raster_band()}, "scl": {"href": "scl.tif"}}
+    outline = shapely.geometry.mapping(shapely.box(west, -2, west + columns, 2))
+    (folder / "item.json").write_text(json.dumps(stac_item(assets=assets, geometry=outline)))
+    (folder / "collection.json").write_text(json.dumps(stac_collection()))
+    return {
+        "start_date": "2023-08", "end_date": "2023-08", "resolution": 1.0, "bands": ("red",), "stac_url": str(folder),
+        "collection": COLLECTION_ID, "cloud_mask_options": {"closing": 0, "opening": 0},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("west", "columns", "bounds"),
+    [
+        (177.0, 6, (-180.0, -1.0, 180.0, 1.0)),
+        (-183.0, 6, (-180.0, -1.0, 180.0, 1.0)),
+        (0.0, 360, (-5.0, -1.0, 5.0, 1.0)),
+        (-180.0, 360, (175.0, -1.0, 185.0, 1.0)),
+        (0.0, 360, (-180.0, -1.0, 180.0, 1.0)),
+        (-175.0, 350, (170.0, -1.0, 190.0, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("mask", ["none", "scl"])
+def test_a_raster_in_degrees_may_meet_a_cube_at_both_ends(
+    tmp_path: Path, west: float, columns: int, bounds: Bounds, mask: str
+) -> None:
+    request = write_around(tmp_path, west, columns)
+    if mask == "none":
+        del request["cloud_mask_options"]
+    grid, pixels = composite(tmp_path, bounds, cloud_mask=mask, **request)
+    numbers = np.floor(np.mod(grid.x(np.arange(grid.width)) - west, 360)).astype(int) + 1
+    clear = (numbers <= columns) & ((numbers % 2 == 0) | (mask == "none"))
+    assert clear[:3].any()
+    assert clear[-3:].any()
+    np.testing.assert_array_equal(pixels.values[..., 0], np.tile(np.where(clear, numbers, 0), (grid.height, 1)))
+    np.testing.assert_array_equal(pixels.count, np.tile(clear, (grid.height, 1)))
