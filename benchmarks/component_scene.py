@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
-from ardcube.pixels.projection import NODE_STEP, SourceAxes, project
+from ardcube.pixels.nodes import NODE_STEP, SourceAxes
+from ardcube.pixels.projection import project
 from benchmarks.archive import FULL, RESOLUTION, SEED, scenes
 from benchmarks.scenery import strips
 

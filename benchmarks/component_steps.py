@@ -22,7 +22,8 @@ from ardcube.extent.window import Window
 from ardcube.pixels.classification import ClearPixels, clear_pixels
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid, sorting_network
-from ardcube.pixels.projection import NODE_STEP, SourceAxes, project
+from ardcube.pixels.nodes import NODE_STEP, SourceAxes
+from ardcube.pixels.projection import project
 from ardcube.pixels.resample import resample_window
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels

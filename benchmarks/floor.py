@@ -27,7 +27,8 @@ from ardcube.pixels.bitmask import packed, unpacked
 from ardcube.pixels.classification import clear_pixels, sample
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.pixels.median import median_of_valid
-from ardcube.pixels.projection import NODE_STEP, Projection, SourceAxes, project
+from ardcube.pixels.nodes import NODE_STEP, SourceAxes
+from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
 from ardcube.raster.header import Blocks, Level

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, Lattice
 from ardcube.extent.window import Window
-from ardcube.pixels.projection import NODE_STEP, Projection, SourceAxes, project
+from ardcube.pixels.nodes import NODE_STEP, SourceAxes
+from ardcube.pixels.projection import Projection, project
 
 _NODE_SPAN = 0.02
 """Degrees between nodes with which the interpolation into UTM is exact to 1e-6 m."""

@@ -20,7 +20,8 @@ from ardcube.extent.window import Window
 from ardcube.kernels.layout import LANES
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.footprint import PixelCentres
-from ardcube.pixels.projection import Projection, SourceAxes, axes_of, project
+from ardcube.pixels.nodes import SourceAxes, axes_of
+from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.bad_files import open_unless_bad

@@ -10,88 +10,14 @@ import math
 
 import numpy as np
 
-from ardcube.kernels.interpolate import (
-    any_wanted,
-    interpolate_down,
-    interpolate_run,
-    node_fractions,
-    runs_between_nodes,
-)
+from ardcube.kernels.interpolate import any_wanted, fill_run, node_fractions, runs_between_nodes, start_row
 from ardcube.kernels.jit import jit, jit_inline
-from ardcube.kernels.layout import HOLE_BITS, LANES
-from ardcube.kernels.simd import (
-    absolute,
-    broadcast,
-    floor,
-    load,
-    load_float64,
-    maximum,
-    minimum,
-    prefetch,
-    rint,
-    split,
-    store,
-    store_int32,
-    transpose,
-    zero_after,
-)
+from ardcube.kernels.layout import EDGE, HOLE_BITS, LANES
+from ardcube.kernels.simd import broadcast, load, load_float64, maximum, minimum, prefetch, rint, split, transpose
+from ardcube.kernels.triangle import multiply_sums, place_triangles, weigh_taps
 
 _MAX_TAPS = 32
 """Taps per axis. A raster without overviews may need more; its pixels are left to `sampling.weighted`."""
-
-
-@jit
-def _triangles(  # type: ignore[no-untyped-def]
-    centres, steps, count, origin, size, start, half_widths, firsts, spans, distances
-):
-    """Prepare the triangle kernels of some pixels along one axis of the source.
-
-    Fills, for each pixel: half the kernel's width; its first tap, counted from `start`; the number of taps after the
-    first; and the distance from the pixel's centre to the middle of the first tap. Returns the smallest and the
-    largest first tap and the number of taps that suffices for all pixels: 0 if a coordinate is not finite. Positions
-    are computed from the corner of the whole raster, so that no rounding depends on the window that was read.
-    """
-    half, one = broadcast(0.5), broadcast(1.0)
-    low, high, most, not_finite = broadcast(np.inf), broadcast(-np.inf), one, broadcast(0.0)
-    for j in range(0, count, LANES):
-        centre = (load_float64(centres, j) - broadcast(origin)) / broadcast(size)
-        width = maximum(load_float64(steps, j) * broadcast(1.0 / abs(size)), one)
-        first, last = floor(centre - half - width) + one, floor(centre - half + width)
-        store(half_widths, j, width)
-        store(spans, j, last - first)
-        store(distances, j, first + half - centre)
-        first = first - broadcast(float(start))
-        store_int32(firsts, j, first)
-        low, high, most = minimum(low, first), maximum(high, first), maximum(most, width)
-        not_finite = not_finite + (last - last)  # NaN if `last` is not finite
-    not_finite_lanes = split(not_finite)
-    if not np.isfinite(not_finite_lanes[0] + not_finite_lanes[1] + not_finite_lanes[2] + not_finite_lanes[3]):
-        return 0, 0, 0
-    return int(min(split(low))), int(max(split(high))), math.ceil(2.0 * max(split(most)))
-
-
-@jit
-def _weigh(half_widths, spans, distances, count, taps, weights, sums):  # type: ignore[no-untyped-def]
-    """Fill the weights (tap, pixel) of triangles, not normalised, 0 outside of a triangle; and their sums (pixel,)."""
-    for j in range(0, count, LANES):
-        half, span, distance = load_float64(half_widths, j), load_float64(spans, j), load_float64(distances, j)
-        total = broadcast(0.0)
-        for k in range(taps):
-            tap = broadcast(float(k))
-            weight = zero_after(half - absolute(tap + distance), tap, span)
-            store(weights[k], j, weight)
-            total += weight
-        store(sums, j, total)
-
-
-@jit
-def _multiply_sums(weights, taps, sums, count, norms):  # type: ignore[no-untyped-def]
-    """Fill `norms` (pixel,): the sum of all weights of each pixel, from one axis and the `sums` of the other."""
-    for j in range(0, count, LANES):
-        total_weight, other = broadcast(0.0), load_float64(sums, j)
-        for m in range(taps):
-            total_weight += load_float64(weights[m], j) * other
-        store(norms, j, total_weight)
 
 
 @jit
@@ -227,7 +153,7 @@ def _find_complete(  # type: ignore[no-untyped-def]
         if not wanted[start + j]:
             continue
         u, v = np.int64(first_u[j]), np.int64(first_v[j])
-        near_u, near_v = math.floor(u + 0.5 - distance_u[j]), math.floor(v + 0.5 - distance_v[j])
+        near_u, near_v = math.floor(u + 0.5 - distance_u[j] + EDGE), math.floor(v + 0.5 - distance_v[j] + EDGE)
         if _is_missing(values, near_v, near_u, nodata):
             continue
         inside = u >= 0 and v >= 0 and u + taps_padded <= width and v + taps_v <= height
@@ -239,8 +165,7 @@ def _find_complete(  # type: ignore[no-untyped-def]
 
 @jit
 def fill_complete(  # type: ignore[no-untyped-def]
-    one, two, three, four, wanted, remaining, nodes_x, nodes_y, node_row, node_column, step, rows, cols,
-    values, holes, row, column, c, a, f, e, nodata, shift,
+    one, two, three, four, wanted, remaining, nodes, rows, cols, values, holes, row, column, c, a, f, e, nodata, shift
 ):  # fmt: skip
     """Fill the wanted pixels that are still 0 in four bands (y, x), where all taps are valid.
 
@@ -249,7 +174,8 @@ def fill_complete(  # type: ignore[no-untyped-def]
     """
     height, width, lanes = values.shape
     numbers, stride = values.reshape(values.size), width * lanes
-    line, ts = np.empty((4, nodes_x.shape[1])), node_fractions(step)
+    step = nodes.step
+    line, ts = np.empty((4, nodes.x.shape[1])), node_fractions(step)
     size = step + LANES
     x, y, step_x, step_y = np.empty((4, size))
     half_u, half_v, span_u, span_v, distance_u, distance_v = np.empty((6, size))
@@ -259,16 +185,15 @@ def fill_complete(  # type: ignore[no-untyped-def]
     sums, norms = np.empty((2, size))
     runs = runs_between_nodes(cols, wanted.shape[1], step)
     for i in range(wanted.shape[0]):
-        cell = (rows + i) // step
-        interpolate_down(nodes_x, nodes_y, cell - 1 - node_row, ts[rows + i - cell * step], step, line)
+        start_row(nodes, rows + i, ts, line)
         for n in range(len(runs)):
             start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
             if not any_wanted(wanted[i], start, stop):
                 continue
             count = stop - start
-            interpolate_run(line, node - 1 - node_column, ts, first, count, step, x, y, step_x, step_y)
-            low_u, high_u, taps_u = _triangles(x, step_x, count, c, a, column, half_u, first_u, span_u, distance_u)
-            low_v, high_v, taps_v = _triangles(y, step_y, count, f, e, row, half_v, first_v, span_v, distance_v)
+            fill_run(nodes, line, rows + i, node, ts, first, count, x, y, step_x, step_y)
+            low_u, high_u, taps_u = place_triangles(x, step_x, count, c, a, column, half_u, first_u, span_u, distance_u)
+            low_v, high_v, taps_v = place_triangles(y, step_y, count, f, e, row, half_v, first_v, span_v, distance_v)
             taps_padded = -(-taps_u // LANES) * LANES
             if not (0 < taps_u <= _MAX_TAPS and 0 < taps_v <= _MAX_TAPS):
                 remaining[i, start:stop] = wanted[i, start:stop]
@@ -287,9 +212,9 @@ def fill_complete(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
             if not any_wanted(complete, 0, count):
                 continue
-            _weigh(half_v, span_v, distance_v, count, taps_v, weights_v, sums)
-            _weigh(half_u, span_u, distance_u, count, taps_padded, weights_u, norms)
-            _multiply_sums(weights_u, taps_padded, sums, count, norms)
+            weigh_taps(half_v, span_v, distance_v, count, taps_v, weights_v, sums)
+            weigh_taps(half_u, span_u, distance_u, count, taps_padded, weights_u, norms)
+            multiply_sums(weights_u, taps_padded, sums, count, norms)
             if lanes == 1:
                 _fill_one(
                     one[i], start, count, complete, offsets, stride, taps_u, taps_v, weights_u, weights_v, norms,

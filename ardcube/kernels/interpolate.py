@@ -1,11 +1,11 @@
-"""Compiled: coordinates of pixels, interpolated between projected nodes (see `ardcube.pixels.projection`)."""
+"""Compiled: coordinates of pixels, from projected nodes or an affine transform (see `layout.Nodes`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ardcube.kernels.jit import jit
-from ardcube.kernels.layout import LANES
+from ardcube.kernels.jit import jit, jit_inline
+from ardcube.kernels.layout import EDGE, LANES
 from ardcube.kernels.simd import broadcast, load_float64, sqrt, store
 
 
@@ -43,20 +43,26 @@ def runs_between_nodes(cols, width, step):  # type: ignore[no-untyped-def]
 
 
 @jit
-def interpolate_down(nodes_x, nodes_y, k, t, step, line):  # type: ignore[no-untyped-def]
-    """Interpolate down the columns of nodes, between rows `k + 1` and `k + 2`, at the fraction `t`.
+def start_row(nodes, i, ts, line):  # type: ignore[no-untyped-def]
+    """Prepare the global row `i` for `fill_run`.
 
-    Fills `line` (4, n) with x, y, and the changes of x and y per pixel downwards.
+    Fills `line` (4, column of nodes) with x, y, and the changes of x and y per pixel downwards, interpolated down the
+    columns of nodes.
     """
+    if nodes.affine.size:
+        return
+    step, cell = nodes.step, i // nodes.step
+    k, t = cell - 1 - nodes.row, ts[i - cell * step]
     w0, w1 = -t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) / 2
     w2, w3 = -(t + 1) * t * (t - 2) / 2, (t + 1) * t * (t - 1) / 6
     s0, s1 = -(3 * t * t - 6 * t + 2) / 6 / step, (3 * t * t - 4 * t - 1) / 2 / step
     s2, s3 = -(3 * t * t - 2 * t - 2) / 2 / step, (3 * t * t - 1) / 6 / step
-    for n in range(nodes_x.shape[1]):
-        line[0, n] = w0 * nodes_x[k, n] + w1 * nodes_x[k + 1, n] + w2 * nodes_x[k + 2, n] + w3 * nodes_x[k + 3, n]
-        line[1, n] = w0 * nodes_y[k, n] + w1 * nodes_y[k + 1, n] + w2 * nodes_y[k + 2, n] + w3 * nodes_y[k + 3, n]
-        line[2, n] = s0 * nodes_x[k, n] + s1 * nodes_x[k + 1, n] + s2 * nodes_x[k + 2, n] + s3 * nodes_x[k + 3, n]
-        line[3, n] = s0 * nodes_y[k, n] + s1 * nodes_y[k + 1, n] + s2 * nodes_y[k + 2, n] + s3 * nodes_y[k + 3, n]
+    x, y = nodes.x, nodes.y
+    for n in range(x.shape[1]):
+        line[0, n] = w0 * x[k, n] + w1 * x[k + 1, n] + w2 * x[k + 2, n] + w3 * x[k + 3, n]
+        line[1, n] = w0 * y[k, n] + w1 * y[k + 1, n] + w2 * y[k + 2, n] + w3 * y[k + 3, n]
+        line[2, n] = s0 * x[k, n] + s1 * x[k + 1, n] + s2 * x[k + 2, n] + s3 * x[k + 3, n]
+        line[3, n] = s0 * y[k, n] + s1 * y[k + 1, n] + s2 * y[k + 2, n] + s3 * y[k + 3, n]
 
 
 @jit
@@ -66,13 +72,34 @@ def _cubic(line, n):  # type: ignore[no-untyped-def]
     return b, c - a / 3 - b / 2 - d / 6, (a + c) / 2 - b, (d - a) / 6 + (b - c) / 2
 
 
-@jit
-def interpolate_run(line, n, ts, first, count, step, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
-    """Interpolate along a line of nodes, after node `n + 1`: `count` pixels, from the fraction `ts[first]` on.
+@jit_inline
+def fill_run(nodes, line, i, node, ts, first, count, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Fill the coordinates of `count` pixels of the global row `i`, from `first` pixels after a global node on.
 
     The arrays must have room for `count` rounded up to a multiple of four. If `step_x` has no size, no step is
     computed.
     """
+    if nodes.affine.size:
+        _fill_affine(nodes, i, node * nodes.step + first, count, x, y, step_x, step_y)
+    else:
+        _interpolate_run(line, node - 1 - nodes.column, ts, first, count, nodes.step, x, y, step_x, step_y)
+
+
+@jit
+def _fill_affine(nodes, i, j, count, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Fill the coordinates of pixels of the global row `i`, from the global column `j` on."""
+    left, width, upper, height = nodes.affine
+    count = -(-count // LANES) * LANES
+    for k in range(count):
+        x[k] = left + (j + k + 0.5) * width
+    y[:count] = upper + (i + 0.5) * height
+    if step_x.size:
+        step_x[:count], step_y[:count] = abs(width), abs(height)
+
+
+@jit_inline
+def _interpolate_run(line, n, ts, first, count, step, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Interpolate along a line of nodes, after node `n + 1`; see `fill_run`."""
     a0, a1, a2, a3 = _cubic(line[0], n)
     b0, b1, b2, b3 = _cubic(line[1], n)
     x0, x1, x2, x3 = broadcast(a0), broadcast(a1), broadcast(a2), broadcast(a3)
@@ -98,24 +125,22 @@ def interpolate_run(line, n, ts, first, count, step, x, y, step_x, step_y):  # t
 
 
 @jit
-def find_coordinates(  # type: ignore[no-untyped-def]
-    nodes_x, nodes_y, row, column, step, rows, cols, wanted, x, y, step_x, step_y
-):
-    """Interpolate coordinates and steps between nodes; see `ardcube.pixels.projection.Projection`.
+def find_coordinates(nodes, rows, cols, wanted, x, y, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Fill coordinates and steps of a window from the global row `rows` and column `cols` on.
 
     A run between two nodes without a wanted pixel is set to 0.
     """
-    line, ts = np.empty((4, nodes_x.shape[1])), node_fractions(step)
+    step = nodes.step
+    line, ts = np.empty((4, nodes.x.shape[1])), node_fractions(step)
     a, b, c, d = np.empty((4, step + LANES))
     runs = runs_between_nodes(cols, x.shape[1], step)
     for i in range(x.shape[0]):
-        cell = (rows + i) // step
-        interpolate_down(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
+        start_row(nodes, rows + i, ts, line)
         for n in range(len(runs)):
             start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
             if any_wanted(wanted[i], start, stop):
                 count = stop - start
-                interpolate_run(line, node - 1 - column, ts, first, count, step, a, b, c, d)
+                fill_run(nodes, line, rows + i, node, ts, first, count, a, b, c, d)
                 x[i, start:stop], y[i, start:stop] = a[:count], b[:count]
                 step_x[i, start:stop], step_y[i, start:stop] = c[:count], d[:count]
             else:
@@ -124,22 +149,20 @@ def find_coordinates(  # type: ignore[no-untyped-def]
 
 
 @jit
-def find_pixels(  # type: ignore[no-untyped-def]
-    nodes_x, nodes_y, row, column, step, rows, cols, c, a, f, e, height, width, outside, found
-):
+def find_pixels(nodes, rows, cols, c, a, f, e, height, width, outside, found):  # type: ignore[no-untyped-def]
     """Fill `found` (2, y, x) with the row and column of the source pixel at each pixel centre, or with `outside`."""
-    line, ts = np.empty((4, nodes_x.shape[1])), node_fractions(step)
+    step = nodes.step
+    line, ts = np.empty((4, nodes.x.shape[1])), node_fractions(step)
     x, y = np.empty((2, step + LANES))
     no_steps = np.empty(0)
     runs = runs_between_nodes(cols, found.shape[2], step)
     for i in range(found.shape[1]):
-        cell = (rows + i) // step
-        interpolate_down(nodes_x, nodes_y, cell - 1 - row, ts[rows + i - cell * step], step, line)
+        start_row(nodes, rows + i, ts, line)
         for n in range(len(runs)):
             start, stop, first, node = runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3]
-            interpolate_run(line, node - 1 - column, ts, first, stop - start, step, x, y, no_steps, no_steps)
+            fill_run(nodes, line, rows + i, node, ts, first, stop - start, x, y, no_steps, no_steps)
             for j in range(np.uint64(stop - start)):
-                v, u = np.floor((y[j] - f) / e), np.floor((x[j] - c) / a)
+                v, u = np.floor((y[j] - f) / e + EDGE), np.floor((x[j] - c) / a + EDGE)
                 inside = (v >= 0) & (u >= 0) & (v < height) & (u < width)
                 found[0, i, np.uint64(start) + j] = int(v) if inside else outside
                 found[1, i, np.uint64(start) + j] = int(u) if inside else outside

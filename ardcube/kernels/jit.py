@@ -62,5 +62,8 @@ def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
 
 
 def jit_inline(function: Callable[..., Any]) -> Any:
-    """Compile a function into each caller, so that a constant loop count there unrolls the loop."""
+    """Compile a function into each caller.
+
+    A constant loop count of the caller then unrolls the loop, and a short function is not called for every run.
+    """
     return jit(function, inline=True)

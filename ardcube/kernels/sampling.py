@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from ardcube.kernels.jit import jit
+from ardcube.kernels.layout import EDGE
 
 
 @jit
@@ -72,7 +73,7 @@ def weighted(  # type: ignore[no-untyped-def]
             if not wanted[i, j]:
                 continue
             u, v = (x[i, j] - c) / a, (y[i, j] - f) / e
-            near_u, near_v = int(np.floor(u)) - column, int(np.floor(v)) - row
+            near_u, near_v = int(np.floor(u + EDGE)) - column, int(np.floor(v + EDGE)) - row
             if near_u < 0 or near_v < 0 or near_u >= width or near_v >= height:
                 continue
             width_u, width_v = max(1.0, step_x[i, j] * across), max(1.0, step_y[i, j] * down)

@@ -12,7 +12,8 @@ from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
 from ardcube.odc_driver.source import KERNELS, BandSource
 from ardcube.pixels.bitmask import packed
-from ardcube.pixels.projection import Projection, SourceAxes, axes_of, project
+from ardcube.pixels.nodes import SourceAxes, axes_of
+from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.block_cache import BlockCache
 from ardcube.raster.decode import Encoding, SourcePixels

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.extent.lattice import Lattice, crs_of, is_same_crs, transformer
+from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
-from ardcube.raster.header import Header, Level
+from ardcube.kernels.layout import Nodes
+from ardcube.pixels.nodes import SourceAxes, nodes_around
+from ardcube.raster.header import Level
 
-NODE_STEP = 32
-"""Largest number of output pixels between two projected nodes."""
-_LARGEST_ERROR = 1e-9
-"""Error of an interpolated coordinate, in source pixels. It changes no digital number but at a tie of rounding: 1e-7
-source pixels changed one of two million."""
-_ROUNDING = 8
-"""Units in the last place of a coordinate that do not count as an error."""
-_PLACES = 5
-"""Places on each side of a raster at which the error is measured."""
-_MIDDLE = np.array([-1.0, 9.0, 9.0, -1.0]) / 16
-"""Weights of four nodes in the middle between the second and the third."""
 CELL = 8
 """Side, in pixels, of the cells for which needed blocks are determined, because single pixels would cost as much as
 resampling. A byte of `ardcube.pixels.bitmask` is a row of a cell."""
@@ -66,30 +56,22 @@ class Projection:
 
     Nodes on a lattice of global pixel indices are projected exactly. Between nodes, coordinates are interpolated with
     cubic Lagrange polynomials, first down the columns of nodes, then along the row. The lattice is anchored at
-    global index 0, so overlapping windows have the same bits, also in different cubes of one grid.
+    global index 0, so overlapping windows have the same bits, also in different cubes of one grid. Where source and
+    grid share a CRS, coordinates come from the affine transform alone.
     """
 
     window: Window
     """In global indices."""
-    step: int
-    """Number of pixels between two nodes."""
-    row: int
-    """Index of the first row of nodes, in steps from global index 0."""
-    column: int
-    """Index of the first column of nodes, in steps from global index 0."""
-    nodes_x: NDArray[np.float64]
-    """Easting of the nodes, in CRS units (row, column)."""
-    nodes_y: NDArray[np.float64]
-    """Northing of the nodes, in CRS units (row, column)."""
+    nodes: Nodes
     _supports: dict[tuple[Level, int, tuple[int, int]], CellSupport] = field(default_factory=dict)
     _pixels: dict[Level, NDArray[np.unsignedinteger[Any]]] = field(default_factory=dict)
 
     def crop(self, window: Window) -> Projection:
         """Return the projection of a smaller window, in global indices, which shares the nodes."""
-        return Projection(window, self.step, self.row, self.column, self.nodes_x, self.nodes_y)
+        return Projection(window, self.nodes)
 
     def coordinates(self, rows: slice = slice(None), wanted: NDArray[np.bool_] | None = None) -> Coordinates:
-        """Interpolate the coordinates of some rows of the window.
+        """Compute the coordinates of some rows of the window.
 
         Parameters
         ----------
@@ -106,9 +88,8 @@ class Projection:
             wanted = np.ones(shape, bool)
         found = Coordinates(*np.empty((4, *shape)))
         find_coordinates(
-            self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0 + start, self.window.x0,
-            wanted, found.x, found.y, found.step_x, found.step_y,
-        )  # fmt: skip
+            self.nodes, self.window.y0 + start, self.window.x0, wanted, found.x, found.y, found.step_x, found.step_y
+        )
         return found
 
     def nearest_pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
@@ -127,8 +108,8 @@ class Projection:
         t, kind = level.transform, _index_type(level)
         found = np.empty((2, *self.window.shape), kind)
         find_pixels(
-            self.nodes_x, self.nodes_y, self.row, self.column, self.step, self.window.y0, self.window.x0,
-            t.c, t.a, t.f, t.e, level.height, level.width, np.iinfo(kind).max, found,
+            self.nodes, self.window.y0, self.window.x0, t.c, t.a, t.f, t.e, level.height, level.width,
+            np.iinfo(kind).max, found,
         )  # fmt: skip
         return found
 
@@ -181,11 +162,15 @@ class Projection:
         return np.stack([low[0], high[0]]), np.stack([low[1], high[1]]), high[2], high[3]
 
     def coordinates_at(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """Interpolate x, y and both steps at global rows `i` and columns `j` of pixels, each (i, j)."""
-        step = self.step
+        """Return x, y and both steps at global rows `i` and columns `j` of pixels, each (i, j)."""
+        nodes, step = self.nodes, self.nodes.step
+        if nodes.affine.size:
+            left, width, upper, height = nodes.affine
+            x, y = np.meshgrid(left + (j + 0.5) * width, upper + (i + 0.5) * height)
+            return x, y, np.full(x.shape, abs(width)), np.full(x.shape, abs(height))
         cell, cols = i // step, j // step
         t = ((i - cell * step) / step)[:, None]
-        first = cell - 1 - self.row
+        first = cell - 1 - nodes.row
         weights = (
             -t * (t - 1) * (t - 2) / 6,
             (t + 1) * (t - 1) * (t - 2) / 2,
@@ -199,10 +184,10 @@ class Projection:
             (3 * t * t - 1) / 6 / step,
         )
         t = (j - cols * step) / step
-        column = cols - 1 - self.column
+        column = cols - 1 - nodes.column
         values, steps = [], []
-        for nodes in (self.nodes_x, self.nodes_y):
-            along = [_sum(weights, nodes, first), _sum(slopes, nodes, first)]
+        for projected in (nodes.x, nodes.y):
+            along = [_sum(weights, projected, first), _sum(slopes, projected, first)]
             (c0, c1, c2, c3), (d0, d1, d2, d3) = (_cubic(line, column) for line in along)
             values.append(((c3 * t + c2) * t + c1) * t + c0)
             right = (3 * c3 / step * t + 2 * c2 / step) * t + c1 / step
@@ -211,92 +196,9 @@ class Projection:
         return values[0], values[1], steps[0], steps[1]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceAxes:
-    """CRS of a source, and the nodes for it. Sources with equal axes share a `Projection`."""
-
-    crs: str
-    step: int
-    """Number of pixels between two nodes."""
-    meridian: float | None = None
-    """Longitude in whose neighbourhood longitudes are continuous; None if the CRS is not geographic."""
-
-
 def project(lattice: Lattice, window: Window, axes: SourceAxes) -> Projection:
-    """Project the nodes around a window of a lattice, in global indices."""
-    step = axes.step
-    row, column = window.y0 // step - 1, window.x0 // step - 1
-    rows = np.arange(row, (window.y1 - 1) // step + 3) * step
-    columns = np.arange(column, (window.x1 - 1) // step + 3) * step
-    x, y = _exact(lattice, axes.crs, axes.meridian, *np.meshgrid(columns, rows))
-    return Projection(window, step, row, column, x, y)
-
-
-def axes_of(lattice: Lattice, header: Header) -> SourceAxes:
-    """Choose the distance of nodes for a raster: the largest with which interpolated coordinates are exact enough.
-
-    The error is measured at places all over the raster, in the middle between nodes, where it is largest. The choice
-    depends on the raster alone, so that all windows have the same nodes.
-    """
-    return _axes_of(lattice, header.crs, header.levels[0])
-
-
-@lru_cache(maxsize=4096)
-def _axes_of(lattice: Lattice, crs: str, full: Level) -> SourceAxes:
-    if is_same_crs(lattice.crs, crs):
-        return SourceAxes(crs, NODE_STEP)
-    axes = SourceAxes(crs, NODE_STEP, full.centre[0] if crs_of(crs).is_geographic else None)
-    rows, columns = _places(lattice, crs, full)
-    while axes.step > 1 and not _is_exact(lattice, axes, full, rows // axes.step, columns // axes.step):
-        axes = replace(axes, step=axes.step // 2)
-    return axes
-
-
-def _places(lattice: Lattice, crs: str, full: Level) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows and columns of a lattice at places all over a raster: int64 (place,)."""
-    shares = np.linspace(0.0, 1.0, _PLACES)
-    t, (right, down) = full.transform, np.meshgrid(shares * full.width, shares * full.height)
-    first, second = transformer(crs, lattice.crs).transform((t.c + t.a * right).ravel(), (t.f + t.e * down).ravel())
-    columns, rows = (first - lattice.x0) / lattice.step_x, (second - lattice.y0) / lattice.step_y
-    known = np.isfinite(columns) & np.isfinite(rows)
-    return np.floor(rows[known]).astype(np.int64), np.floor(columns[known]).astype(np.int64)
-
-
-def _is_exact(
-    lattice: Lattice, axes: SourceAxes, full: Level, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> bool:
-    """Return whether the interpolation in some cells between nodes is exact enough."""
-    around = np.arange(-1, 3)
-    i, j = (rows[:, None] + around) * axes.step, (columns[:, None] + around) * axes.step
-    middle = (columns + 0.5) * axes.step, (rows + 0.5) * axes.step
-    with np.errstate(invalid="ignore"):
-        nodes = np.stack(_exact(lattice, axes.crs, axes.meridian, *np.broadcast_arrays(j[:, None, :], i[:, :, None])))
-        found = np.einsum("cpij,i,j->cp", nodes, _MIDDLE, _MIDDLE)
-        exact = np.stack(_exact(lattice, axes.crs, axes.meridian, *middle))
-        sides = np.abs([[full.transform.a], [full.transform.e]])
-        is_exact = np.abs(found - exact) <= _LARGEST_ERROR * sides + _ROUNDING * np.spacing(exact)
-    return bool(is_exact.all())  # false for NaN, where a node cannot be projected
-
-
-def _exact(
-    lattice: Lattice, crs: str, meridian: float | None, columns: NDArray[np.number], rows: NDArray[np.number]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the coordinates of pixels of a lattice in a CRS, without interpolation."""
-    first, second = lattice.x(columns), lattice.y(rows)
-    if is_same_crs(lattice.crs, crs):
-        return first, second
-    if lattice.is_geographic and meridian is None and np.abs(second).max(initial=0.0) > 90.0:
-        first, second = _over_the_pole(first, second)
-    x, y = transformer(lattice.crs, crs).transform(first, second)
-    return x if meridian is None else x - 360.0 * np.round((x - meridian) / 360.0), y
-
-
-def _over_the_pole(
-    lon: NDArray[np.float64], lat: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the places of nodes beyond a pole, on its other side, where a polar projection is smooth."""
-    beyond = np.abs(lat) > 90.0
-    return np.where(beyond, lon + 180.0, lon), np.where(beyond, np.copysign(180.0, lat) - lat, lat)
+    """Return the projection of a window of a lattice, in global indices."""
+    return Projection(window, nodes_around(lattice, window, axes))
 
 
 def _sum(

@@ -120,8 +120,8 @@ def _fill_complete(
     planes = [out[band] for band in [*bands, *[bands[0]] * (LANES - len(bands))]]
     remaining = np.zeros_like(wanted)
     bilinear.fill_complete(
-        *planes, wanted, remaining, p.nodes_x, p.nodes_y, p.row, p.column, p.step, p.window.y0, p.window.x0,
-        source.values, source.holes, blocks.row, blocks.column, t.c, t.a, t.f, t.e, encoding.nodata, encoding.shift,
+        *planes, wanted, remaining, p.nodes, p.window.y0, p.window.x0, source.values, source.holes, blocks.row,
+        blocks.column, t.c, t.a, t.f, t.e, encoding.nodata, encoding.shift,
     )  # fmt: skip
     return remaining
 

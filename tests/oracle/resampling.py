@@ -151,13 +151,21 @@ def source_position(level: Level, at: Coordinates) -> tuple[Floats, Floats]:
     return (x - c) / a, (at.y - f) / e
 
 
+def holding_pixel(position: Floats) -> Floats:
+    """Index of the pixel along an axis that holds a position; one on an edge belongs to the greater index.
+
+    A position is on an edge if only rounding errors, far below a millionth of a pixel, keep it from being there.
+    """
+    edge = np.round(position)
+    return np.where(np.abs(position - edge) < 1e-6, edge, np.floor(position))
+
+
 def nearest_pixels(level: Level, at: Coordinates) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Row and column of the pixel that holds each coordinate, and whether the raster has one, (row, column)."""
     height, width = level.pixels.shape
-    u, v = source_position(level, at)
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)  # false for what cannot be projected
-    column, row = (np.floor(np.where(inside, axis, 0)).astype(np.int64) for axis in (u, v))
-    return row, column, inside
+    column, row = (holding_pixel(axis) for axis in source_position(level, at))
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)  # false for what cannot be projected
+    return *(np.where(inside, axis, 0).astype(np.int64) for axis in (row, column)), inside
 
 
 def resample(

@@ -164,6 +164,17 @@ def test_nearest_takes_the_pixel_that_holds_the_centre() -> None:
     ]
 
 
+def test_a_centre_on_the_edge_of_two_pixels_belongs_to_the_greater_index() -> None:
+    dn = [[100, 200], [300, 500]]
+    for noise in (-1e-9, 0.0, 1e-9):
+        assert one_pixel(dn, 1.0 + noise, 1.0 - noise, method="nearest") == 500
+        assert one_pixel(dn, noise, -noise, method="nearest") == 100
+        assert one_pixel(dn, 2.0 + noise, 1.5, method="nearest") == one_pixel(dn, 1.5, 2.0 + noise) == 0
+        assert one_pixel([[100, 0]], 1.0 + noise, 0.5) == 0, "the nearest pixel decides on validity"
+        assert one_pixel([[0, 200]], 1.0 + noise, 0.5) == 200
+    assert one_pixel(dn, 1.0 - 1e-5, 1.0 - 1e-5, method="nearest") == 100
+
+
 def test_cubic_reproduces_a_parabola_and_never_turns_data_into_nodata() -> None:
     parabola = [[1000 + 100 * (c + r) ** 2 for c in range(6)] for r in range(6)]
     assert one_pixel(parabola, 2.75, 3.0, method="cubic") == round(1000 + 100 * 4.75**2)

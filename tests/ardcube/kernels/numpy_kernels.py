@@ -14,13 +14,15 @@ from ardcube.raster.header import Level
 
 LOBES = {"bilinear": 1, "cubic": 2}
 """Half width of a kernel, in source pixels where the source is not downsampled."""
+EDGE = 1e-6
+"""Source pixels before an edge at which a coordinate belongs to the pixel after that edge."""
 
 
 def nearest_pixels(at: Coordinates, level: Level) -> NDArray[np.unsignedinteger[Any]]:
     """Return the row and column of the pixel of a level at each coordinate, (2, y, x); outside, the largest number."""
     kind = np.uint16 if max(level.height, level.width) < np.iinfo(np.uint16).max else np.uint32
     t = level.transform
-    row, column = np.floor((at.y - t.f) / t.e), np.floor((at.x - t.c) / t.a)
+    row, column = np.floor((at.y - t.f) / t.e + EDGE), np.floor((at.x - t.c) / t.a + EDGE)
     inside = (row >= 0) & (column >= 0) & (row < level.height) & (column < level.width)
     with np.errstate(invalid="ignore"):
         return np.where(inside, (row, column), np.iinfo(kind).max).astype(kind)
@@ -77,7 +79,7 @@ def _fill_weighted(
     height, width, _ = values.shape
     t = source.blocks.level.transform
     u, v = (at.x[wanted] - t.c) / t.a, (at.y[wanted] - t.f) / t.e
-    near_u, near_v = np.floor(u).astype(int) - column, np.floor(v).astype(int) - row
+    near_u, near_v = np.floor(u + EDGE).astype(int) - column, np.floor(v + EDGE).astype(int) - row
     inside = (near_u >= 0) & (near_v >= 0) & (near_u < width) & (near_v < height)
     pixels = tuple(index[inside] for index in np.nonzero(wanted))
     u, v, near_u, near_v = u[inside], v[inside], near_u[inside], near_v[inside]

@@ -134,8 +134,8 @@ def test_only_wanted_pixels_that_are_still_empty_change(kernel: str, case: Case)
 def test_a_pixel_is_valid_if_and_only_if_its_nearest_source_pixel_is(kernel: str, case: Case) -> None:
     out = run(case, kernel)
     transform = case.blocks.level.transform
-    u = np.floor((case.at.x - transform.c) / transform.a).astype(int) - case.blocks.column
-    v = np.floor((case.at.y - transform.f) / transform.e).astype(int) - case.blocks.row
+    u = np.floor((case.at.x - transform.c) / transform.a + 1e-6).astype(int) - case.blocks.column
+    v = np.floor((case.at.y - transform.f) / transform.e + 1e-6).astype(int) - case.blocks.row
     height, width, _ = case.values.shape
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
     for position, band in enumerate(case.bands):
