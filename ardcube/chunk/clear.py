@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.chunk.fuse import SceneArea, fuse_categories, scene_areas
 from ardcube.chunk.own_grid import evaluate_scenes
-from ardcube.chunk.read import ChunkReader, SceneArea
+from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import SolarDay, dates_of
 from ardcube.errors import PermanentError
 from ardcube.pixels.bitmask import packed
@@ -54,22 +55,9 @@ def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[
 
 
 def _by_scene(mask: SceneMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[list[SceneArea]]:
-    """Yield the clear pixels of each scene of each day.
-
-    An older processing is not used where a newer one of its acquisition covers a pixel and finds it not clear.
-    """
-    newer = {scene.id: day.newer(scene) for day in days for scene in day.scenes}
-    replacing = {scene.id for scenes in newer.values() for scene in scenes}
-    found = evaluate_scenes(mask, reader, [scene for day in days for scene in day.scenes], replacing)
-    for day in days:
-        areas = []
-        for scene in day.scenes:
-            if scene.id in found:
-                clear = found[scene.id].clear
-                for other in newer[scene.id]:
-                    clear = clear & ~found[other.id].not_clear if other.id in found else clear
-                areas.append(SceneArea(scene, clear))
-        yield areas
+    """Return the clear pixels of each scene of each day."""
+    clear = evaluate_scenes(mask, reader, [scene for day in days for scene in day.scenes])
+    return (scene_areas(reader, day, clear) for day in days)
 
 
 def _by_day(mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[list[SceneArea]]:
@@ -78,10 +66,10 @@ def _by_day(mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) ->
     at_once = DAYS_AT_ONCE if getattr(mask, "independent_days", False) else max(1, len(days))
     for first in range(0, len(days), at_once):
         group = days[first : first + at_once]
-        bands = {band: around.categories([day.scenes for day in group], band) for band in mask.bands}
+        bands = {band: fuse_categories(around, group, band) for band in mask.bands}
         for day, clear in zip(group, _apply(mask, around, group, bands), strict=True):
             bits = packed(clear)
-            yield [SceneArea(scene, reader.within_reach(scene) & bits) for scene in day.scenes]
+            yield scene_areas(reader, day, {scene.id: reader.within_reach(scene) & bits for scene in day.scenes})
     reader.bytes_read += around.bytes_read
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.clear import clear_observations
+from ardcube.chunk.fuse import fuse_reflectance
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
@@ -106,7 +107,7 @@ def _fill(
             bands = spec.bands[first : first + bands_at_once]
             with empty_stack((len(bands), len(observations), *strip_window.shape)) as stack:
                 with timer.stage("bands"):
-                    strip.reflectance(strip_observations, bands, spec.resampling, spec.offset, stack)
+                    fuse_reflectance(strip, strip_observations, bands, spec.resampling, spec.offset, stack)
                 with timer.stage("composite"):
                     for position in range(len(bands)):
                         median_of_valid(stack[position], values[rows, :, first + position])

@@ -24,26 +24,6 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class SceneBits:
-    """Pixels of a window of the cube within the reach of a scene."""
-
-    clear: Bits
-    covered: Bits | None
-    """Pixels that the scene's classification covers; None if not asked for."""
-
-    def __or__(self, other: SceneBits) -> SceneBits:
-        """Return the pixels of both."""
-        covered = None if self.covered is None or other.covered is None else self.covered | other.covered
-        return SceneBits(self.clear | other.clear, covered)
-
-    @property
-    def not_clear(self) -> Bits:
-        """Covered pixels that are not clear."""
-        assert self.covered is not None
-        return self.covered & ~self.clear
-
-
-@dataclass(frozen=True, slots=True)
 class _Read:
     """The part of a classification that is read."""
 
@@ -60,10 +40,8 @@ class _Read:
     """Pixels of the window within the scene's reach."""
 
 
-def evaluate_scenes(
-    mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[Scene], need_covered: Collection[str]
-) -> dict[str, SceneBits]:
-    """Return the clear and the covered pixels of scenes on a window of the cube.
+def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[Scene]) -> dict[str, Bits]:
+    """Return the clear pixels of scenes on a window of the cube.
 
     While one scene is sampled, the next ones are decoded and evaluated, and the scenes after them fetched.
 
@@ -75,12 +53,10 @@ def evaluate_scenes(
         Reads onto the window.
     scenes : sequence of Scene
         Scenes of any days.
-    need_covered : collection of str
-        Ids of the scenes whose covered pixels are needed.
 
     Returns
     -------
-    dict of SceneBits
+    dict of Bits
         By id of the scene. A scene whose file does not touch the window is left out.
 
     Raises
@@ -95,11 +71,10 @@ def evaluate_scenes(
         (read, reader.threads.decode(_evaluate, mask, read, reader.fetched(read.scene, [fetched])))
         for read, fetched in ahead(fetching, FILES_AHEAD)
     )
-    to_window, found = on_a_core(_sample), dict[str, SceneBits]()
+    to_window, found = on_a_core(_sample), dict[str, Bits]()
     for read, pixels in ahead(decoding, DECODED_AHEAD):
-        name = read.scene.id
-        bits = to_window(reader, read, result_of(read.scene, pixels), name in need_covered)
-        found[name] = bits | found[name] if name in found else bits
+        name, clear = read.scene.id, to_window(reader, read, result_of(read.scene, pixels))
+        found[name] = clear | found[name] if name in found else clear
     return found
 
 
@@ -127,10 +102,7 @@ def _evaluate(mask: SceneMaskHook, read: _Read, fetched: Sequence[FetchedBand]) 
     return clear_pixels(mask, source.values[..., 0], read.nodata, read.pixel)
 
 
-def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels, with_covered: bool) -> SceneBits:
-    """Return the pixels of the window whose nearest pixel is clear, and those whose nearest pixel is covered."""
+def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels) -> Bits:
+    """Return the pixels of the window whose nearest pixel is clear."""
     nearest = reader.projection(read.header).nearest_pixels(read.blocks.level)
-    clear = read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
-    if not with_covered:
-        return SceneBits(clear, None)
-    return SceneBits(clear, read.wanted & sample(pixels.covered, pixels.layout, nearest, read.blocks))
+    return read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)

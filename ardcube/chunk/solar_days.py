@@ -22,9 +22,9 @@ class SolarDay:
     """In the order of `in_order`. The first clear and valid pixel counts."""
 
     def newer(self, scene: Scene) -> list[Scene]:
-        """Return the newer processings of a scene's acquisition; they come before the scene."""
-        before = self.scenes[: self.scenes.index(scene)]
-        return [other for other in before if scene.acquisition and other.acquisition == scene.acquisition]
+        """Return the newer processings of a scene's acquisition."""
+        same = [other for other in self.scenes if scene.acquisition and other.acquisition == scene.acquisition]
+        return [other for other in same if other.processing > scene.processing]
 
 
 def solar_days(scenes: Iterable[Scene]) -> list[SolarDay]:
@@ -34,13 +34,14 @@ def solar_days(scenes: Iterable[Scene]) -> list[SolarDay]:
 
 
 def in_order(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
-    """Return scenes by time, then id, each followed by older processings of its acquisition, the newest first."""
-    by_acquisition: dict[str, list[Scene]] = {}
-    for scene in scenes:
-        by_acquisition.setdefault(scene.acquisition or f"only {scene.id}", []).append(scene)
-    groups = [sorted(group, key=lambda scene: scene.processing, reverse=True) for group in by_acquisition.values()]
-    groups.sort(key=lambda group: (group[0].datetime, group[0].id))
-    return tuple(scene for group in groups for scene in group)
+    """Return scenes by time, then id. Processings of one acquisition that follow each other begin with the newest.
+
+    Which of them comes first changes no pixel, because an older one never counts where a newer one is valid. After the
+    newest one few pixels are missing.
+    """
+    ordered = sorted(scenes, key=lambda scene: (scene.datetime, scene.id))
+    runs = groupby(ordered, key=lambda scene: scene.acquisition or f"only {scene.id}")
+    return tuple(found for _, run in runs for found in sorted(run, key=lambda scene: scene.processing, reverse=True))
 
 
 def dates_of(days: Sequence[SolarDay]) -> NDArray[np.datetime64]:

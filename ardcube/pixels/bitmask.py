@@ -15,11 +15,11 @@ def none_set(days: int, height: int, width: int) -> Bits:
 
 
 def packed(mask: NDArray[np.bool_]) -> Bits:
-    """Pack bool (y, x) into bits."""
-    return np.packbits(mask, axis=1)
+    """Pack bool (y, x), or (band, y, x), into bits."""
+    return np.packbits(mask, axis=-1)
 
 
 def unpacked(bits: Bits, width: int) -> NDArray[np.bool_]:
-    """Unpack bits to bool (y, x)."""
-    mask: NDArray[np.bool_] = np.unpackbits(bits, axis=1, count=width).view(bool)
+    """Unpack bits to bool (y, x), or (band, y, x)."""
+    mask: NDArray[np.bool_] = np.unpackbits(bits, axis=-1, count=width).view(bool)
     return mask

@@ -25,8 +25,6 @@ class ClearPixels:
 
     clear: Words
     """Pixels that are clear after the clean-up."""
-    covered: Words
-    """Pixels that have a class."""
     layout: Layout
 
 
@@ -61,7 +59,7 @@ def clear_pixels(
     disks = mask.clean_up.disks(pixel)
     layout = Layout.of(classes.shape, disks)
     covered = _packed(classes, known, layout)
-    return ClearPixels(clean(_packed(classes, known & clear, layout), covered, layout, disks), covered, layout)
+    return ClearPixels(clean(_packed(classes, known & clear, layout), covered, layout, disks), layout)
 
 
 def sample(words: Words, layout: Layout, pixels: NDArray[np.unsignedinteger[Any]], blocks: Blocks) -> Bits:

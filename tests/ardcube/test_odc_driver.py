@@ -23,7 +23,8 @@ from odc.loader import RasterLoadParams, RasterSource, reader_driver
 from pyproj import Transformer
 
 from ardcube.catalog.items import parse_scene
-from ardcube.chunk.read import ChunkReader, SceneArea
+from ardcube.chunk.fuse import fuse_categories, fuse_reflectance, scene_areas
+from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid
@@ -145,9 +146,9 @@ def test_pixels_equal_those_of_a_cube_on_its_grid(items: list[pystac.Item], resa
     scenes = [parse_scene(item.make_asset_hrefs_absolute().to_dict(), None, ["red"], ["scl"]) for item in items]
     reader, days = ChunkReader(grid, window), solar_days(scenes)
     stack = np.zeros((1, len(days), *window.shape), np.uint16)
-    areas = [[SceneArea(scene, reader.within_reach(scene)) for scene in day.scenes] for day in days]
-    reader.reflectance(areas, ["red"], resampling, scenes[0].bands["red"].offset, stack)
-    classes = reader.categories([day.scenes for day in days], "scl")
+    areas = [scene_areas(reader, day, {scene.id: reader.within_reach(scene) for scene in day.scenes}) for day in days]
+    fuse_reflectance(reader, areas, ["red"], resampling, scenes[0].bands["red"].offset, stack)
+    classes = fuse_categories(reader, days, "scl")
 
     geobox = grid.geobox[window.slices]
     loaded = load(items, geobox, ExactDriver(), resampling={"red": resampling, "scl": "nearest"})

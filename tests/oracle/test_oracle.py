@@ -457,6 +457,11 @@ def test_an_older_processing_counts_only_where_the_newer_has_no_valid_pixel(tmp_
     clear = oracle_cube([old, new], None, **AUGUST, bands=["red"], cloud_mask="scl", mask=as_is)
     expected = np.where(v < 50, np.where(u < 50, 0, 3000), 1000)
     assert (clear.values[0, :, :, 0] == expected).all(), "a cloud that the newer one saw stays a cloud"
+    # Reflectance alone decides: data without a class hide the older processing, a cloud over nodata does not.
+    for number in (0, 9):
+        unclear = make_item(tmp_path, "b", {"red": upper, "scl": full(number, np.uint8)}, **new["properties"])
+        found = oracle_cube([old, unclear], None, **AUGUST, bands=["red"], cloud_mask="scl", mask=as_is)
+        assert (found.values[0, :, :, 0] == np.where(v < 50, 0, 1000)).all()
 
 
 def test_a_band_is_found_by_key_then_by_name(tmp_path: Path) -> None:

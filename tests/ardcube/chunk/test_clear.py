@@ -22,7 +22,6 @@ from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.pixels.masks import CloudMaskHook, SCLCloudMaskHook
-from ardcube.planning import memory
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks
@@ -56,6 +55,7 @@ class Archive:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.items: list[dict[str, Any]] = []
 
     def scene(self, name: str, classes: NDArray[np.uint8], bands: dict[str, Any], hour: int = 10, **more: Any) -> Scene:
         """Write a scene; a band is a digital number, or an array of pixels of 60 m."""
@@ -72,6 +72,7 @@ class Archive:
         item = stac_item(
             name, f"2023-08-10T{hour:02d}:00:00Z", geometry=shapely.geometry.mapping(outline), assets=assets, **more
         )
+        self.items.append(item)
         return parse_scene(item, None, list(bands), ["scl"])
 
 
@@ -81,10 +82,10 @@ def archive(tmp_path: Path) -> Archive:
 
 
 def composite(
-    scenes: Sequence[Scene], mask: CloudMaskHook = PLAIN, grid: Grid = GRID, window: Window | None = None
+    scenes: Sequence[Scene], mask: CloudMaskHook = PLAIN, grid: Grid = GRID, window: Window | None = None, **more: Any
 ) -> ChunkPixels:
     bands = tuple(band for band in scenes[0].bands if band != "scl")
-    spec = cube_spec(grid, bands=bands, mask=mask, resampling="nearest")
+    spec = cube_spec(grid, **{"bands": bands, "mask": mask, "resampling": "nearest"} | more)
     return composite_chunk(spec, window or Window(0, grid.height, 0, grid.width), scenes)
 
 
@@ -212,49 +213,3 @@ def test_the_count_is_that_of_days_with_a_clear_valid_pixel_in_any_band(archive:
     red[20:50], nir[40:70] = 1, 1
     found = composite([archive.scene("a", CLEAR, {"red": red, "nir": nir})])
     np.testing.assert_array_equal(found.count, (row >= 20) & (row < 70))
-
-
-# ---- processings of one acquisition ---------------------------------------------------------------
-
-TAKE = {"platform": "sentinel-2a", "grid:code": "MGRS-33TVM", "s2:datatake_id": "GS2A_20230810T100031_042000_N05.09"}
-OLD, NEW = ({**TAKE, "s2:processing_baseline": number} for number in ("05.09", "05.10"))
-
-
-def test_an_older_processing_is_used_only_where_the_newer_one_has_no_pixel(archive: Archive) -> None:
-    """In the north the newer one is cloudy, then not covered, then clear without red, then clear."""
-    newer, red = CLEAR.copy(), np.full((100, 100), 300)
-    newer[:60], newer[60:120], red[40:60] = 9, 0, 0
-    row, _ = nearest_class_pixel(GRID, CLEAR.shape)
-    scenes = [
-        archive.scene("old", CLEAR, {"red": 200}, 9, **OLD),
-        archive.scene("new", newer, {"red": red}, 10, **NEW),
-    ]
-    expected = np.select([row < 60, row < 180], [0, 200], 300)
-    for given in (scenes, scenes[::-1]):
-        found = composite(given)
-        np.testing.assert_array_equal(found.values[..., 0], expected)
-        np.testing.assert_array_equal(found.count, expected != 0)
-
-
-def test_another_pass_is_used_where_a_newer_processing_is_cloudy(archive: Archive) -> None:
-    scenes = [
-        archive.scene("old", CLEAR, {"red": 200}, 9, **OLD),
-        archive.scene("new", CLOUD, {"red": 300}, 9, **NEW),
-        archive.scene("other", CLEAR, {"red": 400}, 11),
-    ]
-    assert (composite(scenes).values == 400).all()
-    assert (composite(scenes, SCLCloudMaskHook(0, 0, 0, (4, 9))).values == 300).all()
-
-
-def test_many_parts_have_the_pixels_of_one(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes = [
-        archive.scene("old", blobs(1)[:, ::-1], {"red": 200}, 9, **OLD),
-        archive.scene("new", blobs(2), {"red": 300}, 10, **NEW),
-        archive.scene("other", blobs(3), {"red": 400}, 11),
-    ]
-    whole = composite(scenes, SCLCloudMaskHook(closing=60, opening=60))
-    monkeypatch.setattr(memory, "PART_SIDE", 23)
-    parts = composite(scenes, SCLCloudMaskHook(closing=60, opening=60))
-    assert len(np.unique(whole.values)) == 4
-    np.testing.assert_array_equal(parts.values, whole.values)
-    np.testing.assert_array_equal(parts.count, whole.count)

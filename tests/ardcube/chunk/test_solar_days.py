@@ -23,17 +23,18 @@ def test_scenes_of_a_day_are_ordered_by_time_then_id() -> None:
     assert [found.id for found in in_order(scenes)] == ["b", "c", "a"]
 
 
-def test_older_processings_come_directly_after_the_newer_one() -> None:
+def test_processings_that_follow_each_other_begin_with_the_newest() -> None:
+    """Other scenes keep their order by time and id, also between two processings."""
     scenes = [
-        scene("a", 9, "take", (5, 9)), scene("d", 10, "take", (5, 10)), scene("b", 9),
-        scene("c", 11), scene("e", 8, "take", (4, 0)),
+        scene("a", 9, "take", (5, 9)), scene("b", 9, "take", (5, 10)), scene("c", 9), scene("d", 10, "take", (5, 11)),
+        scene("e", 10, "other"), scene("f", 10, "take", (4, 0)), scene("g", 11),
     ]  # fmt: skip
     for given in permutations(scenes):
         (day,) = solar_days(given)
-        assert [found.id for found in day.scenes] == ["b", "d", "a", "e", "c"]
-        assert {found.id: [newer.id for newer in day.newer(found)] for found in day.scenes} == {
-            "b": [], "d": [], "a": ["d"], "e": ["d", "a"], "c": [],
-        }  # fmt: skip
+        assert [found.id for found in day.scenes] == ["b", "a", "c", "d", "e", "f", "g"]
+    assert {found.id: [newer.id for newer in day.newer(found)] for found in day.scenes} == {
+        "b": ["d"], "a": ["b", "d"], "c": [], "d": [], "e": [], "f": ["b", "a", "d"], "g": [],
+    }  # fmt: skip
 
 
 def test_days_are_ordered_and_hold_their_own_scenes() -> None:
