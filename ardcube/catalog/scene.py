@@ -99,6 +99,11 @@ class Scene:
         return reach
 
 
+def solar_hours(footprint: BaseGeometry) -> int:
+    """Return the whole hours by which the solar time of a footprint, in -180..180 degrees, differs from UTC."""
+    return int(footprint.centroid.x / 15)
+
+
 def check_usable(scenes: Iterable[Scene]) -> None:
     """Raise SceneError that names the first bad scene, if there is one."""
     for scene in scenes:

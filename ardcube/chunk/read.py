@@ -21,7 +21,7 @@ from ardcube.pixels.footprint import PixelCentres
 from ardcube.pixels.nodes import SourceAxes, axes_of
 from ardcube.pixels.projection import Projection, project
 from ardcube.raster.bad_files import open_unless_bad
-from ardcube.raster.check_item import check_stated
+from ardcube.raster.check_item import check_footprint, check_stated
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
 from ardcube.raster.longitudes import moved, turns
@@ -89,6 +89,8 @@ class ChunkReader:
     def _opened(self, scene: Scene, band: str, asset: BandAsset) -> Raster:
         raster = open_raster(asset.href, scene.revision, self.access, self.reader, lattice=self.grid.lattice)
         check_stated(scene.id, band, asset, raster.header)
+        if band == next(iter(self.bands), None):  # the one whose file the search compares with the footprint
+            check_footprint(scene, asset.href, raster.header)
         return raster
 
     def placed(self, headers: Mapping[str, Header]) -> Iterator[dict[str, Header]]:

@@ -7,9 +7,12 @@ from functools import lru_cache
 
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
+from shapely import affinity
 
-from ardcube.catalog.scene import BandAsset
+from ardcube.catalog.footprints import RasterExtent
+from ardcube.catalog.scene import BandAsset, Scene, solar_hours
 from ardcube.errors import SceneError
+from ardcube.extent.antimeridian import normalize
 from ardcube.raster.header import Header
 
 
@@ -37,6 +40,35 @@ def check_stated(item: str, band: str, asset: BandAsset, header: Header) -> None
         raise SceneError(
             f"band {band} of item {item}, {asset.href}, {'; it '.join(differences)}: one of them is wrong, or the file "
             "is another one"
+        )
+
+
+def check_footprint(scene: Scene, href: str, header: Header) -> None:
+    """Raise SceneError if a footprint hides pixels of the file that is the raster of its item.
+
+    Where the item states the position of its raster, or the file is local, the search has corrected the footprint.
+    Elsewhere a wrong one is found here. One that is too large, but on the same solar day, hides no pixel.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    href : str
+        Address of the file.
+    header : Header
+        Its header.
+    """
+    full = header.levels[0]
+    extent = RasterExtent(header.crs, tuple(full.transform)[:6], full.shape)
+    outline = extent.outline()
+    if outline is None or extent.covers(scene.footprint):
+        return
+    reach, turns = scene.reach(), range(-2, 3)
+    covered = any(reach.covers(affinity.translate(outline, 360.0 * turn)) for turn in turns)
+    if not covered or solar_hours(normalize(outline)) != scene.solar_hours:
+        raise SceneError(
+            f"item {scene.id}: its footprint is not that of {href}; correct its geometry, or state the position of the "
+            "file in proj:code, proj:shape and proj:transform"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import shapely
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.composite import ChunkPixels, composite_chunk
 from ardcube.config import CubeConfig, RunConfig
+from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.prepare.check import check_request
 from ardcube.prepare.make_plan import make_plan, search_scenes
+from tests.servers.range_server import RangeServer
 from tests.strategies import COLLECTION_ID, raster_band, stac_collection, stac_item
 
 Bounds = tuple[float, float, float, float]
@@ -122,6 +125,24 @@ def test_rasters_in_degrees_may_cross_the_antimeridian(tmp_path: Path, west: flo
     request = write(tmp_path, west)
     _, pixels = composite(tmp_path, (179.0, 0.0, 181.0, 1.0), **request)
     np.testing.assert_array_equal(pixels.values[..., 0].ravel(), np.arange(1, 20001))
+
+
+def test_a_wrong_footprint_of_a_remote_file_is_found_when_its_header_is_read(
+    tmp_path: Path, range_server: Callable[[Path], RangeServer]
+) -> None:
+    """The search trusts it, because reading each header would cost a request."""
+    bounds = (15.5, 0.2, 16.5, 0.8)
+    _, whole = composite(tmp_path, bounds, **write(tmp_path, 15.0))
+    server = range_server(tmp_path)
+    for footprint, is_bad in ((shapely.box(14, -1, 18, 2), False), (shapely.box(16, 0, 18, 1), True)):
+        request = write(tmp_path, 15.0, footprint)
+        item = tmp_path / "item.json"
+        item.write_text(item.read_text().replace('"red.tif"', f'"{server.url}/red.tif"'))
+        if is_bad:
+            with pytest.raises(SceneError, match=r"its footprint is not that of .*/red\.tif; correct its geometry"):
+                composite(tmp_path, bounds, **request)
+        else:
+            np.testing.assert_array_equal(composite(tmp_path, bounds, **request)[1].values, whole.values)
 
 
 def write_around(folder: Path, west: float, columns: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import shapely
 from pyarrow import parquet
 
 from ardcube.catalog.items import parse_scene
@@ -17,7 +18,7 @@ from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.errors import SceneError
 from ardcube.extent.periods import Period
 from ardcube.ledger.manifest import read_manifest, write_manifest
-from ardcube.raster.check_item import check_stated
+from ardcube.raster.check_item import check_footprint, check_stated
 from ardcube.raster.header import Header, Level
 from ardcube.storage.place import Place
 from tests.rasters import ORIGIN
@@ -54,6 +55,51 @@ def scene_of(asset: dict[str, Any], **properties: Any) -> Scene:
 )
 def test_a_file_that_agrees_with_its_item_is_accepted(asset: dict[str, Any], properties: dict[str, Any]) -> None:
     check_stated("S2A", "red", asset_of(asset, **properties), HEADER)
+
+
+# HEADER covers 14.99974 to 15.05133 degrees east and 46.00053 to 46.05469 degrees north.
+HREF = "https://host/red.tif"
+
+
+def with_footprint(footprint: shapely.Geometry, *range_of_cube: float) -> Scene:
+    item = stac_item(
+        "S2A",
+        assets={"red": {"href": HREF, "raster:bands": raster_band()}},
+        geometry=shapely.geometry.mapping(footprint),
+    )
+    scene = parse_scene(item, None, ["red"])
+    return scene.at_longitudes(*range_of_cube) if range_of_cube else scene
+
+
+@pytest.mark.parametrize(
+    "footprint",
+    [
+        shapely.box(15.0, 46.0, 15.05, 46.055),
+        shapely.box(15.02, 46.02, 15.03, 46.03),
+        shapely.box(14.98, 45.98, 15.07, 46.07),
+        shapely.box(14.0, 45.0, 16.0, 47.0),
+        shapely.box(15.02, 45.8, 15.06, 46.08),
+    ],
+    ids=["that of the file", "a part", "within the margin", "too large", "too large on three sides"],
+)
+def test_a_footprint_that_hides_no_pixel_is_accepted(footprint: shapely.Geometry) -> None:
+    check_footprint(with_footprint(footprint), HREF, HEADER)
+    check_footprint(with_footprint(footprint, 370.0, 380.0), HREF, HEADER)
+
+
+@pytest.mark.parametrize(
+    "footprint",
+    [
+        shapely.box(15.1, 46.0, 15.15, 46.055),
+        shapely.box(15.03, 46.0, 15.08, 46.055),
+        shapely.box(46.0, 15.0, 46.055, 15.05),
+        shapely.box(12.0, 45.0, 16.0, 47.0),
+    ],
+    ids=["next to the file", "half a file away", "swapped", "on another solar day"],
+)
+def test_a_footprint_that_hides_pixels_of_a_file_is_a_bad_scene(footprint: shapely.Geometry) -> None:
+    with pytest.raises(SceneError, match=r"^item S2A: its footprint is not that of https://host/red\.tif; correct its"):
+        check_footprint(with_footprint(footprint), HREF, HEADER)
 
 
 @pytest.mark.parametrize(
