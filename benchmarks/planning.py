@@ -32,7 +32,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.access import AccessPolicy
+from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid
@@ -250,7 +251,8 @@ def count_requests(periods: int, items: int = PAGE_ITEMS) -> dict[str, int]:
         catalog = open_catalog(server.url, cube.collection)
         before = len(server.requests)
         grid = Grid.from_bounds(bounds, cube.resolution)
-        found = sum(len(find_scenes(catalog, cube, ("scl",), grid, month)) for month in months)
+        parser, policy = ItemParser(cube.bands, ("scl",)), AccessPolicy(cube.stac_url)
+        found = sum(len(find_scenes(catalog, parser, grid, month, policy)) for month in months)
         return {"periods": periods, "items": found, "requests": len(server.requests) - before}
 
 

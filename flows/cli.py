@@ -153,6 +153,24 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
 
 
 @cli.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--collection-file", metavar="FILE", help="TOML file with a definition, which is checked and listed.")
+@click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")
+@debug_option
+def collections(names: tuple[str, ...], collection_file: str | None, as_json: bool) -> None:
+    """List the definitions of collections: sensors, catalogues, bands, masks."""
+    from ardcube.collections.registry import list_definitions
+    from ardcube.pixels.masks import cloud_mask_names
+    from flows.definition_list import definition_lines
+
+    definitions = list_definitions(names, collection_file)
+    if as_json:
+        click.echo(json.dumps([definition.model_dump(mode="json") for definition in definitions], indent=1))
+    else:
+        click.echo("\n".join(definition_lines(definitions, cloud_mask_names())))
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @debug_option
 def sample(folder: Path) -> None:

@@ -27,7 +27,7 @@ LAYERS = (
     ("ardcube.catalog",),
     ("ardcube.extent", "ardcube.lease"),
     ("ardcube.config", "ardcube.sample", "ardcube.storage"),
-    ("ardcube.runtime", "ardcube.kernels"),
+    ("ardcube.runtime", "ardcube.kernels", "ardcube.collections"),
     ("ardcube.errors", "ardcube.redaction", "ardcube.fingerprint"),
 )
 """Rows of packages. A package imports only from rows below it, and not from its row."""
@@ -35,7 +35,10 @@ ORCHESTRATION = {"prefect", "prefect_dask", "click", "rich", "coiled", "dask", "
 """Libraries that `ardcube` does not import."""
 EFFECTS = {"zarr", "odc.stac", "pystac", "pystac_client", "fsspec", "s3fs", "rasterio", "requests", "rustac"}
 """Libraries that touch files, stores or catalogues."""
-PURE = ("ardcube.extent", "ardcube.kernels", "ardcube.pixels", "ardcube.planning", "ardcube.catalog.items")
+PURE = (
+    "ardcube.extent", "ardcube.kernels", "ardcube.pixels", "ardcube.planning", "ardcube.catalog.items",
+    "ardcube.collections",
+)  # fmt: skip
 LAZY = {"coiled", "rustac"}
 """Heavy or optional libraries, imported where they are used."""
 

@@ -17,6 +17,7 @@ from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
 from ardcube.planning.plan import CubePlan
 from ardcube.report.empty_periods import EmptyPeriods
+from ardcube.report.wording import definitions_in
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -81,6 +82,7 @@ class Plan:
             ("bands", ", ".join(spec.bands)),
             ("periods", f"{counts.periods}, {span}"),
             ("scenes", f"{counts.scenes}, {counts.chunk_scenes / max(1, counts.chunks):.1f} in a chunk"),
+            ("defined", f"by {definitions_in(counts.definitions)}"),
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
             ("size", f"{_size(2 * counts.pixels * len(spec.bands))} of pixels before compression"),
             ("read", f"about {_size(counts.bytes_to_read)}"),

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ardcube.catalog.malformed import Item, printable_id
+from ardcube.collections.model import Definition
 from ardcube.errors import SceneError
 
 Assets = Mapping[str, Mapping[str, Any]]
 """Assets of an item, or `item_assets` of a collection, by key."""
 
 
-def asset_key(item: Item, band: str) -> str:
+def asset_key(item: Item, band: str, definition: Definition | None = None) -> str:
     """Return the key of the asset that holds a band.
 
-    A band is the key of an asset, else the common name, else the name of the only band of an asset. Of several assets
+    A band is the key of an asset, else a name in the definition of the item, else the common name, else the name of the
+    only band of an asset. Of several assets
     the one with the smallest pixels is chosen, then a cloud-optimized GeoTIFF, then another GeoTIFF. The size of a
     pixel is that of `proj:transform`, else `spatial_resolution`, else from `proj:shape`: the first that all these
     assets state. `gsd` does not decide, because resampled files of a band may state the one of the sensor.
@@ -26,7 +28,8 @@ def asset_key(item: Item, band: str) -> str:
         If no asset holds the band alone, or several hold it and no rule chooses one of them.
     """
     assets: Assets = item.get("assets") or {}
-    found = candidates(assets, band)
+    defined = None if definition is None or band in assets else definition.asset_key(item, band)
+    found = [defined] if defined else candidates(assets, band)
     if not found:
         shared = [key for key, asset in assets.items() if band in band_names_of(asset)]
         problem = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 from ardcube.catalog.bands import candidates, in_one_line, raster_number, raster_value
-from ardcube.catalog.definitions import definition
 from ardcube.catalog.malformed import MALFORMED, Item, printable_id
 from ardcube.catalog.scene import SCALE
+from ardcube.collections.model import Definition, OffsetRule
 from ardcube.errors import SceneError
 
 _APPLIED = "boa_offset_applied"
@@ -25,54 +26,110 @@ _DIGITS = 7
 """Decimal places of an offset: 0.001 digital numbers. Some catalogues state -0.1 in single precision."""
 
 
-def reflectance_encoding(item: Item, key: str, band: str, collection: Item | None) -> tuple[float, float]:
-    """Return scale and offset of the reflectance in the asset of an item.
+@dataclass(frozen=True, slots=True)
+class ItemEncoding:
+    """The documents that describe the encoding of an item's bands: the item, its collection, its definition."""
 
-    Each of the two comes from the item, else from its collection's `item_assets`, else from a definition of the
-    collection that this package contains. The offset is 0 if asset, item or collection says that it was applied.
+    item: Item
+    collection: Item | None
+    definition: Definition | None
+    rule: OffsetRule | None
+    """Rule of the definition for the offset of this item."""
 
-    Parameters
-    ----------
-    item : Item
-        STAC item.
-    key, band : str
-        Key of the asset, and name of the band.
-    collection : Item or None
-        Collection of the item.
+    @classmethod
+    def of(cls, item: Item, collection: Item | None, definition: Definition | None = None) -> Self:
+        """Return the encoding of an item."""
+        return cls(item, collection, definition, None if definition is None else definition.rule(item))
 
-    Raises
-    ------
-    SceneError
-        If scale or offset is unknown, implausible, or not supported.
-    """
-    asset = item["assets"][key]
-    scale, offset = raster_number(asset, "scale"), raster_number(asset, "offset")
-    if scale is None or offset is None:
-        for source in _fallbacks(item, key, band, collection):
-            scale = raster_number(source, "scale") if scale is None else scale
-            offset = raster_number(source, "offset") if offset is None else offset
-    if offset != 0 and _is_applied(item, key, band, collection):
-        offset = 0.0
-    problem = _problem(band, scale, offset)
-    if problem or scale is None or offset is None:
-        raise SceneError(f"item {printable_id(item)}: {problem}")
-    return SCALE, round(offset, _DIGITS)
+    def numbers(self, key: str, band: str) -> tuple[float | None, float | None]:
+        """Return scale and offset of the reflectance in an asset, each None if it is unknown.
 
+        Each of the two comes from the item, else from its collection's `item_assets`, else from the definition. An
+        offset is 0 if asset, item or collection says that it was applied. A rule of the definition that has a reason
+        precedes them.
 
-def check_dtype(item: Item, key: str, band: str, collection: Item | None) -> None:
-    """Raise SceneError if the item, or else its collection, states a data type that cannot be read."""
-    dtype = _stated(item, key, band, collection, "data_type")
-    if dtype in _OTHER_DTYPES:
-        raise SceneError(
-            f"item {printable_id(item)}: band {band} is {dtype}; only {' and '.join(_DTYPES)} are supported: choose "
-            "another band or collection"
+        Parameters
+        ----------
+        key, band : str
+            Key of the asset, and name of the band.
+        """
+        scale, offset = self._stated(key, band, "scale"), self._stated(key, band, "offset")
+        if offset != 0 and _is_applied(self.item, key, band, self.collection):
+            offset = 0.0
+        if self.definition is not None:
+            scale = self.definition.scale(key) if scale is None else scale
+            if offset is None or self._is_overridden(key):
+                offset = self.definition.offset(key, self.rule)
+        return scale, offset
+
+    def reflectance(self, key: str, band: str) -> tuple[float, float]:
+        """Return scale and offset of the reflectance in an asset.
+
+        Raises
+        ------
+        SceneError
+            If scale or offset is unknown, implausible, or not supported.
+        """
+        scale, offset = self.numbers(key, band)
+        problem = _problem(band, scale, offset)
+        if problem or scale is None or offset is None:
+            raise SceneError(f"item {printable_id(self.item)}: {problem}")
+        return SCALE, round(offset, _DIGITS)
+
+    def contradiction(self, key: str, band: str, used: tuple[float, float]) -> str:
+        """Return the difference between the encoding that is used and the one of the definition, or an empty text."""
+        if self.definition is None:
+            return ""
+        expected = self.definition.scale(key), self.definition.offset(key, self.rule)
+        for name, ours, theirs in zip(("scale", "offset"), used, expected, strict=True):
+            if theirs is not None and not math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=10**-_DIGITS):
+                return (
+                    f"band {band} has the {name} {ours:g} by its items or collection, and definition "
+                    f"{self.definition.name} expects {theirs:g}; the items are followed"
+                )
+        return ""
+
+    def check_dtype(self, key: str, band: str) -> None:
+        """Raise SceneError if the data type that is stated cannot be read."""
+        dtype = self._value(key, band, "data_type")
+        if dtype is None and self.definition is not None:
+            dtype = self.definition.data_type(key)
+        if dtype in _OTHER_DTYPES:
+            raise SceneError(
+                f"item {printable_id(self.item)}: band {band} is {dtype}; only {' and '.join(_DTYPES)} are supported: "
+                "choose another band or collection"
+            )
+
+    def nodata(self, key: str, band: str) -> int | None:
+        """Return the digital number of nodata that is stated; None if it is not usable."""
+        nodata = self._value(key, band, "nodata")
+        if nodata is None and self.definition is not None:
+            nodata = self.definition.nodata(key)
+        return int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None
+
+    def _is_overridden(self, key: str) -> bool:
+        return (
+            self.definition is not None
+            and self.rule is not None
+            and self.rule.overrides is not None
+            and self.definition.uses_rule(key)
         )
 
+    def _stated(self, key: str, band: str, name: str) -> float | None:
+        """Return a number from the item, else from its collection, or None."""
+        number = raster_number(self.item["assets"][key], name)
+        if number is None:
+            found = (raster_number(asset, name) for asset in _assets_of(self.collection, key, band))
+            number = next((number for number in found if number is not None), None)
+        return number
 
-def stated_nodata(item: Item, key: str, band: str, collection: Item | None) -> int | None:
-    """Return the digital number of nodata that the item, or else its collection, states; None if it is not usable."""
-    nodata = _stated(item, key, band, collection, "nodata")
-    return int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None
+    def _value(self, key: str, band: str, name: str) -> Any:
+        """Return a value of the raster extension from the item, else from its collection, or None."""
+        value = raster_value(self.item["assets"][key], name)
+        if value is None:
+            found = (raster_value(asset, name) for asset in _assets_of(self.collection, key, band))
+            value = next((value for value in found if value is not None), None)
+        return value
 
 
 def stated_dtype(asset: Mapping[str, Any]) -> str:
@@ -81,54 +138,39 @@ def stated_dtype(asset: Mapping[str, Any]) -> str:
     return dtype if dtype in (*_DTYPES, *_OTHER_DTYPES) else ""
 
 
-def cube_offset(collection_id: str, collection: Item | None, bands: Sequence[str]) -> float:
+def cube_offset(collection: Item | None, bands: Sequence[str], definitions: Iterable[Definition] = ()) -> float:
     """Return the offset of a cube's reflectance: the smallest that its collection, else a definition, states.
 
-    It does not depend on items, so that overlapping cubes of one collection have equal digital numbers. It is 0 if
+    It depends on no single item, so that overlapping cubes of one collection have equal digital numbers. It is 0 if
     nothing is stated.
 
     Parameters
     ----------
-    collection_id : str
-        Id of the collection.
     collection : Item or None
         Collection document.
     bands : sequence of str
         Bands of the cube.
+    definitions : iterable of Definition
+        Definitions of the cube's scenes.
     """
-    for document in (collection, definition(collection_id)):
-        found = [
-            offset
-            for band in bands
-            for asset in _assets_of(document, band, band)
-            if (offset := _number(asset, "offset")) is not None
-            and _is_usual(_number(asset, "scale"))
-            and abs(offset) <= 1
-        ]
-        if found:
-            return round(min(found), _DIGITS)
-    return 0.0
+    found = [
+        offset
+        for band in bands
+        for asset in _assets_of(collection, band, band)
+        if (offset := _number(asset, "offset")) is not None and _is_usual(_number(asset, "scale")) and abs(offset) <= 1
+    ]
+    if not found:
+        known = (definition.smallest_offset(band) for definition in definitions for band in bands)
+        found = [offset for offset in known if offset is not None]
+    return round(min(found), _DIGITS) if found else 0.0
 
 
-def states_encoding(collection_id: str, collection: Item | None, band: str) -> bool:
-    """Return whether the collection or a definition states a usable scale and offset of a band."""
+def states_encoding(collection: Item | None, band: str) -> bool:
+    """Return whether the collection states a usable scale and offset of a band."""
     return any(
         _problem(band, _number(asset, "scale"), _number(asset, "offset")) is None
-        for document in (collection, definition(collection_id))
-        for asset in _assets_of(document, band, band)
+        for asset in _assets_of(collection, band, band)
     )
-
-
-def _stated(item: Item, key: str, band: str, collection: Item | None, name: str) -> Any:
-    """Return a value of the raster extension from the item, else from its collection or a definition, or None."""
-    sources = (item["assets"][key], *_fallbacks(item, key, band, collection))
-    return next((value for source in sources if (value := raster_value(source, name)) is not None), None)
-
-
-def _fallbacks(item: Item, key: str, band: str, collection: Item | None) -> Iterator[Mapping[str, Any]]:
-    collection_id = str((collection or {}).get("id") or item.get("collection") or "")
-    for document in (collection, definition(collection_id)):
-        yield from _assets_of(document, key, band)
 
 
 def _assets_of(document: Item | None, key: str, band: str) -> Iterator[Mapping[str, Any]]:
@@ -186,7 +228,8 @@ def _problem(band: str, scale: float | None, offset: float | None) -> str | None
     if missing or scale is None or offset is None:
         return (
             f"band {band} states no {missing}; add scale and offset to raster:bands (STAC 1.0) or as raster:scale and "
-            "raster:offset (STAC 1.1) to the item or to item_assets of its collection, or choose a reflectance band"
+            "raster:offset (STAC 1.1) to the item or to item_assets of its collection, name a definition of the "
+            "collection with --definition, or choose a reflectance band"
         )
     if not (0 < scale < math.inf):
         return f"band {band} has the scale {scale:g}; a scale is above 0: correct the item or its collection"

@@ -26,6 +26,7 @@ from ardcube.catalog.bands import asset_key
 from ardcube.catalog.hrefs import local_file
 from ardcube.catalog.malformed import MALFORMED, Item
 from ardcube.catalog.scene import FOOTPRINT_MARGIN
+from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
 from ardcube.errors import SceneError
 from ardcube.extent.antimeridian import normalize
 from ardcube.extent.reproject import to_degrees
@@ -93,6 +94,7 @@ class FootprintCatalog:
     """Band whose file is the raster of an item."""
     policy: AccessPolicy
     read: ReadExtent
+    definitions: Definitions = NO_DEFINITIONS
 
     @property
     def collection(self) -> Item | None:
@@ -111,7 +113,9 @@ class FootprintCatalog:
     def _corrected(self, item: Item) -> tuple[Item, str]:
         """Correct an item by its own fields; return it, and the address of the header that has to be read, if any."""
         try:
-            asset = item["assets"][asset_key(item, self.band)]
+            # Most items have an asset of this name, and recognition takes longer than the rest.
+            definition = None if self.band in item["assets"] else self.definitions.of(item)
+            asset = item["assets"][asset_key(item, self.band, definition)]
             extent, href = stated_extent(item, asset), asset["href"]
             if extent is not None:
                 return _with_extent(item, extent), ""

@@ -13,10 +13,12 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.bands import asset_key
-from ardcube.catalog.encoding import check_dtype, reflectance_encoding, stated_dtype, stated_nodata
+from ardcube.catalog.encoding import ItemEncoding, stated_dtype
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene
+from ardcube.collections.model import Acquisition
+from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
 from ardcube.errors import SceneError
 from ardcube.fingerprint import digest
 
@@ -31,7 +33,13 @@ _LARGEST_BOUNDS = (-540.0, -90.0, 540.0, 90.0)
 """Degrees: bounds of any footprint, whichever range its longitudes are counted in."""
 
 
-def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str] = ()) -> Scene:
+def parse_scene(
+    item: Item,
+    collection: Item | None,
+    bands: Sequence[str],
+    categories: Sequence[str] = (),
+    definitions: Definitions = NO_DEFINITIONS,
+) -> Scene:
     """Parse an item whose hrefs are absolute into a scene.
 
     Parameters
@@ -44,15 +52,20 @@ def parse_scene(item: Item, collection: Item | None, bands: Sequence[str], categ
         Asset keys or common names of reflectance bands.
     categories : sequence of str
         Asset keys or common names of categorical bands.
+    definitions : Definitions
+        Definitions of collections; the one that recognizes the item gives names of bands, and what the item and its
+        collection leave out.
 
     Raises
     ------
+    InputError
+        If several definitions recognize the item.
     SceneError
         If the item has no time, no geometry or not all bands, a band has no usable encoding, or the item does not
         follow the STAC specification.
     """
     try:
-        scene = _parse(item, collection, bands, categories)
+        scene = _parse(item, collection, bands, categories, definitions)
         _check(scene)
     except MALFORMED as error:
         raise SceneError(
@@ -128,20 +141,26 @@ def _timestamp(properties: Mapping[str, Any]) -> Any:
     return properties.get("datetime") or properties.get("start_datetime")
 
 
-def _parse(item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str]) -> Scene:
+def _parse(
+    item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str], definitions: Definitions
+) -> Scene:
     properties = item.get("properties") or {}
     timestamp = _timestamp(properties)
     if not timestamp or not item.get("geometry"):
         missing = "geometry" if timestamp else "datetime"
         raise SceneError(f"item {printable_id(item)}: it has no {missing}; remove it from the catalogue")
-    keys = {band: asset_key(item, band) for band in dict.fromkeys((*bands, *categories))}
-    assets = {}
+    definition = definitions.of(item)
+    keys = {band: asset_key(item, band, definition) for band in dict.fromkeys((*bands, *categories))}
+    encoding = ItemEncoding.of(item, collection, definition)
+    assets, contradictions = {}, []
     for band, key in keys.items():
-        check_dtype(item, key, band, collection)
-        encoding = reflectance_encoding(item, key, band, collection) if band in bands else (1.0, 0.0)
-        nodata = stated_nodata(item, key, band, collection)
-        assets[band] = _band_asset(item, item["assets"][key], *encoding, nodata)
-    baseline, generated = _baseline(properties), _generated(properties)
+        encoding.check_dtype(key, band)
+        numbers = (1.0, 0.0)
+        if band in bands:
+            numbers = encoding.reflectance(key, band)
+            contradictions.append(encoding.contradiction(key, band, numbers))
+        assets[band] = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band))
+    acquisition, baseline, generated = processing_of(item, None if definition is None else definition.acquisition)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
         "id": item["id"],
@@ -163,12 +182,28 @@ def _parse(item: Item, collection: Item | None, bands: Sequence[str], categories
         datetime=_to_utc(timestamp),
         footprint=footprint,
         solar_hours=int(footprint.centroid.x / 15),
-        acquisition=_acquisition(properties),
+        acquisition=acquisition,
         baseline=baseline,
         generated=generated,
         revision=digest(revision),
         bands=assets,
+        definition="" if definition is None else definition.name,
+        contradiction=next(filter(None, contradictions), ""),
     )
+
+
+def processing_of(item: Item, acquisition: Acquisition | None) -> tuple[str, tuple[int, ...], str]:
+    """Return the acquisition of an item, and the version and time of its processing, each empty if it is unknown.
+
+    Without `acquisition`, the part of a definition, they come from the properties of Sentinel-2 products.
+    """
+    properties = item.get("properties") or {}
+    if acquisition is None:
+        return _acquisition(properties), _baseline(properties), _generated(properties)
+    key = [source.text(item) for source in acquisition.key]
+    version = next(filter(None, (source.text(item) for source in acquisition.version)), "")
+    generated = next(filter(None, (source.text(item) for source in acquisition.generated)), "")
+    return " ".join(key) if all(key) else "", _numbers(version), str(_normalized_time(generated) or "")
 
 
 def _band_asset(item: Item, asset: Mapping[str, Any], scale: float, offset: float, nodata: int | None) -> BandAsset:
@@ -237,9 +272,13 @@ def _product(properties: Mapping[str, Any]) -> re.Match[str] | None:
 def _baseline(properties: Mapping[str, Any]) -> tuple[int, ...]:
     declared = _stated(properties, "processing_baseline") or properties.get("processing:version")
     if declared:
-        return tuple(int(number) for number in re.findall(r"\d+", str(declared)))
+        return _numbers(declared)
     product = _product(properties)
     return (int(product[2][:2]), int(product[2][2:])) if product else ()
+
+
+def _numbers(version: Any) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", str(version)))
 
 
 def _generated(properties: Mapping[str, Any]) -> str:

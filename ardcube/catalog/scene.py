@@ -74,6 +74,10 @@ class Scene:
     bands: Mapping[str, BandAsset]
     problem: str = ""
     """Reason why the item cannot be used; such a bad scene has no bands."""
+    definition: str = ""
+    """Name of the definition that recognized the item; empty if none did, or if the scene is read from a manifest."""
+    contradiction: str = ""
+    """Encoding that the item states and its definition does not expect; empty if they agree, or as above."""
 
     @property
     def processing(self) -> tuple[tuple[int, ...], str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from ardcube.catalog.local import LocalCatalog
 from ardcube.catalog.malformed import MALFORMED, Item, describe
 from ardcube.catalog.scene import Scene, grow_bounds
 from ardcube.catalog.spatial_index import SceneIndex
+from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError
 from ardcube.extent.grid import Grid
@@ -56,6 +58,24 @@ class Catalog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ItemParser:
+    """The parts of each item that a cube needs, and the definitions that name them."""
+
+    bands: Sequence[str]
+    """Reflectance bands."""
+    categories: Sequence[str] = ()
+    """Categorical bands, for the cloud mask."""
+    definitions: Definitions = NO_DEFINITIONS
+
+    def parse(self, item: Item, collection: Item | None, when: datetime) -> Scene:
+        """Return the scene of an item; a bad scene, at `when` if it has no time, if the item cannot be used."""
+        try:
+            return parse_scene(item, collection, self.bands, self.categories, self.definitions)
+        except SceneError as error:
+            return bad_scene(item, str(error), when)
+
+
 def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> Catalog:
     """Open the catalogue at a URL or path and look up its collection.
 
@@ -89,14 +109,7 @@ def local_path(stac_url: str) -> Path:
     return Path(stac_url.removeprefix("file://")).absolute()
 
 
-def find_scenes(
-    catalog: Catalog,
-    cube: CubeConfig,
-    categories: Sequence[str],
-    grid: Grid,
-    period: Period,
-    roots: tuple[str, ...] = (),
-) -> list[Scene]:
+def find_scenes(catalog: Catalog, parser: ItemParser, grid: Grid, period: Period, policy: AccessPolicy) -> list[Scene]:
     """Return the scenes of one period, ordered by time, then id; also bad scenes, whose items cannot be used.
 
     A scene belongs to the period if its datetime is in the half-open period and its reach intersects the grid.
@@ -105,50 +118,36 @@ def find_scenes(
     ----------
     catalog : Catalog
         Open catalogue.
-    cube : CubeConfig
-        Reflectance bands, and address of the catalogue.
-    categories : sequence of str
-        Categorical bands, for the cloud mask.
+    parser : ItemParser
+        Bands of the cube and of its cloud mask.
     grid : Grid
         Grid of the whole cube, with the halo of the cloud mask.
     period : Period
         UTC.
-    roots : tuple of str
-        Addresses that the user allows; see `ardcube.catalog.access`.
+    policy : AccessPolicy
+        Addresses that items may have.
 
     Raises
     ------
     InputError
-        If an item has an address that is not allowed.
+        If an item has an address that is not allowed, or several definitions recognize it.
     """
     start, end = (datetime.combine(day, time(), UTC) for day in (period.start, period.end))
     outline = grid.outline
     area = west, _, east, _ = grow_bounds(outline.bounds)
     scenes = (
-        _scene(item, catalog.collection, cube.bands, categories, start).at_longitudes(west, east)
+        parser.parse(item, catalog.collection, start).at_longitudes(west, east)
         for item in catalog.search(area, start, end)
     )
     in_period = {scene.id: scene for scene in scenes if start <= scene.datetime < end}
     ordered = sorted(in_period.values(), key=lambda scene: (scene.datetime, scene.id))
     found = SceneIndex(ordered).query(outline)
-    policy = AccessPolicy(cube.stac_url, roots)
     for scene in found:
         policy.check_scene(scene)
     return found
 
 
-def _scene(
-    item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str], when: datetime
-) -> Scene:
-    try:
-        return parse_scene(item, collection, bands, categories)
-    except SceneError as error:
-        return bad_scene(item, str(error), when)
-
-
-def check_bands(
-    catalog: Catalog, cube: CubeConfig, categories: Sequence[str], grid: Grid, periods: Sequence[Period]
-) -> None:
+def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Grid, periods: Sequence[Period]) -> None:
     """Check that a catalogue has the bands, and that the encoding of the reflectance bands is known.
 
     If the collection does not state them, the first items are looked at.
@@ -158,9 +157,9 @@ def check_bands(
     catalog : Catalog
         Open catalogue.
     cube : CubeConfig
-        Collection and reflectance bands.
-    categories : sequence of str
-        Categorical bands, for the cloud mask.
+        Address of the catalogue.
+    parser : ItemParser
+        Bands of the cube and of its cloud mask.
     grid : Grid
         Grid of the whole cube.
     periods : sequence of Period
@@ -174,34 +173,42 @@ def check_bands(
     collection = catalog.collection
     try:
         listed: Assets = (collection or {}).get("item_assets") or {}
-        unlisted = [band for band in (*cube.bands, *categories) if not candidates(listed, band)]
-        unknown = [band for band in cube.bands if not states_encoding(cube.collection, collection, band)]
+        unlisted = [band for band in (*parser.bands, *parser.categories) if not candidates(listed, band)]
+        unknown = [band for band in parser.bands if not states_encoding(collection, band)]
         if not unlisted and not unknown:
             return
         start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
         area = west, _, east, _ = grow_bounds(grid.outline.bounds)
         items = list(islice(catalog.search(area, start, end), _ITEMS_LOOKED_AT))
-        _check_names(unlisted, listed, items)
+        _check_names(unlisted, listed, items, parser.definitions)
     except MALFORMED as error:
         raise InputError(
             f"stac-url {cube.stac_url}: its collection or items do not follow the STAC specification "
             f"({describe(error)}); correct them or choose another catalogue"
         ) from error
-    scenes = [_scene(item, collection, cube.bands, categories, start).at_longitudes(west, east) for item in items]
+    scenes = [parser.parse(item, collection, start).at_longitudes(west, east) for item in items]
     scenes = SceneIndex(scenes).query(grid.outline)
     if len(scenes) > 1 and all(scene.problem for scene in scenes):
         raise none_usable(cube.stac_url, scenes)
 
 
-def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item]) -> None:
+def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item], definitions: Definitions) -> None:
     """Raise InputError for a band that no item has."""
-    documents = [assets for item in items if (assets := item.get("assets"))]
+    described = [(item, assets, definitions.of(item)) for item in items if (assets := item.get("assets"))]
     for band in unlisted:
-        holds = [
-            assets for assets in documents if any(band == key or band in band_names_of(assets[key]) for key in assets)
-        ]
-        known = {name: None for assets in (listed, *documents) for name in raster_bands(assets)}
-        if not holds and (documents or listed):
+        holds = any(
+            any(band == key or band in band_names_of(assets[key]) for key in assets)
+            or (definition is not None and definition.asset_key(item, band) is not None)
+            for item, assets, definition in described
+        )
+        if not holds and (described or listed):
+            stated = [raster_bands(assets) for assets in (listed, *(assets for _, assets, _ in described))]
+            defined = [
+                [name for name in definition.bands if definition.asset_key(item, name)]
+                for item, _, definition in described
+                if definition is not None
+            ]
+            known = dict.fromkeys(chain(*stated, *defined))
             raise InputError(f"band {band}: not in the collection; choose from {in_one_line(known)}")
 
 

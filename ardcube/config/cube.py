@@ -125,6 +125,20 @@ class GrowingCubeConfig(Model):
         ),
     )
     collection: str = Field(default="sentinel-2-c1-l2a", description="Id of the STAC collection.")
+    definition: str | None = Field(
+        default=None,
+        description=(
+            "Name of the definition of the collection's bands and encoding; `ardcube collections` lists them. "
+            "Default: each item is recognized by its assets and properties."
+        ),
+    )
+    collection_file: str | None = Field(
+        default=None,
+        description=(
+            "TOML file with a definition of a collection that is not installed. It takes precedence over installed "
+            "definitions."
+        ),
+    )
 
     @property
     def tile_size(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ardcube.catalog.scene import BandAsset
@@ -29,6 +31,8 @@ class Estimate:
     """Compressed bytes of all windows, if nothing is masked."""
     bytes_per_chunk: int
     """Memory of the largest chunk while it is built, in bytes."""
+    definitions: Mapping[str, int]
+    """Scenes by name of the definition that recognized their items; an empty name if none did."""
 
 
 def estimate(plan: CubePlan) -> Estimate:
@@ -54,6 +58,7 @@ def estimate(plan: CubePlan) -> Estimate:
             )
         ),
         bytes_per_chunk=chunk_bytes(largest_work(plan), spec.chunk_memory),
+        definitions=dict(Counter(scene.definition for scenes in plan.scenes.values() for scene in scenes)),
     )
 
 

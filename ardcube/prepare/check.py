@@ -10,7 +10,8 @@ from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.footprints import FootprintCatalog
-from ardcube.catalog.search import check_bands, open_catalog
+from ardcube.catalog.search import ItemParser, check_bands, open_catalog
+from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import load_area
@@ -48,6 +49,7 @@ def check_request(
         If the request cannot be met. The message names the value, the problem and the remedy.
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
+    definitions = load_definitions(cube.definition, cube.collection_file)
     area = load_area(cube)
     grid = Grid.from_bounds(area.bounds, cube.resolution)
     periods = calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months)
@@ -69,8 +71,9 @@ def check_request(
         cube.bands[0],
         AccessPolicy(cube.stac_url, run.allow_asset_roots),
         extent_reader(run.assets, run.reader),
+        definitions,
     )
-    check_bands(catalog, cube, mask.bands, grid, periods)
+    check_bands(catalog, cube, ItemParser(cube.bands, mask.bands, definitions), grid, periods)
     request = Request(
         cube=cube,
         run=run,
@@ -79,6 +82,7 @@ def check_request(
         grid=grid,
         periods=periods,
         catalog=catalog,
+        definitions=definitions,
         place=place.waiting(run.patience_seconds),
         ledger=Ledger(ledger.place.waiting(run.patience_seconds)),
         stored=None,

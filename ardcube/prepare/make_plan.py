@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.encoding import cube_offset
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.search import find_scenes, none_usable
@@ -45,13 +46,15 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     """
     found: dict[str, Sequence[Scene]] = {}
     grid = request.grid.grow(request.mask.halo)
+    policy = AccessPolicy(request.cube.stac_url, request.run.allow_asset_roots)
     for period in _searched_periods(request):
-        found[period.label] = find_scenes(
-            request.catalog, request.cube, request.mask.bands, grid, period, request.run.allow_asset_roots
-        )
+        found[period.label] = find_scenes(request.catalog, request.parser, grid, period, policy)
         if on_period is not None:
             on_period(period, len(found[period.label]))
     _check_bad_scenes(request, found)
+    for problem, count in Counter(scene.contradiction for some in found.values() for scene in some).items():
+        if problem:
+            logger.warning("%d scenes: %s", count, problem)
     return found
 
 
@@ -115,7 +118,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         config=request.cube,
         identity=identity,
         fingerprint=digest(identity),
-        offset=_cube_offset(request),
+        offset=_cube_offset(request, scenes),
         grid=request.grid,
         periods=request.periods,
     )
@@ -142,8 +145,9 @@ def lengthened_periods(request: Request) -> list[str]:
     return sorted(grown.union(request.stored.get("lengthened", ())))
 
 
-def _cube_offset(request: Request) -> float:
-    """Return the offset of the cube's reflectance: the stored one, else that of the collection."""
+def _cube_offset(request: Request, scenes: FoundScenes) -> float:
+    """Return the offset of the cube's reflectance: the stored one, else that of the collection or its definitions."""
     if request.stored is not None:
         return float(request.stored["offset"])
-    return cube_offset(request.cube.collection, request.catalog.collection, request.cube.bands)
+    names = {scene.definition for found in scenes.values() for scene in found}
+    return cube_offset(request.catalog.collection, request.cube.bands, request.definitions.named(names))

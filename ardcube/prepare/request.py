@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from ardcube.catalog.search import Catalog
+from ardcube.catalog.search import Catalog, ItemParser
+from ardcube.collections.recognize import Definitions
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid
@@ -30,6 +31,8 @@ class Request:
     periods: tuple[Period, ...]
     """The whole time axis."""
     catalog: Catalog
+    definitions: Definitions
+    """Definitions by which the items are recognized."""
     place: Place
     """Location of the store."""
     ledger: Ledger
@@ -59,8 +62,16 @@ class Request:
             "collection": cube.collection,
             "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
         }
+        if given := self.definitions.given:
+            names = (*cube.bands, *self.mask.bands)
+            identity["definitions"] = digest([definition.pixel_fields(names) for definition in given])
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))
         return as_stored
+
+    @property
+    def parser(self) -> ItemParser:
+        """The parts of each item that the cube needs."""
+        return ItemParser(self.cube.bands, self.mask.bands, self.definitions)
 
     @property
     def end(self) -> str:

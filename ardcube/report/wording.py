@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ardcube.redaction import without_secrets
 
@@ -19,6 +19,14 @@ def first_of(texts: Sequence[str], most: int, separator: str = ", ") -> str:
     """Join the first texts, and count the others."""
     more = len(texts) - most
     return separator.join([*texts[:most], *([f"and {more:,} more"] if more > 0 else [])])
+
+
+def definitions_in(scenes: Mapping[str, int]) -> str:
+    """Return names of definitions, with their numbers of scenes if there are several; an empty name is none."""
+    if len(scenes) == 1:
+        return next(iter(scenes)) or "none"
+    ordered = sorted(scenes.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{name or 'none'} ({count_of(count, 'scene')})" for name, count in ordered)
 
 
 def short(error: str) -> str:

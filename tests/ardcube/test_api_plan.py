@@ -44,6 +44,7 @@ def test_a_plan_shows_itself_in_text_and_in_a_notebook(sample_archive: Path) -> 
     text = repr(planned)
     assert text.startswith("Plan\n  grid    120 x 280 pixels of 0.0005 degrees, EPSG:4326\n")
     assert "  periods 2, 2023-05 to 2023-06\n" in text
+    assert "  defined by sentinel-2-c1-l2a" in text
     html = planned._repr_html_()
     for part in ("grid", "periods", "scenes", "size", "2023-06", f"{planned.scenes['2023-06']} scenes"):
         assert part in html

@@ -166,6 +166,8 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
         {"--stac-url": "ftp://host/x"},
         ["stac-url ftp://host/x", "http(s)", "local path"],
     ),
+    "unknown definition": ({"--definition": "nope"}, ["definition nope: unknown", "choose from", "sentinel-2-c1-l2a"]),
+    "missing collection file": ({"--collection-file": "no.toml"}, ["collection-file no.toml", "No such file", "path"]),
     "unknown collection": ({"--collection": "nope"}, ["collection nope", "choose from sentinel-2-c1-l2a"]),
     "no-initialize without a store": ({"--no-initialize": ""}, ["cube.zarr holds no cube", "drop --no-initialize"]),
     "overwrite without initialize": (
@@ -201,6 +203,13 @@ def test_bad_input_is_one_line_with_value_problem_and_remedy(
 ) -> None:
     line = refused(changes)
     assert [words for words in said if words not in line] == []
+
+
+def test_a_definition_with_an_unknown_field_is_refused(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('name = "own"\ncolour = "red"\n')
+    assert "collection-file own.toml: unknown field colour (and " in refused({"--collection-file": "own.toml"})
+    (tmp_path / "own.toml").write_text("name = ")
+    assert "collection-file own.toml: is not TOML" in refused({"--collection-file": "own.toml"})
 
 
 def test_the_driver_gcsfs_is_not_installed() -> None:

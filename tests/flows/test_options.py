@@ -50,6 +50,8 @@ CUBE: dict[str, Any] = {
     "end_date": "2023-12-31",
     "geometry_file": "area.gpkg",
     "geometry_layer": "fields",
+    "definition": "sentinel-2-c1-l2a",
+    "collection_file": "own.toml",
     "use_geometry_mask": True,
     "time_frequency_months": 3,
     "resolution": 0.0005,

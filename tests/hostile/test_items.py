@@ -22,10 +22,11 @@ from shapely.geometry.base import BaseGeometry
 from urllib3 import Retry
 
 from ardcube.catalog import stac_api
+from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.local import LocalCatalog
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import find_scenes
+from ardcube.catalog.search import ItemParser, find_scenes
 from ardcube.catalog.stac_api import StacApi
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError
@@ -140,7 +141,7 @@ def test_a_folder_of_items_is_searched_or_refused(random: Random) -> None:
 def search(catalog: Any) -> None:
     """Find scenes, and write and read their manifest, as a plan does."""
     cube = CubeConfig(start_date=MAY.start, end_date=MAY.start, bbox=(15.0, 46.0, 15.1, 46.1))
-    scenes = find_scenes(catalog, cube, ("scl",), GRID, MAY)
+    scenes = find_scenes(catalog, ItemParser(cube.bands, ("scl",)), GRID, MAY, AccessPolicy(cube.stac_url))
     for scene in scenes:
         check_scene(scene)
     with tempfile.TemporaryDirectory() as name:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ardcube.catalog.access import AccessPolicy, is_link_local
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError, TransientError
 from ardcube.extent.grid import Grid
@@ -145,7 +145,8 @@ def search(stac_url: str, *roots: str) -> list[Scene]:
     cube = CubeConfig(start_date="2023-08-01", end_date="2023-08-31", bbox=HERE, stac_url=stac_url, bands=("red",))
     period = Period(0, date(2023, 8, 1), date(2023, 9, 1))
     catalog = open_catalog(stac_url, COLLECTION_ID, roots)
-    return find_scenes(catalog, cube, (), Grid.from_bounds(HERE, 0.01), period, roots)
+    policy = AccessPolicy(cube.stac_url, roots)
+    return find_scenes(catalog, ItemParser(cube.bands), Grid.from_bounds(HERE, 0.01), period, policy)
 
 
 @pytest.mark.parametrize("href", ["../secret.tif", "{outside}/secret.tif", "file://{outside}/secret.tif"])

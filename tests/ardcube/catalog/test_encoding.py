@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ardcube.catalog.definitions import definition
 from ardcube.catalog.encoding import cube_offset, states_encoding
 from ardcube.catalog.items import parse_scene
+from ardcube.collections.registry import load_definitions
 from ardcube.errors import SceneError
 from tests.oracle import items as oracle
 from tests.strategies import BANDS, raster_band, stac_collection, stac_item
@@ -29,14 +29,14 @@ def collection_of(offset: float | None = -0.1, **changes: Any) -> dict[str, Any]
 
 
 def offset_of(item: dict[str, Any], collection: dict[str, Any] | None, band: str = "red") -> float:
-    asset = parse_scene(item, collection, (band,)).bands[band]
+    asset = parse_scene(item, collection, (band,), definitions=load_definitions()).bands[band]
     assert asset.scale == 0.0001
     return asset.offset
 
 
 def refusal(item: dict[str, Any], collection: dict[str, Any] | None = None) -> str:
     with pytest.raises(SceneError) as caught:
-        parse_scene(item, collection, ("red",))
+        parse_scene(item, collection, ("red",), definitions=load_definitions())
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -60,17 +60,7 @@ def test_every_recorded_item_of_collection_1_has_the_offset_in_its_pixels(shared
     for item, collection in items:
         for band in BANDS:
             assert offset_of(item, collection, band) == -0.1
-        assert cube_offset(collection["id"], collection, BANDS) == -0.1
-
-
-@pytest.mark.real
-def test_the_definition_of_collection_1_agrees_with_its_recorded_items(shared_real: Path) -> None:
-    for item, collection in recorded(shared_real / "stac_recorded" / "items_earth_search_c1"):
-        defined = definition(collection["id"])
-        assert defined is not None
-        for band, asset in defined["item_assets"].items():
-            (here,), (there,) = asset["raster:bands"], item["assets"][band]["raster:bands"]
-            assert here == {name: there[name] for name in here}
+        assert cube_offset(collection, BANDS) == -0.1
 
 
 @pytest.mark.real
@@ -123,11 +113,13 @@ def test_the_collection_is_asked_by_the_key_of_the_asset_then_by_the_name_of_the
 
 
 def test_a_definition_of_the_collection_is_the_last_source() -> None:
-    item = item_of({}, "sentinel-2-c1-l2a")
+    collection_1 = {"s2:product_type": "S2MSI2A", "s2:processing_baseline": "05.10"}
+    item = item_of({}, "sentinel-2-c1-l2a", **collection_1)
     for collection in (None, stac_collection(None), {"id": "sentinel-2-c1-l2a", "item_assets": {}}):
         assert offset_of(item, collection) == -0.1
     assert offset_of(item, stac_collection(0.0)) == 0.0
-    assert definition(OTHER) is None
+    # The id of a collection alone identifies no definition.
+    assert "states no scale and offset" in refusal(item_of({}, "sentinel-2-c1-l2a"))
 
 
 @pytest.mark.parametrize(
@@ -262,29 +254,31 @@ def stating(**offsets: float | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("collection_id", "collection", "expected"),
+    ("name", "collection", "expected"),
     [
-        (OTHER, stating(red=-0.1, nir=-0.1), -0.1),
-        (OTHER, stating(red=0.0, nir=-0.2), -0.2),
-        (OTHER, stating(red=None, nir=-0.2), -0.2),
-        (OTHER, stating(red=-1000, nir=0.0), 0.0),
-        (OTHER, stating(green=-0.1), 0.0),
-        (OTHER, None, 0.0),
-        (OTHER, {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"scale": 1, "offset": -1}]}}}, 0.0),
-        (OTHER, {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"scale": "x", "offset": []}]}}}, 0.0),
+        (None, stating(red=-0.1, nir=-0.1), -0.1),
+        (None, stating(red=0.0, nir=-0.2), -0.2),
+        (None, stating(red=None, nir=-0.2), -0.2),
+        (None, stating(red=-1000, nir=0.0), 0.0),
+        (None, stating(green=-0.1), 0.0),
+        (None, None, 0.0),
+        (None, {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"scale": 1, "offset": -1}]}}}, 0.0),
+        (None, {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"scale": "x", "offset": []}]}}}, 0.0),
         ("sentinel-2-c1-l2a", None, -0.1),
         ("sentinel-2-c1-l2a", stating(red=0.0), 0.0),
+        ("planetary-computer-sentinel-2-l2a", None, -0.1),
+        ("earth-search-sentinel-2-l2a", None, 0.0),
     ],
 )
 def test_the_offset_of_a_cube_is_the_smallest_that_the_collection_or_else_a_definition_states(
-    collection_id: str, collection: dict[str, Any] | None, expected: float
+    name: str | None, collection: dict[str, Any] | None, expected: float
 ) -> None:
+    definitions = load_definitions().named({name})
     for bands in (("red", "nir"), ("nir", "red")):
-        assert cube_offset(collection_id, collection, bands) == expected
+        assert cube_offset(collection, bands, definitions) == expected
 
 
 def test_a_collection_states_an_encoding_if_it_is_complete_and_plausible() -> None:
-    assert states_encoding(OTHER, stating(red=0.0), "red")
-    assert states_encoding("sentinel-2-c1-l2a", None, "red")
+    assert states_encoding(stating(red=0.0), "red")
     for collection in (None, {}, stating(nir=0.0), stating(red=None), stating(red=-1000)):
-        assert not states_encoding(OTHER, collection, "red")
+        assert not states_encoding(collection, "red")

@@ -25,7 +25,7 @@ from ardcube.catalog.items import parse_scene
 from ardcube.catalog.malformed import Item
 from ardcube.errors import SceneError
 from ardcube.prepare.extents import extent_reader
-from tests.strategies import FEW, stac_item
+from tests.strategies import FEW, stac_collection, stac_item
 
 UTM32 = "EPSG:32632"
 GRID = (60.0, 0.0, 600000.0, 0.0, -60.0, 5300040.0)
@@ -87,7 +87,7 @@ def make(geometry: Any, href: str = "https://127.0.0.1:1/red.tif", **fields: Any
 
 
 def footprint(item: Item) -> shapely.Geometry:
-    return parse_scene(item, None, ("red",)).footprint
+    return parse_scene(item, stac_collection(), ("red",)).footprint
 
 
 @pytest.mark.parametrize("geometry", WRONG.values(), ids=WRONG)
@@ -199,7 +199,7 @@ def test_a_footprint_across_the_antimeridian_is_compared_in_all_notations(geomet
     fields = {"proj:code": "EPSG:32701", "proj:bbox": [130_000, 8_100_000, 250_000, 8_220_000]}
     item = make(mapping(geometry), **fields)
     assert corrected(item) is item
-    found = parse_scene(item, None, ("red",)).at_longitudes(179, 181).footprint
+    found = parse_scene(item, stac_collection(), ("red",)).at_longitudes(179, 181).footprint
     assert found.equals(shapely.box(179.6, -17, 180.3, -16.5))
     far = make(mapping(affinity.translate(geometry, 0, 5)), **fields)
     assert corrected(far) is not far
@@ -249,7 +249,7 @@ def test_extents_around_poles_and_across_the_antimeridian(
 ) -> None:
     size = (300, 300) if transform[0] == 0.1 else (400, 400)
     fields = {"proj:code": crs, "proj:transform": list(transform), "proj:shape": list(size)}
-    scene = parse_scene(corrected(make(None, **fields)), None, ("red",))
+    scene = parse_scene(corrected(make(None, **fields)), stac_collection(), ("red",))
     everywhere = scene.at_longitudes(-180, 180).footprint
     assert all(everywhere.covers(shapely.Point(point)) for point in covered)
     assert not any(everywhere.intersects(shapely.Point(point)) for point in outside)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.access import AccessPolicy
+from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
 from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
@@ -32,7 +33,9 @@ def found(request: pytest.FixtureRequest, tmp_path: Path, earth_search: Callable
             for document in (*items, stac_collection()):
                 (tmp_path / f"{document['id']}.json").write_text(json.dumps(document))
         cube = CubeConfig(start_date="2023-08-01", end_date="2023-08-31", bbox=(0, 0, 1, 1), stac_url=url)
-        scenes = find_scenes(open_catalog(url, COLLECTION_ID), cube, (), Grid.from_bounds(bounds, 0.001), AUGUST)
+        grid = Grid.from_bounds(bounds, 0.001)
+        catalog = open_catalog(url, COLLECTION_ID)
+        scenes = find_scenes(catalog, ItemParser(cube.bands), grid, AUGUST, AccessPolicy(url))
         return {scene.id for scene in scenes}
 
     return search

@@ -15,8 +15,9 @@ import requests
 import shapely
 
 from ardcube.catalog import stac_api
+from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.complete import SearchCount
-from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
 from ardcube.catalog.stac_api import PAGE_SIZE, StacApi
 from ardcube.config import CubeConfig
 from ardcube.errors import CatalogError, InputError
@@ -511,7 +512,8 @@ def test_a_period_is_half_open_and_has_all_processings_of_an_acquisition(earth_s
     cube = CubeConfig(start_date="2023-08-01", end_date="2023-08-31", bbox=HERE, stac_url=server.url)
     period = Period(0, date(2023, 8, 1), date(2023, 9, 1))
     catalog = open_catalog(server.url, COLLECTION_ID)
-    scenes = find_scenes(catalog, cube, ("scl",), Grid.from_bounds(HERE, 0.001), period)
+    parser, policy = ItemParser(cube.bands, ("scl",)), AccessPolicy(cube.stac_url)
+    scenes = find_scenes(catalog, parser, Grid.from_bounds(HERE, 0.001), period, policy)
     assert [scene.id for scene in scenes] == ["first moment", "new", "old"]
     assert list(scenes[0].bands) == ["red", "green", "blue", "nir", "scl"]
     assert len(server.searches) == 1

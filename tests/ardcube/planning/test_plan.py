@@ -16,7 +16,7 @@ from ardcube.extent.periods import Period
 from ardcube.planning.estimate import estimate
 from ardcube.planning.jobs import ChunkJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan, tiles_meeting
-from tests.strategies import FEW, cube_spec, grids, scene
+from tests.strategies import FEW, cube_spec, grids, raster_band, scene
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.4, 46.2), 0.001)
 AUGUST = Period(0, date(2023, 8, 1), date(2023, 9, 1))
@@ -63,6 +63,7 @@ def test_bytes_to_read_are_near_the_sizes_of_the_files() -> None:
         "proj:shape": [1112, 1112],
         "proj:transform": [10, 0, 0, 0, -10, 0],
         "file:size": 1_000_000,
+        "raster:bands": raster_band(-0.1),
     }
     box = (15.0, 0.0, 15.1, 0.1)  # 11.1 km a side, at the equator
     one = scene("a", box=box, assets={"red": raster})

@@ -318,8 +318,11 @@ def test_a_later_end_date_extends_the_time_axis_and_keeps_done_chunks(world: Pat
 def test_the_offset_of_an_existing_cube_does_not_change(world: Path) -> None:
     """Scenes that arrive later must not change the encoding of the pixels that are there."""
     catalogue = world / "silent"
+    properties = {"s2:product_type": "S2MSI2A", "s2:processing_baseline": "05.10"}  # those of a definition
     write_catalogue(
-        catalogue, stac_item("b", "2023-02-10T10:00:00Z", BBOX, offset=-0.1), collection=stac_collection(None)
+        catalogue,
+        stac_item("b", "2023-02-10T10:00:00Z", BBOX, offset=-0.1, **properties),
+        collection=stac_collection(None),
     )
     _, plan = prepare(world, stac_url=str(catalogue))
     write_catalogue(

@@ -22,7 +22,7 @@ from ardcube.raster.check_item import check_footprint, check_stated
 from ardcube.raster.header import Header, Level
 from ardcube.storage.place import Place
 from tests.rasters import ORIGIN
-from tests.strategies import raster_band, stac_item
+from tests.strategies import raster_band, stac_collection, stac_item
 
 HEADER = Header("EPSG:32633", "uint16", 0, (Level(0, 601, 399, ORIGIN, (128, 128)),))
 AUGUST = Period(0, date(2023, 8, 1), date(2023, 9, 1))
@@ -35,7 +35,7 @@ def asset_of(asset: dict[str, Any], **properties: Any) -> BandAsset:
 
 def scene_of(asset: dict[str, Any], **properties: Any) -> Scene:
     item = stac_item(assets={"red": {"href": "https://host/red.tif", **asset}}, **properties)
-    return parse_scene(item, None, ["red"])
+    return parse_scene(item, stac_collection(), ["red"])
 
 
 @pytest.mark.parametrize(

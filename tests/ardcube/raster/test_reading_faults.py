@@ -161,6 +161,7 @@ def undisturbed(_served: tuple[RangeServer, Path], tmp_path_factory: pytest.Temp
     root = tmp_path_factory.mktemp("undisturbed")
     for name in SCENES:
         (root / f"{name}.json").write_text(json.dumps(item(name, str(_served[1] / "original" / f"{name}.tif"))))
+    (root / "collection.json").write_text(json.dumps(stac_collection()))
     plan = Archive(_served[0], root, root).plan(root / "cube.zarr", "gdal", allow_asset_roots=(str(_served[1]),))
     for job in plan.jobs:
         process_chunk(open_cube(plan.spec), job)

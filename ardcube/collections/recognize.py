@@ -1,0 +1,60 @@
+"""Find the definition that describes an item, by what the item contains (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from ardcube.collections.condition import Item
+from ardcube.collections.model import Definition
+from ardcube.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The definitions by which items are recognized."""
+
+    known: Sequence[Definition] = ()
+    """Installed definitions."""
+    own: Sequence[Definition] = ()
+    """Definitions of a file of the user, which take precedence."""
+    chosen: Definition | None = None
+    """The definition of all items, if the user named it."""
+
+    @property
+    def given(self) -> list[Definition]:
+        """Definitions that the user gave by name or as a file. They belong to the identity of a cube."""
+        return [*([] if self.chosen is None else [self.chosen]), *(one for one in self.own if one != self.chosen)]
+
+    def of(self, item: Item) -> Definition | None:
+        """Return the definition of an item, or None if no definition recognizes it.
+
+        Asset keys and properties decide. Ids of collections do not, because several catalogues use the same id for
+        different encodings, and neither do hosts, because a local copy has none.
+
+        Raises
+        ------
+        InputError
+            If several definitions recognize the item.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        for definitions in (self.own, self.known):
+            found = [definition for definition in definitions if definition.recognizes(item)]
+            if len(found) > 1:
+                names = ", ".join(definition.name for definition in found)
+                raise InputError(
+                    f"item {item.get('id')!s:.200}: several definitions recognize it: {names}; choose one with "
+                    "--definition NAME"
+                )
+            if found:
+                return found[0]
+        return None
+
+    def named(self, names: Container[str]) -> list[Definition]:
+        """Return the definitions that have one of some names."""
+        return [definition for definition in (*self.known, *self.own) if definition.name in names]
+
+
+NO_DEFINITIONS = Definitions()
+"""Recognizes no item."""
