@@ -106,16 +106,22 @@ def numbers(case: Case) -> NDArray[np.uint16]:
     return np.arange(1, height * width + 1, dtype=np.uint16).reshape(case.shape)
 
 
-def write(folder: Path, case: Case, values: NDArray[np.uint16]) -> dict[str, Any]:
-    """Write an archive of one raster; return the request of a cube of it."""
-    with rasterio.open(
-        folder / "red.tif", "w", driver="GTiff", count=1, dtype="uint16", height=case.shape[0], width=case.shape[1],
-        nodata=0, crs="EPSG:4326", transform=case.transform, tiled=True, blockxsize=64, blockysize=64,
-    ) as file:  # fmt: skip
-        file.write(values, 1)
-        outline = shapely.box(*file.bounds)
+def write(
+    folder: Path, case: Case, values: NDArray[np.uint16], classes: NDArray[np.uint8] | None = None
+) -> dict[str, Any]:
+    """Write an archive of one scene; return the request of a cube of it."""
+    bands = {"red": values} | ({} if classes is None else {"scl": classes})
+    for band, numbers in bands.items():
+        with rasterio.open(
+            folder / f"{band}.tif", "w", driver="GTiff", count=1, dtype=numbers.dtype, height=case.shape[0],
+            width=case.shape[1], nodata=0, crs="EPSG:4326", transform=case.transform, tiled=True, blockxsize=64,
+            blockysize=64,
+        ) as file:  # fmt: skip
+            file.write(numbers, 1)
+            outline = shapely.box(*file.bounds)
+    stated = {"red": raster_band(), "scl": [{"data_type": "uint8", "nodata": 0}]}
     item = stac_item(
-        assets={"red": {"href": "red.tif", "raster:bands": raster_band()}},
+        assets={band: {"href": f"{band}.tif", "raster:bands": stated[band]} for band in bands},
         geometry=shapely.geometry.mapping(outline),
     )
     (folder / "item.json").write_text(json.dumps(item))
@@ -182,6 +188,19 @@ def test_cubes_of_nearest_pixels_have_those_of_the_greater_index(
     expected = np.where(inside, row * case.shape[1] + column + 1, 0)
     np.testing.assert_array_equal(large[1].values[..., 0], expected)
     assert_equal_in_common(large, composite(tmp_path, inner(case.grid), reader, **request))
+
+
+@pytest.mark.parametrize("side", SIDES.values(), ids=SIDES.keys())
+def test_a_mask_comes_from_the_class_of_the_greater_index(tmp_path: Path, side: int) -> None:
+    case, rng = case_on_edges(0.00025, PLACES[1], side), np.random.default_rng(side)
+    classes = rng.choice(np.array([0, 4, 9], np.uint8), case.shape)
+    options = {"closing": 0, "opening": 0}
+    request = write(tmp_path, case, np.full(case.shape, 7, np.uint16), classes)
+    request |= {"cloud_mask": "scl", "cloud_mask_options": options, "resampling": "nearest"}
+    _, found = composite(tmp_path, case.grid.bounds, **request)
+    row, column, inside = case.nearest()
+    clear = inside & (classes[np.where(inside, row, 0), np.where(inside, column, 0)] == 4)
+    np.testing.assert_array_equal(found.count, clear)
 
 
 @pytest.mark.parametrize("reader", ["auto", "gdal"])
