@@ -28,7 +28,6 @@ from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_at
 from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
 from ardcube.raster.refusals import explain_refusal, note_readable
 from ardcube.raster.s3 import gdal_options
-from ardcube.raster.sidecar import has_mask_file
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -66,11 +65,19 @@ class GdalRaster:
     href: str
     header: Header
     access: AssetAccess
+    mask_file: str = ""
+    """Address of the mask file next to the file; empty if there is none."""
     decodes: ClassVar[bool] = True
 
     @classmethod
     def open(
-        cls, href: str, access: AssetAccess, *, lattice: Lattice | None = None, skip_cache: bool = False
+        cls,
+        href: str,
+        access: AssetAccess,
+        *,
+        lattice: Lattice | None = None,
+        mask_file: str = "",
+        skip_cache: bool = False,
     ) -> GdalRaster:
         """Read a header.
 
@@ -83,13 +90,15 @@ class GdalRaster:
         lattice : Lattice, optional
             Of the cube. Overviews that are too coarse for it are left out, because GDAL opens the file again for each
             overview.
+        mask_file : str
+            Address of the mask file next to the file, if there is one.
         skip_cache : bool
             Whether to read the file without GDAL's cache.
 
         Raises
         ------
         SceneError
-            If the file is missing, no raster of 8 or 16 bits, or not north up.
+            If the file is missing, no raster of 8 or 16 bits, or not north up, or its mask file has another size.
         AccessError
             If access is refused.
         TransientError
@@ -104,12 +113,20 @@ class GdalRaster:
             crs = f"EPSG:{code}" if code else source.crs.to_wkt()
             full = Level(0, source.height, source.width, source.transform, source.block_shapes[0])
             masked = MaskFlags.per_dataset in source.mask_flag_enums[0]  # also set for alpha
+            masked = masked or bool(mask_file)
             ratios = [] if masked else source.overviews(1)  # rounded
             samples = sum(color != ColorInterp.alpha for color in source.colorinterp)
             wavelets = source.driver.startswith("JP2")
             about = {**source.tags(), **source.tags(ns="IMAGE_STRUCTURE")}
         if dtype not in ("uint8", "uint16"):
             raise SceneError(f"{href} holds {dtype}, not uint8 or uint16; its scene cannot be used")
+        if mask_file:
+            with _open(mask_file, access, _WithoutGeoreference) as source:
+                size = source.shape
+            if size != full.shape:
+                raise SceneError(
+                    f"{href} has {full.shape} pixels, and {mask_file} {size}; remove the mask file, or replace it"
+                )
         header = Header(crs, dtype, usable_nodata(nodata, dtype), (full,), masked, samples)
         largest = PixelSize(math.inf, math.inf) if lattice is None else pixel_at(lattice, header)
         levels = [full]
@@ -126,7 +143,7 @@ class GdalRaster:
                 raise SceneError(f"{href} holds {dtype}, and {kind} in an overview; its scene cannot be used")
             transform = full.transform @ Affine.scale(full.width / width, full.height / height)
             levels.append(Level(index + 1, height, width, transform, block, method))
-        return cls(href, replace(header, levels=tuple(levels)), access)
+        return cls(href, replace(header, levels=tuple(levels)), access, mask_file)
 
     def fetch(self, blocks: Blocks) -> GdalBand:
         """Read and decode the window of `blocks`.
@@ -154,6 +171,9 @@ class GdalRaster:
             values = source.read(1, window=window)
             if self.header.masked:  # honoured here, because blocks have no mask
                 values[source.read_masks(1, window=window) == 0] = 0
+        if self.mask_file:
+            with _open(self.mask_file, self.access, _WithoutGeoreference) as source:
+                values[source.read(1, window=window) == 0] = 0
         if values.shape != (blocks.height, blocks.width) or values.dtype != self.header.dtype:
             raise TransientError(f"{self.href} is another file than when its header was read")
         return GdalBand(DecodedBlock(blocks.row, blocks.column, values))
@@ -195,8 +215,6 @@ def _open(href: str, access: AssetAccess, reader: type[DatasetReader] = DatasetR
     """Open a file with GDAL options for one `with` block; convert GDAL's errors, and skip its cache after a failure."""
     name = _gdal_name(href)
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
-    if has_mask_file(href):
-        chosen["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # look for the files next to it, without listing the folder
     cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
         with rasterio.Env(**chosen, **gdal_options(access)), cache, _dataset(name, reader, **options) as source:

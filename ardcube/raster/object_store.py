@@ -30,6 +30,7 @@ _DURATION = re.compile(r" in [\d.]+(ns|µs|us|ms|s)\b")
 """Duration of a request, without which equal errors have equal messages."""
 _MISSING = re.compile(r"status code: 410\b|\(os error 20\)")
 """Messages about missing files without an exception type: HTTP 410; a path through a file (ENOTDIR)."""
+_REFUSED = (PermissionDeniedError, PermissionError, UnauthenticatedError)
 _EMPTY = re.compile(r"StartTooLarge|status code: 416\b")
 """Messages for a file without a first byte."""
 
@@ -79,6 +80,27 @@ def read_end(href: str, start: FileStart, length: int, access: AssetAccess) -> b
     return _get(href, max(0, start.size - length), start.size, access)[0]
 
 
+def read_if_present(href: str, length: int, access: AssetAccess) -> bytes:
+    """Return the first bytes of a file, nothing if it is missing, empty, refused, or only GDAL can reach it.
+
+    Raises
+    ------
+    TransientError
+        If its server does not answer.
+    """
+    try:
+        if href.startswith("s3:"):
+            return s3.read_range(href, 0, length, access)[0]
+        store, path = locate(href)
+        return bytes(obstore.get(store, path, options={"range": (0, length)}).bytes())
+    except (*_REFUSED, NotSupportedError, UnsupportedFileError, s3.RangeError, FileNotFoundError):
+        return b""
+    except (BaseError, OSError) as error:
+        if _EMPTY.search(str(error)) or _MISSING.search(str(error)):
+            return b""
+        raise explain_read(href, error) from error
+
+
 def _get(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, int]:
     """Return some bytes of a file, and its length."""
     if href.startswith("s3:"):
@@ -111,7 +133,7 @@ def explain_read(href: str, error: BaseException) -> AccessError | SceneError | 
     """Return the error of ardcube for an error of obstore."""
     # The debug source repeats the message in Rust's notation.
     reason = " ".join(_DURATION.sub("", str(error).partition("Debug source:")[0]).split())[:300]
-    if isinstance(error, (PermissionDeniedError, PermissionError, UnauthenticatedError)):
+    if isinstance(error, _REFUSED):
         return explain_refusal(href, reason)
     if isinstance(error, FileNotFoundError) or _MISSING.search(reason):
         return SceneError(missing(href))

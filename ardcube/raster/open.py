@@ -10,7 +10,7 @@ from ardcube.extent.lattice import Lattice
 from ardcube.raster.complete import check_complete
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
-from ardcube.raster.sidecar import has_mask_file
+from ardcube.raster.mask_file import find_mask_file
 
 
 class Raster(Protocol):
@@ -76,7 +76,19 @@ def open_raster(
 def _open(
     href: str, revision: str, access: AssetAccess, reader: Reader, lattice: Lattice | None, failures: int
 ) -> Raster:
-    if reader == "auto" and not has_mask_file(href):
+    raster = _open_alone(href, access, reader, lattice, failures)
+    mask_file = find_mask_file(href, raster.header, access)
+    if not mask_file:
+        return raster
+    from ardcube.raster.gdal import GdalRaster
+
+    check_complete(mask_file, access)
+    return GdalRaster.open(href, access, lattice=lattice, mask_file=mask_file, skip_cache=failures > 0)
+
+
+def _open_alone(href: str, access: AssetAccess, reader: Reader, lattice: Lattice | None, failures: int) -> Raster:
+    """Open a file without the mask file next to it."""
+    if reader == "auto":
         from ardcube.raster.cog import Cog
         from ardcube.raster.object_store import UnsupportedFileError
 

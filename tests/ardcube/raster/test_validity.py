@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import s3fs
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 
+from ardcube.config import S3Access
+from ardcube.errors import SceneError, TransientError
+from ardcube.raster import object_store
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks, Level
 from ardcube.raster.open import open_raster
+from ardcube.raster.refusals import is_readable
 from tests.raster_blocks import DecodedBand
-from tests.rasters import ORIGIN, TILED, pixels, read
+from tests.rasters import ORIGIN, TILED, pixels, read, write, write_jpeg_2000
+from tests.servers.processes import S3, S3_KEY
 from tests.servers.range_server import RangeServer
 
 Serve = Callable[[Path], RangeServer]
@@ -94,10 +101,76 @@ def test_masked_pixels_have_no_data(kind: str, reader: Any, tmp_path: Path, rang
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_mask_next_to_a_local_file_counts(reader: Any, tmp_path: Path) -> None:
-    raster = open_raster(str(sidecar(tmp_path / "red.tif")), "", "unsigned", reader)
+@pytest.mark.parametrize("kind", ["local", "http", "signed", "s3"])
+def test_a_mask_file_next_to_a_file_counts(
+    kind: str, reader: Any, tmp_path: Path, range_server: Serve, moto_s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, access = sidecar(tmp_path / "red.tif"), S3Access("signed", moto_s3.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_KEY)
+    match kind:
+        case "local":
+            href = str(file)
+        case "s3":
+            href = moto_s3.uri("masked/red.tif")
+            files = s3fs.S3FileSystem(**moto_s3.storage_options, skip_instance_cache=True)
+            for suffix in ("", ".msk"):
+                files.put_file(f"{file}{suffix}", f"{href}{suffix}")
+        case _:
+            href = f"{range_server(tmp_path).url}/red.tif{'?sig=abc' if kind == 'signed' else ''}"
+    raster = open_raster(href, "", access, reader)
     (level,) = raster.header.levels
     np.testing.assert_array_equal(read(raster, level), np.where(VALID, 1500, 0))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_only_remote_files_without_nodata_and_mask_are_asked_for_a_mask_file(
+    reader: Any, tmp_path: Path, range_server: Serve
+) -> None:
+    internal_mask(tmp_path / "masked.tif")
+    write(tmp_path / "declared.tif", pixels(), nodata=0)
+    write(tmp_path / "red.tif", pixels())
+    write_jpeg_2000(tmp_path / "red.jp2", pixels())
+    server = range_server(tmp_path)
+    for name in ("masked.tif", "declared.tif", "red.tif", "red.jp2"):
+        open_raster(f"{server.url}/{name}", "", "unsigned", reader)
+    asked = [request.path for request in server.requests if request.path.endswith(".msk")]
+    assert asked == ["red.tif.msk", "red.jp2.msk"]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_a_server_answers_for_a_mask_file_that_does_not_exist(
+    reader: Any, tmp_path: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "_RETRY", {"max_retries": 0, "retry_timeout": timedelta(seconds=5)})
+    write(tmp_path / "red.tif", pixels())
+    for content in (b"", b"<html>not found</html>"):
+        (tmp_path / "red.tif.msk").write_bytes(content)
+        raster = open_raster(f"{range_server(tmp_path).url}/red.tif", "", "unsigned", reader)
+        assert not raster.header.masked
+    for status in (401, 403, 404, 410):
+        server = range_server(tmp_path)
+        server.fail("red.tif.msk", times=None, status=status)
+        assert not open_raster(f"{server.url}/red.tif", "", "unsigned", reader).header.masked
+        assert is_readable(server.url)
+    server = range_server(tmp_path)
+    server.fail("red.tif.msk", times=1, status=503)
+    with pytest.raises(TransientError, match=r"red\.tif\.msk cannot be read: .*503"):  # there may be one
+        open_raster(f"{server.url}/red.tif", "", "unsigned", reader)
+    assert not open_raster(f"{server.url}/red.tif", "", "unsigned", reader).header.masked
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_mask_file_that_does_not_fit_is_refused(reader: Any, tmp_path: Path) -> None:
+    file = sidecar(tmp_path / "red.tif")
+    mask = tmp_path / "red.tif.msk"
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SceneError, match=r"red\.tif\.msk cannot be read: it is truncated"):
+        open_raster(str(file), "", "unsigned", reader)
+    write(mask, pixels(10, 20, "uint8"), overviews=False)
+    with pytest.raises(SceneError, match=r"red\.tif has \(300, 256\) pixels, and .*red\.tif\.msk \(10, 20\)"):
+        open_raster(str(file), "", "unsigned", reader)
 
 
 def test_the_bands_of_a_file_are_counted_without_alpha(tmp_path: Path) -> None:
