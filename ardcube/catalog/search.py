@@ -192,6 +192,36 @@ def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Gr
         raise none_usable(cube.stac_url, scenes)
 
 
+def finest_pixel(
+    catalog: Catalog, parser: ItemParser, bounds: tuple[float, float, float, float], periods: Sequence[Period]
+) -> float:
+    """Return the pixel size of the finest reflectance band in metres, from the first items.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Open catalogue.
+    parser : ItemParser
+        Of the reflectance bands.
+    bounds : tuple of float
+        Area of the cube: west, south, east, north in degrees.
+    periods : sequence of Period
+        Periods of the cube.
+
+    Raises
+    ------
+    InputError
+        If there is no item that can be used.
+    """
+    start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
+    items = islice(catalog.search(grow_bounds(bounds), start, end), _ITEMS_LOOKED_AT)
+    scenes = [parser.parse(item, catalog.collection, start) for item in items]
+    sizes = [asset.pixel_size for scene in scenes for asset in scene.bands.values()]
+    if not sizes:
+        raise InputError("resolution: not given, and no scene states the pixel size of the bands; give --resolution")
+    return min(sizes)
+
+
 def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item], definitions: Definitions) -> None:
     """Raise InputError for a band that no item has."""
     described = [(item, assets, definitions.of(item)) for item in items if (assets := item.get("assets"))]

@@ -5,13 +5,23 @@ the command line and of the Prefect form, and both show the descriptions of the 
 """
 
 from ardcube.config.asset_access import Access, AssetAccess, S3Access
-from ardcube.config.cube import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, GrowingCubeConfig, Resampling
+from ardcube.config.cube import (
+    DEFAULT_CRS,
+    DEFAULT_RESOLUTION,
+    EARTH_SEARCH,
+    UTM,
+    CubeConfig,
+    GrowingCubeConfig,
+    Resampling,
+)
 from ardcube.config.refresh import RefreshConfig
 from ardcube.config.run import Reader, RunConfig
 
 __all__ = [
+    "DEFAULT_CRS",
     "DEFAULT_RESOLUTION",
     "EARTH_SEARCH",
+    "UTM",
     "Access",
     "AssetAccess",
     "CubeConfig",

@@ -12,12 +12,15 @@ from ardcube.config import form_schema
 from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
+DEFAULT_CRS = "EPSG:4326"
+UTM = "utm"
+"""CRS that stands for the UTM zone of the area's centre."""
 DEFAULT_RESOLUTION = 1 / 3600
 """Degrees per pixel: one arc second, about 31 m along a meridian."""
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_RESERVED_NAMES = {"time", "latitude", "longitude", "band", "time_bnds", "spatial_ref", "observation_count"}
+_RESERVED_NAMES = {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "spatial_ref", "observation_count"}
 _LAST_YEAR = 9998
 _LARGEST_TILE = 16384
 """Pixels per side of a tile; four bands of it take 2 GB."""
@@ -63,8 +66,34 @@ class GrowingCubeConfig(Model):
     time_frequency_months: int = Field(
         default=1, ge=1, le=24, title="Time frequency (months)", description="Length of one period, in months."
     )
-    resolution: float = Field(
-        default=DEFAULT_RESOLUTION, gt=0, le=10, title="Resolution (degrees)", description="Pixel size, in degrees."
+    crs: str = Field(
+        default=DEFAULT_CRS,
+        title="CRS",
+        max_length=20_000,
+        description=(
+            "CRS of the cube: an EPSG code such as EPSG:32633, WKT, or 'utm' for the zone of the area's centre."
+        ),
+    )
+    epsg: int | None = Field(
+        default=None, ge=1, title="EPSG code", description="EPSG code of the cube's CRS: another way to give the CRS."
+    )
+    resolution: float | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "Pixel size, in units of the CRS. Default: 1/3600 degree; in metres, the pixel size of the finest band."
+        ),
+    )
+    align: Literal["edge", "center"] = Field(
+        default="edge",
+        description="What lies on whole multiples of the resolution: the edges or the centres of pixels.",
+    )
+    like: str | None = Field(
+        default=None,
+        description=(
+            "Raster file or Zarr cube whose grid the cube gets: CRS, origin, pixel size and shape. Replaces the area, "
+            "the CRS and the resolution."
+        ),
     )
     chunk_size: int = Field(
         default=1200,
@@ -98,9 +127,6 @@ class GrowingCubeConfig(Model):
             "a name of letters, digits and _ that the store does not use itself",
         ),
         description="Name of the variable in the store that holds the composite.",
-    )
-    epsg: Literal[4326] = Field(
-        default=4326, title="EPSG code", description="EPSG code of the cube's CRS. Only 4326 is supported."
     )
     cloud_mask: str = Field(
         default="none",
@@ -153,6 +179,25 @@ class GrowingCubeConfig(Model):
         if is_dataclass(hook) and not isinstance(hook, type) and hasattr(hook, "name"):
             return {**values, "cloud_mask": hook.name, "cloud_mask_options": json.loads(json.dumps(asdict(hook)))}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _code_becomes_crs(cls, values: Any) -> Any:
+        """Accept the code alone; cubes of version 0.1 have it too."""
+        if not isinstance(values, dict) or type(values.get("epsg")) is not int:
+            return values
+        crs = f"EPSG:{values['epsg']}"
+        if values.get("crs") not in (None, DEFAULT_CRS, crs):
+            raise ValueError(f"crs {values['crs']!r:.100} and epsg {values['epsg']}: both are given; give one of them")
+        return {**values, "crs": crs, "epsg": None}
+
+    @field_validator("crs")
+    @classmethod
+    def _crs_is_written_in_one_way(cls, value: str) -> str:
+        text = value.strip()
+        if text.isdecimal():
+            return f"EPSG:{text}"
+        return text.lower() if text.lower() == UTM else text
 
     @field_validator("varname")
     @classmethod
@@ -219,10 +264,24 @@ class GrowingCubeConfig(Model):
             )
         if self.end_date is not None and _month(self.end_date) < _month(self.start_date):
             raise ValueError(f"end_date {self.end_date:%Y-%m}: before start_date {self.start_date:%Y-%m}; swap them")
+        if self.like is not None:
+            given = [
+                name
+                for name, is_given in (
+                    ("bbox", self.bbox is not None),
+                    ("geometry_file", self.geometry_file is not None),
+                    ("crs", self.crs != DEFAULT_CRS),
+                    ("resolution", self.resolution is not None),
+                    ("align", self.align != "edge"),
+                )
+                if is_given
+            ]
+            if given:
+                raise ValueError(f"like and {given[0]}: both are given; like gives the whole grid, so omit {given[0]}")
         if self.bbox is not None and self.geometry_file is not None:
             raise ValueError("bbox and geometry_file: both are given; give one of them")
-        if self.bbox is None and self.geometry_file is None:
-            raise ValueError("bbox and geometry_file: none of them is given; give one of them")
+        if self.bbox is None and self.geometry_file is None and self.like is None:
+            raise ValueError("bbox and geometry_file: none of them is given; give one of them, or like")
         if self.tile_size > _LARGEST_TILE:
             raise ValueError(
                 f"shard {self.shard} of chunk_size {self.chunk_size}: {self.tile_size} pixels per side are more than "

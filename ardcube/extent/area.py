@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 from pyproj.exceptions import ProjError
-from shapely.geometry import Polygon
+from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.config import CubeConfig
@@ -32,10 +32,15 @@ _TOLERANCE = 0.01
 class Area:
     """Area that the cube covers, in degrees; east is above 180 across the antimeridian."""
 
-    bounds: tuple[float, float, float, float]
-    """West, south, east, north."""
+    geometry: BaseGeometry
     mask: BaseGeometry | None = None
     """Geometry that a tile must intersect to be built; None builds all tiles."""
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north."""
+        west, south, east, north = self.geometry.bounds
+        return west, south, east, north
 
 
 def load_area(cube: CubeConfig) -> Area:
@@ -48,13 +53,13 @@ def load_area(cube: CubeConfig) -> Area:
         a geometry does not have one meaning in degrees.
     """
     if cube.bbox is not None:
-        return Area(cube.bbox)
+        return Area(box(*cube.bbox))
     assert cube.geometry_file is not None  # CubeConfig ensures one of the two
     geometry = _read_geometries(Path(cube.geometry_file), cube.geometry_layer)
     west, south, east, north = geometry.bounds
     if west >= east or south >= north:
         raise InputError(f"geometry file {cube.geometry_file}: covers no area; give polygons, or use --bbox")
-    return Area((west, south, east, north), geometry if cube.use_geometry_mask else None)
+    return Area(geometry, geometry if cube.use_geometry_mask else None)
 
 
 def _read_geometries(path: Path, layer: str | None) -> BaseGeometry:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.extent.lattice import DEGREES, Lattice
-from ardcube.extent.outline import whole_outline, window_outlines
+from ardcube.extent.outline import lattice_boxes, whole_outline, window_outlines
 from ardcube.extent.window import Window
 
 if TYPE_CHECKING:  # it takes half a second to import, and few callers need it
@@ -210,6 +210,12 @@ class Tiles(Sequence[Tile]):
         """Pixels of each tile, in one band: int64 (tile,)."""
         y0, y1, x0, x1 = self._edges()
         return (y1 - y0) * (x1 - x0)
+
+    def boxes(self) -> NDArray[np.object_]:
+        """Return each tile as a polygon in CRS units."""
+        y0, y1, x0, x1 = self._edges()
+        row, column = self.grid.row, self.grid.column
+        return lattice_boxes(self.grid.lattice, y0 + row, y1 + row, x0 + column, x1 + column)
 
     def outlines(self, halo: int = 0) -> NDArray[np.object_]:
         """Return the area of each tile with a halo of `halo` pixels, in degrees: equal to `Grid.window_outline`."""

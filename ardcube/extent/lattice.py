@@ -52,8 +52,12 @@ class Lattice:
         a, b, c, d, e, f, *_ = geobox.transform
         if b or d or geobox.crs is None:
             return None
-        x0, y0 = (_origin(edge, step) for edge, step in ((c, a), (f, e)))
-        return cls(str(geobox.crs), x0, y0, a, e)
+        return cls.through(str(geobox.crs), c, f, a, e)
+
+    @classmethod
+    def through(cls, crs: str, x: float, y: float, step_x: float, step_y: float) -> Self:
+        """Return the lattice with a corner at a point: that through the origin of the CRS where it fits."""
+        return cls(crs, _origin(x, step_x), _origin(y, step_y), step_x, step_y)
 
     def window(self, geobox: GeoBox) -> Window | None:
         """Return the window of this lattice that a geobox covers, or None where its pixels are others."""
@@ -130,6 +134,13 @@ def is_same_crs(one: str, other: str) -> bool:
 def crs_of(text: str) -> CRS:
     """Return the CRS of a code or WKT; cached, because parsing a text takes a tenth of a millisecond."""
     return CRS.from_user_input(text)
+
+
+def canonical_crs(text: str) -> str:
+    """Return the EPSG code of a CRS, or WKT if none means the same."""
+    crs = crs_of(text)
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code and is_same_crs(f"EPSG:{code}", text) else str(crs.to_wkt())
 
 
 def crs_name(text: str) -> str:

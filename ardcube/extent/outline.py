@@ -44,7 +44,7 @@ def whole_outline(lattice: Lattice, window: Window) -> BaseGeometry:
     """
     edges = tuple(np.array([edge]) for edge in (window.y0, window.y1, window.x0, window.x1))
     if lattice.is_degrees:
-        area: BaseGeometry = _boxes(lattice, *edges)[0]
+        area: BaseGeometry = lattice_boxes(lattice, *edges)[0]
         return area
     outline = to_degrees(Polygon(_rings(lattice, *edges)[0]), lattice.crs)
     west, _, east, _ = outline.bounds
@@ -77,7 +77,7 @@ def window_outlines(
         Polygons.
     """
     if lattice.is_degrees:
-        return _boxes(lattice, y0, y1, x0, x1)
+        return lattice_boxes(lattice, y0, y1, x0, x1)
     rings = _rings(lattice, y0, y1, x0, x1)
     lon, lat = transformer(lattice.crs, DEGREES).transform(rings[..., 0], rings[..., 1])
     lon = lon - _TURN * np.cumsum(np.round(np.diff(lon, axis=1, prepend=lon[:, :1]) / _TURN), axis=1)
@@ -95,9 +95,10 @@ def window_outlines(
     return areas
 
 
-def _boxes(
+def lattice_boxes(
     lattice: Lattice, y0: NDArray[np.int64], y1: NDArray[np.int64], x0: NDArray[np.int64], x1: NDArray[np.int64]
 ) -> NDArray[np.object_]:
+    """Return windows as polygons in CRS units, object (window,)."""
     step_x, step_y = lattice.step_x, lattice.step_y
     boxes: NDArray[np.object_] = shapely.box(
         lattice.x0 + x0 * step_x, lattice.y0 + y1 * step_y, lattice.x0 + x1 * step_x, lattice.y0 + y0 * step_y

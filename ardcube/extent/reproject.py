@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import shapely
@@ -13,10 +12,16 @@ from pyproj.enums import TransformDirection
 from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from ardcube.errors import InputError
 from ardcube.extent.antimeridian import place
+from ardcube.extent.lattice import DEGREES, crs_name, transformer
 
 _AT_POLE = 1e-7
 """Degrees of latitude from a pole within which a vertex has no longitude."""
+_PARTS = 100
+"""Parts into which the longest side of an area is divided before it is projected, because straight sides bend."""
+_JUMP = 20.0
+"""Length of a projected part, in median lengths, from which an area is taken to be cut by an edge of its CRS."""
 _WGS84 = Geod(ellps="WGS84")
 _LONGEST_EDGE = 1.0
 """Degrees: longest edge for which an area is computed, because a straight edge on the map bends on Earth."""
@@ -39,12 +44,42 @@ def to_degrees(polygon: Polygon, crs: str) -> BaseGeometry:
     ValueError
         If the CRS is not defined at a vertex.
     """
-    transformer = _transformer(crs)
-    outline: BaseGeometry = _ring_to_degrees(Polygon(polygon.exterior), transformer)
+    to_lon_lat = transformer(crs, DEGREES)
+    outline: BaseGeometry = _ring_to_degrees(Polygon(polygon.exterior), to_lon_lat)
     for interior in polygon.interiors:
         west, _, east, _ = outline.bounds
-        outline = outline - place(_ring_to_degrees(Polygon(interior), transformer), west, east)
+        outline = outline - place(_ring_to_degrees(Polygon(interior), to_lon_lat), west, east)
     return outline
+
+
+def from_degrees(geometry: BaseGeometry, crs: str) -> BaseGeometry:
+    """Project a geometry in degrees, with its long sides divided.
+
+    Raises
+    ------
+    InputError
+        If the CRS is not defined for a part of the geometry, or cuts it.
+    """
+    if crs == DEGREES:
+        return geometry
+    west, south, east, north = geometry.bounds
+    divided = shapely.segmentize(geometry, max(east - west, north - south) / _PARTS)
+
+    def project(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack(transformer(DEGREES, crs).transform(points[:, 0], points[:, 1]), axis=1)
+
+    moved: BaseGeometry = shapely.transform(divided, project)
+    if not np.isfinite(moved.bounds).all():
+        raise InputError(
+            f"crs {crs_name(crs)}: is not defined for all of the area {_shown(geometry.bounds)} (degrees); choose "
+            "another CRS or a smaller area"
+        )
+    if any(_is_cut(ring) for ring in _rings(moved)):
+        raise InputError(
+            f"crs {crs_name(crs)}: the edge of its map cuts the area {_shown(geometry.bounds)} (degrees); take another "
+            "CRS, or build one cube on each side"
+        )
+    return moved
 
 
 def area_on_ellipsoid(geometry: BaseGeometry) -> float:
@@ -64,10 +99,10 @@ def area_in_crs(polygon: Polygon, crs: str, near: float) -> float:
 
     Geodesics divide the Earth into two parts. The exterior ring encloses the part whose area is nearer to `near`.
     """
-    transformer = _transformer(crs)
+    to_lon_lat = transformer(crs, DEGREES)
 
     def of_ring(ring: BaseGeometry) -> float:
-        lon, lat = transformer.transform(*ring.coords.xy)
+        lon, lat = to_lon_lat.transform(*ring.coords.xy)
         return float(abs(_WGS84.polygon_area_perimeter(lon, lat)[0]))
 
     exterior = of_ring(polygon.exterior)
@@ -76,16 +111,31 @@ def area_in_crs(polygon: Polygon, crs: str, near: float) -> float:
     return exterior - sum(map(of_ring, polygon.interiors))
 
 
-def _ring_to_degrees(polygon: Polygon, transformer: Transformer) -> Polygon:
-    lon, lat = (np.array(values) for values in transformer.transform(*polygon.exterior.coords.xy))
+def _rings(geometry: BaseGeometry) -> list[NDArray[np.float64]]:
+    parts = shapely.get_parts(geometry)
+    return [shapely.get_coordinates(part) for part in parts if part.geom_type == "Polygon"]
+
+
+def _is_cut(ring: NDArray[np.float64]) -> bool:
+    """Return whether a side of a projected ring leads across the whole map."""
+    lengths = np.hypot(*np.diff(ring, axis=0).T)
+    return bool(lengths.max(initial=0.0) > _JUMP * np.median(lengths[lengths > 0])) if (lengths > 0).any() else False
+
+
+def _shown(bounds: tuple[float, ...]) -> str:
+    return " ".join(f"{number:g}" for number in bounds)
+
+
+def _ring_to_degrees(polygon: Polygon, to_lon_lat: Transformer) -> Polygon:
+    lon, lat = (np.array(values) for values in to_lon_lat.transform(*polygon.exterior.coords.xy))
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         raise ValueError("a vertex is outside of the area for which its CRS is defined")
-    source = transformer.source_crs
+    source = to_lon_lat.source_crs
     if source is None or not source.is_geographic:
         lon, lat = _along_poles(lon, lat)
     lon = lon - 360.0 * np.append(0.0, np.cumsum(np.round(np.diff(lon) / 360.0)))  # exact, as np.unwrap is not
     if round((lon[-1] - lon[0]) / 360.0):
-        pole = _pole_within(polygon, transformer, lat)
+        pole = _pole_within(polygon, to_lon_lat, lat)
         lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
     return Polygon(np.stack([lon, lat], axis=1))
 
@@ -107,15 +157,10 @@ def _along_poles(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> tuple[ND
     return both[keep], np.stack([lat, lat], axis=1)[keep]
 
 
-def _pole_within(polygon: Polygon, transformer: Transformer, lat: NDArray[np.float64]) -> float:
+def _pole_within(polygon: Polygon, to_lon_lat: Transformer, lat: NDArray[np.float64]) -> float:
     """Return the latitude of the pole that a polygon contains."""
     for pole in (90.0, -90.0):
-        x, y = transformer.transform(0.0, pole, direction=TransformDirection.INVERSE)
+        x, y = to_lon_lat.transform(0.0, pole, direction=TransformDirection.INVERSE)
         if np.isfinite([x, y]).all() and polygon.contains(Point(x, y)):
             return pole
     return math.copysign(90.0, float(lat.mean()))
-
-
-@lru_cache(maxsize=256)
-def _transformer(crs: str) -> Transformer:
-    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)

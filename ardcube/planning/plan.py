@@ -13,6 +13,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.config import AssetAccess, Reader
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
+from ardcube.extent.reproject import from_degrees
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.planning.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
@@ -67,9 +68,10 @@ class CubePlan:
 
 
 def tiles_meeting(grid: Grid, size: int, mask: BaseGeometry | None) -> Tiles:
-    """Return the tiles of a grid; with a mask geometry, only those that intersect it."""
+    """Return the tiles of a grid; with a mask geometry in degrees, only those that intersect it."""
     tiles = grid.tiles(size)
     if mask is None:
         return tiles
+    mask = from_degrees(mask, grid.lattice.crs)
     shapely.prepare(mask)
-    return tiles.where(shapely.intersects(mask, tiles.outlines()))
+    return tiles.where(shapely.intersects(mask, tiles.boxes()))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.footprints import FootprintCatalog
-from ardcube.catalog.search import ItemParser, check_bands, open_catalog
+from ardcube.catalog.search import ItemParser, check_bands, finest_pixel, open_catalog
+from ardcube.collections.recognize import Definitions
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
-from ardcube.extent.area import load_area
+from ardcube.extent.area import Area, load_area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import SUFFIX, Ledger
@@ -22,6 +23,7 @@ from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.extents import extent_reader
+from ardcube.prepare.output_grid import grid_like, output_grid
 from ardcube.prepare.request import Request
 from ardcube.storage.failures import explain
 from ardcube.storage.place import Place
@@ -50,9 +52,9 @@ def check_request(
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     definitions = load_definitions(cube.definition, cube.collection_file)
-    area = load_area(cube)
-    grid = Grid.from_bounds(area.bounds, cube.resolution)
     periods = calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months)
+    catalog = _LateCatalog(cube, run, definitions)
+    area, grid = _area_and_grid(cube, catalog, periods)
     rows, cols = grid.tile_counts(cube.chunk_size)
     chunks = rows * cols * len(periods)
     if chunks > run.max_chunks and not run.yes:
@@ -66,14 +68,7 @@ def check_request(
         _check_memory(cube, run, mask, grid, periods)
     if build:
         _check_place(place, ledger, run)
-    catalog = FootprintCatalog(
-        open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots, run.patience_seconds),
-        cube.bands[0],
-        AccessPolicy(cube.stac_url, run.allow_asset_roots),
-        extent_reader(run.assets, run.reader),
-        definitions,
-    )
-    check_bands(catalog, cube, ItemParser(cube.bands, mask.bands, definitions), grid, periods)
+    check_bands(catalog.open(), cube, ItemParser(cube.bands, mask.bands, definitions), grid, periods)
     request = Request(
         cube=cube,
         run=run,
@@ -81,13 +76,44 @@ def check_request(
         area=area,
         grid=grid,
         periods=periods,
-        catalog=catalog,
+        catalog=catalog.open(),
         definitions=definitions,
         place=place.waiting(run.patience_seconds),
         ledger=Ledger(ledger.place.waiting(run.patience_seconds)),
         stored=None,
     )
     return with_stored_cube(request) if build else request
+
+
+@dataclass(slots=True)
+class _LateCatalog:
+    """The catalogue of a request, opened when it is needed: after the cheaper checks."""
+
+    cube: CubeConfig
+    run: RunConfig
+    definitions: Definitions
+    opened: FootprintCatalog | None = None
+
+    def open(self) -> FootprintCatalog:
+        """Return the catalogue."""
+        if self.opened is None:
+            cube, run = self.cube, self.run
+            self.opened = FootprintCatalog(
+                open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots, run.patience_seconds),
+                cube.bands[0],
+                AccessPolicy(cube.stac_url, run.allow_asset_roots),
+                extent_reader(run.assets, run.reader),
+                self.definitions,
+            )
+        return self.opened
+
+
+def _area_and_grid(cube: CubeConfig, catalog: _LateCatalog, periods: Sequence[Period]) -> tuple[Area, Grid]:
+    if cube.like is not None:
+        grid = grid_like(cube.like)
+        return Area(grid.outline), grid
+    area, parser = load_area(cube), ItemParser(cube.bands, (), catalog.definitions)
+    return area, output_grid(cube, area, lambda: finest_pixel(catalog.open(), parser, area.bounds, periods))
 
 
 def with_stored_cube(request: Request) -> Request:

@@ -49,7 +49,6 @@ class Request:
         identity = {
             "pixels": PIXEL_RULES,
             "grid": asdict(self.grid),
-            "epsg": cube.epsg,
             "start": f"{self.periods[0].start:%Y-%m}",
             "time_frequency_months": cube.time_frequency_months,
             "chunk_size": cube.chunk_size,
