@@ -8,9 +8,11 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import odc.geo.geom
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from tests.oracle.footprints import footprint, reach
 from tests.oracle.items import (
@@ -32,6 +34,7 @@ from tests.oracle.resampling import Coordinates, Floats, Level, nearest_pixels, 
 __all__ = ["OracleCube", "calendar_periods", "median", "oracle_cube", "read_catalogue"]
 
 SCALE = 0.0001
+DEGREES = "EPSG:4326"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,13 @@ class OracleCube:
     """A cube as the pixel contract defines it."""
 
     values: NDArray[np.uint16]
-    """Digital numbers (time, latitude, longitude, band), 0 where there is no observation."""
+    """Digital numbers (time, y, x, band), 0 where there is no observation."""
     count: NDArray[np.uint16]
-    """Clear days (time, latitude, longitude)."""
-    latitude: Floats
-    """Pixel centres in degrees, descending."""
-    longitude: Floats
-    """Pixel centres in degrees, ascending."""
+    """Clear days (time, y, x)."""
+    y: Floats
+    """Latitudes or northings of pixel centres, descending."""
+    x: Floats
+    """Longitudes or eastings of pixel centres, ascending."""
     periods: list[tuple[date, date]]
     """First day of each period, and the first day after it."""
     offset: float
@@ -56,10 +59,11 @@ class OracleCube:
 class Plane:
     """The output pixels."""
 
-    longitude: Floats
-    latitude: Floats
+    crs: str
+    x: Floats
+    y: Floats
     step: tuple[float, float]
-    """Degrees of longitude per column and of latitude per row."""
+    """Change of x per column and of y per row, in units of the CRS."""
     projected: dict[str, Coordinates]
     """Pixel centres by source CRS, because they depend on nothing else of a raster."""
     nudge: float = 0.0
@@ -68,12 +72,16 @@ class Plane:
     def within(self, outline: shapely.Geometry) -> NDArray[np.bool_]:
         """Return the pixels whose centre is in an outline, bool (row, column)."""
         shapely.prepare(outline)
-        return shapely.intersects_xy(outline, *np.meshgrid(self.longitude, self.latitude))
+        lon, lat = np.meshgrid(self.x, self.y)
+        if self.crs != DEGREES:
+            lon, lat = Transformer.from_crs(self.crs, DEGREES, always_xy=True).transform(lon, lat)
+        lon = lon - 360.0 * np.round((lon - outline.centroid.x) / 360.0)
+        return shapely.intersects_xy(outline, lon, lat)
 
     def coordinates(self, level: Level) -> Coordinates:
         """Return the pixel centres in the CRS of a raster."""
         if level.crs not in self.projected:
-            self.projected[level.crs] = project(self.longitude, self.latitude, self.step, level.crs)
+            self.projected[level.crs] = project(self.x, self.y, self.step, level.crs, self.crs)
         return self.projected[level.crs]
 
 
@@ -98,7 +106,7 @@ def band_of_item(item: Item, band: str, plane: Plane, where: NDArray[np.bool_], 
     asset = asset_of(item["assets"], band)
     if asset is None:
         raise ValueError(f"item {item['id']} has no band {band}")
-    level = read_level(asset["href"], plane.step[0], nodata_of(asset))
+    level = read_level(asset["href"], plane.step[0], nodata_of(asset), cube_crs=plane.crs)
     return resample(level, plane.coordinates(level), where, method, plane.nudge)
 
 
@@ -107,7 +115,7 @@ def clear_of_item(item: Item, plane: Plane, mask: SclMask) -> NDArray[np.bool_]:
     asset = asset_of(item["assets"], "scl")
     if asset is None:
         raise ValueError(f"item {item['id']} has no scl")
-    level = read_level(asset["href"], plane.step[0], nodata_of(asset), categories=True)
+    level = read_level(asset["href"], plane.step[0], nodata_of(asset), categories=True, cube_crs=plane.crs)
     bad = level.valid & ~np.isin(level.pixels, mask.allowed)
     clear = level.valid & ~clean(bad, level.valid, pixel_in_metres(level), mask)
     row, column, inside = nearest_pixels(level, plane.coordinates(level))
@@ -123,6 +131,8 @@ def oracle_cube(
     end: date | str,
     months: int = 1,
     resolution: float,
+    crs: str = DEGREES,
+    anchor: Literal["edge", "center"] = "edge",
     bands: Sequence[str],
     cloud_mask: Literal["none", "scl"] = "none",
     mask: SclMask = DEMO,
@@ -138,26 +148,32 @@ def oracle_cube(
     collection : dict or None
         Their STAC collection.
     bbox : (west, south, east, north)
-        In degrees; snapped outward to whole multiples of the resolution.
+        In degrees; its area in the CRS is snapped outward to whole multiples of the resolution.
     start, end : date or str
         Only year and month count; the end's month is part of the cube.
     months : int
         Length of a period.
-    resolution : float
-        Output pixel in degrees.
+    resolution, crs, anchor : float, str, str
+        Output pixel in units of the CRS, and what lies on whole multiples of it.
     cloud_mask, mask : str, SclMask
         Whether there is a mask, and its options.
     nudge : float
         Added to each mean before it is rounded, to find ties of rounding.
     """
-    geobox = GeoBox.from_bbox(tuple(bbox), crs="EPSG:4326", resolution=resolution)
+    geobox = GeoBox.from_geopolygon(
+        odc.geo.geom.box(*bbox, crs=DEGREES).segmented(max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / 100),
+        resolution=resolution,
+        crs=crs,
+        anchor=anchor,
+    )
     affine, (height, width) = geobox.affine, geobox.shape
     # Counted from the origin of the CRS, so that all cubes of one resolution have the same coordinates.
-    first_column, first_row = round(affine.c / resolution), round(-affine.f / resolution)
-    longitude = (np.arange(first_column, first_column + width) + 0.5) * resolution
-    latitude = -(np.arange(first_row, first_row + height) + 0.5) * resolution
-    plane = Plane(longitude, latitude, (affine.a, affine.e), {}, nudge)
-    box = shapely.box(*geobox.boundingbox.bbox)
+    shift = 0.5 if anchor == "center" else 0.0
+    first_column, first_row = round(affine.c / resolution - shift), round(-affine.f / resolution + shift)
+    x = shift * resolution + (np.arange(first_column, first_column + width) + 0.5) * resolution
+    y = shift * resolution - (np.arange(first_row, first_row + height) + 0.5) * resolution
+    plane = Plane(crs, x, y, (affine.a, affine.e), {}, nudge)
+    box = geobox.extent.to_crs(DEGREES).geom
     periods = calendar_periods(start, end, months)
 
     ordered = in_order(items)
@@ -188,7 +204,7 @@ def oracle_cube(
         for index in range(len(bands)):
             cube[number, :, :, index] = median(stack[:, index], stack[:, index] != 0)
         count[number] = (stack != 0).any(axis=1).sum(axis=0)
-    return OracleCube(cube, count, latitude, longitude, periods, offset)
+    return OracleCube(cube, count, y, x, periods, offset)
 
 
 def _in_encoding(
@@ -213,7 +229,7 @@ def _one_day(
     The first scene that is clear at a pixel and valid in a band counts. A scene with a newer processing counts only
     where that processing has no valid pixel, clear or not.
     """
-    shape = (plane.latitude.size, plane.longitude.size)
+    shape = (plane.y.size, plane.x.size)
     fused = np.zeros((len(bands), *shape), np.int64)
     within = {item["id"]: plane.within(areas[item["id"]]) for item in scenes}
     for item in scenes:

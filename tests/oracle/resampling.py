@@ -41,23 +41,30 @@ class Coordinates:
     """Change of northing per output column, per output row."""
 
 
-def project(longitude: Floats, latitude: Floats, pixel: tuple[float, float], crs: str) -> Coordinates:
-    """Project the centres of a longitude/latitude grid exactly, pixel by pixel.
+def same_crs(one: str, other: str) -> bool:
+    """Whether two texts mean one CRS."""
+    return bool(CRS.from_user_input(one).equals(CRS.from_user_input(other), ignore_axis_order=True))
+
+
+def project(
+    across: Floats, down: Floats, pixel: tuple[float, float], crs: str, cube_crs: str = "EPSG:4326"
+) -> Coordinates:
+    """Project the centres of a cube's pixels exactly, pixel by pixel.
 
     Parameters
     ----------
-    longitude, latitude : float64 (column,), float64 (row,)
-        Pixel centres in degrees.
+    across, down : float64 (column,), float64 (row,)
+        Pixel centres in units of the cube's CRS.
     pixel : (float, float)
-        Step of longitude per column and of latitude per row, in degrees.
-    crs : str
-        The source CRS.
+        Step per column and per row, in units of the cube's CRS.
+    crs, cube_crs : str
+        The source CRS, and that of the cube.
     """
-    lon, lat = np.meshgrid(longitude, latitude)
-    if CRS.from_user_input(crs).equals(CRS.from_epsg(4326), ignore_axis_order=True):
+    lon, lat = np.meshgrid(across, down)
+    if same_crs(crs, cube_crs):
         zero = np.zeros(lon.shape)
         return Coordinates(lon, lat, (zero + pixel[0], zero), (zero, zero + pixel[1]))
-    transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    transformer = Transformer.from_crs(cube_crs, crs, always_xy=True)
     x, y = transformer.transform(lon, lat)
     half_lon, half_lat = pixel[0] / 2, pixel[1] / 2
     x_left, y_left = transformer.transform(lon - half_lon, lat)
@@ -67,11 +74,13 @@ def project(longitude: Floats, latitude: Floats, pixel: tuple[float, float], crs
     return Coordinates(x, y, (x_right - x_left, x_after - x_before), (y_right - y_left, y_after - y_before))
 
 
-def output_pixel_in(crs: str, centre: tuple[float, float], resolution: float) -> tuple[float, float]:
+def output_pixel_in(
+    crs: str, centre: tuple[float, float], resolution: float, cube_crs: str = "EPSG:4326"
+) -> tuple[float, float]:
     """Sides of an output pixel at a point of a source CRS, along its x and y axis, in units of that CRS."""
-    if CRS.from_user_input(crs).equals(CRS.from_epsg(4326), ignore_axis_order=True):
+    if same_crs(crs, cube_crs):
         return resolution, resolution
-    transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    transformer = Transformer.from_crs(cube_crs, crs, always_xy=True)
     lon, lat = transformer.transform(*centre, direction="INVERSE")
     half = resolution / 2
     (x0, y0), (x1, y1) = [transformer.transform(lon + step, lat) for step in (-half, half)]
@@ -79,13 +88,20 @@ def output_pixel_in(crs: str, centre: tuple[float, float], resolution: float) ->
     return math.hypot(x1 - x0, x3 - x2), math.hypot(y1 - y0, y3 - y2)
 
 
-def read_level(href: str, resolution: float, stated_nodata: float | None = None, *, categories: bool = False) -> Level:
+def read_level(
+    href: str,
+    resolution: float,
+    stated_nodata: float | None = None,
+    *,
+    categories: bool = False,
+    cube_crs: str = "EPSG:4326",
+) -> Level:
     """Read the level of a raster that the contract chooses, in full.
 
     Parameters
     ----------
     resolution : float
-        Output pixel in degrees.
+        Output pixel in units of the cube's CRS.
     stated_nodata : float, optional
         Nodata value that the item states.
     categories : bool
@@ -104,7 +120,7 @@ def read_level(href: str, resolution: float, stated_nodata: float | None = None,
     if driver.startswith("JP2"):
         reduced = not categories and not stated
     centre = full.c + full.a * width / 2, full.f + full.e * height / 2
-    limit_x, limit_y = (side * (1 + 1e-6) for side in output_pixel_in(crs, centre, resolution))
+    limit_x, limit_y = (side * (1 + 1e-6) for side in output_pixel_in(crs, centre, resolution, cube_crs))
     chosen = Level(pixels, full, crs, valid)
     for number in range(count if reduced else 0):
         # Opened at a level, the raster *is* that overview: its pixels come as stored, not resampled again.

@@ -74,7 +74,7 @@ def full(value: int, dtype: type = np.uint16) -> np.ndarray:
 
 def source_position(cube: Any) -> tuple[np.ndarray, np.ndarray]:
     """Continuous source column and row of the cube's pixel centres on the grid of `ORIGIN`."""
-    lon, lat = np.meshgrid(cube.longitude, cube.latitude)
+    lon, lat = np.meshgrid(cube.x, cube.y)
     x, y = Transformer.from_crs("EPSG:4326", UTM33, always_xy=True).transform(lon, lat)
     return (x - ORIGIN.c) / ORIGIN.a, (y - ORIGIN.f) / ORIGIN.e
 
@@ -266,8 +266,8 @@ def test_the_grid_is_snapped_outward_to_multiples_of_the_resolution() -> None:
     cube = oracle_cube(
         [], None, **AUGUST | {"bbox": (15.0005, 46.0, 15.0035, 46.0025), "resolution": 0.001}, bands=["red"]
     )
-    np.testing.assert_allclose(cube.longitude, [15.0005, 15.0015, 15.0025, 15.0035], atol=1e-12)
-    np.testing.assert_allclose(cube.latitude, [46.0025, 46.0015, 46.0005], atol=1e-12)
+    np.testing.assert_allclose(cube.x, [15.0005, 15.0015, 15.0025, 15.0035], atol=1e-12)
+    np.testing.assert_allclose(cube.y, [46.0025, 46.0015, 46.0005], atol=1e-12)
     assert cube.values.shape == (1, 3, 4, 1)
     assert not cube.values.any()
 
@@ -478,7 +478,7 @@ def test_pixels_count_within_the_reach_whatever_the_bounding_box_is(tmp_path: Pa
     request = AUGUST | {"bbox": (15.001, 46.045, 15.06, 46.046), "resolution": 0.001}
     cube = oracle_cube([item], None, **request, bands=["red"])
     margin = 0.02 / np.cos(np.radians(46.045))
-    assert (cube.values[0, :, :, 0] == np.where(cube.longitude <= 15.005 + margin, 50, 0)).all()
+    assert (cube.values[0, :, :, 0] == np.where(cube.x <= 15.005 + margin, 50, 0)).all()
     outside = oracle_cube([item], None, **request | {"bbox": (15.01, 46.045, 15.06, 46.046)}, bands=["red"])
     assert (outside.values == cube.values[:, :, -outside.values.shape[2] :]).all()
     assert outside.values.any()
@@ -639,7 +639,7 @@ def with_gdal(item: dict[str, Any], resolution: float, resampling: Any) -> tuple
     """Oracle's values of an item, and GDAL's keyword arguments for the same pixels."""
     request = AUGUST | {"bbox": (15.001, 46.02, 15.06, 46.045), "resolution": resolution}
     cube = oracle_cube([item], None, **request, bands=["red"], resampling=resampling)
-    corner = (cube.longitude[0] - resolution / 2, cube.latitude[0] + resolution / 2)
+    corner = (cube.x[0] - resolution / 2, cube.y[0] + resolution / 2)
     transform = Affine(resolution, 0, corner[0], 0, -resolution, corner[1])
     return cube.values[0, :, :, 0].astype(int), {"transform": transform, "resampling": Resampling[resampling]}
 
