@@ -14,7 +14,7 @@ from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_CRS = "EPSG:4326"
 UTM = "utm"
-"""CRS that stands for the UTM zone of the area's centre."""
+"""Name for the CRS of the UTM zone of the area's centre."""
 DEFAULT_RESOLUTION = 1 / 3600
 """Degrees per pixel: one arc second, about 31 m along a meridian."""
 
@@ -79,6 +79,7 @@ class GrowingCubeConfig(Model):
     )
     resolution: float | None = Field(
         default=None,
+        title="Resolution (CRS units)",
         gt=0,
         description=(
             "Pixel size, in units of the CRS. Default: 1/3600 degree; in metres, the pixel size of the finest band."
@@ -86,7 +87,7 @@ class GrowingCubeConfig(Model):
     )
     align: Literal["edge", "center"] = Field(
         default="edge",
-        description="What lies on whole multiples of the resolution: the edges or the centres of pixels.",
+        description="Part of pixels that is at whole multiples of the resolution: their edges or their centres.",
     )
     like: str | None = Field(
         default=None,

@@ -84,9 +84,7 @@ def grid_like(path: str) -> Grid:
         raise InputError(f"like {path}: cannot be read as a raster or a Zarr cube ({reason:.300})") from error
     a, b, c, d, e, f = transform
     if b or d or a <= 0 or e >= 0:
-        raise InputError(
-            f"like {path}: its rows do not run from west to east and southward; warp it to a north-up grid"
-        )
+        raise InputError(f"like {path}: is not north up; warp it to a grid whose rows run east and columns south")
     lattice = Lattice.through(parsed_crs(crs), c, f, a, e)
     return Grid(lattice, round((f - lattice.y0) / e), round((c - lattice.x0) / a), height, width)
 

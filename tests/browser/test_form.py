@@ -113,7 +113,7 @@ def fill_in(page: Page, archive: Path) -> None:
     page.get_by_role("tab", name="Four edges").click()
     for label, degrees in zip(("West", "South", "East", "North"), SAMPLE["bbox"], strict=True):
         page.get_by_label(f"{label} (degrees)", exact=True).fill(str(degrees))
-    field(page, "Resolution (degrees)").fill(str(SAMPLE["resolution"]))
+    field(page, "Resolution (CRS units)").fill(str(SAMPLE["resolution"]))
     field(page, "Chunk size (pixels)").fill("4")
     choose(page, "Bands", "blue")
     choose(page, "Resampling", "nearest")

@@ -77,7 +77,7 @@ def test_every_field_has_a_title_a_description_and_a_position(model: str) -> Non
 
 def test_units_are_in_the_titles() -> None:
     titles = {name: field["title"] for fields in FIELDS.values() for name, field in fields.items()}
-    for name, unit in (("resolution", "degrees"), ("chunk_size", "pixels"), ("time_frequency_months", "months"),
+    for name, unit in (("resolution", "CRS units"), ("chunk_size", "pixels"), ("time_frequency_months", "months"),
                        ("bbox", "degrees"), ("retry_delay_seconds", "seconds")):  # fmt: skip
         assert unit in titles[name]
 

@@ -29,11 +29,11 @@ REFERENCE = """
 --geometry-file             text        -
 --use-geometry-mask         flag        -
 --time-frequency-months     integer     -
---resolution                float       0.0002777777777777778
+--resolution                float       -
 --chunk-size                integer     1200
 --bands                     repeatable  red, green, blue, nir
 --varname                   text        rgb_median
---epsg                      choice      4326
+--epsg                      integer     -
 --serverless-backend        choice      -
 --storage-backend           choice      fsspec
 --fsspec-uri                text        -
@@ -42,7 +42,7 @@ REFERENCE = """
 --initialize/--no-initialize flag       -
 --cloud-mask                text        none
 """
-CHOICES = {"--epsg": {"4326"}, "--serverless-backend": {"coiled", "local"}, "--storage-backend": {"fsspec"}}
+CHOICES = {"--serverless-backend": {"coiled", "local"}, "--storage-backend": {"fsspec"}}
 
 # One value per field, none of them its default.
 CUBE: dict[str, Any] = {
@@ -54,7 +54,9 @@ CUBE: dict[str, Any] = {
     "collection_file": "own.toml",
     "use_geometry_mask": True,
     "time_frequency_months": 3,
-    "resolution": 0.0005,
+    "crs": "EPSG:32633",
+    "resolution": 20.0,
+    "align": "center",
     "chunk_size": 600,
     "shard": 2,
     "bands": ("nir", "swir16"),
@@ -106,6 +108,7 @@ RUN: dict[str, Any] = {
 # Fields that exclude those above, and fields with a single value.
 OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}),
+    (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "like": "dem.tif"}),
     (RunConfig, {"fsspec_uri": "cube", "overwrite": True, "serverless_backend": "coiled"}),
 ]
 ONE_VALUE = {"epsg", "storage_backend"}
@@ -208,7 +211,7 @@ def test_help_shows_every_description_and_default(name: str, monkeypatch: pytest
 def test_help_shows_ranges_and_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = help_of("build", monkeypatch)
     assert "1<=x<=24" in rows["--time-frequency-months"]
-    assert "0<x<=10" in rows["--resolution"]
+    assert "x>0" in rows["--resolution"]
     assert "16<=x<=16384" in rows["--chunk-size"]
     assert "[nearest|bilinear|cubic]" in rows["--resampling"]
     assert "[local|dask|coiled]" in rows["--serverless-backend"]

@@ -154,7 +154,7 @@ def oracle_cube(
     months : int
         Length of a period.
     resolution, crs, anchor : float, str, str
-        Output pixel in units of the CRS, and what lies on whole multiples of it.
+        Output pixel in units of the CRS, and the part of it that is at whole multiples.
     cloud_mask, mask : str, SclMask
         Whether there is a mask, and its options.
     nudge : float

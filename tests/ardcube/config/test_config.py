@@ -28,8 +28,8 @@ def refusal(model: type[CubeConfig | RunConfig], values: dict[str, Any]) -> str:
 
 def test_defaults_are_those_of_the_reference() -> None:
     cube = CubeConfig(**CUBE)
-    assert cube.resolution == DEFAULT_RESOLUTION == 1 / 3600
-    assert (cube.chunk_size, cube.time_frequency_months, cube.epsg) == (1200, 1, 4326)
+    assert (cube.resolution, DEFAULT_RESOLUTION) == (None, 1 / 3600)
+    assert (cube.chunk_size, cube.time_frequency_months, cube.crs) == (1200, 1, "EPSG:4326")
     assert cube.bands == ("red", "green", "blue", "nir")
     assert (cube.varname, cube.cloud_mask, cube.resampling) == ("rgb_median", "none", "bilinear")
     assert (cube.stac_url, cube.collection) == (EARTH_SEARCH, "sentinel-2-c1-l2a")
@@ -122,7 +122,10 @@ def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None
         ({"varname": "observation_count"}, "a name that the store uses itself"),
         ({"varname": ""}, "not a valid name of a variable"),
         ({"varname": ".."}, "not a valid name of a variable"),
-        ({"epsg": 3857}, "epsg: Input should be 4326"),
+        ({"epsg": 3857, "crs": "EPSG:32633"}, "crs 'EPSG:32633' and epsg 3857: both are given; give one"),
+        ({"like": "dem.tif"}, "like and bbox: both are given; like gives the whole grid, so omit bbox"),
+        ({"bbox": None, "like": "dem.tif", "crs": "utm"}, "like and crs: both are given"),
+        ({"bbox": None, "like": "dem.tif", "resolution": 10}, "like and resolution: both are given"),
         ({"resampling": "lanczos"}, "resampling: Input should be 'nearest', 'bilinear' or 'cubic'"),
         ({"no_such_option": 1}, "no_such_option: Extra inputs are not permitted"),
     ],
@@ -253,3 +256,12 @@ def test_models_are_frozen() -> None:
     cube = CubeConfig(**CUBE)
     with pytest.raises(ValidationError, match="frozen"):
         cube.varname = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "given", [{"crs": "EPSG:32633"}, {"crs": "32633"}, {"epsg": 32633}, {"epsg": 32633, "crs": "EPSG:32633"}]
+)
+def test_a_code_and_a_crs_are_one(given: dict[str, Any]) -> None:
+    cube = CubeConfig(**CUBE, **given)
+    assert (cube.crs, cube.epsg) == ("EPSG:32633", None)
+    assert CubeConfig(**cube.model_dump()) == cube
