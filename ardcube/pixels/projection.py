@@ -18,6 +18,8 @@ from ardcube.raster.header import Level
 CELL = 8
 """Side, in pixels, of the cells for which needed blocks are determined, because single pixels would cost as much as
 resampling. A byte of `ardcube.pixels.bitmask` is a row of a cell."""
+_SAME_PIXEL = 1e-6
+"""Share of a pixel by which a pixel of the window may differ from one of a level, because both are computed."""
 ROWS = 32
 """Number of rows whose coordinates are computed at once, so that they stay in the processor's cache."""
 
@@ -101,6 +103,18 @@ class Projection:
         if level not in self._pixels:
             self._pixels[level] = self._find_pixels(level)
         return self._pixels[level]
+
+    def is_grid_of(self, level: Level) -> bool:
+        """Return whether the pixels of the window are pixels of a level: each kernel then has one tap of weight 1."""
+        affine, t = self.nodes.affine, level.transform
+        if not affine.size:
+            return False
+        left, width, upper, height = affine
+        column, row = (left - t.c) / t.a, (upper - t.f) / t.e
+        shift = max(abs(column - round(column)), abs(row - round(row)))
+        # Over the largest raster the sizes may differ by as much as the positions.
+        stretch = max(abs(width / t.a - 1) * level.width, abs(height / t.e - 1) * level.height)
+        return bool(max(shift, stretch) < _SAME_PIXEL)
 
     def _find_pixels(self, level: Level) -> NDArray[np.unsignedinteger[Any]]:
         from ardcube.kernels.interpolate import find_pixels  # numba takes a second to import

@@ -94,7 +94,7 @@ def resample_window(
         `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or
         `cubic`, Keys' kernel (1981, a = -0.5) stretched likewise. Weights are renormalised over valid pixels.
     """
-    if resampling == "nearest":
+    if resampling == "nearest" or projection.is_grid_of(source.blocks.level):
         take_nearest(out, bands, wanted, projection.nearest_pixels(source.blocks.level), source)
         return
     if resampling == "bilinear":

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Grid
+from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import packed
-from ardcube.pixels.projection import Coordinates, Projection
+from ardcube.pixels.nodes import SourceAxes
+from ardcube.pixels.projection import Coordinates, Projection, project
 from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window, take_nearest
-from ardcube.raster.decode import Encoding, SourcePixels
+from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
+from ardcube.raster.gdal import GdalBand
 from ardcube.raster.header import Blocks, Level
 from tests.ardcube.kernels import numpy_kernels
 from tests.grids import projected
@@ -400,3 +403,33 @@ def test_a_window_has_the_same_bits_as_the_numpy_oracle(kernel: str, case: Windo
     resample_window(found, case.bands, case.wanted, case.projection, case.source, kernel)
     numpy_kernels.resample_into(plain, case.bands, case.wanted, at, case.source, kernel)
     np.testing.assert_array_equal(found, plain)
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "cubic"])
+@pytest.mark.parametrize(("corner", "passes"), [((0, 0), True), ((-30, 70), True), ((5, 0), False)])
+def test_pixels_of_the_sources_own_grid_pass_unchanged(
+    resampling: str, corner: tuple[int, int], passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nearest pixel is taken, which equals the weighted mean bit for bit; half a pixel off it is not."""
+    numbers = np.random.default_rng(5).integers(0, 12_000, (60, 70), np.uint16)
+    numbers[numbers < 2000] = 0
+    level = Level(0, 60, 70, Affine(10.0, 0, 500_000 + corner[0], 0, -10.0, 5_100_000 + corner[1]), (64, 64))
+    blocks = Blocks(level, np.ones((1, 2), bool), 0, 0, 60, 70)
+    source = SourcePixels.decode([GdalBand(DecodedBlock(0, 0, numbers))], blocks, "uint16", Encoding(0))
+    lattice = Lattice("EPSG:32633", 0.0, 0.0, 10.0, -10.0)
+    projection = project(lattice, Window(-510_010, -509_930, 49_990, 50_080), SourceAxes("EPSG:32633", 32))
+    assert projection.is_grid_of(level) is passes
+    found, weighted = np.zeros((2, 1, 80, 90), np.uint16)
+    wanted = np.ones((80, 90), bool)
+    resample_window(found, [0], wanted, projection, source, resampling)
+    monkeypatch.setattr(Projection, "is_grid_of", lambda *_: False)
+    resample_window(weighted, [0], wanted, projection, source, resampling)
+    np.testing.assert_array_equal(found, weighted)
+    if passes:
+        top, left = 10 - corner[1] // 10, 10 + corner[0] // 10
+        inside = np.zeros((80, 90), bool)
+        inside[max(0, top) : top + 60, max(0, left) : left + 70] = True
+        assert found[0][inside].any()
+        native = numbers[max(0, -top) :, max(0, -left) :]
+        np.testing.assert_array_equal(found[0, max(0, top) : top + 60, max(0, left) : left + 70], native)
+        assert not found[0][~inside].any()
