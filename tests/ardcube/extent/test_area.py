@@ -80,7 +80,7 @@ def test_an_edge_that_bends_when_reprojected_is_inside_the_bounds(tmp_path: Path
 
 def test_a_bounding_box_is_used_unchanged() -> None:
     cube = CubeConfig(start_date="2023-01-01", end_date="2023-01-31", bbox=(179, -17, 181, -16))
-    assert load_area(cube) == Area((179.0, -17.0, 181.0, -16.0))
+    assert load_area(cube) == Area(shapely.box(179.0, -17.0, 181.0, -16.0))
 
 
 def test_the_geometry_is_a_mask_only_if_requested(tmp_path: Path) -> None:
