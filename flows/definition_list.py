@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Iterator
 from textwrap import wrap
 
-from ardcube.collections.model import Band, Catalogue, Definition
+from ardcube.collections.model import Definition
+from ardcube.collections.parts import Band, Catalogue
 
 _WIDTH = 100
 _INDENT = 14

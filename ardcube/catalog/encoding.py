@@ -10,7 +10,8 @@ from typing import Any, Self
 from ardcube.catalog.bands import candidates, in_one_line, raster_number, raster_value
 from ardcube.catalog.malformed import MALFORMED, Item, printable_id
 from ardcube.catalog.scene import SCALE
-from ardcube.collections.model import Definition, OffsetRule
+from ardcube.collections.model import Definition
+from ardcube.collections.parts import OffsetRule
 from ardcube.errors import SceneError
 
 _APPLIED = "boa_offset_applied"

@@ -17,7 +17,7 @@ from ardcube.catalog.encoding import ItemEncoding, stated_dtype
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene
-from ardcube.collections.model import Acquisition
+from ardcube.collections.parts import Acquisition
 from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
 from ardcube.errors import SceneError
 from ardcube.fingerprint import digest

@@ -11,7 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from ardcube.collections.model import Definition, parse_definition
+from ardcube.collections.model import Definition
+from ardcube.collections.parse import parse_definition
 from ardcube.collections.recognize import Definitions
 from ardcube.errors import InputError
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from ardcube.collections.condition import Condition, Source
-from ardcube.collections.model import Access, Acquisition, Band, Catalogue, Definition, Encoding, Form, OffsetRule
+from ardcube.collections.model import Definition
+from ardcube.collections.parts import Access, Acquisition, Band, Catalogue, Encoding, Form, OffsetRule
 
 PAGE = (Path(__file__).parents[3] / "docs" / "collections.md").read_text()
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ardcube.collections.condition import Condition, Source, version
-from ardcube.collections.model import Definition, parse_definition
+from ardcube.collections.model import Definition
+from ardcube.collections.parse import parse_definition
 from ardcube.collections.registry import load_definitions
 from ardcube.errors import InputError
 
