@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -28,6 +28,10 @@ class LocalCatalog:
     """Time of each item."""
     undated: tuple[Item, ...] = ()
     """Items whose time is missing or not valid."""
+
+    def selecting(self, _query: Mapping[str, Mapping[str, Any]]) -> LocalCatalog:
+        """Return the same catalogue: it supports no queries."""
+        return self
 
     @classmethod
     def open(cls, path: Path, collection: str) -> LocalCatalog:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.bands import Assets, band_names_of, candidates, in_one_line, raster_bands
@@ -58,6 +58,14 @@ class Catalog(Protocol):
         ...
 
 
+class CatalogSource(Catalog, Protocol):
+    """A catalogue before any item was selected."""
+
+    def selecting(self, query: Mapping[str, Mapping[str, Any]]) -> CatalogSource:
+        """Return the catalogue with a query, as STAC's query extension writes it; the same one without support."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ItemParser:
     """The parts of each item that a cube needs, and the definitions that name them."""
@@ -76,7 +84,7 @@ class ItemParser:
             return bad_scene(item, str(error), when)
 
 
-def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> Catalog:
+def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> CatalogSource:
     """Open the catalogue at a URL or path and look up its collection.
 
     Parameters

@@ -6,8 +6,8 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -64,6 +64,12 @@ class StacApi:
     client: pystac_client.Client
     patience: float = 0.0
     """Seconds to wait for an API that does not answer a search."""
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Comparisons with properties of items, as STAC's query extension writes them."""
+
+    def selecting(self, query: Mapping[str, Mapping[str, Any]]) -> StacApi:
+        """Return the API with a query; the same one if it does not support queries."""
+        return replace(self, query=query) if self.client.conforms_to("QUERY") else self
 
     @classmethod
     def open(cls, url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> StacApi:
@@ -204,6 +210,7 @@ class StacApi:
             collections=[self.collection["id"]] if self.collection else None,
             datetime=f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}",
             limit=limit,
+            query={name: dict(terms) for name, terms in self.query.items()} or None,
             **_spatial_filter(bounds),
         )
         io = self.client._stac_io

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ardcube.config import form_schema
 from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
+from ardcube.config.selection import Comparison, parse_months
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_CRS = "EPSG:4326"
@@ -22,6 +23,7 @@ Resampling = Literal["nearest", "bilinear", "cubic"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _RESERVED_NAMES = {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "spatial_ref", "observation_count"}
 _LAST_YEAR = 9998
+_YEAR = 12
 _LARGEST_TILE = 16384
 """Pixels per side of a tile; four bands of it take 2 GB."""
 
@@ -62,6 +64,19 @@ class GrowingCubeConfig(Model):
     use_geometry_mask: bool = Field(
         default=False,
         description="Build only the tiles that intersect geometries of the geometry file.",
+    )
+    months: str | None = Field(
+        default=None,
+        title="Months of the year",
+        description="Months to keep of every year, such as 5-9, 11-2 or 3,6-8. Default: all.",
+    )
+    query: tuple[str, ...] = Field(
+        default=(),
+        title="Conditions on scenes",
+        description=(
+            "Conditions that scenes must meet: comparisons with properties of items, such as 'eo:cloud_cover<60' or "
+            "'sat:orbit_state=descending'. A scene without the property is not used."
+        ),
     )
     time_frequency_months: int = Field(
         default=1, ge=1, le=24, title="Time frequency (months)", description="Length of one period, in months."
@@ -168,6 +183,16 @@ class GrowingCubeConfig(Model):
     )
 
     @property
+    def kept_months(self) -> frozenset[int]:
+        """Months of the year that are kept, 1 to 12; empty for all."""
+        return frozenset() if self.months is None else parse_months(self.months)
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The conditions on scenes."""
+        return tuple(map(Comparison.parse, self.query))
+
+    @property
     def tile_size(self) -> int:
         """Pixels per side of a tile, the unit of building and storing: a shard, or a chunk without shards."""
         return self.chunk_size * self.shard
@@ -199,6 +224,19 @@ class GrowingCubeConfig(Model):
         if text.isdecimal():
             return f"EPSG:{text}"
         return text.lower() if text.lower() == UTM else text
+
+    @field_validator("months")
+    @classmethod
+    def _months_are_in_order(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        months = sorted(parse_months(value))
+        return ",".join(map(str, months)) if len(months) < _YEAR else None
+
+    @field_validator("query")
+    @classmethod
+    def _query_is_comparisons(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({str(Comparison.parse(text)) for text in value}))
 
     @field_validator("varname")
     @classmethod

@@ -56,7 +56,9 @@ class StoredCube:
                 fingerprint=str(found["fingerprint"]),
                 offset=float(found["offset"]),
                 grid=_grid(found["identity"]["grid"]),
-                periods=calendar_periods(config.start_date, config.end_date, config.time_frequency_months),
+                periods=calendar_periods(
+                    config.start_date, config.end_date, config.time_frequency_months, config.kept_months
+                ),
             )
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:500]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.footprints import FootprintCatalog
 from ardcube.catalog.search import ItemParser, check_bands, finest_pixel, open_catalog
+from ardcube.catalog.selection import SelectedCatalog, check_properties, query_of
 from ardcube.collections.recognize import Definitions
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig
@@ -52,9 +53,9 @@ def check_request(
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     definitions = load_definitions(cube.definition, cube.collection_file)
-    periods = calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months)
-    catalog = _LateCatalog(cube, run, definitions)
-    area, grid = _area_and_grid(cube, catalog, periods)
+    periods = _periods(cube)
+    catalog = _LateCatalog(cube, run, definitions, periods)
+    area, grid = _area_and_grid(cube, catalog, ItemParser(cube.bands, (), definitions), periods)
     rows, cols = grid.tile_counts(cube.chunk_size)
     chunks = rows * cols * len(periods)
     if chunks > run.max_chunks and not run.yes:
@@ -68,7 +69,8 @@ def check_request(
         _check_memory(cube, run, mask, grid, periods)
     if build:
         _check_place(place, ledger, run)
-    check_bands(catalog.open(), cube, ItemParser(cube.bands, mask.bands, definitions), grid, periods)
+    opened = catalog.open(area.bounds)
+    check_bands(opened, cube, ItemParser(cube.bands, mask.bands, definitions), grid, periods)
     request = Request(
         cube=cube,
         run=run,
@@ -76,7 +78,7 @@ def check_request(
         area=area,
         grid=grid,
         periods=periods,
-        catalog=catalog.open(),
+        catalog=opened,
         definitions=definitions,
         place=place.waiting(run.patience_seconds),
         ledger=Ledger(ledger.place.waiting(run.patience_seconds)),
@@ -85,35 +87,44 @@ def check_request(
     return with_stored_cube(request) if build else request
 
 
-@dataclass(slots=True)
 class _LateCatalog:
     """The catalogue of a request, opened when it is needed: after the cheaper checks."""
 
-    cube: CubeConfig
-    run: RunConfig
-    definitions: Definitions
-    opened: FootprintCatalog | None = None
+    def __init__(self, cube: CubeConfig, run: RunConfig, definitions: Definitions, periods: Sequence[Period]) -> None:
+        self._request = cube, run, definitions, periods
+        self._opened: FootprintCatalog | None = None
 
-    def open(self) -> FootprintCatalog:
-        """Return the catalogue."""
-        if self.opened is None:
-            cube, run = self.cube, self.run
-            self.opened = FootprintCatalog(
-                open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots, run.patience_seconds),
+    def open(self, bounds: tuple[float, float, float, float]) -> FootprintCatalog:
+        """Return the catalogue; check, for an area in degrees, that its items have the properties of the query."""
+        if self._opened is None:
+            cube, run, definitions, periods = self._request
+            found = open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots, run.patience_seconds)
+            check_properties(found, cube.comparisons, bounds, periods)
+            self._opened = FootprintCatalog(
+                SelectedCatalog(found.selecting(query_of(cube.comparisons)), cube.comparisons, cube.kept_months),
                 cube.bands[0],
                 AccessPolicy(cube.stac_url, run.allow_asset_roots),
                 extent_reader(run.assets, run.reader),
-                self.definitions,
+                definitions,
             )
-        return self.opened
+        return self._opened
 
 
-def _area_and_grid(cube: CubeConfig, catalog: _LateCatalog, periods: Sequence[Period]) -> tuple[Area, Grid]:
+def _periods(cube: CubeConfig) -> tuple[Period, ...]:
+    try:
+        return calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months, cube.kept_months)
+    except ValueError as error:
+        raise InputError(f"months {cube.months}: {error}; choose other months or dates") from error
+
+
+def _area_and_grid(
+    cube: CubeConfig, catalog: _LateCatalog, parser: ItemParser, periods: Sequence[Period]
+) -> tuple[Area, Grid]:
     if cube.like is not None:
         grid = grid_like(cube.like)
         return Area(grid.outline), grid
-    area, parser = load_area(cube), ItemParser(cube.bands, (), catalog.definitions)
-    return area, output_grid(cube, area, lambda: finest_pixel(catalog.open(), parser, area.bounds, periods))
+    area = load_area(cube)
+    return area, output_grid(cube, area, lambda: finest_pixel(catalog.open(area.bounds), parser, area.bounds, periods))
 
 
 def with_stored_cube(request: Request) -> Request:

@@ -59,6 +59,8 @@ class Request:
             "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
             "resampling": cube.resampling,
             "collection": cube.collection,
+            "months": cube.months,
+            "query": list(cube.query),
             "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
         }
         if given := self.definitions.given:

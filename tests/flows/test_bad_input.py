@@ -201,6 +201,8 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
         {"--resolution": "10"},
         ["resolution 10: is in degrees with EPSG:4326", "for pixels of 10 m give 9e-05, or --crs utm"],
     ),
+    "no months": ({"--months": "May"}, ["--months", "'May' is no range within a year", "write 5-9"]),
+    "no comparison": ({"--query": "eo:cloud_cover"}, ["--query", "is no comparison", "eo:cloud_cover<60"]),
     "crs and epsg": ({"--crs": "utm", "--epsg": "3035"}, ["--crs 'utm' and --epsg 3035: both are given"]),
     "like and area": ({"--like": "dem.tif"}, ["--like and --bbox: both are given", "omit --bbox"]),
     "joined bands": ({"--bands": "red,green"}, ["--bands", "'red,green'", "by itself: --bands red --bands green"]),

@@ -53,6 +53,8 @@ CUBE: dict[str, Any] = {
     "definition": "sentinel-2-c1-l2a",
     "collection_file": "own.toml",
     "use_geometry_mask": True,
+    "months": "3,6",
+    "query": ("eo:cloud_cover<60", "view:sun_elevation>20"),
     "time_frequency_months": 3,
     "crs": "EPSG:32633",
     "resolution": 20.0,
@@ -240,7 +242,7 @@ def arguments_of(values: dict[str, Any]) -> list[str]:
         elif isinstance(value, dict):
             for key, entry in value.items():
                 arguments += [flag, f"{key}={entry if isinstance(entry, str) else json.dumps(entry)}"]
-        elif name in ("bands", "allow_asset_roots"):
+        elif name in ("bands", "query", "allow_asset_roots"):
             arguments += [part for entry in value for part in (flag, entry)]
         elif isinstance(value, tuple):
             arguments += [flag, *map(str, value)]
