@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from prefect import flow
+from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -114,6 +115,9 @@ def build_missing(context: RunContext) -> BuildSummary:
         if context.selected:
             try:
                 _map_chunks(context)
+            except Pause:
+                progress.suspended()
+                raise
             except RunStopsError as error:
                 post_stop(context, progress, error)
                 raise

@@ -53,6 +53,8 @@ class ProgressArtifact(ProgressReceiver):
         self._check = check
         self._artifact: UUID | None = None
         self._total = self._already_done = self._ended = 0
+        self._ending = ""
+        """Why the run ended before its last chunk, at the end of the artifact."""
         self._next_update = time.monotonic()
         self._first_batch: tuple[float, int] | None = None
         """When the first batch ended, and its chunks. They do not predict the others, since workers had to start."""
@@ -91,10 +93,18 @@ class ProgressArtifact(ProgressReceiver):
 
     def stopped(self, reason: str) -> None:
         """Update the artifact with the reason why the run stops."""
-        self._update(f"\n\nStopped: {escaped(reason)}")
+        self._end(f"Stopped: {escaped(reason)}")
 
-    def _update(self, more: str = "") -> None:
-        accepted = self._artifact is None or revise(self._artifact, self._percent(), self._text() + more)
+    def suspended(self) -> None:
+        """Update the artifact, because the run has been suspended."""
+        self._end("Suspended. A resumed run builds the other chunks.")
+
+    def _end(self, ending: str) -> None:
+        self._ending = f"\n\n{ending}"
+        self._update()
+
+    def _update(self) -> None:
+        accepted = self._artifact is None or revise(self._artifact, self._percent(), self._text())
         self._next_update = time.monotonic() + (SECONDS_BETWEEN if accepted else _AFTER_FAILURE)
 
     def _percent(self) -> float:
@@ -107,8 +117,9 @@ class ProgressArtifact(ProgressReceiver):
         causes = [
             f"\n* {cause.chunks} failed: {escaped(str(cause))}" for cause in self.tally.failed.causes()[:_MOST_CAUSES]
         ]
-        text = f"{self._ended} of {self._total} chunks{': ' + shown if shown else ''}{before}{self._time_left()}"
-        return "\n".join([text, *causes])
+        left = "" if self._ending else self._time_left()
+        text = f"{self._ended} of {self._total} chunks{': ' + shown if shown else ''}{before}{left}"
+        return "\n".join([text, *causes]) + self._ending
 
     def _time_left(self) -> str:
         """Return the time left at the rate since the first batch, or an empty string."""

@@ -228,6 +228,42 @@ def test_a_failed_run_lists_its_failed_chunks_with_causes_and_a_retry_builds_the
     assert pixels(uri) == undisturbed
 
 
+@pytest.mark.parametrize(
+    "details",
+    [
+        pytest.param({"pause_reschedule": True}, id="from the UI", marks=pytest.mark.deep),
+        pytest.param({}, id="without rescheduling"),
+    ],
+)
+def test_a_suspended_run_ends_its_process_and_completes_the_cube_when_it_is_resumed(
+    operator: Operator, remote: Remote, undisturbed: Pixels, tmp_path: Path, details: dict[str, Any]
+) -> None:
+    uri = tmp_path / "cube.zarr"
+    ledger = Ledger.of_store(Place.at(str(uri))).place
+    remote.files.fail("*_202306*", times=None, kind="delay", seconds=0.5)
+    cube = sample_cube(remote.write(tmp_path / "catalogue"), **SIX_CHUNKS)
+    flow_run = operator.build(cube, run_config(uri, threads=1, batch_size=1))
+    until(lambda: list(uri.parent.glob("cube.zarr.ardcube/chunks/*/*.json")), "a chunk is done")
+    claim = current_claim(ledger)
+    assert claim is not None
+    state = {"type": "PAUSED", "name": "Suspended", "state_details": details}
+    operator.ask(f"flow_runs/{flow_run}/set_state", {"state": state, "force": True})
+    until(lambda: has_ended(claim.pid), "the end of the process")
+    assert current_claim(ledger) is None
+    assert operator.ask(f"flow_runs/{flow_run}")["state"]["name"] == "Suspended"
+    done = records(uri)
+    assert 0 < len(done) < 6
+    text = until(lambda: operator.artifacts(flow_run)["progress"]["description"], "the progress")
+    assert re.fullmatch(r"\d of 6 chunks: \d written\n\nSuspended\. A resumed run builds the other chunks\.", text)
+
+    remote.files.heal()
+    operator.ask(f"flow_runs/{flow_run}/resume", {"run_input": {}})
+    assert operator.ended(flow_run)["state_type"] == "COMPLETED"
+    after = records(uri)
+    assert {key: after[key] for key in done} == done, "no finished chunk was built twice"
+    assert pixels(uri) == undisturbed
+
+
 @pytest.mark.parametrize("ending", ["CANCELLED", "CRASHED"], ids=["cancelled from the UI", "killed"])
 def test_a_stopped_run_is_reported_releases_its_lease_and_is_finished_by_a_retry(
     operator: Operator, remote: Remote, undisturbed: Pixels, tmp_path: Path, ending: str
