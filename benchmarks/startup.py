@@ -129,10 +129,8 @@ def as_build(started: float, words: Sequence[str]) -> None:
             reach("request checked" if "request checked" not in reached else "flow begun")
 
     check.check_request = checked
-    from flows import cli
-
-    cli.main = cli.cli  # `main` would end the process after an error
     from flows import console
+    from flows.cli import cli
 
     class TimedProgress(console.ConsoleProgress):
         def __init__(self, *args: Any) -> None:
@@ -152,7 +150,7 @@ def as_build(started: float, words: Sequence[str]) -> None:
             reach("first chunk recorded")
 
     console.ConsoleProgress = TimedProgress  # type: ignore[misc]
-    cli.cli.main(list(words), standalone_mode=False)
+    cli.main(list(words), standalone_mode=False)
     reach("end")
     print(json.dumps(reached), file=sys.stderr)
 

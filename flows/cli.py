@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,11 +193,6 @@ def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
         click.echo(picture)
 
 
-def main() -> None:
-    """Run the command; only scripts of older installations call this."""
-    import_module("flows.command").main()
-
-
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     cube, run = _models()
     return build_model(cube, values), build_model(run, values)
@@ -212,6 +206,13 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     from ardcube.report.empty_periods import EmptyPeriods
     from flows.console import ConsoleProgress, new_console, print_empty_periods, print_estimate
 
+    if run.credentials_block is not None:
+        configure_prefect(run.debug)
+        from flows.temporary_server import start_server
+        from hooks.credentials import take_credentials
+
+        start_server(meanwhile=lambda: None)
+        take_credentials(run)
     request = check_request(cube, run, build=run.fsspec_uri != _NO_STORE)
     console = new_console()
     planned = make_plan(request, search_scenes(request, ConsoleProgress(console).searched), build=False)

@@ -11,6 +11,8 @@ from ardcube.config import form_schema
 from ardcube.redaction import CREDENTIAL_IN_ADDRESS
 
 STORED = "would be stored with the run, where others can read it"
+_TEMPLATE = "{{"
+"""Start of a template. Prefect fills them in when a deployment is created, and not when a run is."""
 _CREDENTIAL = re.compile(CREDENTIAL_IN_ADDRESS, re.IGNORECASE)
 
 
@@ -74,18 +76,30 @@ Month = Annotated[date, BeforeValidator(_as_month)]
 """A month, given as such or by any of its days."""
 
 
-def check_no_credential(address: str) -> str:
-    """Return an address without credentials; raise ValueError, without quoting it, if it contains one."""
+def check_address(address: str) -> str:
+    """Return an address; raise ValueError, without quoting it, if it contains credentials or a template."""
     if _CREDENTIAL.search(address):
         raise ValueError(
             f"the address contains a user or a secret parameter, which {STORED}; remove it and put credentials into "
             "the environment"
         )
+    if _TEMPLATE in address:
+        raise ValueError(
+            "contains a template {{ ... }}, but only prefect.yaml may have templates; write the value itself"
+        )
     return address
 
 
-Address = Annotated[str, AfterValidator(check_no_credential)]
-ADDRESS_FORM = form_schema.expects(
-    {"not": {"type": "string", "pattern": f"(?i){CREDENTIAL_IN_ADDRESS}"}},
-    f"an address without credentials, because they {STORED}; put them into the environment",
-)
+Address = Annotated[str, AfterValidator(check_address)]
+ADDRESS_FORM: form_schema.Schema = {
+    "allOf": [
+        form_schema.expects(
+            {"not": {"type": "string", "pattern": f"(?i){CREDENTIAL_IN_ADDRESS}"}},
+            f"an address without credentials, because they {STORED}; put them into the environment",
+        ),
+        form_schema.expects(
+            {"not": {"type": "string", "pattern": re.escape(_TEMPLATE)}},
+            "a value without a template {{ ... }}, because only prefect.yaml may have templates",
+        ),
+    ]
+}

@@ -18,6 +18,11 @@ EDGES = tuple(_DEGREES)
 _OTHER_BANDS = 16
 _DEPTH = 3
 """Levels of nested mappings in which the server searches for secrets; the model searches all levels."""
+_BLOCK_ID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+"""Regular expression for the id of a block."""
+BLOCK = "$ref"
+"""Name that stands for a block of the server in parameters."""
+NO_BLOCK = "options without a block; name a Secret block with credentials in the field credentials block"
 _LAST = ("overwrite", "break_lease", "max_chunks", "yes", "dry_run", "debug", "epsg", "storage_backend")
 """Fields at the end of the form, because they are dangerous or rarely needed."""
 
@@ -86,14 +91,18 @@ def cloud_masks(field: Schema) -> None:
 def secret_block(field: Schema) -> None:
     """Offer the Secret blocks of the server; accept a reference or a name, because a parameter never has the secret."""
     del field["anyOf"], field["default"]
-    reference = {"properties": {"$ref": {}}, "required": ["$ref"], "additionalProperties": False}
+    block_id = {"type": "string", "pattern": _BLOCK_ID}
+    block = {"type": "object", "properties": {"block_document_id": block_id}, "required": ["block_document_id"]}
+    known = expects({"anyOf": [block_id, block]}, "the id of a block, as `COLUMNS=200 prefect block ls` shows it")
+    reference = {"properties": {BLOCK: known}, "required": [BLOCK], "additionalProperties": False}
     field |= {"block_type_slug": "secret", "type": ["string", "object", "null"], **reference}
 
 
 def without_secrets(names: str, expected: str, texts: Schema) -> Schema:
-    """Refuse names that match a pattern, and texts that do not match a schema, in a mapping of `_DEPTH` levels."""
+    """Refuse names that match a pattern, blocks, and other texts than a schema has, in a mapping of `_DEPTH` levels."""
     schema: Schema = texts
+    allowed = [expects({"not": {"pattern": names}}, expected), expects({"not": {"const": BLOCK}}, NO_BLOCK)]
     for _ in range(_DEPTH):
-        level = {"propertyNames": expects({"not": {"pattern": names}}, expected), **texts}
+        level = {"propertyNames": {"allOf": allowed}, **texts}
         schema = {**level, "additionalProperties": schema, "items": schema}
     return schema

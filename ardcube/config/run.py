@@ -8,7 +8,7 @@ from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, f
 
 from ardcube.config import form_schema
 from ardcube.config.asset_access import Access, AssetAccess, S3Access
-from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_no_credential
+from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_address
 from ardcube.config.durations import to_seconds
 from ardcube.redaction import SECRET_NAMES
 from ardcube.runtime.cpus import cpu_count
@@ -302,8 +302,10 @@ class RunConfig(Model):
                 f"{', '.join(secret)} {STORED}; put credentials into the environment, such as AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY"
             )
+        if form_schema.BLOCK in _names(value):
+            raise ValueError(f"{form_schema.BLOCK} names a block; give {form_schema.NO_BLOCK}")
         for text in _texts(value):
-            check_no_credential(text)
+            check_address(text)
         return value
 
     @model_validator(mode="after")

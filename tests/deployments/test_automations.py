@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.blocks.system import Secret
 
 from hooks.suspension import SUSPENDED
 from tests.deployments.parameter_sets import DEPLOYMENTS
@@ -36,19 +38,29 @@ class Automated:
     """Run that no worker takes."""
 
 
+def run_python(server: PrefectServer, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the settings of a server."""
+    return subprocess.run(
+        [sys.executable, *words], env=environment(server.environment), capture_output=True, text=True, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def automated(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Automated]:
     """A server with the shipped automations, which wait for ten seconds, the least that Prefect allows."""
     folder = tmp_path_factory.mktemp("automations")
     with open_inbox() as inbox:
-        texts = {"zombies": (FOLDER / "zombies.yaml").read_text(), "late": inbox.fill_in(FOLDER / "automations.yaml")}
-        for name, text in texts.items():
-            file = folder / f"{name}.yaml"
-            file.write_text(re.sub(r"within: [1-9]\d+", "within: 10", text))
-            command = [sys.executable, "-m", "prefect", "automation", "create", "--from-file", str(file)]
-            done = subprocess.run(
-                command, env=environment(prefect_server.environment), capture_output=True, text=True, check=False
-            )
+        for name in ("zombies", "automations"):
+            text = (FOLDER / f"{name}.yaml").read_text()
+            (folder / f"{name}.yaml").write_text(re.sub(r"within: [1-9]\d+", "within: 10", text))
+        shutil.copy(FOLDER / "notify.py", folder)
+        block = inbox.save_block()
+        for words in (
+            ["-m", "prefect", "automation", "create", "--from-file", str(folder / "zombies.yaml")],
+            [str(folder / "notify.py"), block],
+            [str(folder / "notify.py"), block],  # replaces the automations of the first time
+        ):
+            done = run_python(prefect_server, *words)
             assert done.returncode == 0, done.stdout + done.stderr
         scheduled = {"scheduled_time": datetime.now(UTC).isoformat()}
         late = start(prefect_server, {"type": "SCHEDULED", "name": "Late", "state_details": scheduled})
@@ -109,6 +121,25 @@ def test_runs_whose_process_has_ended_become_crashed_or_cancelled_and_others_do_
     message = server.ask(f"flow_runs/{silent}")["state"]["message"]
     assert message == ZOMBIES[0]["actions"][0]["message"]
     assert [state(server, run) for run in (suspending, other, foreign)] == ["PAUSED", "RUNNING", "RUNNING"]
+
+
+def test_automations_that_notify_are_created_once_and_for_a_block_that_can(automated: Automated) -> None:
+    Secret(value="x").save("keys", overwrite=True, _sync=True)  # type: ignore[call-overload]
+    known = sorted(automation["name"] for automation in automated.server.ask("automations/filter", {}))
+    assert [name for name in known if "heartbeat" not in name and "cancelled" not in name] == [
+        "ardcube run failed", "ardcube run late",
+    ]  # fmt: skip
+    for name, problem in (
+        ("slack-webhook/operators", f"slack-webhook/operators is no block of the server {automated.server.api_url}"),
+        ("inbox", "inbox is no block of the server"),
+        ("secret/keys", "secret/keys is a block that sends no notifications"),
+    ):
+        done = run_python(automated.server, str(FOLDER / "notify.py"), name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert problem in done.stderr
+        assert done.stderr.endswith("; choose one of custom-webhook/inbox\n")
+    assert known == sorted(automation["name"] for automation in automated.server.ask("automations/filter", {}))
 
 
 def test_a_run_that_no_worker_takes_is_notified(automated: Automated) -> None:

@@ -24,7 +24,7 @@ from ardcube.pixels.masks import cloud_mask
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.make_plan import make_plan, search_scenes
-from flows import cli
+from flows.command import main
 from tests.flows.jobs import command, copy_catalogue, pixels, records, run, run_config, sample_cube
 from tests.servers.earth_search import EarthSearch
 from tests.servers.processes import free_port
@@ -82,7 +82,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def run_here(words: Iterable[str]) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["ardcube", *words])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            main()
         assert isinstance(caught.value.code, int)
         return caught.value.code, *capsys.readouterr()
 
@@ -124,6 +124,20 @@ def cube(begun: Path, tmp_path: Path) -> Path:
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     assert pixels(tmp_path / "cube.zarr").values.any()
     return tmp_path / "cube.zarr"
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("name", ["build", "plan"])
+def test_credentials_in_a_block_that_does_not_exist_are_refused(refused: Refused, name: str) -> None:
+    line = refused({"--credentials-block": "nowhere"}, name)
+    assert "credentials-block nowhere is no Secret block of this Prefect server; create one under Blocks" in line
+
+
+def test_a_template_that_nobody_fills_in_is_refused(refused: Refused) -> None:
+    for option, value in (("--fsspec-uri", "{{x}}.zarr"), ("--storage-option", "endpoint_url={{x}}")):
+        line = refused({option: value})
+        assert f"{option}: contains a template {{{{ ... }}}}, but only prefect.yaml may have templates" in line
+    assert "--storage-option: $ref names a block" in refused({"--storage-option": "$ref=x"})
 
 
 ROWS: dict[str, tuple[Changes, list[str]]] = {

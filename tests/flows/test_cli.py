@@ -26,7 +26,7 @@ from ardcube.lease.acquire import holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkKey
-from flows import cli
+from flows.command import main
 from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube
 from tests.servers.processes import environment
 
@@ -41,7 +41,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def run_here(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["ardcube", *words])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            main()
         output, errors = capsys.readouterr()
         assert (caught.value.code, errors) == (0, "")
         return output

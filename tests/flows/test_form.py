@@ -31,6 +31,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "cube": {"start_date": "2023-01-01", "end_date": "2023-03-31", "bbox": [11, 46, 12, 47]},
     "run": {"fsspec_uri": "output/cube.zarr"},
 }
+BLOCK_ID = "8ab0798d-2583-4f87-a9d4-739995427d07"
 BOX = dict(zip(EDGES, GOOD["cube"]["bbox"], strict=True))
 
 
@@ -125,6 +126,10 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
         ("run", {"serverless_backend": "dask", "scheduler_address": "tcp://me:hush-hush@h:1"}, "without credentials"),
         ("run", {"allow_asset_roots": ["/data", "https://hush-hush@h"]}, "an address without credentials"),
         ("cube", {"stac_url": "https://h/v1?token=hush-hush"}, "an address without credentials"),
+        ("run", {"fsspec_uri": "{{ prefect.variables.hush-hush }}"}, "a value without a template"),
+        ("run", {"storage_options": {"a": {"b": "{{ prefect.blocks.json.hush-hush }}"}}}, "a value without a template"),
+        ("run", {"storage_options": {"$ref": BLOCK_ID}}, "options without a block"),
+        ("run", {"storage_options": {"client_kwargs": {"$ref": BLOCK_ID}}}, "options without a block"),
     ],
 )
 def test_the_server_refuses_values_out_of_range_unknown_choices_and_secrets_and_does_not_repeat_secrets(
@@ -172,11 +177,24 @@ def test_a_refusal_is_shown_at_its_field(changes: dict[str, Any], field: str) ->
         ("run", {"overwrite": True}),
         ("run", {"storage_options": {"client_kwargs": {"region_name": "x"}, "anon": True}}),
         ("run", {"credentials_block": "store"}),
+        ("run", {"storage_options": {"a": "{ }"}}),
     ],
 )
 def test_valid_values_are_accepted(model: str, changes: dict[str, Any]) -> None:
     assert accepted_by_the_model(model, changes)
     assert refusal(model, changes) == ""
+
+
+@pytest.mark.parametrize("reference", [BLOCK_ID, {"block_document_id": BLOCK_ID}])
+def test_a_block_is_referred_to_by_an_id(reference: Any) -> None:
+    assert refusal("run", {"credentials_block": {"$ref": reference}}) == ""
+
+
+@pytest.mark.parametrize(
+    "reference", ["keys", "secret/keys", 5, None, {"block_document_id": "keys"}, {}, BLOCK_ID + "0"]
+)
+def test_a_reference_to_a_block_by_anything_but_an_id_is_refused(reference: Any) -> None:
+    assert "the id of a block, as" in refusal("run", {"credentials_block": {"$ref": reference}})
 
 
 def test_a_whole_model_is_accepted_with_null_for_omitted_fields() -> None:

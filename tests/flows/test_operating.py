@@ -149,11 +149,10 @@ def inbox() -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def automation(operator: Operator, inbox: Inbox, tmp_path: Path) -> Inbox:
+def automation(operator: Operator, inbox: Inbox) -> Inbox:
     """Create the automation of deployments/ with a notification to the inbox."""
-    (tmp_path / "automations.yaml").write_text(inbox.fill_in(ROOT / "deployments" / "automations.yaml"))
     subprocess.run(
-        [sys.executable, "-m", "prefect", "automation", "create", "--from-file", tmp_path / "automations.yaml"],
+        [sys.executable, ROOT / "deployments" / "notify.py", inbox.save_block()],
         env=environment(operator.server.environment), check=True, capture_output=True, timeout=120,
     )  # fmt: skip
     return inbox

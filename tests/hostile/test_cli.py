@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
-from flows import cli
+from flows.command import main
 from tests.hostile.cubes import built_cube
 from tests.hostile.mutation import TEXTS, changed_text
 from tests.hostile.promise import hostile
@@ -58,7 +58,7 @@ def run_command(words: list[str]) -> tuple[int, str]:
     errors = StringIO()
     with patch.object(sys, "argv", ["ardcube", *words]), redirect_stderr(errors), redirect_stdout(StringIO()):
         try:
-            cli.main()
+            main()
         except SystemExit as end:
             return int(str(end.code)), errors.getvalue()
     raise AssertionError("the command did not exit")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
@@ -20,13 +19,13 @@ class Inbox:
     url: str = ""
     came: list[dict[str, str]] = field(default_factory=list)
 
-    def fill_in(self, automations: Path) -> str:
-        """Return the text of an automations file with the id of a notification block for this inbox."""
+    def save_block(self) -> str:
+        """Save a notification block for this inbox at the server; return its type and name."""
         block = CustomWebhookNotificationBlock(
             name="inbox", url=self.url, json_data={"subject": "{{subject}}", "body": "{{body}}"}
         )
-        block_id = block.save("inbox", overwrite=True, _sync=True)  # type: ignore[call-overload]
-        return automations.read_text().replace("BLOCK_ID", str(block_id))
+        block.save("inbox", overwrite=True, _sync=True)  # type: ignore[call-overload]
+        return "custom-webhook/inbox"
 
 
 @contextmanager
