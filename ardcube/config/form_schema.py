@@ -21,7 +21,7 @@ _DEPTH = 3
 _BLOCK_ID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 """Regular expression for the id of a block."""
 BLOCK = "$ref"
-"""Name that stands for a block of the server in parameters."""
+"""Name of a reference to a block of the server, in parameters."""
 NO_BLOCK = "options without a block; name a Secret block with credentials in the field credentials block"
 _LAST = ("overwrite", "break_lease", "max_chunks", "yes", "dry_run", "debug", "epsg", "storage_backend")
 """Fields at the end of the form, because they are dangerous or rarely needed."""
