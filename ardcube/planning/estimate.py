@@ -11,8 +11,6 @@ from ardcube.catalog.scene import BandAsset
 from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
 from ardcube.planning.plan import CubePlan, CubeSpec
 
-_METRES_PER_DEGREE = 111_320
-
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

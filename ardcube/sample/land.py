@@ -114,7 +114,7 @@ def survey(lon: NDArray[np.float64], lat: NDArray[np.float64], *, seed: int) -> 
     cover = np.where(high, _CODE["meadow"], cover)
     shift = np.where(high, 12.0 + 20 * height, shift)
 
-    cover, soil = _settlements(x, y, fine, cover, soil, seed)
+    cover, soil = _settlements(x, y, cover, soil, seed)
     width = 0.045 + 0.016 * np.sin(1.3 * x + 0.4)
     bank = width + 0.18 * np.maximum(patch - 0.42, 0)
     cover = np.where(np.abs(river) < bank, _CODE["gravel"], cover)
@@ -196,7 +196,7 @@ def _fields(x: Floats, y: Floats, seed: int) -> tuple[NDArray[np.uint8], Floats,
 
 
 def _settlements(
-    x: Floats, y: Floats, fine: Floats, cover: NDArray[np.uint8], soil: Floats, seed: int
+    x: Floats, y: Floats, cover: NDArray[np.uint8], soil: Floats, seed: int
 ) -> tuple[NDArray[np.uint8], Floats]:
     """Add a town, villages and roads to the land."""
     density = np.full(x.shape, -1, np.float32)
