@@ -16,7 +16,7 @@ from ardcube.catalog.bands import asset_key
 from ardcube.catalog.encoding import ItemEncoding, stated_dtype
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
-from ardcube.catalog.scene import BandAsset, Scene
+from ardcube.catalog.scene import BandAsset, Scene, solar_hours
 from ardcube.collections.parts import Acquisition
 from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
 from ardcube.errors import SceneError
@@ -159,7 +159,8 @@ def _parse(
         if band in bands:
             numbers = encoding.reflectance(key, band)
             contradictions.append(encoding.contradiction(key, band, numbers))
-        assets[band] = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band))
+        overviews = "" if definition is None or band in bands else definition.overviews(band)
+        assets[band] = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band), overviews)
     acquisition, baseline, generated = processing_of(item, None if definition is None else definition.acquisition)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
@@ -173,6 +174,8 @@ def _parse(
             for band, asset in assets.items()
         },
     }
+    if methods := {band: asset.overviews for band, asset in assets.items() if asset.overviews}:
+        revision["overviews"] = methods
     if not (baseline or generated or any(checksums.values())):
         # Only then, because catalogues change it without a change of pixels, such as when they correct a property.
         revision["updated"] = _normalized_time(properties.get("updated") or properties.get("created"))
@@ -181,7 +184,7 @@ def _parse(
         id=str(item["id"]),
         datetime=_to_utc(timestamp),
         footprint=footprint,
-        solar_hours=int(footprint.centroid.x / 15),
+        solar_hours=solar_hours(footprint),
         acquisition=acquisition,
         baseline=baseline,
         generated=generated,
@@ -206,7 +209,9 @@ def processing_of(item: Item, acquisition: Acquisition | None) -> tuple[str, tup
     return " ".join(key) if all(key) else "", _numbers(version), str(_normalized_time(generated) or "")
 
 
-def _band_asset(item: Item, asset: Mapping[str, Any], scale: float, offset: float, nodata: int | None) -> BandAsset:
+def _band_asset(
+    item: Item, asset: Mapping[str, Any], scale: float, offset: float, nodata: int | None, overviews: str
+) -> BandAsset:
     properties = item.get("properties") or {}
     # The item's proj:shape applies to its default grid; a band of another resolution may lack its own.
     stated = asset.get("proj:shape")
@@ -224,6 +229,7 @@ def _band_asset(item: Item, asset: Mapping[str, Any], scale: float, offset: floa
         width=width if stated else 0,
         crs=_crs_code(asset) or _crs_code(properties),
         dtype=stated_dtype(asset),
+        overviews=overviews,
     )
 
 

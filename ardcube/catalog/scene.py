@@ -49,6 +49,9 @@ class BandAsset:
     """Authority code that the file must have, or empty if the item does not state it."""
     dtype: str = ""
     """Data type that the file must have, or empty if the asset does not state it."""
+    overviews: str = ""
+    """Method by which overviews of a categorical band were computed, such as `mode`, by the definition of the
+    collection; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,10 @@ def _levels(reader: ChunkReader, stack: BandStack, scene: Scene, headers: Mappin
     """Return the level to read of each band."""
     pixels = [pixel_at(reader.grid.lattice, header) for header in headers.values()]
     if stack.offset is None:
-        levels = [category_level(header, pixel) for header, pixel in zip(headers.values(), pixels, strict=True)]
+        levels = [
+            category_level(header, pixel, scene.bands[band].overviews)
+            for (band, header), pixel in zip(headers.items(), pixels, strict=True)
+        ]
     else:
         levels = reflectance_levels(list(headers.values()), [scene.bands[band].nodata for band in headers], pixels)
     return dict(zip(headers, levels, strict=True))

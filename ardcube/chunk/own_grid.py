@@ -85,7 +85,7 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
     """
     band = mask.bands[0]
     for header in (placed[band] for placed in reader.placed({band: raster.header})):
-        level = category_level(header, pixel_at(reader.grid.lattice, header))
+        level = category_level(header, pixel_at(reader.grid.lattice, header), scene.bands[band].overviews)
         pixel = metres_per_pixel(header.crs, level)
         reach = mask.clean_up.reach
         around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)

@@ -98,6 +98,11 @@ class Definition(Part):
             return None if band is None else band.data_type
         return self.encoding.data_type
 
+    def overviews(self, name: str) -> str:
+        """Return how overviews of a categorical band were made, such as `mode`, or an empty text if it is unknown."""
+        band = self._found(name)
+        return "" if band is None or band.overviews == "unknown" else band.overviews
+
     def smallest_offset(self, name: str) -> float | None:
         """Return the smallest offset that a band can have, or None if it is unknown."""
         band = self._found(name)
@@ -108,7 +113,7 @@ class Definition(Part):
     def pixel_fields(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the fields that decide on pixels of some bands, as JSON; titles, aliases and reasons do not."""
         own = {name: self.bands[self._bands_by_name[name]] for name in names if name in self._bands_by_name}
-        deciding = {"assets", "kind", "scale", "offset", "data_type", "nodata"}
+        deciding = {"assets", "kind", "scale", "offset", "data_type", "nodata", "overviews"}
         return {
             "recognize": [form.model_dump(mode="json") for form in self.recognize],
             "encoding": self.encoding.model_dump(mode="json", include={"scale", "data_type", "nodata"}),

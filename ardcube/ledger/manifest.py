@@ -82,8 +82,9 @@ def _hrefs(scene: Scene) -> list[str]:
 
 
 def _raster_fields(scene: Scene) -> str:
-    """Return shape, CRS and type that the item states of its files; the files are checked against them."""
-    return ";".join([f"{asset.height},{asset.width},{asset.crs},{asset.dtype}" for asset in scene.bands.values()])
+    """Return shape, CRS and type that the item states of its files, and the method of their overviews."""
+    fields = [(asset.height, asset.width, asset.crs, asset.dtype, asset.overviews) for asset in scene.bands.values()]
+    return ";".join([",".join(map(str, values)) for values in fields])
 
 
 def read_manifest(ledger_uri: str, name: str, options: Options | None = None, patience: float = 0.0) -> SceneIndex:

@@ -69,6 +69,20 @@ def test_the_bit_that_landsat_calls_clear_is_left_out() -> None:
         assert "clear" not in bits
 
 
+def test_how_overviews_of_a_mask_were_made_decides_on_pixels() -> None:
+    definition = load_definitions("hls-l30").chosen
+    assert definition is not None
+    assert (definition.overviews("fmask"), definition.overviews("red"), definition.overviews("nope")) == (
+        "nearest",
+        "",
+        "",
+    )
+    mask = definition.bands["fmask"].model_copy(update={"overviews": "unknown"})
+    other = definition.model_copy(update={"bands": {**definition.bands, "fmask": mask}})
+    assert other.overviews("fmask") == ""
+    assert other.pixel_fields(["fmask"]) != definition.pixel_fields(["fmask"])
+
+
 def write(folder: Path, text: str = SMALL) -> str:
     file = folder / "own.toml"
     file.write_text(text)
