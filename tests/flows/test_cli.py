@@ -119,6 +119,7 @@ def test_a_plan_shows_the_size_of_the_cube_and_writes_nothing(
         assert re.search(rf"^{period}: \d+ scenes$", output, re.MULTILINE)
     rows = plan_rows(output)
     assert (rows["tiles"], rows["periods"], rows["chunks"]) == ("8", "3", "24")
+    assert re.fullmatch(r"\d+ x \d+ pixels of [\d.]+ degrees, EPSG:4326", rows["grid"])
     scenes = sum(int(count) for count in re.findall(r": (\d+) scenes", output))
     assert rows["scenes"].startswith(f"{scenes}, read ")
     assert re.fullmatch(r"about [\d.]+ [kMG]B if nothing is cloudy", rows["bytes to read"])
