@@ -22,6 +22,8 @@ class BatchResults:
     ----------
     lost : list of ChunkJob
         Chunks without a new record: their worker died, or the task failed outside the chunk.
+    failed_outside : bool
+        Whether a batch failed without recording all its chunks, although no worker died. The caller resets it.
     worker_deaths : dict
         Worker processes that died while they held a chunk, by chunk.
     """
@@ -30,6 +32,7 @@ class BatchResults:
         self._context = context
         self._unmerged: list[ChunkRecord] = []
         self.lost: list[ChunkJob] = []
+        self.failed_outside = False
         self.worker_deaths: dict[ChunkKey, int] = {}
 
     def take_lost(self) -> list[ChunkJob]:
@@ -46,6 +49,7 @@ class BatchResults:
             If another run holds the cube by now, or the store accepts no more writes.
         """
         ledger, progress = self._context.pending.ledger, current_progress()
+        lost_before, failed = len(self.lost), False
         try:
             records = {record.key: record for record in future.result()}
         except RunStopsError:
@@ -54,6 +58,7 @@ class BatchResults:
             self.worker_deaths |= {job.key: error.allowed_failures + 1 for job in batch.jobs}
             records = ledger.read_each(job.key for job in batch.jobs)
         except Exception:  # noqa: BLE001  (the task failed, or its worker died: the ledger has the records)
+            failed = True
             records = ledger.read_each(job.key for job in batch.jobs)
         new = []
         for job in batch.jobs:
@@ -63,6 +68,7 @@ class BatchResults:
             else:
                 new.append(record)
                 progress.chunk_ended(job, record)
+        self.failed_outside |= failed and len(self.lost) > lost_before
         progress.batch_ended()
         self._unmerged += new
         if len(self._unmerged) >= RECORDS_PER_FILE:

@@ -134,16 +134,20 @@ def _map_chunks(context: RunContext) -> None:
     The first round has all chunks. Further rounds have the chunks whose worker was lost.
     """
     from flows.batch_results import BatchResults  # these import distributed, which takes seconds
+    from flows.late_workers import LateWorkers
     from flows.map_chunks import chunk_task, map_batches
     from flows.recovery import Recovery
 
     task, results = chunk_task(context.run), BatchResults(context)
-    recovery = Recovery(context, results)
+    recovery, late = Recovery(context, results), LateWorkers(context)
     if recovery.jobs:
         with start_runner(context.run) as runner, recovery.in_flight_cleared():
             for batches in recovery.rounds():
                 for batch, future in map_batches(runner, task, batches):
                     batches.measured(results.collect(batch, future))
+                    if results.failed_outside:
+                        results.failed_outside = False
+                        late.retire_wrong(runner.client)
     if recovery.suspects:
         with start_isolated_runner() as runner:
             for batches in recovery.isolated_rounds():

@@ -5,11 +5,7 @@ Each check ends in one line (`InputError`) that names the value, the problem and
 
 import asyncio
 import re
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,10 +16,9 @@ from ardcube.catalog.search import local_path
 from ardcube.config import RunConfig
 from ardcube.config.cube import EARTH_SEARCH
 from ardcube.errors import InputError
-from ardcube.ledger.ledger import SUFFIX
-from ardcube.redaction import without_secrets
 from ardcube.storage.place import Place
-from flows.worker_probe import LOOK_SECONDS, Seen, digest_of, look
+from flows.ask_workers import Answers, ask_workers, first_problem, seen_by_flow
+from flows.worker_probe import Seen
 
 WORKER_SECONDS = 60.0
 """Seconds to wait for the first worker of a Dask cluster."""
@@ -149,30 +144,14 @@ def _check_cluster(run: RunConfig, place: Place, stac_url: str | None) -> None:
     if scheme not in _SCHEMES:
         raise InputError(f"scheduler-address {address}: Dask has no protocol {scheme}; use tcp:// or tls://")
     catalogue = local_path(stac_url) if stac_url is not None and not is_remote(stac_url) else None
-    with _probe(place) as (folder, name):
-        seen = Seen(
-            version=version("ardcube"),
-            store_uri=run.fsspec_uri,
-            store_path=place.path,
-            storage_options=dict(run.storage_options),
-            probe_uri=folder.uri,
-            probe=name,
-            catalogue=catalogue,
-            catalogue_digest=digest_of(catalogue) if catalogue is not None else "",
-            prefect_api=get_current_settings().api.url,
-        )
+    with seen_by_flow(run, place, catalogue) as seen:
         answers = asyncio.run(_ask(address, seen))
-    problems = {worker: answer for worker, answer in answers.items() if answer is not None}
-    if problems:
-        worker, problem = next(iter(problems.items()))
-        if isinstance(problem, BaseException):
-            problem = _of_worker(problem)
-        more = f" ({len(problems)} of {len(answers)} workers have a problem)" if len(answers) > 1 else ""
-        raise InputError(f"worker {worker}: {problem}{more}")
+    if line := first_problem(answers):
+        raise InputError(line)
 
 
-async def _ask(address: str, seen: Seen) -> dict[str, Any]:
-    """Return the answer of each worker: a problem, an exception, or None."""
+async def _ask(address: str, seen: Seen) -> Answers:
+    """Return the answers of all workers of a cluster, which has at least one."""
     from distributed import Client
 
     client: Any = Client(address, asynchronous=True, timeout=_CONNECT_SECONDS, set_as_default=False)
@@ -187,9 +166,7 @@ async def _ask(address: str, seen: Seen) -> dict[str, Any]:
         ) from error
     try:
         await client.wait_for_workers(1, timeout=WORKER_SECONDS)
-        answers: dict[str, Any] = await asyncio.wait_for(
-            client.run(look, seen, on_error="return"), LOOK_SECONDS + _CONNECT_SECONDS
-        )
+        return await ask_workers(client, seen)
     except TimeoutError as error:
         if not client.scheduler_info()["workers"]:
             raise InputError(
@@ -201,32 +178,3 @@ async def _ask(address: str, seen: Seen) -> dict[str, Any]:
         ) from error
     finally:
         await client.close()
-    return answers
-
-
-def _of_worker(error: BaseException) -> str:
-    """Return the line about a worker that could not even run the check."""
-    # Dask passes an error of the import on as text.
-    text = " ".join(without_secrets(str(error) if type(error) is Exception else repr(error)).split())
-    if re.search("ImportError|ModuleNotFoundError|AttributeError", text):
-        return f"it cannot import this package ({text}); install ardcube {version('ardcube')} there, as in the flow"
-    return f"it fails ({text}); its log says why"
-
-
-@contextmanager
-def _probe(place: Place) -> Iterator[tuple[Place, str]]:
-    """Write a small file where workers must see it, and remove it at the end of the block."""
-    name = f".ardcube-probe-{uuid.uuid4().hex}"
-    folder = place.sibling(SUFFIX)
-    if place.is_local:  # a folder is not created before the run is accepted
-        nearest = next(at for at in (Path(folder.path), *Path(place.path).parents) if at.is_dir())
-        folder = Place(str(nearest), place.fs, str(nearest))
-    try:
-        folder.write(name, name.encode())
-    except Exception as error:  # a filesystem may raise whatever its library does
-        text = " ".join(without_secrets(str(error)).split())
-        raise InputError(f"fsspec-uri {place.uri} cannot be written ({text}); check address and credentials") from error
-    try:
-        yield folder, name
-    finally:
-        folder.remove([name])

@@ -13,7 +13,7 @@ class ProgressReceiver:
     """Receives the progress of a build. It ignores all reports; a subclass shows them."""
 
     def warned(self, line: str) -> None:
-        """Report an option of the request that has no effect."""
+        """Report something that a person should correct although the run continues."""
 
     def searched(self, period: Period, scenes: int) -> None:
         """Report the number of scenes found for a period."""

@@ -59,6 +59,10 @@ class ProgressArtifact(ProgressReceiver):
         self._first_batch: tuple[float, int] | None = None
         """When the first batch ended, and its chunks. They do not predict the others, since workers had to start."""
 
+    def warned(self, line: str) -> None:
+        """Pass the report on."""
+        self._listener.warned(line)
+
     def searched(self, period: Period, scenes: int) -> None:
         """Pass the report on."""
         self._listener.searched(period, scenes)

@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ardcube.redaction import without_secrets
+from ardcube.runtime.same_version import other_version
 from ardcube.storage.place import Place
 
 LOOK_SECONDS = 20.0
@@ -61,9 +61,7 @@ async def look(seen: Seen) -> str | None:
 
 
 def _look(seen: Seen) -> str | None:
-    if (here := version("ardcube")) != seen.version:
-        return f"it has ardcube {here}, the flow has {seen.version}; install the same version"
-    return _look_at_store(seen) or _look_at_catalogue(seen) or _look_at_server(seen)
+    return other_version(seen.version) or _look_at_store(seen) or _look_at_catalogue(seen) or _look_at_server(seen)
 
 
 def _look_at_store(seen: Seen) -> str | None:

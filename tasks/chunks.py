@@ -23,7 +23,9 @@ def build_chunks(batch: Batch) -> list[ChunkRecord]:
     """Build a batch of chunks; a retry skips the chunks that are done."""
     name_attempt()
     forward_logs()
-    with sharing_memory(batch.spec, get_worker().state.nthreads) as spec:
+    worker = get_worker()
+    batch.check_version(worker.address)
+    with sharing_memory(batch.spec, worker.state.nthreads) as spec:
         records = process_batch(spec, batch.jobs, again=task_run.run_count > 1, last=is_last_attempt())
     log_built(records)
     return records

@@ -14,6 +14,7 @@ from ardcube.planning.estimate import share_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.log_context import log_chunk
+from ardcube.runtime.same_version import installed_version, other_version
 from ardcube.runtime.threads import turns
 
 _MOST_NAMED = 10
@@ -27,11 +28,18 @@ class Batch:
     takes longer than sending the batch.
     """
 
-    __slots__ = ("jobs", "spec")
+    __slots__ = ("jobs", "spec", "version")
 
     def __init__(self, spec: CubeSpec, jobs: tuple[ChunkJob, ...]) -> None:
         self.spec = spec
         self.jobs = jobs
+        self.version = installed_version()
+        """Version of this package in the flow."""
+
+    def check_version(self, worker: str) -> None:
+        """Raise PermanentError if a worker has another version of this package than the flow."""
+        if problem := other_version(self.version):
+            raise PermanentError(f"worker {worker}: {problem}")
 
     def __dask_tokenize__(self) -> str:
         """Return a unique token, because two task runs of the same chunks are two pieces of work."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from ardcube.config import RunConfig
 from ardcube.config.cube import EARTH_SEARCH
-from ardcube.errors import InputError
+from ardcube.errors import InputError, RunStopsError
+from flows.build_cube import build_cube
 from flows.preflight import check_region, check_workers
+from flows.progress import ProgressReceiver, reporting
 from tests.flows import jobs
-from tests.flows.jobs import options, run_config, sample_cube
+from tests.flows.jobs import options, records, run_config, sample_cube
 from tests.servers import processes
 from tests.servers.processes import DaskCluster, PrefectServer
+from tests.wait_for import until
 
 BROKEN = "raise ImportError('libgdal.so: cannot open shared object file')"
 Cluster = Callable[[Mapping[str, str]], AbstractContextManager[DaskCluster]]
@@ -37,8 +42,12 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]
         yield cluster
 
 
-def worker(stack: ExitStack, cluster: DaskCluster, folder: Path, files: Mapping[str, str]) -> None:
-    """Start a worker that runs in a folder, and finds the given files before the installed packages."""
+OTHER_VERSION = {"ardcube-9.9.dist-info/METADATA": "Metadata-Version: 2.1\nName: ardcube\nVersion: 9.9\n"}
+
+
+def worker(stack: ExitStack, cluster: DaskCluster, folder: Path, files: Mapping[str, str]) -> Callable[[], None]:
+    """Start a worker that finds the given files before the installed packages; return a function that waits for it."""
+    folder.mkdir(exist_ok=True)
     shim = folder / "shim"
     for name, content in files.items():
         (shim / name).parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +56,7 @@ def worker(stack: ExitStack, cluster: DaskCluster, folder: Path, files: Mapping[
     command = [processes.sys.executable, "-P", "-m", "dask", "worker", cluster.address, "--no-nanny", "--no-dashboard"]
     place = ["--host", "127.0.0.1", "--nthreads", "1", "--local-directory", folder / "scratch"]
     process = stack.enter_context(processes.running([*command, *place], log, env={"PYTHONPATH": str(shim)}))
-    processes.wait_until(
+    return lambda: processes.wait_until(
         lambda: "Registered to" in log.read_text(), "dask worker", seconds=120, process=process, log=log
     )
 
@@ -61,12 +70,22 @@ def refused(run: RunConfig, stac_url: str | None = None) -> str:
     return message
 
 
+class Warnings(ProgressReceiver):
+    """Keeps the warnings of a run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warned(self, line: str) -> None:
+        self.lines.append(line)
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_the_command_reports_a_worker_that_cannot_import_the_package_with_its_own_error(
     scheduler: DaskCluster, sample_archive: Path, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        worker(stack, scheduler, tmp_path, {"flows/__init__.py": BROKEN})
+        worker(stack, scheduler, tmp_path, {"flows/__init__.py": BROKEN})()
         arguments = options(sample_cube(sample_archive), on(scheduler, tmp_path / "cube.zarr"))
         done = jobs.run(["build", *arguments])
     assert done.returncode == 2
@@ -79,9 +98,8 @@ def test_the_command_reports_a_worker_that_cannot_import_the_package_with_its_ow
 def test_a_worker_with_another_version_is_refused(
     scheduler: DaskCluster, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    described = {"ardcube-9.9.dist-info/METADATA": "Metadata-Version: 2.1\nName: ardcube\nVersion: 9.9\n"}
     with ExitStack() as stack:
-        worker(stack, scheduler, tmp_path, described)
+        worker(stack, scheduler, tmp_path, OTHER_VERSION)()
         message = refused(on(scheduler, tmp_path / "cube.zarr"))
     assert "it has ardcube 9.9, the flow has " in message
 
@@ -101,13 +119,13 @@ def test_workers_that_see_another_store_catalogue_or_server_are_refused(
     catalogue.mkdir()
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
-        worker(stack, scheduler, tmp_path, {})
+        worker(stack, scheduler, tmp_path, {})()
         assert "fsspec-uri cube.zarr is " in (message := refused(on(scheduler, "cube.zarr")))
         assert message.endswith("give an absolute path")
         check_workers(run := on(scheduler, tmp_path / "cube.zarr"), str(catalogue))
         assert list(tmp_path.glob("*cube*")) == []
         with monkeypatch.context() as patch:
-            patch.setattr("flows.preflight.digest_of", lambda path: "of another folder")
+            patch.setattr("flows.ask_workers.digest_of", lambda path: "of another folder")
             assert f"it does not see stac-url {catalogue} as the flow does" in refused(run, str(catalogue))
         with monkeypatch.context() as patch:
             patch.setattr("ardcube.storage.place.Place.write", lambda *given: None)  # as on the disk of another machine
@@ -163,3 +181,44 @@ def test_a_region_fits_the_store_or_the_scenes() -> None:
         InputError, match=r"^coiled-region eu-north-1: the scenes are in us-west-2 and the store in eu-"
     ):
         check_region("eu-north-1", "eu-central-1", EARTH_SEARCH)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start runs without the check of their workers, as if the workers joined after it."""
+    monkeypatch.setattr("flows.build_cube.check_workers", lambda *_: None)
+
+
+@pytest.mark.usefixtures("prefect_server", "unchecked")
+def test_a_worker_that_joins_later_and_cannot_build_chunks_is_reported_and_retired(
+    scheduler: DaskCluster, sample_archive: Path, tmp_path: Path
+) -> None:
+    cube, uri, warnings = sample_cube(sample_archive, chunk_size=80, bands=("red",)), tmp_path / "cube.zarr", Warnings()
+    with ExitStack() as stack:
+        client = stack.enter_context(Client(scheduler.address, set_as_default=False))
+        starting = [
+            worker(stack, scheduler, tmp_path / name, files)
+            for name, files in (("wrong", OTHER_VERSION), ("right", {}))
+        ]
+        for registered in starting:
+            registered()
+        with reporting(warnings):
+            summary = build_cube(cube, on(scheduler, uri, batch_size=1))
+        until(lambda: len(client.nthreads()) == 1, "the end of the wrong worker")
+    assert (summary.written, summary.failed) == (6, 0)
+    (line,) = warnings.lines
+    assert re.fullmatch(r"worker tcp://\S+: it has ardcube 9\.9, .* the same version; the run goes on without it", line)
+
+
+@pytest.mark.usefixtures("prefect_server", "unchecked")
+def test_a_run_stops_if_no_worker_can_build_chunks(
+    scheduler: DaskCluster, sample_archive: Path, tmp_path: Path
+) -> None:
+    uri = tmp_path / "cube.zarr"
+    with ExitStack() as stack:
+        worker(stack, scheduler, tmp_path, OTHER_VERSION)()
+        with pytest.raises(
+            RunStopsError, match=r"^worker tcp://\S+: it has ardcube 9\.9, .*; install the same version$"
+        ):
+            build_cube(sample_cube(sample_archive), on(scheduler, uri))
+    assert records(uri) == {}

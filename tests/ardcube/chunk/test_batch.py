@@ -28,7 +28,7 @@ def job(col: int) -> ChunkJob:
 def test_a_batch_survives_pickling() -> None:
     batch = Batch(cube_spec(GRID), (job(0), job(1)))
     came = pickle.loads(pickle.dumps(batch))
-    assert (came.spec, came.jobs) == (batch.spec, batch.jobs)
+    assert (came.spec, came.jobs, came.version) == (batch.spec, batch.jobs, batch.version)
 
 
 def test_neither_prefect_nor_dask_searches_a_batch() -> None:
