@@ -34,6 +34,8 @@ def configure_prefect(debug: bool) -> None:
     # The temporary server sends no usage data, because the machine may have no network.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # Dask's monitor of the interpreter's lock prints a warning on a busy machine, and its figures are used nowhere.
+    os.environ.setdefault("DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__GIL__ENABLED", "False")
     # A server that stops answering is asked again for four minutes (2, 4, 8 ... seconds); Prefect's default is one.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")
     # A machine under load takes longer than Prefect's default to start the temporary server.
