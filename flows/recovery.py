@@ -22,6 +22,7 @@ from ardcube.planning.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubeSpec
+from ardcube.report.wording import count_of
 from flows.batch_results import BatchResults
 from flows.map_chunks import BatchQueue
 from flows.progress import current_progress
@@ -152,8 +153,8 @@ class Recovery:
     def _set_aside(self, job: ChunkJob) -> ChunkRecord:
         """Record a poison chunk as failed."""
         error = (
-            f"KilledWorker: {self._poison[job.key]} worker processes died while they built this chunk and nothing "
-            "else; their logs say why; if memory ran out, set --memory-limit or use fewer threads"
+            f"KilledWorker: {count_of(self._poison[job.key], 'worker')} died while building this chunk and nothing "
+            "else; the logs of workers say why; if memory ran out, set --memory-limit or use fewer threads"
         )
         before = self._context.pending.ledger.read(job.key)
         now = datetime.now(UTC).isoformat(timespec="seconds")
