@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.servers import processes
 from tests.servers.earth_search import EarthSearch
@@ -142,13 +143,20 @@ def shared_real() -> Path:
     return _REAL
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a synthetic Sentinel-2 archive with STAC items. All tests share it: do not write."""
+    """Return the folder of a synthetic Sentinel-2 archive with STAC items. All processes share it: do not write."""
     from ardcube.sample import write_archive
 
-    folder = tmp_path_factory.mktemp("sample") / "archive"
-    write_archive(folder)
+    folder = shared_folder(tmp_path_factory) / "sample"
+    with FileLock(folder.with_suffix(".lock")):
+        write_archive(folder)  # keeps an existing archive
     return folder
 
 
@@ -193,8 +201,28 @@ def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskClust
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty database of Prefect, to be copied: its creation costs five seconds of CPU."""
+    home = shared_folder(tmp_path_factory) / "prefect-database"
+    with FileLock(home.with_suffix(".lock")):
+        if not (home / processes.PREFECT_DATABASE).exists():
+            processes.create_prefect_database(home)
+    return home / processes.PREFECT_DATABASE
+
+
+@pytest.fixture
+def prefect_home(prefect_database: Path, tmp_path: Path) -> Path:
+    """Return a home of Prefect with an empty database, for a server of one test."""
+    home = tmp_path / "prefect-home"
+    home.mkdir()
+    shutil.copy(prefect_database, home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[PrefectServer]:
     """Start the session's Prefect server. Flows in this process and in child processes use it by default."""
+    shutil.copy(prefect_database, _PREFECT_HOME)
     folder = tmp_path_factory.mktemp("prefect")
     with processes.prefect_server(folder, port=_PREFECT_PORT, home=_PREFECT_HOME, ui=True) as server:
         yield server

@@ -26,6 +26,8 @@ from ardcube.lease.acquire import holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkKey
+from ardcube.sample import archive
+from ardcube.sample.scenes import scenes
 from flows.command import main
 from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube
 from tests.servers.processes import environment
@@ -97,11 +99,14 @@ def built(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory, prefec
     return Built(uri, done.stdout)
 
 
-def test_sample_writes_an_archive_and_prints_its_folder(call: Call, tmp_path: Path) -> None:
+def test_sample_writes_an_archive_and_prints_its_folder(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "scenes", lambda: scenes()[:2])  # all of them take ten seconds
     output = call("sample", str(tmp_path / "archive"))
     items, folder = re.fullmatch(r"(\d+) items in (.+)\n", output).groups()  # type: ignore[union-attr]
     assert folder == str(tmp_path / "archive")
-    assert len(list((tmp_path / "archive").glob("*/*.json"))) == int(items)
+    assert len(list((tmp_path / "archive").glob("*/*.json"))) == int(items) == 2
 
 
 def plan_rows(output: str) -> dict[str, str]:

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 LOGS = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
 
 
-@pytest.mark.parametrize("variables", [{}, LOGS], ids=["head", "a worker that is killed"])
+@pytest.mark.parametrize(
+    "variables",
+    [pytest.param({}, id="head", marks=pytest.mark.deep), pytest.param(LOGS, id="a worker that is killed")],
+)
 def test_a_run_completes_after_the_reader_of_its_output_has_ended(
     variables: dict[str, str], sample_archive: Path, tmp_path: Path
 ) -> None:

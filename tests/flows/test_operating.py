@@ -20,6 +20,7 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
+from flows.retry_cube import retry_cube
 from tests.flows.jobs import Pixels, pixels, records, run_config, sample_cube
 from tests.flows.remote import QUICK_RETRIES, Remote
 from tests.leases import current_claim
@@ -72,8 +73,8 @@ class Operator:
     def build(self, cube: CubeConfig, run: RunConfig) -> str:
         return self.start("build-cube", {"cube": cube.model_dump(mode="json"), "run": run.model_dump(mode="json")})
 
-    def retry(self, run: RunConfig, *, missing: bool = False) -> dict[str, Any]:
-        return self.ended(self.start("retry-cube", {"run": run.model_dump(mode="json"), "missing": missing}))
+    def retry(self, run: RunConfig) -> dict[str, Any]:
+        return self.ended(self.start("retry-cube", {"run": run.model_dump(mode="json")}))
 
     def ended(self, flow_run: str) -> dict[str, Any]:
         """Wait until a run has ended; return it."""
@@ -298,7 +299,7 @@ def test_a_stopped_run_is_reported_releases_its_lease_and_is_finished_by_a_retry
     assert {record.status for record in done.values()} == {"written"}, "a chunk in flight is not reported as failed"
 
     remote.files.heal()
-    assert operator.retry(run, missing=True)["state_type"] == "COMPLETED"
+    retry_cube(run, missing=True)
     after = records(uri)
     assert {key: after[key] for key in done} == done, "no finished chunk was built twice"
     assert pixels(uri) == undisturbed

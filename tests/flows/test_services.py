@@ -61,7 +61,7 @@ def test_a_build_with_all_services_equals_a_local_build(
     uri, endpoint = moto_s3.uri("cubes/alps.zarr"), {"endpoint_url": moto_s3.endpoint_url}
     # Credentials are in the environment of the command and of the workers, and nowhere else.
     credentials = {name: value for name, value in moto_s3.environment.items() if name != "AWS_ENDPOINT_URL"}
-    with processes.dask_cluster(tmp_path, env=credentials) as cluster:
+    with processes.dask_cluster(tmp_path, workers=1, env=credentials) as cluster:
         run = run_config(
             uri,
             storage_options=endpoint,
@@ -230,18 +230,22 @@ def test_gdal_opens_the_store_at_the_right_place(sample_archive: Path, tmp_path:
 
 
 def test_a_worker_that_served_another_prefect_server_reports_to_that_of_the_run(
-    sample_archive: Path, tmp_path: Path, prefect_server: PrefectServer, dask_cluster: DaskCluster
+    sample_archive: Path,
+    tmp_path: Path,
+    prefect_server: PrefectServer,
+    prefect_home: Path,
+    dask_cluster: DaskCluster,
 ) -> None:
     cube = sample_cube(sample_archive, **SIX_CHUNKS, end_date="2023-05-31", cloud_mask="none")
     where = {"serverless_backend": "dask", "scheduler_address": dask_cluster.address, "threads": None, "batch_size": 1}
     temporary = {
         "PREFECT_API_URL": "",
-        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_HOME": str(prefect_home),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
-    for name, server in (("before", temporary), ("now", {})):
-        done = jobs.run(["build", *options(cube, run_config(tmp_path / name, **where))], server)
-        assert done.returncode == 0, done.stderr
+    done = jobs.run(["build", *options(cube, run_config(tmp_path / "before", **where))], temporary)
+    assert done.returncode == 0, done.stderr
+    build_cube(cube, run_config(tmp_path / "now", **where))
     services = Services("sqlite", prefect_server)
     assert settled(services, latest_flow_run(services), 2) == ({"COMPLETED": 2}, 6)

@@ -35,12 +35,14 @@ SECONDS = 10.0
 CODES = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGTERM: (143, -signal.SIGTERM)}
 """Exit codes that a shell shows as 130 and 143; a negative one is from the start of the interpreter."""
 MARK = "ARDCUBE_TEST_RUN"
+TEMPORARY_SERVER = {"PREFECT_API_URL": "", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true"}
+"""Environment of a command that starts a temporary Prefect server."""
 Target = Literal["group", "process"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command that uses a temporary Prefect server."""
+    """A command."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -83,18 +85,13 @@ class Run:
 
 
 @contextmanager
-def started(cube: CubeConfig, uri: str, tmp_path: Path, env: dict[str, str] | None = None, **run: Any) -> Iterator[Run]:
-    """Start a build that uses a temporary Prefect server."""
+def started(
+    cube: CubeConfig, uri: str, home: Path, env: dict[str, str] = TEMPORARY_SERVER, **run: Any
+) -> Iterator[Run]:
+    """Start a build in an environment; a temporary Prefect server has its files in `home`."""
     mark = uuid.uuid4().hex
-    environment = {
-        "PREFECT_API_URL": "",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_LOGGING_TO_API_ENABLED": "true",
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        MARK: mark,
-        **(env or {}),
-    }
-    log = tmp_path / "log"
+    environment = {"PREFECT_LOGGING_TO_API_ENABLED": "true", "PREFECT_HOME": str(home), MARK: mark, **env}
+    log = home / "log"
     arguments = options(cube, run_config(uri, threads=1, batch_size=1, **run))
     running = Run(jobs.start(["build", *arguments], log, environment), log, mark)
     try:
@@ -159,6 +156,12 @@ MOMENTS: dict[str, tuple[signal.Signals, Target, Callable[[World], Happens]]] = 
     "the shutdown": (signal.SIGINT, "group", lambda world: lambda run: run.has_printed("6 written, 0 empty, 0 failed")),
 }
 """Moments of a run, with the signal, its target, and the condition that is true from that moment on."""
+WITH_A_SERVER = (
+    "a search that waits for the catalogue",
+    "a store that does not answer while it is created",
+    "a summary that waits for the store",
+)
+"""Moments of a run that uses the session's Prefect server, which is ready at once; the others start a temporary one."""
 
 
 def _fired(fault: Any) -> Happens:
@@ -166,15 +169,18 @@ def _fired(fault: Any) -> Happens:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_one_signal_ends_the_command_and_all_it_holds(moment: str, world: World, moto_s3: S3, tmp_path: Path) -> None:
+def test_one_signal_ends_the_command_and_all_it_holds(
+    moment: str, world: World, moto_s3: S3, prefect_home: Path
+) -> None:
     number, target, happening = MOMENTS[moment]
     happens = happening(world)
     uri = moto_s3.uri("cube.zarr")
     reader = "gdal" if "file" in moment else "auto"
-    env = EACH_READ_IS_A_REQUEST
+    env = EACH_READ_IS_A_REQUEST | ({} if moment in WITH_A_SERVER else TEMPORARY_SERVER)
     through = {"endpoint_url": world.store.endpoint_url}
-    with started(world.cube, uri, tmp_path, env, storage_options=through, reader=reader) as run:
+    with started(world.cube, uri, prefect_home, env, storage_options=through, reader=reader) as run:
         until(lambda: happens(run) or run.process.poll() is not None, f"{moment}: {run.log.read_text()}")
         assert run.process.poll() is None, run.log.read_text()
         run.send(number, target)
@@ -184,13 +190,14 @@ def test_one_signal_ends_the_command_and_all_it_holds(moment: str, world: World,
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGTERM]], ids=["twice", "once"])
 def test_the_command_ends_although_the_store_does_not_let_it_release_the_lease(
     signals: list[signal.Signals], world: World, moto_s3: S3, tmp_path: Path
 ) -> None:
     held = world.store.fail("hang", times=None, method="PUT", path="*/cube.zarr/*")
     through = {"endpoint_url": world.store.endpoint_url}
-    with started(world.cube, moto_s3.uri("cube.zarr"), tmp_path, storage_options=through) as run:
+    with started(world.cube, moto_s3.uri("cube.zarr"), tmp_path, {}, storage_options=through) as run:
         until(lambda: held.fired, "the creation of the store")
         release = world.store.fail("hang", times=None)
         run.send(signals[0], "process")

@@ -49,8 +49,8 @@ def run(home: Path, killed: str = "never", **environment: str) -> list[str]:
     return [*done.stdout.splitlines(), *done.stderr.splitlines()[-1:]]
 
 
-def test_the_server_answers_in_its_own_session_and_ends_with_a_killed_process(tmp_path: Path) -> None:
-    said = run(tmp_path, "late")
+def test_the_server_answers_in_its_own_session_and_ends_with_a_killed_process(prefect_home: Path) -> None:
+    said = run(prefect_home, "late")
     word, pid, session = said[0].split()
     assert (word, session, said[1:]) == ("imported", pid, ["true", "True False"])
     until(lambda: has_ended(int(pid)), "the end of the server")

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -32,6 +33,8 @@ _BIN = Path(sys.executable).parent
 _GRACE = 3.0
 """Seconds for a process to end by itself before it is killed."""
 S3_KEY = "testing"
+PREFECT_DATABASE = "prefect.db"
+"""Name of the database in the home of a Prefect server."""
 
 NO_OUTBOUND = {
     "DO_NOT_TRACK": "1",  # Prefect's client: usage events
@@ -327,6 +330,21 @@ def make_bucket(endpoint_url: str) -> S3:
     client.create_bucket(Bucket=bucket)
     client.close()
     return S3(endpoint_url, bucket)
+
+
+def create_prefect_database(home: Path) -> None:
+    """Create the database of a Prefect server in its home. The file appears when it is complete."""
+    with tempfile.TemporaryDirectory(dir=home.parent) as unfinished:
+        subprocess.run(
+            [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"],
+            env=environment({"PREFECT_HOME": unfinished}),
+            capture_output=True,
+            check=True,
+        )
+        home.mkdir(exist_ok=True)
+        # A log of the database would be lost with the folder: SQLite writes it into the file when it is closed.
+        assert not Path(unfinished, f"{PREFECT_DATABASE}-wal").exists()
+        Path(unfinished, PREFECT_DATABASE).rename(home / PREFECT_DATABASE)
 
 
 @contextmanager

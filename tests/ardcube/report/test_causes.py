@@ -68,7 +68,7 @@ def test_errors_of_one_server_are_one_cause_and_name_no_scene() -> None:
 
 
 def test_different_errors_are_different_causes_sorted_by_chunks() -> None:
-    memory = failed("KilledWorker: 4 worker processes died; set --memory-limit")
+    memory = failed("KilledWorker: 4 workers died; set --memory-limit")
     access = failed("AccessError: https://host: 403; set AWS_PROFILE")
     kinds = [(cause.kind, cause.chunks) for cause in causes_of(memory, access, access, None)]
     assert kinds == [("AccessError", 2), ("KilledWorker", 1), ("", 1)]
