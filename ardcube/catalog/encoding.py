@@ -102,11 +102,28 @@ class ItemEncoding:
             )
 
     def nodata(self, key: str, band: str) -> int | None:
-        """Return the digital number of nodata that is stated; None if it is not usable."""
+        """Return the digital number of nodata that is stated, also as text; None if no file can hold it.
+
+        Raises
+        ------
+        SceneError
+            If the stated value is no number.
+        """
         nodata = self._value(key, band, "nodata")
         if nodata is None and self.definition is not None:
             nodata = self.definition.nodata(key)
-        return int(nodata) if isinstance(nodata, (int, float)) and 0 <= nodata <= _LARGEST_DN else None
+        if nodata is None:
+            return None
+        try:
+            if isinstance(nodata, bool):
+                raise TypeError
+            number = float(nodata)
+        except (TypeError, ValueError) as error:
+            raise SceneError(
+                f"item {printable_id(self.item)}: the nodata of band {band} is no number ({nodata!s:.50}); correct the "
+                "item or its collection"
+            ) from error
+        return int(number) if 0 <= number <= _LARGEST_DN and number.is_integer() else None
 
     def _is_overridden(self, key: str) -> bool:
         return (

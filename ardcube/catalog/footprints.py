@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import shapely
+from shapely import affinity
 from shapely.geometry import MultiPolygon, Polygon, shape
 from shapely.geometry.base import BaseGeometry
 
@@ -63,6 +64,13 @@ class RasterExtent:
         west = grown.bounds[0]
         return bool(shapely.intersects_xy(grown, np.remainder(lon - west, 360.0) + west, lat).all())
 
+    def is_apart_from(self, geojson: Any) -> bool:
+        """Return whether a footprint with one meaning has no point in common with the extent: one of them is wrong."""
+        footprint, outline = certain_footprint(geojson), self.outline()
+        if footprint is None or outline is None or self.covers(footprint):
+            return False
+        return not any(outline.intersects(affinity.translate(footprint, 360.0 * turn)) for turn in (-1, 0, 1))
+
     def is_wide(self) -> bool:
         """Return whether the extent is wider than 180 degrees."""
         outline = self.outline()
@@ -87,6 +95,7 @@ class FootprintCatalog:
     A footprint is replaced by the raster's extent if it is missing, invalid, wider than 180 degrees, or has a vertex
     more than 0.02 degrees outside of that extent. If an item states no extent, the file's header is
     read: of local files always, of remote files only if the footprint cannot be used, because each costs a request.
+    It is also read if footprint and stated extent have no point in common, because the extent may be the wrong one.
     """
 
     catalog: _Searchable
@@ -105,24 +114,25 @@ class FootprintCatalog:
         """Return the items of the catalogue's own search."""
         found = iter(self.catalog.search(bounds, start, end))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            while batch := [self._corrected(item) for item in islice(found, 4 * _AT_ONCE)]:
-                extents = pool.map(self.read, [href for _, href in batch if href])
-                for item, href in batch:
-                    yield _with_extent(item, next(extents)) if href else item
+            while batch := [(item, *self._position(item)) for item in islice(found, 4 * _AT_ONCE)]:
+                extents = pool.map(self.read, [href for _, _, href in batch if href])
+                for item, stated, href in batch:
+                    yield _with_extent(item, (next(extents) if href else None) or stated)
 
-    def _corrected(self, item: Item) -> tuple[Item, str]:
-        """Correct an item by its own fields; return it, and the address of the header that has to be read, if any."""
+    def _position(self, item: Item) -> tuple[RasterExtent | None, str]:
+        """Return the extent that an item states, and the address of the header that has to be read, if any."""
         try:
             # Most items have an asset of this name, and recognition takes longer than the rest.
             definition = None if self.band in item["assets"] else self.definitions.of(item)
             asset = item["assets"][asset_key(item, self.band, definition)]
             extent, href = stated_extent(item, asset), asset["href"]
-            if extent is not None:
-                return _with_extent(item, extent), ""
-            is_read = local_file(href) is not None or certain_footprint(item.get("geometry")) is None
-            return item, href if is_read and self.policy.find_problem(href) is None else ""
+            if extent is None:
+                is_read = local_file(href) is not None or certain_footprint(item.get("geometry")) is None
+            else:
+                is_read = extent.is_apart_from(item.get("geometry"))
+            return extent, href if is_read and self.policy.find_problem(href) is None else ""
         except (SceneError, *MALFORMED):
-            return item, ""  # parsing the item reports the problem
+            return None, ""  # parsing the item reports the problem
 
 
 def parse_footprint(geojson: Mapping[str, Any]) -> BaseGeometry:

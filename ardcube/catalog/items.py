@@ -24,6 +24,8 @@ from ardcube.fingerprint import digest
 
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
 _PRODUCT = re.compile(r"S2\w_MSIL\d\w_(\d{8}T\d{6})_N(\d{4})_(?:R\d{3}_T(\d{2}[A-Z]{3}))?")
+_SENTINEL = re.compile(r"^s(?:entinel)?[-_ ]?(\d[a-d])$")
+"""Notations of a platform, in lower case: s2a, sentinel2a, sentinel-2a."""
 _PREFIXES = ("s2", "sentinel2", "sentinel", "eopf")
 """Prefixes under which catalogues state the properties of a Sentinel-2 product."""
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
@@ -284,7 +286,9 @@ def _baseline(properties: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _numbers(version: Any) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", str(version)))
+    """Return the numbers of a version; N0509 and 0509 are 05.09, as in the names of Sentinel-2 products."""
+    text = re.sub(r"^N?(\d\d)(\d\d)$", r"\1.\2", str(version))
+    return tuple(int(number) for number in re.findall(r"\d+", text))
 
 
 def _generated(properties: Mapping[str, Any]) -> str:
@@ -304,5 +308,5 @@ def _acquisition(properties: Mapping[str, Any]) -> str:
     datatake = _DATATAKE.search(_stated(properties, "datatake_id"))
     sensed = (datatake or product or [None, properties.get("datetime")])[1]
     tile = re.sub("^(MGRS-)?T?0?", "", str(grid))  # 05QKB, T05QKB and 5QKB are the same tile
-    platform = str(properties.get("platform") or "").lower()
+    platform = _SENTINEL.sub(r"sentinel-\1", str(properties.get("platform") or "").lower())
     return f"{platform} {sensed} {tile}"

@@ -48,19 +48,19 @@ class LocalCatalog:
         items = [(source, document) for source, document in documents if document.get("type") == "Feature"]
         if not items:
             raise InputError(f"stac-url {path}: contains no STAC items; give a catalogue with items")
-        chosen = _unique((source, item) for source, item in items if item.get("collection") in (collection, None))
+        chosen = _unique_items((source, item) for source, item in items if item.get("collection") in (collection, None))
         if not chosen:
             names = ", ".join(sorted({f"{item['collection']!s:.100}" for _, item in items})[:20])
             raise InputError(f"collection {collection}: not in {path}; choose from {names}")
-        described = _unique(
-            (source, document)
+        described = [
+            (source.stem != collection and source.name != "collection.json", document)
             for source, document in documents
             if document.get("type") == "Collection" and document.get("id") == collection
-        )
+        ]
         timed = [(when, item) for item in chosen if (when := _time(item)) is not None]
         timed.sort(key=itemgetter(0))
         return cls(
-            described[0] if described else None,
+            min(described, key=itemgetter(0))[1] if described else None,
             tuple(item for _, item in timed),
             tuple(when for when, _ in timed),
             tuple(item for item in chosen if _time(item) is None),
@@ -120,14 +120,37 @@ def _absolute(href: str, folder: Path) -> str:
     return os.path.normpath(folder.absolute() / href.removeprefix("file://"))
 
 
-def _unique(documents: Iterable[tuple[Path, dict[str, Any]]]) -> list[Item]:
-    """Return one document per id; of several, the one whose file name follows STAC's best practices."""
-    chosen: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for file, document in documents:
-        is_best = file.stem == document["id"] or file.name == "collection.json"
-        if document["id"] not in chosen or is_best:
-            chosen[document["id"]] = (file, document)
-    return [document for _, document in chosen.values()]
+def _unique_items(documents: Iterable[tuple[Path, Item]]) -> list[Item]:
+    """Return one item per id; of several, the one whose file is named after it, as STAC's best practices recommend.
+
+    Raises
+    ------
+    InputError
+        If several items have one id and differ, and the names of their files do not decide.
+    """
+    by_id: dict[str, list[tuple[Path, Item]]] = {}
+    for file, item in documents:
+        by_id.setdefault(item["id"], []).append((file, item))
+    return [_best_item(name, found) for name, found in by_id.items()]
+
+
+def _best_item(name: str, found: list[tuple[Path, Item]]) -> Item:
+    named = [(file, item) for file, item in found if file.stem == name] or found
+    (first_file, first), *others = named
+    for file, other in others:
+        if _description(first) != _description(other):
+            where = first_file if file == first_file else f"{first_file} and {file}"
+            raise InputError(
+                f"stac-url file {where}: different items have the id {name:.200}; change the id of one, or remove it"
+            )
+    return first
+
+
+def _description(item: Item) -> Any:
+    """Return what two copies of an item have in common, wherever their files are."""
+    assets = item.get("assets")
+    keys = sorted(map(str, assets)) if isinstance(assets, dict) else assets
+    return item.get("properties"), item.get("geometry"), keys
 
 
 def _load_json(file: Path) -> Any:

@@ -56,8 +56,7 @@ def load_area(cube: CubeConfig) -> Area:
         return Area(box(*cube.bbox))
     assert cube.geometry_file is not None  # CubeConfig ensures one of the two
     geometry = _read_geometries(Path(cube.geometry_file), cube.geometry_layer)
-    west, south, east, north = geometry.bounds
-    if west >= east or south >= north:
+    if not geometry.area > 0:
         raise InputError(f"geometry file {cube.geometry_file}: covers no area; give polygons, or use --bbox")
     return Area(geometry, geometry if cube.use_geometry_mask else None)
 

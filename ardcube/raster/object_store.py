@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -106,6 +107,8 @@ def _get(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, i
     if href.startswith("s3:"):
         return _get_from_s3(href, start, end, access)
     store, path = locate(href)
+    if isinstance(store, LocalStore) and os.path.exists(f"/{path}") and not os.path.isfile(f"/{path}"):  # noqa: PTH110, PTH113
+        raise SceneError(f"{href} cannot be read: it is no file")  # reading a pipe would wait for its other end
     try:
         answer = obstore.get(store, path, options={"range": (start, end)})
         return bytes(answer.bytes()), answer.meta["size"]

@@ -189,6 +189,32 @@ def test_headers_of_remote_files_are_read_only_for_footprints_that_cannot_be_use
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"proj:code": "EPSG:32633", "proj:transform": GRID, "proj:shape": SHAPE},
+        {"proj:code": UTM32, "proj:bbox": [10.3, 46.8, 11.8, 47.9]},
+        {"proj:code": UTM32, "proj:transform": [0.001, 0, 3.0, 0, -0.001, 48.0], "proj:shape": SHAPE},
+    ],
+    ids=["another zone", "a box in degrees", "a transform in degrees"],
+)
+def test_a_header_decides_if_footprint_and_stated_extent_are_apart(fields: dict[str, Any]) -> None:
+    """A wrong extent would hide the scene."""
+    asked = []
+
+    def read(href: str) -> RasterExtent:
+        asked.append(href)
+        return EXTENT
+
+    assert footprint(corrected(make(RIGHT["a swath"], **fields), read)).equals(footprint(make(RIGHT["a swath"])))
+    assert footprint(corrected(make(WRONG["another tile"], **STATED), read)).equals(OUTLINE)
+    assert len(asked) == 2
+    assert footprint(corrected(make(WRONG["another tile"], **STATED))).equals(OUTLINE), "a header that cannot be read"
+    for geometry in (*RIGHT.values(), WRONG["too far out"], WRONG["crossed"], None):
+        corrected(make(geometry, **STATED), read)
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("geometry", [
     shapely.Polygon([(179.6, -17), (-179.7, -17), (-179.7, -16.5), (179.6, -16.5)]),
     shapely.MultiPolygon([shapely.box(179.6, -17, 180, -16.5), shapely.box(-180, -17, -179.7, -16.5)]),

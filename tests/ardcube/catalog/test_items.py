@@ -66,6 +66,31 @@ def test_nodata_size_and_pixels_come_from_the_asset() -> None:
     assert nan.nodata is None
 
 
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("65535", 65535),
+        ("0", 0),
+        (65535.0, 65535),
+        ("nan", None),
+        ("-inf", None),
+        (-9999, None),
+        ("-9999", None),
+        (0.5, None),
+    ],
+)
+def test_nodata_may_be_stated_as_text(stated: Any, expected: int | None) -> None:
+    item = stac_item(assets={"red": {"href": "/a", "raster:bands": raster_band(nodata=stated)}})
+    assert parse(item).bands["red"].nodata == expected
+
+
+@pytest.mark.parametrize("stated", ["none", "", True, [0]], ids=repr)
+def test_a_nodata_value_that_is_no_number_makes_a_bad_scene(stated: Any) -> None:
+    item = stac_item(assets={"red": {"href": "/a", "raster:bands": raster_band(nodata=stated)}})
+    with pytest.raises(SceneError, match=r"the nodata of band red is no number \(.*\); correct the item"):
+        parse(item)
+
+
 def test_nodata_comes_from_the_collection_if_the_item_states_none() -> None:
     collection = {"id": "c", "item_assets": {"red": {"raster:bands": raster_band(nodata=65535)}}}
     item = stac_item(assets={"red": {"href": "/a"}})
@@ -222,6 +247,18 @@ def test_processings_of_an_acquisition_and_tile_are_ordered_by_baseline() -> Non
     assert max(old, new, key=lambda scene: scene.processing) is new
     others = [processing("a", "02.14", tile="33TWL"), processing("b", "02.14", take="20230820T100031")]
     assert len({scene.acquisition for scene in (*others, new)}) == 3
+
+
+@pytest.mark.parametrize("notation", ["05.09", "N05.09", "N0509", "0509", "5.9"])
+def test_notations_of_a_baseline_are_equal(notation: str) -> None:
+    assert scene("a", **{"s2:processing_baseline": notation}).baseline == (5, 9)
+
+
+@pytest.mark.parametrize("notation", ["sentinel-2a", "Sentinel-2A", "SENTINEL 2A", "S2A", "sentinel2a"])
+def test_notations_of_a_platform_are_one_acquisition(notation: str) -> None:
+    found = scene("a", platform=notation, **{"grid:code": "MGRS-33TWM"}).acquisition
+    assert found == scene("b", platform="sentinel-2a", **{"grid:code": "MGRS-33TWM"}).acquisition
+    assert found.startswith("sentinel-2a ")
 
 
 def test_items_without_a_tile_have_no_acquisition() -> None:

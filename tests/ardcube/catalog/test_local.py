@@ -142,6 +142,27 @@ def test_a_file_named_like_its_item_wins_over_copies_in_the_same_folder(tmp_path
     assert scenes[1].bands["red"].href == str(folder / "item-1" / "red.tif")
 
 
+def test_different_items_with_one_id_are_refused(tmp_path: Path) -> None:
+    """One of them would be lost."""
+    first, second = with_local_assets("item-0", 10), with_local_assets("item-0", 11)
+    file = write(tmp_path / "items.json", {"type": "FeatureCollection", "features": [first, second]})
+    assert (
+        refusal(file) == f"stac-url file {file}: different items have the id item-0; change the id of one, or remove it"
+    )
+    folder = tmp_path / "folder"
+    files = [write(folder / day / "item.json", item) for day, item in (("10", first), ("11", second))]
+    assert f"stac-url file {files[0]} and {files[1]}: different items have the id item-0" in refusal(folder)
+    files = [write(folder / day / "item-0.json", item) for day, item in (("10", first), ("11", second))]
+    assert f"stac-url file {files[0]} and {files[1]}: different items have the id item-0" in refusal(folder)
+
+
+def test_copies_of_one_item_are_one_item(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        folder_of(tmp_path / "both" / folder)
+    write(tmp_path / "both" / "items.json", {"type": "FeatureCollection", "features": ITEMS})
+    assert [scene.id for scene in scenes_of(tmp_path / "both")] == ["item-0", "item-1", "item-2"]
+
+
 def test_documents_that_are_not_stac_are_ignored(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder")
     area = {"type": "Feature", "geometry": None, "properties": {}}

@@ -122,7 +122,15 @@ def test_an_invalid_geometry_is_refused_with_its_feature_and_the_reason(tmp_path
     assert "makevalid" in message
 
 
-@pytest.mark.parametrize("shape", [shapely.Point(9, 45), shapely.LineString([(9, 45), (10, 45)])])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        shapely.Point(9, 45),
+        shapely.MultiPoint([(9, 45), (10, 46)]),
+        shapely.LineString([(9, 45), (10, 45)]),
+        shapely.LineString([(9, 45), (10, 46)]),
+    ],
+)
 def test_points_and_lines_are_refused(tmp_path: Path, shape: BaseGeometry) -> None:
     assert "covers no area" in refusal(write(tmp_path / "thin.gpkg", shape))
 

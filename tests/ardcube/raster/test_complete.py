@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,3 +83,13 @@ def test_a_missing_and_an_empty_file_take_one_request(tmp_path: Path, range_serv
                 open_raster(address, "", "unsigned", reader)
             assert str(caught.value) == f"{address} cannot be read: {problem}"
             assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_path_that_is_no_file_is_refused_at_once(tmp_path: Path, reader: Reader) -> None:
+    """Reading a pipe would wait for its other end."""
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "folder.tif").mkdir()
+    for name in ("pipe.tif", "folder.tif"):
+        with pytest.raises(SceneError, match=f"{name} cannot be read: it is no file$"):
+            open_raster(str(tmp_path / name), "", "unsigned", reader)
