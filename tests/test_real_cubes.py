@@ -95,10 +95,8 @@ def assert_equal(archive: Path, store: Path, request: Request, chunk: int, reade
 
 @pytest.mark.parametrize("number", range(len(REQUESTS)), ids=[named(request) for request in REQUESTS])
 def test_real_scenes_equal_the_oracle(shared_real: Path, tmp_path: Path, number: int) -> None:
-    request, chunk = REQUESTS[number], CHUNKS[number % len(CHUNKS)]
-    archive = shared_real / "scenes" / request.scenes
-    for reader in READERS:
-        assert_equal(archive, tmp_path / reader, request, chunk, reader)
+    request, chunk, reader = REQUESTS[number], CHUNKS[number % len(CHUNKS)], READERS[number % len(READERS)]
+    assert_equal(shared_real / "scenes" / request.scenes, tmp_path / "cube", request, chunk, reader)
 
 
 @pytest.mark.deep

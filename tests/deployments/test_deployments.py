@@ -15,16 +15,11 @@ from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConf
 from flows.build_cube import build_cube
 from tests.deployments.deployed import Deployed
 from tests.deployments.parameter_sets import DEPLOYMENTS
-from tests.flows.jobs import pixels, records, run_config, sample_cube
+from tests.flows.jobs import pixels, records, run_config
 from tests.servers.processes import ROOT, environment
 
 # The first test also waits for the server, the worker and six commands of Prefect.
 pytestmark = pytest.mark.timeout(900)
-
-
-def as_json(cube: CubeConfig, run: RunConfig) -> dict[str, Any]:
-    """Return parameters like a form sends them."""
-    return {"cube": cube.model_dump(mode="json"), "run": run.model_dump(mode="json")}
 
 
 def test_deploy_all_creates_every_deployment_of_prefect_yaml(deployed: Deployed) -> None:
@@ -72,12 +67,22 @@ def test_an_area_is_added_by_one_file(deployed: Deployed, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_sample_runs_without_parameters(deployed: Deployed, sample_archive: Path) -> None:
+def test_a_worker_builds_the_sample_without_parameters_as_this_process_does(
+    deployed: Deployed, sample_archive: Path, tmp_path: Path
+) -> None:
     (deployed.folder / "data").mkdir(parents=True, exist_ok=True)
     (deployed.folder / "data" / "sample").symlink_to(sample_archive)
     state = deployed.run("sample", {})
     assert state["type"] == "COMPLETED", state["message"]
-    assert len(records(deployed.folder / "output" / "sample.zarr")) == 24
+    # A relative place counts from the folder that was deployed, wherever the worker was started.
+    built = deployed.folder / "output" / "sample.zarr"
+    cube = CubeConfig(**{**DEPLOYMENTS["sample"]["parameters"]["cube"], "stac_url": str(sample_archive)})
+    build_cube(cube, run_config(tmp_path / "cube.zarr"))
+    assert pixels(built) == pixels(tmp_path / "cube.zarr")
+    assert pixels(built).values.any()
+    there, here = records(built), records(tmp_path / "cube.zarr")
+    assert len(there) == 24
+    assert {key: record.status for key, record in there.items()} == {key: r.status for key, r in here.items()}
 
 
 def test_the_form_shows_the_description_of_every_field(deployed: Deployed) -> None:
@@ -100,22 +105,6 @@ def test_the_server_plans_the_monthly_runs(deployed: Deployed) -> None:
     ]
     assert len(times) >= 3
     assert {(moment.day, moment.hour, moment.minute) for moment in times} == {(7, 6, 0)}
-
-
-@pytest.mark.slow
-def test_a_worker_builds_the_same_cube_as_this_process(
-    deployed: Deployed, sample_archive: Path, tmp_path: Path
-) -> None:
-    cube = sample_cube(sample_archive, end_date="2023-05-31")
-    # A relative place counts from the folder that was deployed, wherever the worker was started.
-    state = deployed.run("manual", as_json(cube, run_config("output/cube.zarr")))
-    assert state["type"] == "COMPLETED", state["message"]
-    build_cube(cube, run_config(tmp_path / "cube.zarr"))
-    built = deployed.folder / "output" / "cube.zarr"
-    assert pixels(built) == pixels(tmp_path / "cube.zarr")
-    assert pixels(built).values.any()
-    there, here = records(built), records(tmp_path / "cube.zarr")
-    assert {key: record.status for key, record in there.items()} == {key: r.status for key, r in here.items()}
 
 
 @pytest.mark.parametrize(

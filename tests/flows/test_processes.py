@@ -36,8 +36,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 SIX_CHUNKS = {"chunk_size": 80, "bands": ("red",)}
 STAGES = ("search", "initialize", "chunks", "summary")
-IN_CI = [("search", "SIGINT"), ("initialize", "SIGTERM"), ("summary", "SIGKILL")]
-"""Endings that CI tests: each stage and each signal once. Test_resume.py interrupts chunks."""
+IN_CI = [("initialize", "SIGTERM"), ("summary", "SIGKILL")]
+"""Endings that CI tests. Test_resume.py interrupts chunks, and test_signals.py a search."""
 ENDINGS = [
     pytest.param(stage, name, id=f"{name} in {stage}", marks=() if (stage, name) in IN_CI else pytest.mark.deep)
     for stage in STAGES
