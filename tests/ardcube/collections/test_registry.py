@@ -61,6 +61,15 @@ def test_no_item_has_two_definitions() -> None:
         assert len([one for one in installed_definitions() if one.recognizes(made)]) <= 1, made["id"]
 
 
+def test_asset_keys_of_resolutions_alone_are_not_those_of_cdse() -> None:
+    """Other products have these keys too, and the offset of CDSE depends on the version of the processing."""
+    plain = item("some", "B04_60m B04_20m B04_10m")
+    assert load_definitions().of(plain) is None
+    found = load_definitions().of(item("some", "B04_60m B04_20m B04_10m", **{"processing:version": "05.11"}))
+    assert found is not None
+    assert found.name == "cdse-sentinel-2-l2a"
+
+
 def test_the_bit_that_landsat_calls_clear_is_left_out() -> None:
     """It is set together with shadow, snow, water and cirrus on OLI, and not set for water on TM."""
     for name in ("landsat-c2-l2", "landsat-oli-c2-l2-by-file", "landsat-tm-c2-l2-by-file"):
