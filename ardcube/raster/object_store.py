@@ -174,7 +174,8 @@ def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
     if parts.scheme in HTTP:
         if parts.fragment:
             raise UnsupportedFileError("a fragment")
-        return _host(f"{parts.scheme}://{parts.netloc}/?{parts.query}"), _plain(_decoded(parts.path))
+        query = f"/?{parts.query}" if parts.query else ""
+        return _host(f"{parts.scheme}://{parts.netloc}{query}"), _plain(_decoded(parts.path))
     raise UnsupportedFileError(f"no store for {parts.scheme}")
 
 
