@@ -29,9 +29,8 @@ class SearchCount:
         own = [item for item in page["features"] if item.get("collection") in (self._collection, None)]
         self._foreign += len(page["features"]) - len(own)
         ids = {item["id"] for item in own}
-        known = len(ids & self._ids)
-        self._overlap += known
-        self._repeats_a_page |= bool(ids) and known == len(ids)
+        self._overlap += len(own) - len(ids - self._ids)
+        self._repeats_a_page |= bool(ids) and ids <= self._ids
         self._ids |= ids
         for stated in _matched(page):
             number = _as_number(stated)
@@ -63,7 +62,7 @@ class SearchCount:
             return f"the server states {matched} matched items, but returns {count} different ones{others}{repeats}"
         if self._overlap:
             return (
-                f"the server returns {count} different items{others}, {self._overlap} of them on more than one page, "
+                f"the server returns {count} different items{others}, {self._overlap} of them more than once, "
                 "and states no number of matched items, so others may be missing"
             )
         return None

@@ -67,7 +67,7 @@ class RasterExtent:
     def is_apart_from(self, geojson: Any) -> bool:
         """Return whether a footprint with one meaning has no point in common with the extent: one of them is wrong."""
         footprint, outline = certain_footprint(geojson), self.outline()
-        if footprint is None or outline is None or self.covers(footprint):
+        if footprint is None or outline is None:
             return False
         return not any(outline.intersects(affinity.translate(footprint, 360.0 * turn)) for turn in (-1, 0, 1))
 
@@ -114,25 +114,27 @@ class FootprintCatalog:
         """Return the items of the catalogue's own search."""
         found = iter(self.catalog.search(bounds, start, end))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            while batch := [(item, *self._position(item)) for item in islice(found, 4 * _AT_ONCE)]:
+            while batch := [(item, *self._corrected(item)) for item in islice(found, 4 * _AT_ONCE)]:
                 extents = pool.map(self.read, [href for _, _, href in batch if href])
-                for item, stated, href in batch:
-                    yield _with_extent(item, (next(extents) if href else None) or stated)
+                for item, corrected, href in batch:
+                    extent = next(extents) if href else None
+                    yield corrected if extent is None else _with_extent(item, extent)
 
-    def _position(self, item: Item) -> tuple[RasterExtent | None, str]:
-        """Return the extent that an item states, and the address of the header that has to be read, if any."""
+    def _corrected(self, item: Item) -> tuple[Item, str]:
+        """Correct an item by its own fields; return it, and the address of the header that has to be read, if any."""
         try:
             # Most items have an asset of this name, and recognition takes longer than the rest.
             definition = None if self.band in item["assets"] else self.definitions.of(item)
             asset = item["assets"][asset_key(item, self.band, definition)]
             extent, href = stated_extent(item, asset), asset["href"]
+            corrected = _with_extent(item, extent)
             if extent is None:
                 is_read = local_file(href) is not None or certain_footprint(item.get("geometry")) is None
             else:
-                is_read = extent.is_apart_from(item.get("geometry"))
-            return extent, href if is_read and self.policy.find_problem(href) is None else ""
+                is_read = corrected is not item and extent.is_apart_from(item.get("geometry"))
+            return corrected, href if is_read and self.policy.find_problem(href) is None else ""
         except (SceneError, *MALFORMED):
-            return None, ""  # parsing the item reports the problem
+            return item, ""  # parsing the item reports the problem
 
 
 def parse_footprint(geojson: Mapping[str, Any]) -> BaseGeometry:
