@@ -13,12 +13,21 @@ import click
 
 from ardcube.errors import ArdcubeError, InputError
 from ardcube.redaction import without_secrets
-from flows.signals import INTERRUPTED, TERMINATED, TerminatedError, force_end, nothing_left_to_stop
+from flows.signals import (
+    INTERRUPTED,
+    TERMINATED,
+    TerminatedError,
+    first_signal,
+    force_end,
+    nothing_left_to_stop,
+)
 
 FAILED = 1
 BAD_INPUT = 2
 _GRACE_SECONDS = 3.0
 """Seconds that Prefect has to send its last messages after the lease was released."""
+_NOTED_SECONDS = 0.05
+"""Seconds in which the thread that notes signals has noted one that became an error."""
 _stopped_with: list[int] = []
 """Exit code of a command that a signal stopped."""
 
@@ -29,9 +38,11 @@ def run_command(command: Callable[[], object]) -> NoReturn:
     try:
         message, code = _outcome(command)
     except TerminatedError:
-        _stop("terminated; run the same command again to continue", TERMINATED)
+        _stop(TERMINATED)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        _stop("interrupted; run the same command again to continue", INTERRUPTED)
+        _stop(INTERRUPTED)
+    if signalled := first_signal(_NOTED_SECONDS if code else 0):
+        _stop(signalled)  # a library made another error of the signal
     nothing_left_to_stop()
     if message:
         _print(message)
@@ -55,7 +66,7 @@ def _outcome(command: Callable[[], object]) -> tuple[str, int]:
         return f"{type(error).__name__}: {error} (--debug shows where)", FAILED
 
 
-def _stop(message: str, code: int) -> NoReturn:
+def _stop(code: int) -> NoReturn:
     """Exit within seconds, although threads may still wait for a server."""
     nothing_left_to_stop()
     logging.raiseExceptions = False  # threads that still run find the loggers closed
@@ -63,7 +74,8 @@ def _stop(message: str, code: int) -> NoReturn:
     last.daemon = True
     last.start()
     _stopped_with.append(code)
-    _print(message)
+    verb = "terminated" if code == TERMINATED else "interrupted"
+    _print(f"{verb}; run the same command again to continue")
     sys.exit(code)
 
 

@@ -28,6 +28,10 @@ _SAME_SECONDS = 0.5
 _CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _CALLS: list[Callable[[], object]] = []
 """Release what the process holds."""
+_first: list[int] = []
+"""Exit code of the first signal."""
+_arrived = threading.Event()
+"""Set when the first signal has arrived."""
 _stopped = threading.Event()
 """Set when all that remains is the shutdown of the process."""
 
@@ -60,6 +64,11 @@ def released_at_forced_end(release: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         _CALLS.remove(release)
+
+
+def first_signal(seconds: float) -> int | None:
+    """Return the exit code of the first signal, or None; wait for the thread that notes it."""
+    return _first[0] if _arrived.wait(seconds) else None
 
 
 def nothing_left_to_stop() -> None:
@@ -98,6 +107,8 @@ def _watch(pipe: int) -> None:
     while (code := _CODES.get(os.read(pipe, 1)[0])) is None:
         pass
     first = time.monotonic()
+    _first.append(code)
+    _arrived.set()
     while (left := first + LAST_SECONDS - time.monotonic()) > 0:
         if not select.select([pipe], [], [], left)[0]:
             break

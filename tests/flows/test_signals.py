@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,11 +26,12 @@ from tests.flows.remote import EACH_READ_IS_A_REQUEST, Remote
 from tests.leases import current_claim
 from tests.servers.earth_search import EarthSearch
 from tests.servers.faulty_proxy import FaultyProxy
-from tests.servers.processes import S3, has_ended
+from tests.servers.processes import S3, environment, has_ended
 from tests.servers.range_server import RangeServer
 from tests.wait_for import until
 
 SIX_CHUNKS = {"chunk_size": 80, "bands": ("red",)}
+MANY_CHUNKS = {**SIX_CHUNKS, "chunk_size": 20}
 SECONDS = 10.0
 """Seconds within which a signal ends the command."""
 CODES = {signal.SIGINT: (130, -signal.SIGINT), signal.SIGTERM: (143, -signal.SIGTERM)}
@@ -208,15 +210,57 @@ def test_the_command_ends_although_the_store_does_not_let_it_release_the_lease(
         run.ends_with(signals[0], seconds=3.0 if signals[1:] else SECONDS)
 
 
+LIBRARY = """
+import os, signal
+from flows import signals
+
+def command():
+    signal.signal(signal.SIGTERM, lambda *_: 1 / 0)  # as Prefect does while a flow runs
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signals.install()
+from flows.process_exit import run_command
+run_command(command)
+"""
+
+
+def test_a_signal_that_a_library_turns_into_another_error_ends_the_command_with_its_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (143, "ardcube: terminated; run the same command again to continue\n")
+
+
+@pytest.fixture(scope="module")
+def seconds_of_a_run(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Seconds that the run takes whose random moments are tested."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    begun = time.monotonic()
+    with started(sample_cube(sample_archive, **MANY_CHUNKS), str(home / "cube.zarr"), home) as run:
+        assert run.process.wait(240) == 0, run.log.read_text()
+    return time.monotonic() - begun
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(40))
-def test_a_signal_at_a_random_moment_ends_the_command(seed: int, sample_archive: Path, tmp_path: Path) -> None:
-    chance = random.Random(seed)
+def test_a_signal_at_a_random_moment_ends_the_command(
+    seed: int,
+    seconds_of_a_run: float,
+    sample_archive: Path,
+    range_server: Callable[[Path], RangeServer],
+    tmp_path: Path,
+) -> None:
+    """The files of every fourth run are read by GDAL from a server that hangs after some requests."""
+    chance, hangs = random.Random(seed), seed % 4 == 0
     number, target = chance.choice(list(CODES)), chance.choice(["group", "process"])
-    cube = sample_cube(sample_archive, **{**SIX_CHUNKS, "chunk_size": 20})
-    uri = tmp_path / "cube.zarr"
-    with started(cube, str(uri), tmp_path, reader=chance.choice(["auto", "gdal"])) as run:
-        end = time.monotonic() + chance.uniform(0.05, 30)
+    remote = Remote.of(sample_archive, range_server(sample_archive))
+    catalogue = remote.write(tmp_path / "catalogue") if hangs else sample_archive
+    remote.files.fail("*", times=None, kind="delay", seconds=300, skip=chance.randrange(40))
+    cube, uri = sample_cube(catalogue, **MANY_CHUNKS), tmp_path / "cube.zarr"
+    env = TEMPORARY_SERVER | (EACH_READ_IS_A_REQUEST if hangs else {})
+    reader = "gdal" if hangs else chance.choice(["auto", "gdal"])
+    with started(cube, str(uri), tmp_path, env, reader=reader) as run:
+        end = time.monotonic() + chance.uniform(0.05, seconds_of_a_run)
         until(lambda: time.monotonic() > end or run.process.poll() is not None, "the moment")
         if run.process.poll() is None:
             run.send(number, target)
