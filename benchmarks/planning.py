@@ -32,8 +32,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from shapely.geometry import box
+
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
+from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid
@@ -123,10 +126,11 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
         cube=cube,
         run=run,
         mask=cloud_mask("scl"),
-        area=Area(bounds),
+        area=Area(box(*bounds)),
         grid=Grid.from_bounds(bounds, RESOLUTION),
         periods=calendar_periods(cube.start_date, cube.end_date, 1)[:periods],
         catalog=catalog,
+        definitions=load_definitions(),
         place=ledger,
         ledger=Ledger.of_store(ledger),
         stored=None,
