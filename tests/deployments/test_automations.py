@@ -109,8 +109,7 @@ def test_runs_whose_process_has_ended_become_crashed_or_cancelled_and_others_do_
     suspended = {"type": "PAUSED", "name": "Suspended"}
     silent, cancelled, suspending, other = (start(server, running) for _ in range(4))
     foreign = start(server, running, "other")
-    for run in (silent, suspending):
-        emit(server, run, HEARTBEAT)
+    emit(server, silent, HEARTBEAT)
     emit(server, foreign, HEARTBEAT, "other")
     change(server, cancelled, {"type": "CANCELLING"})
     change(server, suspending, suspended)
