@@ -109,7 +109,8 @@ def test_runs_whose_process_has_ended_become_crashed_or_cancelled_and_others_do_
     suspended = {"type": "PAUSED", "name": "Suspended"}
     silent, cancelled, suspending, other = (start(server, running) for _ in range(4))
     foreign = start(server, running, "other")
-    emit(server, silent, HEARTBEAT)
+    for run in (silent, suspending):
+        emit(server, run, HEARTBEAT)
     emit(server, foreign, HEARTBEAT, "other")
     change(server, cancelled, {"type": "CANCELLING"})
     change(server, suspending, suspended)
