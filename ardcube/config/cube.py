@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ardcube.config import form_schema
 from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
-from ardcube.config.selection import Comparison, parse_months
+from ardcube.config.selection import Comparison, parse_months, written_months
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_CRS = "EPSG:4326"
@@ -23,7 +23,6 @@ Resampling = Literal["nearest", "bilinear", "cubic"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _RESERVED_NAMES = {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "spatial_ref", "observation_count"}
 _LAST_YEAR = 9998
-_YEAR = 12
 _LARGEST_TILE = 16384
 """Pixels per side of a tile; four bands of it take 2 GB."""
 
@@ -228,10 +227,7 @@ class GrowingCubeConfig(Model):
     @field_validator("months")
     @classmethod
     def _months_are_in_order(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        months = sorted(parse_months(value))
-        return ",".join(map(str, months)) if len(months) < _YEAR else None
+        return None if value is None else written_months(parse_months(value))
 
     @field_validator("query")
     @classmethod

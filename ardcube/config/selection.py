@@ -58,7 +58,7 @@ class Comparison:
         return is_number and _OPERATORS[self.sign](found, self.value)
 
     def __str__(self) -> str:
-        value = self.value if isinstance(self.value, str) else f"{self.value:g}"
+        value = self.value if isinstance(self.value, str) else repr(self.value).removesuffix(".0")
         return f"{self.name}{self.sign}{value}"
 
 
@@ -78,6 +78,11 @@ def parse_months(text: str) -> frozenset[int]:
             raise ValueError(f"{text!r:.100} is no range within a year; write 5-9, 11-2 or 3,6-8, where 1 is January")
         months |= {(first - 1 + step) % _YEAR + 1 for step in range((last - first) % _YEAR + 1)}
     return frozenset(months)
+
+
+def written_months(months: frozenset[int]) -> str | None:
+    """Return months as a list, such as ``5,6,7``; None for all months, which are no selection."""
+    return ",".join(map(str, sorted(months))) if len(months) < _YEAR else None
 
 
 def _number(text: str) -> float | str:

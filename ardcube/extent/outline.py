@@ -7,6 +7,7 @@ in degrees.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from ardcube.errors import InputError
 from ardcube.extent.antimeridian import place
-from ardcube.extent.lattice import DEGREES, Lattice, transformer
+from ardcube.extent.lattice import DEGREES, Lattice, crs_name, transformer
 from ardcube.extent.reproject import to_degrees
 from ardcube.extent.window import Window
 
@@ -28,6 +30,8 @@ _STRAIGHT_METRES = 40_000.0
 """Length of a side that is straight enough in degrees. The bend grows with the square of the length."""
 _MOST_SEGMENTS = 32
 _TURN = 360.0
+_Edges = tuple[NDArray[np.int64], ...]
+"""First row and first row after windows, first column and first column after them."""
 
 
 @lru_cache(maxsize=64)
@@ -39,14 +43,14 @@ def whole_outline(lattice: Lattice, window: Window) -> BaseGeometry:
 
     Raises
     ------
-    ValueError
+    InputError
         If the CRS is not defined at an edge of the window.
     """
     edges = tuple(np.array([edge]) for edge in (window.y0, window.y1, window.x0, window.x1))
     if lattice.is_degrees:
         area: BaseGeometry = lattice_boxes(lattice, *edges)[0]
         return area
-    outline = to_degrees(Polygon(_rings(lattice, *edges)[0]), lattice.crs)
+    outline = _around(lattice, edges)
     west, _, east, _ = outline.bounds
     turns = np.floor(((west + east) / 2 + _TURN / 2) / _TURN)
     return outline if turns == 0 else shapely.transform(outline, lambda xy: xy - [turns * _TURN, 0.0])
@@ -78,7 +82,7 @@ def window_outlines(
     """
     if lattice.is_degrees:
         return lattice_boxes(lattice, y0, y1, x0, x1)
-    rings = _rings(lattice, y0, y1, x0, x1)
+    rings = _rings(lattice, (y0, y1, x0, x1), _GROWTH)
     lon, lat = transformer(lattice.crs, DEGREES).transform(rings[..., 0], rings[..., 1])
     lon = lon - _TURN * np.cumsum(np.round(np.diff(lon, axis=1, prepend=lon[:, :1]) / _TURN), axis=1)
     # Around a pole the longitudes do not close; at a pole a vertex has none.
@@ -87,7 +91,7 @@ def window_outlines(
     areas = np.empty(len(rings), object)
     areas[is_simple] = shapely.polygons(np.stack([lon[is_simple], lat[is_simple]], axis=-1))
     for index in np.flatnonzero(~is_simple):
-        areas[index] = to_degrees(Polygon(rings[index]), lattice.crs)
+        areas[index] = _around(lattice, tuple(edge[index : index + 1] for edge in (y0, y1, x0, x1)))
     west, east = longitudes
     first, _, last, _ = shapely.bounds(areas).T
     for index in np.flatnonzero((first < west) | (last > east)):
@@ -106,11 +110,20 @@ def lattice_boxes(
     return boxes
 
 
-def _rings(
-    lattice: Lattice, y0: NDArray[np.int64], y1: NDArray[np.int64], x0: NDArray[np.int64], x1: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _around(lattice: Lattice, edges: _Edges) -> BaseGeometry:
+    """Return the area of one window in degrees. Where the CRS ends next to it, the window is not grown."""
+    for growth in (_GROWTH, 0.0):
+        with suppress(ValueError):
+            return to_degrees(Polygon(_rings(lattice, edges, growth)[0]), lattice.crs)
+    raise InputError(
+        f"crs {crs_name(lattice.crs)}: ends within the grid of the cube; choose a smaller area, or a finer resolution"
+    )
+
+
+def _rings(lattice: Lattice, edges: _Edges, growth: float) -> NDArray[np.float64]:
     """Return the closed outlines of windows that were grown, in CRS units: float64 (window, vertex, 2)."""
-    more = _GROWTH * np.maximum(y1 - y0, x1 - x0)
+    y0, y1, x0, x1 = edges
+    more = growth * np.maximum(y1 - y0, x1 - x0)
     left, right = lattice.x0 + (x0 - more) * lattice.step_x, lattice.x0 + (x1 + more) * lattice.step_x
     top, bottom = lattice.y0 + (y0 - more) * lattice.step_y, lattice.y0 + (y1 + more) * lattice.step_y
     # The same for all windows of a lattice: the scenes of a tile must not depend on the call.

@@ -45,6 +45,8 @@ def test_other_texts_are_no_months(text: str) -> None:
         ("a>=-1e3", "a>=-1000", [-1000, 0], [-1001]),
         ("sat:orbit_state=descending", "sat:orbit_state=descending", ["descending"], ["ascending", None, 1]),
         ("platform != sentinel-2a", "platform!=sentinel-2a", ["sentinel-2b"], ["sentinel-2a", None]),
+        ("sat:absolute_orbit=1234567", "sat:absolute_orbit=1234567", [1234567], [1234570]),
+        ("eo:cloud_cover<0.123456789", "eo:cloud_cover<0.123456789", [0.12345678], [0.12345679]),
         ("sat:relative_orbit==22", "sat:relative_orbit=22", [22, 22.0], [23, "22"]),
     ],
 )

@@ -8,6 +8,7 @@ import shapely
 from pyproj import Transformer
 from shapely.affinity import translate
 
+from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
@@ -23,6 +24,7 @@ GRIDS = {
     "near a pole": Grid(Lattice("EPSG:3031", 0.0, 0.0, 500.0, -500.0), -300, 20, 250, 260),
     "all of Antarctica": Grid(Lattice("EPSG:3031", 0.0, 0.0, 10_000.0, -10_000.0), -300, -300, 600, 600),
     "LAEA of Europe": Grid(Lattice("EPSG:3035", 0.0, 0.0, 10_000.0, -10_000.0), -550, 250, 400, 400),
+    "up to the edge of a map": Grid(Lattice("EPSG:6933", 0.0, 0.0, 50_000.0, -50_000.0), -145, -347, 290, 694),
     "Earth in equal areas": Grid(Lattice("EPSG:6933", 0.0, 0.0, 50_000.0, -50_000.0), -140, -340, 280, 680),
 }
 
@@ -47,6 +49,13 @@ def test_the_area_of_each_tile_holds_its_pixels_and_little_more(name: str) -> No
     if "pole" not in name and "Antarctica" not in name:
         areas = shapely.area(outlines)
         assert areas.sum() < 1.1 * grid.outline.area
+
+
+@pytest.mark.unit
+def test_a_grid_beyond_the_edge_of_a_map_is_refused() -> None:
+    grid = Grid(Lattice("EPSG:6933", 0.0, 0.0, 50_000.0, -50_000.0), -150, -347, 300, 694)
+    with pytest.raises(InputError, match="EPSG:6933: ends within the grid of the cube; choose a smaller area"):
+        _ = grid.outline
 
 
 @pytest.mark.unit
