@@ -81,7 +81,7 @@ def grid_like(path: str) -> Grid:
         raise
     except Exception as error:  # a library may raise anything for a file that is none of its kind
         reason = " ".join(str(error).split())
-        raise InputError(f"like {path}: cannot be read as a raster or a Zarr cube ({reason:.300})") from error
+        raise InputError(f"like {path}: cannot be read ({reason:.300}); give a raster file or a Zarr cube") from error
     a, b, c, d, e, f = transform
     if b or d or a <= 0 or e >= 0:
         raise InputError(f"like {path}: is not north up; warp it to a grid whose rows run east and columns south")
