@@ -78,6 +78,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=_NO_REAL))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process, as `--dist loadfile` does, and those of all deployments."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            folder = file.rpartition("/")[0]
+            return folder if folder.endswith("deployments") else file  # they share a worker of Prefect
+
+    return Scheduling(config, log)
+
+
 def _is_unit(item: pytest.Item) -> bool:
     """Whether a test belongs to the unit ring: a pure package, no server, neither `slow` nor `deep`."""
     if item.get_closest_marker("slow") or item.get_closest_marker("deep"):

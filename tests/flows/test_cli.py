@@ -29,8 +29,11 @@ from ardcube.planning.jobs import ChunkKey
 from ardcube.sample import archive
 from ardcube.sample.scenes import scenes
 from flows.command import main
-from tests.flows.jobs import command, copy_catalogue, options, records, run, run_config, sample_cube
+from tests.flows.jobs import command, options, records, run, run_config, sample_cube
+from tests.flows.remote import Remote
+from tests.servers.earth_search import EarthSearch
 from tests.servers.processes import environment
+from tests.servers.range_server import RangeServer
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 Call = Callable[..., str]
@@ -88,15 +91,24 @@ class Built:
 
     uri: Path
     output: str
+    checks: int
+    """Requests for the collection at the STAC API."""
+    searches: int
+    """Searches, without further pages."""
 
 
 @pytest.fixture(scope="module")
 def built(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: Any) -> Built:
-    """Build a cube with piped output."""
+    """Build a cube from a STAC API, with piped output."""
     uri = tmp_path_factory.mktemp("built") / "cube.zarr"
-    done = run(["build", *options(sample_cube(sample_archive), run_config(uri))])
+    with RangeServer(sample_archive) as files:
+        remote = Remote.of(sample_archive, files)
+        with EarthSearch([remote.collection], remote.items) as api:
+            done = run(["build", *options(sample_cube(api.url), run_config(uri))])
+            checks = sum(request.path.startswith("v1/collections/") for request in api.requests)
+            searches = len(api.searches)
     assert (done.returncode, done.stderr) == (0, "")
-    return Built(uri, done.stdout)
+    return Built(uri, done.stdout, checks, searches)
 
 
 def test_sample_writes_an_archive_and_prints_its_folder(
@@ -179,6 +191,10 @@ def test_a_piped_build_prints_plain_lines_with_counts(built: Built) -> None:
     assert summary in lines
     assert f"cube     {built.uri}" in lines
     assert any(re.fullmatch(r"time     [\d.]+ s, [\d.]+ Mpx, [\d.]+ Mpx/s", line) for line in lines)
+
+
+def test_a_build_checks_its_request_once_and_searches_once_per_period(built: Built) -> None:
+    assert (built.checks, built.searches) == (1, 3)
 
 
 def test_a_build_on_a_terminal_draws_a_bar_with_counts_rate_and_time_left(
@@ -268,23 +284,3 @@ def test_quicklook_draws_a_picture_per_period(call: Call, built: Built, tmp_path
     with rasterio.open(paths[0]) as picture:
         assert picture.count == 4
         assert picture.read(4).any()
-
-
-@pytest.mark.slow
-def test_a_build_that_misses_chunks_exits_with_1_and_names_them(
-    sample_archive: Path, tmp_path: Path, prefect_server: Any
-) -> None:
-    catalogue = copy_catalogue(sample_archive, tmp_path / "catalogue")
-    broken = next(folder for folder in sorted(catalogue.iterdir()) if "33TTM" in folder.name)
-    (broken / "B03.tif").unlink()
-    cube = sample_cube(catalogue, end_date="2023-05-31")
-    done = run(["build", *options(cube, run_config(tmp_path / "cube.zarr"))])
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    failed = [str(key) for key, record in records(tmp_path / "cube.zarr").items() if record.status == "failed"]
-    assert line.startswith(f"ardcube: {len(failed)} of 8 chunks failed: scene {broken.name}: {broken}/B03.tif ")
-    assert line.endswith("; replace the file, or add --skip-bad-scenes 1; run again to build only these")
-    for name in failed:
-        assert f" {name} failed (" in done.stdout
-    assert done.stdout.count(" failed: SceneError: ") == 1  # the cause is printed once while the run goes on
-    assert "Traceback" not in done.stdout

@@ -164,8 +164,13 @@ def test_files_that_always_fail_are_reported_and_the_next_run_builds_only_their_
     assert "1 written, 0 empty, 2 failed" in shown
     assert missing in shown
     assert busy in shown
-    assert failed.stderr.startswith("ardcube: 2 of 3 chunks failed: ")
-    assert len(failed.stderr.splitlines()) == 1
+    (line,) = failed.stderr.splitlines()
+    assert line.startswith("ardcube: 2 of 3 chunks failed: ")
+    assert f"scene {missing}: " in line
+    assert "replace the file, or add --skip-bad-scenes 1" in line
+    assert line.endswith("; run again to build only these")
+    assert failed.stdout.count(" failed: SceneError: ") == 1
+    assert "Traceback" not in failed.stdout
     before = {key.period: record for key, record in records(uri).items()}
     assert {period: record.status for period, record in before.items()} == {
         "2023-05": "failed", "2023-06": "written", "2023-07": "failed",

@@ -120,20 +120,6 @@ def test_earth_search_is_queried_once_per_period_and_with_smaller_pages_if_neede
     assert [job.inputs for job in plan.jobs] == [job.inputs for job in local.jobs]
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_a_build_from_the_command_line_checks_its_request_once(
-    sample_archive: Path, tmp_path: Path, range_server: Serve, earth_search: Publish
-) -> None:
-    remote = Remote.of(sample_archive, range_server(sample_archive))
-    server = earth_search([remote.collection], remote.items)
-    cube = sample_cube(server.url, end_date="2023-05-31", chunk_size=400, bands=("red",), cloud_mask="none")
-    done = jobs.run(["build", *options(cube, run_config(tmp_path / "cube.zarr"))])
-    assert done.returncode == 0, done.stderr
-    paths = [request.path for request in server.requests]
-    assert paths.count(f"v1/collections/{cube.collection}") == 1
-    assert len(server.searches) == 1
-
-
 def recorded_l2a(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Collection and items of `sentinel-2-l2a` as Earth Search gave them."""
     documents = [json.loads(file.read_text()) for file in sorted((folder / "items_earth_search_v1_l2a").glob("*.json"))]
