@@ -72,6 +72,7 @@ CASES = {
 WAYS = ("ours", "ours-gdal", "ours-pair", "ours-processes", "baseline", "load", "load-exact")
 BASELINES = {"load": "load", "load-exact": "load"}
 """Way -> its baseline, if that is not `baseline`."""
+DEFAULT_WAYS = ("baseline", "ours", "load", "load-exact")
 DEFAULT_CASES = ("scl", "none", "scl-30ms", "scl-120")
 
 
@@ -283,10 +284,12 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--short", action="store_true", help="small rasters, one pair, larger part for the oracle: for CI"
+        "--short",
+        action="store_true",
+        help="for CI: small rasters, one pair, no odc-stac alone, no floor, larger part for the oracle",
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, help=f"default: {' '.join(DEFAULT_CASES)}")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=("baseline", "ours", "load", "load-exact"))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help=f"default: {' '.join(DEFAULT_WAYS)}")
     parser.add_argument("--pairs", type=int, help="measurements of each way, in turn (default 3; 120 dates: 1)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each way (default %(default)s)")
     parser.add_argument("--requests", type=int, default=16, help="requests in flight of ardcube (default %(default)s)")
@@ -299,6 +302,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "bench", help="folder of the archives")
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "bench", help="folder of the results")
     chosen = parser.parse_args()
+    chosen.ways = chosen.ways or DEFAULT_WAYS[: 2 if chosen.short else None]
+    chosen.no_floor = chosen.no_floor or chosen.short
     chosen.cases = chosen.cases or (("scl", "none") if chosen.short else DEFAULT_CASES)
     chosen.pairs = chosen.pairs or (1 if chosen.short else 3)
     if chosen.oracle_pixels is None:
