@@ -44,8 +44,8 @@ def observations(uri: Uri, chunk: ChunkKey | str, *, storage_options: Mapping[st
     xarray.Dataset
         One variable per band, (time, latitude, longitude), in Dask chunks of one scene. Reflectance is float32, NaN
         where the scene has no data and outside of its footprint. Bands that the cloud mask reads are digital
-        numbers, 0 without data. Pixels are those that the cube was made of, before masks. The coordinates `scene` and
-        `solar_day` name the scene and the observation that each time belongs to.
+        numbers, 0 without data. Pixels are those that the cube was made of, before masks. The coordinates `scene`,
+        `solar_day` and `sensor` belong to each time. Scenes of one solar day and one sensor are one observation.
 
     Raises
     ------
@@ -86,6 +86,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
     numbers = numbers.assign_coords(
         scene=("time", [scene.id for scene in scenes]),
         solar_day=("time", np.array([scene.solar_day() for scene in scenes], "datetime64[ns]")),
+        sensor=("time", [scene.sensor for scene in scenes]),
     )
     centres = PixelCentres.of(grid, window)
     inside = xr.DataArray(
@@ -112,7 +113,7 @@ def _parsed(chunk: ChunkKey | str) -> ChunkKey:
 def _scenes_of(
     found: ExistingCube, key: ChunkKey, storage_options: Mapping[str, Any] | None
 ) -> tuple[Window, list[Scene]]:
-    """Return the window of a chunk and the scenes that meet it, in the order in which a solar day is fused."""
+    """Return the window of a chunk and the scenes that meet it, in the order in which observations are fused."""
     from ardcube.ledger.manifest import read_manifest
 
     grid, config = found.cube.grid, found.cube.config

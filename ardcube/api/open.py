@@ -37,8 +37,8 @@ def open(
     -------
     xarray.Dataset
         The composite, float32 (time, latitude, longitude, band): reflectance, 0 to about 1, NaN without observation.
-        `observation_count`, uint16 (time, latitude, longitude): clear days behind each pixel. In a projected CRS the
-        axes are `y` and `x`. The coordinate `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
+        `observation_count`, uint16 (time, latitude, longitude): clear observations of each pixel. In a projected CRS
+        the axes are `y` and `x`. The coordinate `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
 
     Raises
     ------

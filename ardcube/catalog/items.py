@@ -176,6 +176,9 @@ def _parse(
             for band, asset in assets.items()
         },
     }
+    sensor = definitions.sensor(item, definition)
+    if definition is not None and len(definition.sensors) > 1:  # a corrected platform changes the observation
+        revision["sensor"] = sensor
     if methods := {band: asset.overviews for band, asset in assets.items() if asset.overviews}:
         revision["overviews"] = methods
     if not (baseline or generated or any(checksums.values())):
@@ -192,6 +195,7 @@ def _parse(
         generated=generated,
         revision=digest(revision),
         bands=assets,
+        sensor=sensor,
         definition="" if definition is None else definition.name,
         contradiction=next(filter(None, contradictions), ""),
     )

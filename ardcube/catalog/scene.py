@@ -75,6 +75,8 @@ class Scene:
     revision: str
     """Hash of all fields of the item that can change a pixel."""
     bands: Mapping[str, BandAsset]
+    sensor: str = ""
+    """Sensor by the definition of the item, else by its platform, such as `Landsat OLI`; empty if unknown."""
     problem: str = ""
     """Reason why the item cannot be used; such a bad scene has no bands."""
     definition: str = ""
@@ -94,6 +96,10 @@ class Scene:
         period, area and chunk of a cube therefore do not change the solar day of a scene.
         """
         return (self.datetime + timedelta(hours=self.solar_hours)).date()
+
+    def observation(self) -> tuple[date, str]:
+        """Return solar day and sensor: scenes that have both in common are one observation."""
+        return self.solar_day(), self.sensor
 
     def at_longitudes(self, west: float, east: float) -> Scene:
         """Return the scene with its footprint at all multiples of 360 degrees that meet a range of longitudes."""

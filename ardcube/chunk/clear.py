@@ -23,7 +23,7 @@ from ardcube.pixels.observations import Observations
 from ardcube.planning.memory import DAYS_AT_ONCE
 
 Observation = tuple[SceneArea, ...]
-"""The scenes of one solar day that have a clear pixel, in order. The first clear and valid pixel counts."""
+"""The scenes of one solar day and sensor that have a clear pixel, in order. The first clear and valid pixel counts."""
 
 
 def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> list[Observation]:

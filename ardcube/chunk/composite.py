@@ -30,9 +30,9 @@ class ChunkPixels:
     values: NDArray[np.uint16]
     """Composite (y, x, band)."""
     count: NDArray[np.uint16]
-    """Clear days (y, x)."""
+    """Clear observations (y, x)."""
     days: int
-    """Solar days with a scene."""
+    """Observations, of one solar day and sensor each."""
     bytes_read: int
     """Bytes fetched from files."""
 

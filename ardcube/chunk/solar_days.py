@@ -1,4 +1,4 @@
-"""Group scenes into observations: one per solar day."""
+"""Group scenes into observations: one per solar day and sensor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from ardcube.catalog.scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class SolarDay:
-    """Scenes that are fused to one observation."""
+    """Scenes of one sensor on one solar day, which are fused to one observation."""
 
     date: date
+    sensor: str
+    """Name of the sensor; empty if unknown."""
     scenes: tuple[Scene, ...]
     """In the order of `in_order`. The first clear and valid pixel counts."""
 
@@ -28,9 +30,9 @@ class SolarDay:
 
 
 def solar_days(scenes: Iterable[Scene]) -> list[SolarDay]:
-    """Group scenes by their local solar day, ordered by day."""
-    ordered = sorted(scenes, key=Scene.solar_day)
-    return [SolarDay(day, in_order(group)) for day, group in groupby(ordered, key=Scene.solar_day)]
+    """Group scenes by their local solar day and sensor, ordered by day, then sensor."""
+    groups = groupby(sorted(scenes, key=Scene.observation), key=Scene.observation)
+    return [SolarDay(day, sensor, in_order(group)) for (day, sensor), group in groups]
 
 
 def in_order(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
@@ -45,5 +47,8 @@ def in_order(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
 
 
 def dates_of(days: Sequence[SolarDay]) -> NDArray[np.datetime64]:
-    """Return the dates of solar days: datetime64[ns] (day,), the unit that xarray uses."""
+    """Return the dates of solar days: datetime64[ns] (day,), the unit that xarray uses.
+
+    A date comes once for each sensor that observed on this day.
+    """
     return np.array([day.date for day in days], "datetime64[ns]")

@@ -129,6 +129,10 @@ class Definition(Part):
         """Return the sensor of an item, or an empty text if it states a platform that is not known."""
         if len(self.sensors) == 1:
             return next(iter(self.sensors))
+        return self.sensor_of_platform(item)
+
+    def sensor_of_platform(self, item: Item) -> str:
+        """Return the sensor of the platform that an item states, or an empty text if it is not known."""
         properties = item.get("properties") or {}
         platform = re.sub("[ _]", "-", str(properties.get("platform") or properties.get("eo:platform") or "")).lower()
         return next((sensor for sensor, platforms in self.sensors.items() if platform in platforms), "")

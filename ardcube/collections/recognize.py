@@ -51,6 +51,16 @@ class Definitions:
                 return found[0]
         return None
 
+    def sensor(self, item: Item, definition: Definition | None) -> str:
+        """Return the sensor of an item by its definition, else by its platform; an empty text if it is unknown.
+
+        An item may have no definition although other items of its collection have one, such as an older processing.
+        """
+        if definition is not None:
+            return definition.sensor(item)
+        found = (one.sensor_of_platform(item) for one in (*self.own, *self.known))
+        return next(filter(None, found), "")
+
     def named(self, names: Container[str]) -> list[Definition]:
         """Return the definitions that have one of some names."""
         return [definition for definition in (*self.known, *self.own) if definition.name in names]

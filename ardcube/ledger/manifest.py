@@ -37,6 +37,7 @@ _SCHEMA = pa.schema(
         ("baseline", pa.list_(pa.int64())),
         ("generated", pa.string()),
         ("revision", pa.string()),
+        ("sensor", pa.string()),
         ("problem", pa.string()),
         ("bands", pa.string()),
         ("geometry", pa.binary()),
@@ -51,7 +52,10 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
     they were planned with.
     """
     # With the bounds, because the longitudes of a footprint are those of the cube.
-    content = digest([[s.id, s.revision, s.footprint.bounds, _hrefs(s), _raster_fields(s)] for s in scenes])
+    fields: list[Any] = [[s.id, s.revision, s.footprint.bounds, _hrefs(s), _raster_fields(s)] for s in scenes]
+    if len({scene.sensor for scene in scenes}) > 1:  # otherwise names are those of earlier versions
+        fields.append([scene.sensor for scene in scenes])
+    content = digest(fields)
     name = f"items/{period.label}-{content}.parquet"
     if not ledger.exists(name):
         buffer = pa.BufferOutputStream()
@@ -121,7 +125,10 @@ def _read(ledger: Place, name: str) -> SceneIndex:
     with _damage_as_store_error(f"{ledger.uri}/{name}"):
         # Arrow's own buffer, because threads that hold a Python file abort a process that exits meanwhile
         # (https://github.com/apache/arrow/issues/33975).
-        table = parquet.ParquetFile(pa.BufferReader(content)).read().select(_SCHEMA.names).cast(_SCHEMA)
+        table = parquet.ParquetFile(pa.BufferReader(content)).read()
+        if "sensor" not in table.column_names:  # earlier versions had scenes of one sensor
+            table = table.append_column("sensor", pa.array([""] * len(table), pa.string()))
+        table = table.select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger.uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
             raise ValueError("a scene without a footprint")
@@ -180,6 +187,7 @@ class StoredScenes(Sequence[Scene]):
                 baseline=tuple(row["baseline"]),
                 generated=row["generated"],
                 revision=row["revision"],
+                sensor=row["sensor"],
                 problem=row["problem"],
                 bands={band: BandAsset(**asset) for band, asset in orjson.loads(row["bands"]).items()},
             )

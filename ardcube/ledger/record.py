@@ -64,7 +64,7 @@ class ChunkRecord:
     scenes: tuple[str, ...] = ()
     """Ids of the items in the composite."""
     statistics: Mapping[str, float] = field(default_factory=dict)
-    """Number of days, mean of clear days per pixel, share of observed pixels."""
+    """Numbers of observations and of clear ones per pixel (mean), share of observed pixels."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage."""
     byte_counts: Mapping[str, int] = field(default_factory=dict)

@@ -80,8 +80,8 @@ class SceneMaskHook(CloudMaskHook, Protocol):
 class DayMaskHook(CloudMaskHook, Protocol):
     """Interface of a mask that evaluates the observations of a chunk, on the pixels of the cube.
 
-    A mask that evaluates each day by itself may set the class variable `independent_days = True`. It then gets a few
-    days at a time, which takes less memory. Other masks get all days of a chunk at once.
+    A mask that evaluates each observation by itself may set the class variable `independent_days = True`. It then gets
+    a few observations at a time, which takes less memory. Other masks get all observations of a chunk at once.
     """
 
     def clear(self, observations: Observations) -> NDArray[np.bool_]:
@@ -91,7 +91,8 @@ class DayMaskHook(CloudMaskHook, Protocol):
         ----------
         observations : Observations
             ``observations[band]`` is an array (time, y, x) for each of `bands`, resampled nearest, 0 without an
-            observation, with one `time` per solar day. It covers the chunk and `halo` pixels around it.
+            observation, with one `time` for each solar day and sensor. In a cube of several sensors, a solar day may
+            come more than once. It covers the chunk and `halo` pixels around it.
             ``observations.to_xarray()`` returns a labelled dataset.
 
         Returns

@@ -20,7 +20,8 @@ class Observations:
     bands: Mapping[str, NDArray[Any]]
     """Arrays (time, y, x), uint8 or uint16, by band name."""
     time: NDArray[np.datetime64]
-    """Solar days, datetime64[ns] (time,)."""
+    """Solar day of each observation, datetime64[ns] (time,), ascending. If several sensors observed on one day, the day
+    comes once for each of them."""
     y: NDArray[np.float64]
     """Latitude of pixel centres, in degrees (y,)."""
     x: NDArray[np.float64]

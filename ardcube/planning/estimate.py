@@ -113,7 +113,7 @@ def largest_work(plan: CubePlan) -> Workload:
     """Return the workload of the largest chunk of a plan."""
     spec, tiles = plan.spec, plan.jobs.tiles
     met = int(plan.jobs.scenes.max())
-    days = max((len({scene.solar_day() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
+    days = max((len({scene.observation() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
     shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
     return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met, spec.grid.metres)
 

@@ -134,7 +134,7 @@ def create(
         shards=shards,
         dimension_names=("time", *grid.axes),
         attributes={
-            "long_name": "number of clear days behind the composite",
+            "long_name": "number of clear observations behind the composite",
             "standard_name": "number_of_observations",
             "grid_mapping": "spatial_ref",
             "coordinates": "spatial_ref",  # makes it a coordinate in xarray

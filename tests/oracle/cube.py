@@ -26,6 +26,7 @@ from tests.oracle.items import (
     offset_of_item,
     processing,
     read_catalogue,
+    sensor,
     solar_day,
 )
 from tests.oracle.masks import DEMO, SclMask, clean, pixel_in_metres
@@ -44,7 +45,7 @@ class OracleCube:
     values: NDArray[np.uint16]
     """Digital numbers (time, y, x, band), 0 where there is no observation."""
     count: NDArray[np.uint16]
-    """Clear days (time, y, x)."""
+    """Clear observations, of one solar day and sensor each (time, y, x)."""
     y: Floats
     """Latitudes or northings of pixel centres, descending."""
     x: Floats
@@ -188,10 +189,10 @@ def oracle_cube(
     count = np.zeros((len(periods), height, width), np.uint16)
     for number, (first, stop) in enumerate(periods):
         low, high = (datetime.combine(day, time(), UTC) for day in (first, stop))
-        days: dict[date, list[Item]] = {}
+        days: dict[tuple[date, str], list[Item]] = {}
         for item in here:
             if low <= moment(item) < high:
-                days.setdefault(solar_day(item, outlines[item["id"]]), []).append(item)
+                days.setdefault((solar_day(item, outlines[item["id"]]), sensor(item)), []).append(item)
         if not days:
             continue
         encode = partial(_in_encoding, collection=collection, offset=offset)
@@ -224,7 +225,7 @@ def _one_day(
     encode: Callable[[NDArray[np.int64], Item, str], NDArray[np.int64]],
     resampling: str,
 ) -> NDArray[np.int64]:
-    """Numbers of one solar day in the cube's encoding, 0 where none is clear and valid, (band, row, column).
+    """Numbers of one solar day and sensor in the cube's encoding, 0 where none is clear and valid, (band, row, column).
 
     The first scene that is clear at a pixel and valid in a band counts. A scene with a newer processing counts only
     where that processing has no valid pixel, clear or not.

@@ -56,6 +56,16 @@ def solar_day(item: Item, outline: BaseGeometry) -> date:
     return (moment(item) + timedelta(hours=int(longitude / 15.0))).date()
 
 
+def sensor(item: Item) -> str:
+    """Sensor of an item by its platform, empty if the platform is not known."""
+    platform = str(item["properties"].get("platform") or "").lower().replace("_", "-")
+    if platform.startswith("sentinel-2"):
+        return "MSI"
+    return {"landsat-4": "TM", "landsat-5": "TM", "landsat-7": "ETM", "landsat-8": "OLI", "landsat-9": "OLI"}.get(
+        platform, ""
+    )
+
+
 def _datatake_start(properties: dict[str, Any]) -> str:
     for key in ("s2:datatake_id", "s2:product_uri"):
         found = re.search(r"_(\d{8}T\d{6})_", properties.get(key) or "")

@@ -22,6 +22,7 @@ from tests.oracle.cube import oracle_cube
 from tests.oracle.masks import SclMask
 
 TAKE = {"platform": "sentinel-2a", "grid:code": "MGRS-33TVM", "s2:datatake_id": "GS2A_20230810T100031_042000_N05.09"}
+PASS = {"platform": "sentinel-2b"}
 OLD, NEW, NEWEST = ({**TAKE, "s2:processing_baseline": number} for number in ("05.09", "05.10", "05.11"))
 ROWS = 100
 """Rows and columns of a band; each is three of the classification."""
@@ -105,7 +106,7 @@ def scenes_with_gaps(archive: Archive, order: int) -> list[Scene]:
 
     return [
         archive.scene(f"s{k}", blobs(5 * order + k), bands(100 * (k + 1)), hour, **take)
-        for k, (take, hour) in enumerate(zip((OLD, NEW, NEWEST, {}, {}), HOURS[order], strict=True))
+        for k, (take, hour) in enumerate(zip((OLD, NEW, NEWEST, PASS, PASS), HOURS[order], strict=True))
     ]
 
 

@@ -1,7 +1,8 @@
-"""Order of the scenes of a solar day."""
+"""Scenes of a solar day: their order, and one observation for each sensor."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 
@@ -41,3 +42,14 @@ def test_days_are_ordered_and_hold_their_own_scenes() -> None:
     """23 UTC is midnight of the next day in solar time, one hour east of Greenwich."""
     days = solar_days([scene("a", 9, day=11), scene("b", 9, day=10), scene("c", 23, day=10)])
     assert [(day.date.day, [found.id for found in day.scenes]) for day in days] == [(10, ["b"]), (11, ["c", "a"])]
+
+
+def test_each_sensor_has_its_own_observation_of_a_day() -> None:
+    sensors = {"a": "Sentinel-2 MSI", "b": "Landsat OLI", "c": "Landsat OLI", "d": ""}
+    scenes = [replace(scene(name, 9), sensor=sensor) for name, sensor in sensors.items()]
+    for given in permutations([*scenes, replace(scene("e", 8, day=11), sensor="Landsat OLI")]):
+        days = solar_days(given)
+        assert [(day.date.day, day.sensor, [found.id for found in day.scenes]) for day in days] == [
+            (10, "", ["d"]), (10, "Landsat OLI", ["b", "c"]), (10, "Sentinel-2 MSI", ["a"]),
+            (11, "Landsat OLI", ["e"]),
+        ]  # fmt: skip

@@ -210,3 +210,15 @@ def test_the_platform_gives_the_sensor(properties: dict[str, str], sensor: str) 
 
 def test_a_single_sensor_needs_no_platform() -> None:
     assert small().sensor({"properties": {}}) == "Sentinel-2 MSI"
+
+
+@pytest.mark.parametrize(
+    ("platform", "sensor"),
+    [("Sentinel-2B", "Sentinel-2 MSI"), ("landsat_7", "Landsat ETM+"), ("sentinel-1a", ""), (None, "")],
+)
+def test_an_item_without_definition_has_the_sensor_of_its_platform(platform: str | None, sensor: str) -> None:
+    """An older processing without definition stays in one observation with the newer one."""
+    known = load_definitions()
+    item = {"properties": {"platform": platform}, "assets": {"other": {}}}
+    assert known.of(item) is None
+    assert known.sensor(item, None) == sensor

@@ -68,6 +68,25 @@ def test_a_manifest_that_geopandas_wrote_is_read(ledger: Place) -> None:
     assert list(read_manifest(ledger.uri, "items/older.parquet").scenes) == scenes
 
 
+def test_a_manifest_keeps_the_sensors(ledger: Place) -> None:
+    scenes = [replace(make(1), sensor="Landsat OLI"), replace(make(2), sensor="Sentinel-2 MSI")]
+    name = write_manifest(ledger, AUGUST, scenes)
+    assert list(read_manifest(ledger.uri, name).scenes) == scenes
+    others = [replace(scene, sensor="Landsat OLI") for scene in scenes]
+    assert write_manifest(ledger, AUGUST, others) != name
+
+
+def test_scenes_of_a_manifest_without_sensors_have_one_sensor(ledger: Place) -> None:
+    """Earlier versions wrote no sensor."""
+    scenes = [make(1), make(2)]
+    known = [replace(scene, sensor="Sentinel-2 MSI") for scene in scenes]
+    name = write_manifest(ledger, AUGUST, known)
+    older = geopandas.read_parquet(ledger.file(name)).drop(columns="sensor")
+    older.to_parquet(ledger.file("items/older.parquet"), index=False)
+    assert list(read_manifest(ledger.uri, "items/older.parquet").scenes) == scenes
+    assert write_manifest(ledger, AUGUST, scenes) == name  # the name of an earlier version, too
+
+
 def test_other_scenes_are_written_to_another_file(ledger: Place) -> None:
     """Chunks in flight read the scenes that they were planned with."""
     first = write_manifest(ledger, AUGUST, [make(1)])
