@@ -10,6 +10,7 @@ import http.client
 import socket
 import struct
 import threading
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -65,9 +66,10 @@ class FaultyProxy:
         return self
 
     def stop(self) -> None:
-        """Refuse connections, as if no server were there."""
+        """Close all connections and refuse new ones, as if no server were there."""
         self._http.shutdown()
         self._http.server_close()
+        self._http.close_connections()
         self._thread.join(timeout=10)
 
     def start(self) -> None:
@@ -138,6 +140,22 @@ class _Http(ThreadingHTTPServer):
     owner: FaultyProxy
     request_queue_size = 256
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection."""
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def close_connections(self) -> None:
+        """End the connections that clients keep open between requests."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that close the connection early."""
