@@ -17,7 +17,7 @@ from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
 from ardcube.planning.plan import CubePlan
 from ardcube.report.empty_periods import EmptyPeriods
-from ardcube.report.wording import definitions_in
+from ardcube.report.wording import access_to, definitions_in
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -83,6 +83,7 @@ class Plan:
             ("periods", f"{counts.periods}, {span}"),
             ("scenes", f"{counts.scenes}, {counts.chunk_scenes / max(1, counts.chunks):.1f} in a chunk"),
             ("defined", f"by {definitions_in(counts.definitions)}"),
+            *((("access", access_to(counts.access)),) if access_to(counts.access) else ()),
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
             ("size", f"{_size(2 * counts.pixels * len(spec.bands))} of pixels before compression"),
             ("read", f"about {_size(counts.bytes_to_read)}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -14,6 +15,14 @@ BandName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-
 DataType = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32"]
 Kind = Literal["reflectance", "classes", "bits", "probability", "temperature"]
 Bit = Annotated[int, Field(ge=0, le=15)]
+
+_LOCAL = r"localhost|127\.\d+\.\d+\.\d+"
+_NAME = r"[a-z0-9_-]+"
+_HOST = re.compile(rf"(({_LOCAL})|(\*\.)?{_NAME}(\.{_NAME})+)(:\d{{1,5}})?")
+"""Hosts that may get a secret: `*` is only for names below a domain."""
+_HOST_OR_BUCKET = re.compile(rf"{_HOST.pattern}|s3://[a-z0-9.*?_-]+")
+_TOKEN_URL = re.compile(rf"(https://[^@\s/]+|http://({_LOCAL})(:\d{{1,5}})?)(/[^@\s#]*)?")
+_ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
 
 
 class Part(BaseModel):
@@ -49,6 +58,16 @@ class Access(Part):
                 raise ValueError(f"{given[0]} belongs to access of the kind {kind}, not {self.kind}")
         return self
 
+    @model_validator(mode="after")
+    def _keeps_secrets(self) -> Self:
+        if self.header is not None and self.header.lower() != "authorization":
+            raise ValueError("header is another than Authorization, which libraries would send to other hosts as well")
+        if self.token_url is not None and not _TOKEN_URL.fullmatch(self.token_url):
+            raise ValueError("token_url is no https:// address without a user; give the one of the token service")
+        if self.endpoint_url is not None and not _ENDPOINT.fullmatch(self.endpoint_url):
+            raise ValueError("endpoint_url is no address of a server; give one such as https://s3.example.org")
+        return self
+
 
 class Catalogue(Part):
     """A catalogue that has the collection."""
@@ -60,6 +79,17 @@ class Catalogue(Part):
     hosts: tuple[str, ...] = ()
     """Hosts and buckets of its files, as patterns such as `*.blob.core.windows.net` or `s3://usgs-landsat`."""
     access: Access = Access()
+
+    @model_validator(mode="after")
+    def _hosts_suit_the_access(self) -> Self:
+        secret = self.access.kind in ("sas", "header")
+        if self.access.kind != "unsigned" and not self.hosts:
+            raise ValueError(f"access of the kind {self.access.kind} needs hosts")
+        for host in self.hosts:
+            if not (_HOST if secret else _HOST_OR_BUCKET).fullmatch(host):
+                bucket = "" if secret else " or s3://bucket"
+                raise ValueError(f"hosts: {host!r:.100} is none such as data.example.org, *.example.org{bucket}")
+        return self
 
 
 class Form(Part):

@@ -61,6 +61,11 @@ class Definitions:
         found = (one.sensor_of_platform(item) for one in (*self.own, *self.known))
         return next(filter(None, found), "")
 
+    def in_order(self, names: Container[str] | None = None) -> list[Definition]:
+        """Return the definitions with some names, by default all: those that the user gave come first."""
+        ordered = (*self.given, *(one for one in self.known if one not in self.given))
+        return [definition for definition in ordered if names is None or definition.name in names]
+
     def named(self, names: Container[str]) -> list[Definition]:
         """Return the definitions that have one of some names."""
         return [definition for definition in (*self.known, *self.own) if definition.name in names]

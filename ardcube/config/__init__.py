@@ -4,7 +4,16 @@ Options of a person, a form or a deployment come in; validated, frozen models go
 the command line and of the Prefect form, and both show the descriptions of the fields.
 """
 
-from ardcube.config.asset_access import Access, AssetAccess, S3Access
+from ardcube.config.asset_access import (
+    Access,
+    AccessByHost,
+    AssetAccess,
+    FileAccess,
+    HeaderAccess,
+    HostAccess,
+    S3Access,
+    TokenAccess,
+)
 from ardcube.config.cube import (
     DEFAULT_CRS,
     DEFAULT_RESOLUTION,
@@ -23,12 +32,17 @@ __all__ = [
     "EARTH_SEARCH",
     "UTM",
     "Access",
+    "AccessByHost",
     "AssetAccess",
     "CubeConfig",
+    "FileAccess",
     "GrowingCubeConfig",
+    "HeaderAccess",
+    "HostAccess",
     "Reader",
     "RefreshConfig",
     "Resampling",
     "RunConfig",
     "S3Access",
+    "TokenAccess",
 ]

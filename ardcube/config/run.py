@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.asset_access import Access, AssetAccess, S3Access
 from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_address
 from ardcube.config.durations import to_seconds
 from ardcube.redaction import SECRET_NAMES
@@ -149,9 +148,13 @@ class RunConfig(Model):
             "that run stops. Never set it in a schedule."
         ),
     )
-    asset_access: Access = Field(
-        default="unsigned",
-        description="Access to remote s3:// assets: unsigned, signed, or signed with the requester paying.",
+    asset_access: Literal["auto", "unsigned", "requester-pays", "signed"] = Field(
+        default="auto",
+        description=(
+            "Access to remote assets: 'auto' by the definition of their collection, and unsigned without one. The "
+            "others are for s3:// assets, signed with the credentials of the environment or not; 'unsigned' also "
+            "sends no token and no header."
+        ),
     )
     asset_endpoint_url: Address | None = Field(
         default=None,
@@ -159,14 +162,17 @@ class RunConfig(Model):
         json_schema_extra=ADDRESS_FORM,
         description=(
             "Endpoint of s3:// assets that are not on AWS, such as https://eodata.dataspace.copernicus.eu. Default: "
-            "AWS_ENDPOINT_URL of the environment, else AWS."
+            "that of the definition, else AWS_ENDPOINT_URL of the environment, else AWS."
         ),
     )
     asset_region: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9-]+$",
         max_length=40,
-        description="Region of s3:// assets. Default: AWS_REGION of the environment, else the region that S3 names.",
+        description=(
+            "Region of s3:// assets. Default: that of the definition, else AWS_REGION of the environment, else the "
+            "region that S3 names."
+        ),
     )
     requests: int = Field(
         default=16, ge=1, le=1024, description="Maximum number of requests for scenes in flight, per worker process."
@@ -234,13 +240,6 @@ class RunConfig(Model):
         ge=0,
         description="Price of one core for one hour, in any currency, for the cost in the summary.",
     )
-
-    @property
-    def assets(self) -> AssetAccess:
-        """Access to the files of scenes."""
-        if self.asset_endpoint_url is None and self.asset_region is None:
-            return self.asset_access
-        return S3Access(self.asset_access, self.asset_endpoint_url or "", self.asset_region or "")
 
     @property
     def local_threads(self) -> int:

@@ -22,7 +22,7 @@ from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.planning.plan import CubePlan
+from ardcube.planning.plan import CubePlan, definitions_of
 
 _NAME = "items/planned.json"
 """In the folder of the manifests, because it is removed together with them."""
@@ -38,6 +38,8 @@ class Planned:
     manifests: Mapping[str, str]
     """Name of the manifest, relative to the ledger, by period label."""
     tiles: Tiles
+    definitions: frozenset[str] | None = None
+    """Names of the definitions of the scenes; None if an earlier version stored the plan."""
 
 
 def write_planned(ledger: Ledger, plan: CubePlan) -> Collection[str]:
@@ -56,16 +58,19 @@ def write_planned(ledger: Ledger, plan: CubePlan) -> Collection[str]:
         Names of the manifests that the stored plan needs.
     """
     try:
-        before = _manifests(_read(ledger) or {"manifests": {}})
+        found = _read(ledger) or {"manifests": {}}
     except StoreError as error:
         logger.warning("%s", error)  # replaced below
-        before = {}
+        found = {"manifests": {}}
+    before = _manifests(found)
     first = plan.jobs[0].key  # jobs are ordered tile by tile, and for each tile period by period
     of_first_tile = takewhile(lambda job: (job.key.row, job.key.col) == (first.row, first.col), plan.jobs)
     manifests = before | {job.key.period: job.manifest for job in of_first_tile}
     tiles = plan.jobs.tiles
     _, cols = tiles.grid.tile_counts(tiles.size)
-    planned = {"manifests": manifests, "tiles": _ranges(tiles.rows * cols + tiles.cols)}
+    definitions = sorted(definitions_of(plan.scenes) | set(found.get("definitions", ())))
+    ranges = _ranges(tiles.rows * cols + tiles.cols)
+    planned = {"manifests": manifests, "tiles": ranges, "definitions": definitions}
     ledger.place.write(_NAME, json.dumps(planned).encode())
     return manifests.values()
 
@@ -90,7 +95,7 @@ def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:
         cells = np.concatenate([np.arange(start, stop) for start, stop in ranges])
         if cells.size == 0:
             raise ValueError("no tiles")
-        return Planned(_manifests(found), Tiles(grid, tile_size, cells))
+        return Planned(_manifests(found), Tiles(grid, tile_size, cells), _definitions(found))
 
 
 def planned_chunks(ledger: Ledger, cube: StoredCube) -> Planned:
@@ -115,6 +120,7 @@ def _read(ledger: Ledger) -> dict[str, Any] | None:
     with _damage_as_store_error(ledger):
         found: dict[str, Any] = json.loads(content)
         _manifests(found)
+        _definitions(found)
         return found
 
 
@@ -135,6 +141,13 @@ def _manifests(found: Mapping[str, Any]) -> dict[str, str]:
     if not all(_MANIFEST.fullmatch(name) for name in names.values()):
         raise ValueError("a manifest outside the ledger")
     return names
+
+
+def _definitions(found: Mapping[str, Any]) -> frozenset[str] | None:
+    names = found.get("definitions")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ValueError("names of definitions that are no texts")
+    return None if names is None else frozenset(names)
 
 
 def _ranges(cells: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ardcube.catalog.file_access import used_access
 from ardcube.catalog.scene import BandAsset
+from ardcube.config import HostAccess
 from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
 from ardcube.planning.plan import CubePlan, CubeSpec
 
@@ -31,6 +33,8 @@ class Estimate:
     """Memory of the largest chunk while it is built, in bytes."""
     definitions: Mapping[str, int]
     """Scenes by name of the definition that recognized their items; an empty name if none did."""
+    access: Sequence[HostAccess]
+    """Access to the hosts of the files, as far as definitions state it."""
 
 
 def estimate(plan: CubePlan) -> Estimate:
@@ -56,6 +60,7 @@ def estimate(plan: CubePlan) -> Estimate:
             )
         ),
         bytes_per_chunk=chunk_bytes(largest_work(plan), spec.chunk_memory),
+        access=used_access(spec.asset_access, (scene for scenes in plan.scenes.values() for scene in scenes)),
         definitions=dict(Counter(scene.definition for scenes in plan.scenes.values() for scene in scenes)),
     )
 

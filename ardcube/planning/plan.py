@@ -67,6 +67,11 @@ class CubePlan:
     jobs: ChunkJobs = field(repr=False)
 
 
+def definitions_of(scenes: Mapping[str, Sequence[Scene]]) -> set[str]:
+    """Return the names of the definitions that recognized the items of scenes, by period label."""
+    return {scene.definition for found in scenes.values() for scene in found}
+
+
 def tiles_meeting(grid: Grid, size: int, mask: BaseGeometry | None) -> Tiles:
     """Return the tiles of a grid; with a mask geometry in degrees, only those that intersect it."""
     tiles = grid.tiles(size)

@@ -24,6 +24,7 @@ from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.extents import extent_reader
+from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
 from ardcube.prepare.request import Request
 from ardcube.storage.failures import explain
@@ -104,7 +105,7 @@ class _LateCatalog:
                 SelectedCatalog(found.selecting(query_of(cube.comparisons)), cube.comparisons, cube.kept_months),
                 cube.bands[0],
                 AccessPolicy(cube.stac_url, run.allow_asset_roots),
-                extent_reader(run.assets, run.reader),
+                extent_reader(asset_access(definitions.in_order(), run), run.reader),
                 definitions,
             )
         return self._opened

@@ -10,6 +10,7 @@ import numpy as np
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.encoding import cube_offset
+from ardcube.catalog.file_access import used_access
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.search import find_scenes, none_usable
 from ardcube.catalog.spatial_index import AreaIndex
@@ -19,7 +20,8 @@ from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.planning.jobs import ChunkJobs, jobs_of_period
-from ardcube.planning.plan import CubePlan, tiles_meeting
+from ardcube.planning.plan import CubePlan, definitions_of, tiles_meeting
+from ardcube.prepare.file_access import asset_access, check_variables
 from ardcube.prepare.request import Request
 from ardcube.prepare.spec import cube_spec
 from ardcube.runtime.gc_pause import rare_garbage_collection
@@ -40,7 +42,8 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     Raises
     ------
     InputError
-        If scenes cannot be used, and `skip_bad_scenes` is 0 or no scene can be used.
+        If scenes cannot be used, and `skip_bad_scenes` is 0 or no scene can be used; or if chunks are built in this
+        process and it lacks a token that the access to their files needs.
     CatalogError
         If the STAC API fails.
     """
@@ -52,6 +55,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
         if on_period is not None:
             on_period(period, len(found[period.label]))
     _check_bad_scenes(request, found)
+    _check_access(request, found)
     for problem, count in Counter(scene.contradiction for some in found.values() for scene in some).items():
         if problem:
             logger.warning("%d scenes: %s", count, problem)
@@ -77,6 +81,14 @@ def _check_bad_scenes(request: Request, found: FoundScenes) -> None:
             f"{bad[0].problem}; or add --skip-bad-scenes N to leave out up to N such scenes per chunk "
             f"({len(bad)} of {len(scenes)} scenes cannot be used)"
         )
+
+
+def _check_access(request: Request, found: FoundScenes) -> None:
+    """Raise InputError if this process reads the files and lacks a token that the definitions name."""
+    if request.run.serverless_backend != "local" or request.run.dry_run:
+        return
+    access = asset_access(request.definitions.in_order(definitions_of(found)), request.run)
+    check_variables(used_access(access, (scene for some in found.values() for scene in some)))
 
 
 @rare_garbage_collection()
@@ -122,7 +134,8 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         grid=request.grid,
         periods=request.periods,
     )
-    spec = cube_spec(cube, request.run, request.mask, request.place, request.ledger)
+    access = asset_access(request.definitions.in_order(definitions_of(scenes)), request.run)
+    spec = cube_spec(cube, request.run, request.mask, request.place, request.ledger, access)
     return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period))
 
 
@@ -149,5 +162,5 @@ def _cube_offset(request: Request, scenes: FoundScenes) -> float:
     """Return the offset of the cube's reflectance: the stored one, else that of the collection or its definitions."""
     if request.stored is not None:
         return float(request.stored["offset"])
-    names = {scene.definition for found in scenes.values() for scene in found}
+    names = definitions_of(scenes)
     return cube_offset(request.catalog.collection, request.cube.bands, request.definitions.named(names))

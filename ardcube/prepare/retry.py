@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 
 import numpy as np
 
 from ardcube.catalog.spatial_index import AreaIndex
+from ardcube.collections.model import Definition
+from ardcube.collections.registry import load_definitions
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.extent.grid import Tiles
@@ -20,9 +23,12 @@ from ardcube.ledger.stored_cube import StoredCube, check_pixel_rules, no_cube_er
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan
+from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +115,37 @@ def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None
     if not by_period:
         return None
     jobs = ChunkJobs(tiles, by_period)
-    spec = cube_spec(cube, run, mask, retry.place, retry.ledger)
+    access = asset_access(_definitions(retry), run)
+    spec = cube_spec(cube, run, mask, retry.place, retry.ledger, access)
     plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
     pending: Sequence[ChunkJob] = [job for job in jobs if job.key in failed]
     if missing:
         pending = jobs.without(finished(records, run.skip_bad_scenes))
     return PendingBuild(plan, retry.place, retry.ledger, pending, retry.chunks, records) if pending else None
+
+
+def _definitions(retry: Retry) -> list[Definition]:
+    """Return the definitions that the access to the scenes' files follows: installed ones, and that of a file.
+
+    A header of a file is left out, because the ledger names the file. Otherwise a person who may write the ledger
+    could choose the host that gets a secret of this environment.
+    """
+    config = retry.cube.config
+    try:
+        definitions = load_definitions(config.definition, config.collection_file)
+    except InputError as error:  # such as a file that exists no more; its scenes are in the ledger
+        logger.warning("%s", error)
+        definitions = load_definitions()
+    installed = {definition.name for definition in definitions.known}
+    return [
+        definition if definition.name in installed else _without_headers(definition)
+        for definition in definitions.in_order(retry.planned.definitions)
+    ]
+
+
+def _without_headers(definition: Definition) -> Definition:
+    kept = tuple(catalogue for catalogue in definition.catalogues if catalogue.access.kind != "header")
+    return definition.model_copy(update={"catalogues": kept})
 
 
 def _tiles_of(keys: Collection[ChunkKey], tiles: Tiles) -> Tiles:

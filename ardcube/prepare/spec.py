@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ardcube.config import RunConfig
+from ardcube.config import AssetAccess, RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.masks import CloudMaskHook
@@ -11,7 +11,9 @@ from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
 
 
-def cube_spec(cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Place, ledger: Ledger) -> CubeSpec:
+def cube_spec(
+    cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Place, ledger: Ledger, access: AssetAccess
+) -> CubeSpec:
     """Return what every chunk of a cube has in common.
 
     Parameters
@@ -26,6 +28,8 @@ def cube_spec(cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Plac
         Location of the store.
     ledger : Ledger
         Ledger of the store.
+    access : AssetAccess
+        How the files of scenes are read.
     """
     return CubeSpec(
         fingerprint=cube.fingerprint,
@@ -39,7 +43,7 @@ def cube_spec(cube: StoredCube, run: RunConfig, mask: CloudMaskHook, place: Plac
         store_uri=place.uri,
         ledger_uri=ledger.place.uri,
         storage_options=dict(run.storage_options),
-        asset_access=run.assets,
+        asset_access=access,
         reader=run.reader,
         patience=run.patience_seconds,
         skip_bad_scenes=run.skip_bad_scenes,

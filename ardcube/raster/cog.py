@@ -18,7 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 
-from ardcube.config import AssetAccess
+from ardcube.config import FileAccess
 from ardcube.errors import SceneError, TransientError
 from ardcube.raster.complete import read_complete
 from ardcube.raster.decode import DecodedBlock
@@ -26,6 +26,7 @@ from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import overview_method
 from ardcube.raster.object_store import UnsupportedFileError, explain_read, locate
 from ardcube.raster.refusals import note_readable
+from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.raster.tiff import Directory, Tag
 
 _DEFLATE, _NONE = (8, 32946), 1
@@ -66,11 +67,12 @@ class Cog:
     href: str
     header: Header
     layout: tuple[CogLevel, ...]
+    access: FileAccess = "unsigned"
     decodes: ClassVar[bool] = False
 
     @classmethod
-    def open(cls, href: str, access: AssetAccess = "unsigned") -> Cog:
-        """Read a header, usually with one request. `access` applies to the length of files on S3, which GDAL reads.
+    def open(cls, href: str, access: FileAccess = "unsigned") -> Cog:
+        """Read a header, usually with one request. GDAL reads files on S3, except for their length.
 
         Raises
         ------
@@ -84,8 +86,9 @@ class Cog:
             If the file cannot be read now.
         """
         directories = read_complete(href, access)
-        store, path = locate(href)
-        full, *others = (_with_metadata(image, href, store, path) for image in directories)
+        if href.startswith("s3:"):
+            raise UnsupportedFileError("no store for s3")
+        full, *others = (_with_metadata(image, href, access) for image in directories)
         note_readable(href)
         try:
             kinds = [_number(image, Tag.SUBFILE_TYPE, 0) for image in others]
@@ -95,7 +98,7 @@ class Cog:
             layout = tuple(_layout(image) for image in images)
             if len({_number(image, Tag.BITS, 1) for image in images}) != 1:
                 raise UnsupportedFileError("overviews of another data type")
-            return cls(href, _header(images), layout)
+            return cls(href, _header(images), layout, access)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise UnsupportedFileError(f"tags that do not fit together: {error!r}") from error
 
@@ -105,13 +108,17 @@ class Cog:
         written = [index for index in blocks.indices if layout.sizes[index] > 0]
         starts = [int(layout.offsets[index]) for index in written]
         sizes = [int(layout.sizes[index]) for index in written]
-        try:
-            contents = _ranges(*locate(self.href), starts, sizes) if starts else []
-        except BaseException as error:
-            # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
-            if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
-                raise explain_read(self.href, error) from error
-            raise
+
+        def fetch(signed: SignedAddress) -> Sequence[Any]:
+            try:
+                return _ranges(*locate(signed), starts, sizes)
+            except BaseException as error:
+                # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
+                if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
+                    raise explain_read(self.href, error) from error
+                raise
+
+        contents = read_signed(self.href, self.access, fetch) if starts else []
         return CogBand(self, blocks, dict(zip(written, contents, strict=True)))
 
 
@@ -177,6 +184,10 @@ def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Seque
     return obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
 
 
+def _range(store: Any, path: str, start: int, length: int) -> Any:
+    return obstore.get_range(store, path, start=start, length=length)
+
+
 def _layout(image: Directory) -> CogLevel:
     """Return the positions of an image's blocks, if this reader supports the image."""
     compression, predictor = _number(image, Tag.COMPRESSION, _NONE), _number(image, Tag.PREDICTOR, 1)
@@ -232,16 +243,19 @@ def _metadata(image: Directory) -> dict[str, str]:
     return {name: text for name, _, text in items}
 
 
-def _with_metadata(image: Directory, href: str, store: Any, path: str) -> Directory:
+def _with_metadata(image: Directory, href: str, access: FileAccess) -> Directory:
     """Return a directory with the metadata that GDAL wrote at the end of the file."""
     if Tag.METADATA_RANGE not in image:
         return image
     start, length = image[Tag.METADATA_RANGE].tolist()
-    try:
-        found = obstore.get_range(store, path, start=start, length=length)
-    except (BaseError, OSError) as error:
-        raise explain_read(href, error) from error
-    return {**image, Tag.METADATA: np.frombuffer(bytes(found), np.uint8)}
+
+    def fetch(signed: SignedAddress) -> bytes:
+        try:
+            return bytes(_range(*locate(signed), start, length))
+        except (BaseError, OSError) as error:
+            raise explain_read(href, error) from error
+
+    return {**image, Tag.METADATA: np.frombuffer(read_signed(href, access, fetch), np.uint8)}
 
 
 def _nodata(image: Directory) -> float | None:

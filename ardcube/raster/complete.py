@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ardcube.config import AssetAccess
+from ardcube.config import FileAccess
 from ardcube.errors import SceneError
 from ardcube.raster.object_store import FileStart, UnsupportedFileError, read_end, read_start
 from ardcube.raster.tiff import Directory, end_of_blocks, is_little_endian, read_directories
@@ -22,7 +22,7 @@ _END = b"\xff\xd9"
 """Last bytes of the pixels."""
 
 
-def read_complete(href: str, access: AssetAccess) -> list[Directory]:
+def read_complete(href: str, access: FileAccess) -> list[Directory]:
     """Read the directories of a TIFF from its first bytes, usually with one request.
 
     Raises
@@ -50,7 +50,7 @@ def read_complete(href: str, access: AssetAccess) -> list[Directory]:
     raise UnsupportedFileError(f"a header of more than {_HEADER_BYTES[-1]} bytes, or no directory")
 
 
-def check_complete(href: str, access: AssetAccess) -> None:
+def check_complete(href: str, access: FileAccess) -> None:
     """Raise an error as `read_complete` does; files that only GDAL can reach are not checked."""
     with suppress(UnsupportedFileError):
         read_complete(href, access)
@@ -61,7 +61,7 @@ def _check_length(href: str, start: FileStart, needed: int) -> None:
         raise SceneError(f"{href} cannot be read: it is truncated, with {start.size} of at least {needed} bytes")
 
 
-def _check_codestream(href: str, start: FileStart, access: AssetAccess) -> None:
+def _check_codestream(href: str, start: FileStart, access: FileAccess) -> None:
     """Raise SceneError if the box of the pixels, or a box that lasts to the file's end, is truncated."""
     end = _end_of_codestream(start.content)
     _check_length(href, start, end)

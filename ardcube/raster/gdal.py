@@ -5,29 +5,35 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import rasterio
 import rasterio.errors
 import rasterio.windows
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import ensure_env_with_credentials
 from rasterio.io import DatasetReader
 
 from ardcube.catalog.hrefs import HTTP, OBJECT_STORES, local_file, split
-from ardcube.config import AssetAccess
+from ardcube.config import FileAccess
 from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.extent.lattice import Lattice
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_at
 from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
-from ardcube.raster.refusals import explain_refusal, note_readable
+from ardcube.raster.refusals import RefusedError, note_readable
 from ardcube.raster.s3 import gdal_options
+from ardcube.raster.signing import SignedAddress, read_signed
+from ardcube.redaction import without_secrets
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -56,6 +62,7 @@ _SHORT = re.compile(r"Read error|got \d+ bytes")
 _uncached: set[str] = set()
 """Files whose last read failed. GDAL caches a truncated answer as if the file ended there, so every later read would
 fail. These files are opened without GDAL's cache."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class GdalRaster:
 
     href: str
     header: Header
-    access: AssetAccess
+    access: FileAccess
     mask_file: str = ""
     """Address of the mask file next to the file; empty if there is none."""
     decodes: ClassVar[bool] = True
@@ -73,7 +80,7 @@ class GdalRaster:
     def open(
         cls,
         href: str,
-        access: AssetAccess,
+        access: FileAccess,
         *,
         lattice: Lattice | None = None,
         mask_file: str = "",
@@ -85,7 +92,7 @@ class GdalRaster:
         ----------
         href : str
             Address of the file.
-        access : AssetAccess
+        access : FileAccess
             How the file may be read.
         lattice : Lattice, optional
             Of the cube. Overviews that are too coarse for it are left out, because GDAL opens the file again for each
@@ -106,39 +113,28 @@ class GdalRaster:
         """
         if skip_cache:
             _uncached.add(href)
-        with _open(href, access) as source:
-            if source.crs is None or source.transform.b or source.transform.d or source.transform.e >= 0:
-                raise SceneError(f"{href} is not a north-up raster with a CRS; its scene cannot be used")
-            code, nodata, dtype = source.crs.to_epsg(), source.nodata, source.dtypes[0]
-            crs = f"EPSG:{code}" if code else source.crs.to_wkt()
-            full = Level(0, source.height, source.width, source.transform, source.block_shapes[0])
-            masked = MaskFlags.per_dataset in source.mask_flag_enums[0]  # also set for alpha
-            masked = masked or bool(mask_file)
-            ratios = [] if masked else source.overviews(1)  # rounded
-            samples = sum(color != ColorInterp.alpha for color in source.colorinterp)
-            wavelets = source.driver.startswith("JP2")
-            about = {**source.tags(), **source.tags(ns="IMAGE_STRUCTURE")}
+        found = _read(href, access, partial(_full, href), DatasetReader)
+        full, dtype = found.level, found.dtype
+        masked = found.masked or bool(mask_file)
         if dtype not in ("uint8", "uint16"):
             raise SceneError(f"{href} holds {dtype}, not uint8 or uint16; its scene cannot be used")
         if mask_file:
-            with _open(mask_file, access, _WithoutGeoreference) as source:
-                size = source.shape
+            size = _read(mask_file, access, lambda source: source.shape)
             if size != full.shape:
                 raise SceneError(
                     f"{href} has {full.shape} pixels, and {mask_file} {size}; remove the mask file, or replace it"
                 )
-        header = Header(crs, dtype, usable_nodata(nodata, dtype), (full,), masked, samples)
+        header = Header(found.crs, dtype, usable_nodata(found.nodata, dtype), (full,), masked, found.samples)
         largest = PixelSize(math.inf, math.inf) if lattice is None else pixel_at(lattice, header)
         levels = [full]
-        for index, ratio in enumerate(ratios):
+        for index, ratio in enumerate([] if masked else found.ratios):
             # A ratio is rounded: the pixel of the overview may be smaller.
             if not largest.holds(replace(full, transform=full.transform @ Affine.scale(ratio - 1))):
                 continue
             # The ratio of an overview is not an exact power of two for odd sizes: only the file knows its size.
-            with _open(href, access, _WithoutGeoreference, OVERVIEW_LEVEL=index) as source:
-                height, width, block = source.height, source.width, source.block_shapes[0]
-                kind = source.dtypes[0]
-                method = WAVELET if wavelets else overview_method(about, source.tags(1))
+            height, width, block, kind, method = _read(
+                href, access, partial(_overview, found), _WithoutGeoreference, OVERVIEW_LEVEL=index
+            )
             if kind != dtype:
                 raise SceneError(f"{href} holds {dtype}, and {kind} in an overview; its scene cannot be used")
             transform = full.transform @ Affine.scale(full.width / width, full.height / height)
@@ -167,13 +163,17 @@ class GdalRaster:
     def _read(self, blocks: Blocks) -> GdalBand:
         options = {} if blocks.level.index == 0 else {"OVERVIEW_LEVEL": blocks.level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
-        with _open(self.href, self.access, _WithoutGeoreference, **options) as source:
-            values = source.read(1, window=window)
+
+        def read(source: Any) -> NDArray[Any]:
+            values: NDArray[Any] = source.read(1, window=window)
             if self.header.masked:  # honoured here, because blocks have no mask
                 values[source.read_masks(1, window=window) == 0] = 0
+            return values
+
+        values = _read(self.href, self.access, read, _WithoutGeoreference, **options)
         if self.mask_file:
-            with _open(self.mask_file, self.access, _WithoutGeoreference) as source:
-                values[source.read(1, window=window) == 0] = 0
+            mask = _read(self.mask_file, self.access, lambda source: source.read(1, window=window))
+            values[mask == 0] = 0
         if values.shape != (blocks.height, blocks.width) or values.dtype != self.header.dtype:
             raise TransientError(f"{self.href} is another file than when its header was read")
         return GdalBand(DecodedBlock(blocks.row, blocks.column, values))
@@ -210,32 +210,101 @@ class _WithoutGeoreference(DatasetReader):  # type: ignore[misc]
         return [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Properties of a file, without those of its overviews."""
+
+    level: Level
+    crs: str
+    nodata: float | None
+    dtype: str
+    masked: bool
+    ratios: list[int]
+    """Of overviews, rounded."""
+    samples: int
+    wavelets: bool
+    about: dict[str, str]
+    """Metadata."""
+
+
+def _full(href: str, source: Any) -> _Found:
+    if source.crs is None or source.transform.b or source.transform.d or source.transform.e >= 0:
+        raise SceneError(f"{href} is not a north-up raster with a CRS; its scene cannot be used")
+    code = source.crs.to_epsg()
+    return _Found(
+        level=Level(0, source.height, source.width, source.transform, source.block_shapes[0]),
+        crs=f"EPSG:{code}" if code else source.crs.to_wkt(),
+        nodata=source.nodata,
+        dtype=source.dtypes[0],
+        masked=MaskFlags.per_dataset in source.mask_flag_enums[0],  # also set for alpha
+        ratios=source.overviews(1),
+        samples=sum(color != ColorInterp.alpha for color in source.colorinterp),
+        wavelets=source.driver.startswith("JP2"),
+        about={**source.tags(), **source.tags(ns="IMAGE_STRUCTURE")},
+    )
+
+
+def _overview(found: _Found, source: Any) -> tuple[int, int, tuple[int, int], str, str]:
+    """Return height, width, block, data type and method of an overview."""
+    method = WAVELET if found.wavelets else overview_method(found.about, source.tags(1))
+    return source.height, source.width, source.block_shapes[0], source.dtypes[0], method
+
+
+def _read(
+    href: str,
+    access: FileAccess,
+    use: Callable[[Any], _T],
+    reader: type[DatasetReader] = _WithoutGeoreference,
+    **options: Any,
+) -> _T:
+    """Open a file with GDAL and return what `use` reads from it; convert GDAL's errors."""
+
+    def attempt(signed: SignedAddress) -> _T:
+        with _open(href, signed, access, reader, **options) as source:
+            return use(source)
+
+    def apart(signed: SignedAddress) -> _T:
+        # rasterio sets options of the main thread for all threads, whose requests to other hosts would have the header.
+        if signed.headers and threading.current_thread() is threading.main_thread():
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(attempt, signed).result()
+        return attempt(signed)
+
+    return read_signed(href, access, apart)
+
+
 @contextmanager
-def _open(href: str, access: AssetAccess, reader: type[DatasetReader] = DatasetReader, **options: Any) -> Iterator[Any]:
+def _open(
+    href: str, signed: SignedAddress, access: FileAccess, reader: type[DatasetReader], **options: Any
+) -> Iterator[Any]:
     """Open a file with GDAL options for one `with` block; convert GDAL's errors, and skip its cache after a failure."""
     name = _gdal_name(href)
+    name = name if signed.url == href else signed.url
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
+    if signed.headers:
+        chosen["GDAL_HTTP_HEADERS"] = "".join(f"{header}: {value}\r\n" for header, value in signed.headers)
     cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
         with rasterio.Env(**chosen, **gdal_options(access)), cache, _dataset(name, reader, **options) as source:
             yield source
     except rasterio.errors.RasterioError as error:
         _uncached.add(href)
-        raise _explain(href, access, " ".join(str(error.__cause__ or error).split()), error) from error
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise _explain(href, access, reason.replace(signed.url, href), error) from error
     _uncached.discard(href)
     note_readable(href)
 
 
-def _explain(href: str, access: AssetAccess, reason: str, error: BaseException) -> Exception:
+def _explain(href: str, access: FileAccess, reason: str, error: BaseException) -> Exception:
     if _REFUSED.search(reason):
-        return explain_refusal(href, reason)
+        return RefusedError(without_secrets(reason))
     if _MISSING.search(reason):
         return SceneError(missing(href))
-    return _kind_of(href, access, reason, error)(f"{href} cannot be read: {reason}")
+    return _kind_of(href, access, reason, error)(f"{href} cannot be read: {without_secrets(reason)}")
 
 
 def _kind_of(
-    href: str, access: AssetAccess, reason: str, error: BaseException
+    href: str, access: FileAccess, reason: str, error: BaseException
 ) -> type[SceneError | TransientError | _DamagedError]:
     if _NO_RASTER in reason:
         # GDAL reports the same if the first bytes did not arrive.
@@ -247,7 +316,7 @@ def _kind_of(
     return _DamagedError if _UNDECODED.search(reason) and not _SHORT.search(str(root)) else TransientError
 
 
-def _first_bytes(href: str, access: AssetAccess) -> bytes | None:
+def _first_bytes(href: str, access: FileAccess) -> bytes | None:
     """Return the first bytes of a file, or None if they cannot be read now."""
     try:
         return read_start(href, max(map(len, _SIGNATURES)), access).content

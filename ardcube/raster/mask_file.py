@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ardcube.catalog.hrefs import local_file
-from ardcube.config import AssetAccess
+from ardcube.config import FileAccess
 from ardcube.raster.header import Header
 from ardcube.raster.object_store import read_if_present
 
@@ -14,7 +14,7 @@ _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF, because a server may answer every request with a web page."""
 
 
-def find_mask_file(href: str, header: Header, access: AssetAccess) -> str:
+def find_mask_file(href: str, header: Header, access: FileAccess) -> str:
     """Return the address of the mask file of a raster, or an empty text if it has none.
 
     A remote file is asked for its mask file only if it declares no nodata and contains no mask: the request

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import obstore
@@ -15,18 +13,14 @@ from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedErr
 from obstore.store import HTTPStore, LocalStore
 
 from ardcube.catalog.hrefs import HTTP, local_file, split
-from ardcube.config import AssetAccess
-from ardcube.errors import AccessError, SceneError, TransientError
+from ardcube.config import FileAccess
+from ardcube.errors import SceneError, TransientError
 from ardcube.raster import s3
-from ardcube.raster.refusals import explain_refusal
+from ardcube.raster.http import http_store
+from ardcube.raster.refusals import RefusedError
+from ardcube.raster.signing import SignedAddress, read_signed, try_signed
+from ardcube.redaction import without_secrets
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
-
-_CLIENT: ClientConfig = {"connect_timeout": "10s", "read_timeout": "20s", "timeout": "600s", "allow_http": True}
-"""A request lasts as long as bytes arrive, because a large range over a slow connection takes minutes."""
-_RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=90)}
-"""A server that accepts requests and never answers fails after two minutes at the latest."""
 _DURATION = re.compile(r" in [\d.]+(ns|µs|us|ms|s)\b")
 """Duration of a request, without which equal errors have equal messages."""
 _MISSING = re.compile(r"status code: 410\b|\(os error 20\)")
@@ -49,7 +43,7 @@ class FileStart:
     """Bytes of the whole file."""
 
 
-def read_start(href: str, length: int, access: AssetAccess) -> FileStart:
+def read_start(href: str, length: int, access: FileAccess) -> FileStart:
     """Read the first bytes of a file with one request, whose answer also states the file's length.
 
     Parameters
@@ -58,7 +52,7 @@ def read_start(href: str, length: int, access: AssetAccess) -> FileStart:
         Address of the file.
     length : int
         Bytes to read.
-    access : AssetAccess
+    access : FileAccess
         How the file may be read.
 
     Raises
@@ -76,12 +70,12 @@ def read_start(href: str, length: int, access: AssetAccess) -> FileStart:
     return FileStart(content, size)
 
 
-def read_end(href: str, start: FileStart, length: int, access: AssetAccess) -> bytes:
+def read_end(href: str, start: FileStart, length: int, access: FileAccess) -> bytes:
     """Read the last bytes of a file; raise errors as `read_start` does."""
     return _get(href, max(0, start.size - length), start.size, access)[0]
 
 
-def read_if_present(href: str, length: int, access: AssetAccess) -> bytes:
+def read_if_present(href: str, length: int, access: FileAccess) -> bytes:
     """Return the first bytes of a file, nothing if it is missing, empty, refused, or only GDAL can reach it.
 
     Raises
@@ -92,21 +86,20 @@ def read_if_present(href: str, length: int, access: AssetAccess) -> bytes:
     try:
         if href.startswith("s3:"):
             return s3.read_range(href, 0, length, access)[0]
-        store, path = locate(href)
-        return bytes(obstore.get(store, path, options={"range": (0, length)}).bytes())
-    except (*_REFUSED, NotSupportedError, UnsupportedFileError, s3.RangeError, FileNotFoundError):
+        return try_signed(href, access, lambda signed: _read_range(href, signed, 0, length)[0])
+    except (RefusedError, SceneError, UnsupportedFileError, s3.RangeError, FileNotFoundError):
         return b""
-    except (BaseError, OSError) as error:
-        if _EMPTY.search(str(error)) or _MISSING.search(str(error)):
-            return b""
-        raise explain_read(href, error) from error
 
 
-def _get(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, int]:
+def _get(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, int]:
     """Return some bytes of a file, and its length."""
     if href.startswith("s3:"):
         return _get_from_s3(href, start, end, access)
-    store, path = locate(href)
+    return read_signed(href, access, lambda signed: _read_range(href, signed, start, end))
+
+
+def _read_range(href: str, signed: SignedAddress, start: int, end: int) -> tuple[bytes, int]:
+    store, path = locate(signed)
     if isinstance(store, LocalStore) and os.path.exists(f"/{path}") and not os.path.isfile(f"/{path}"):  # noqa: PTH110, PTH113
         raise SceneError(f"{href} cannot be read: it is no file")  # reading a pipe would wait for its other end
     try:
@@ -120,7 +113,7 @@ def _get(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, i
         raise explain_read(href, error) from error
 
 
-def _get_from_s3(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, int]:
+def _get_from_s3(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, int]:
     try:
         content, size = s3.read_range(href, start, end, access)
     except FileNotFoundError as error:
@@ -132,12 +125,13 @@ def _get_from_s3(href: str, start: int, end: int, access: AssetAccess) -> tuple[
     return content, size
 
 
-def explain_read(href: str, error: BaseException) -> AccessError | SceneError | TransientError:
+def explain_read(href: str, error: BaseException) -> RefusedError | SceneError | TransientError:
     """Return the error of ardcube for an error of obstore."""
     # The debug source repeats the message in Rust's notation.
-    reason = " ".join(_DURATION.sub("", str(error).partition("Debug source:")[0]).split())[:300]
+    reason = " ".join(_DURATION.sub("", str(error).partition("Debug source:")[0]).split())
+    reason = without_secrets(reason)[:300]  # it contains the signed address
     if isinstance(error, _REFUSED):
-        return explain_refusal(href, reason)
+        return RefusedError(reason)
     if isinstance(error, FileNotFoundError) or _MISSING.search(reason):
         return SceneError(missing(href))
     return TransientError(f"{href} cannot be read: {reason}")
@@ -152,7 +146,7 @@ def _empty(href: str) -> str:
     return f"{href} cannot be read: it is empty"
 
 
-def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
+def locate(signed: SignedAddress) -> tuple[HTTPStore | LocalStore, str]:
     """Return the store of a file and its path in that store.
 
     Raises
@@ -161,8 +155,9 @@ def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
         For everything but http(s) URLs and absolute paths. GDAL reads s3:// buckets, because it follows the
         redirect to the bucket's region, while obstore requires the region in advance.
     SceneError
-        If `href` is no address.
+        If the address is none.
     """
+    href = signed.url
     path = local_file(href)
     if path is not None:
         if not href.startswith(("/", "file:")):
@@ -175,14 +170,8 @@ def locate(href: str) -> tuple[HTTPStore | LocalStore, str]:
         if parts.fragment:
             raise UnsupportedFileError("a fragment")
         query = f"/?{parts.query}" if parts.query else ""
-        return _host(f"{parts.scheme}://{parts.netloc}{query}"), _plain(_decoded(parts.path))
+        return http_store(f"{parts.scheme}://{parts.netloc}{query}", signed.headers), _plain(_decoded(parts.path))
     raise UnsupportedFileError(f"no store for {parts.scheme}")
-
-
-@lru_cache(maxsize=256)
-def _host(root: str) -> HTTPStore:
-    """Return the connection pool of a host, and of a signature (0.1 MB), which is kept per process."""
-    return HTTPStore.from_url(root, client_options=_CLIENT, retry_config=_RETRY)
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Protocol
 
-from ardcube.config import AssetAccess, Reader
+from ardcube.catalog.file_access import access_of
+from ardcube.config import AssetAccess, FileAccess, Reader
 from ardcube.extent.lattice import Lattice
 from ardcube.raster.complete import check_complete
 from ardcube.raster.decode import FetchedBand
@@ -54,7 +55,7 @@ def open_raster(
     revision : str
         Revision of the scene. A worker may still run after the scene was processed again.
     access : AssetAccess
-        How the file may be read.
+        How the file may be read: one access, or access by host.
     reader : Reader
         `auto`, or `gdal` to always use GDAL.
     lattice : Lattice, optional
@@ -69,12 +70,12 @@ def open_raster(
     TransientError
         If the file cannot be read now.
     """
-    return _open(href, revision, access, reader, lattice, _failures.get(href, 0))
+    return _open(href, revision, access_of(href, access), reader, lattice, _failures.get(href, 0))
 
 
 @lru_cache(maxsize=4096)
 def _open(
-    href: str, revision: str, access: AssetAccess, reader: Reader, lattice: Lattice | None, failures: int
+    href: str, revision: str, access: FileAccess, reader: Reader, lattice: Lattice | None, failures: int
 ) -> Raster:
     raster = _open_alone(href, access, reader, lattice, failures)
     mask_file = find_mask_file(href, raster.header, access)
@@ -86,7 +87,7 @@ def _open(
     return GdalRaster.open(href, access, lattice=lattice, mask_file=mask_file, skip_cache=failures > 0)
 
 
-def _open_alone(href: str, access: AssetAccess, reader: Reader, lattice: Lattice | None, failures: int) -> Raster:
+def _open_alone(href: str, access: FileAccess, reader: Reader, lattice: Lattice | None, failures: int) -> Raster:
     """Open a file without the mask file next to it."""
     if reader == "auto":
         from ardcube.raster.cog import Cog

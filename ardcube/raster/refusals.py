@@ -22,11 +22,32 @@ _SIGNATURE = re.compile(r"[?&](sig|signature|x-(amz|goog)-signature|token|access
 """Parameters of a signed URL. Its files exist, because a catalogue signs what it has."""
 _CREDENTIALS = re.compile(
     r"Expired|InvalidAccessKeyId|InvalidToken|SignatureDoesNotMatch|InvalidCredentials|[Aa]ccess [Kk]ey|[Cc]redentials"
-    r"|code: 401\b|Unauthorized"
+    r"|code: 401\b|Unauthorized|AuthenticationFailed"
 )
 """Texts of answers about credentials, not about a file."""
 
 _STATUS = re.compile(r"code: (40[13])\b")
+
+
+class RefusedError(Exception):
+    """A server refuses a request for a file (401, 403).
+
+    Parameters
+    ----------
+    reason : str
+        Answer of the server, in one line.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    @property
+    def status(self) -> str:
+        """The status of the answer if it is known, else the answer: the same words from both readers."""
+        found = _STATUS.search(self.reason)
+        return f"HTTP {found[1]}" if found else self.reason
+
 
 _refused: dict[str, set[str] | None] = {}
 """By host: the files that were refused since a file was read; None if none was read."""
@@ -46,7 +67,7 @@ def is_readable(href: str) -> bool:
         return refused is not None and len(refused) <= _MOST_MISSING
 
 
-def explain_refusal(href: str, reason: str) -> AccessError | SceneError:
+def explain_refusal(href: str, reason: str, advice: str = "") -> AccessError | SceneError:
     """Return the error for a file whose request was refused (401, 403, permission denied).
 
     Parameters
@@ -55,36 +76,47 @@ def explain_refusal(href: str, reason: str) -> AccessError | SceneError:
         Address of the file.
     reason : str
         Answer of the server, in one line.
+    advice : str
+        What to do; by default the advice for the scheme of the address.
     """
-    status = _STATUS.search(reason)
     about_credentials = bool(_CREDENTIALS.search(reason))
-    if status:
-        reason = f"HTTP {status[1]}"  # the same words from both readers
+    reason = RefusedError(reason).status
     with _lock:
         refused = _refused.get(_host(href))
         if refused is not None:
             refused.add(href)
         known = refused is not None and len(refused) <= _MOST_MISSING
-    if _SIGNATURE.search(href):
+    if is_signed(href):
         return AccessError(
             f"{href} cannot be read: access is refused ({reason}), {_age(href)}; run ardcube build with the same "
             "options: it fetches new addresses, and ardcube retry uses those of the last search"
         )
     if known and not about_credentials:
         return SceneError(f"{href} cannot be read: access to this file is refused ({reason}), as for a missing file")
-    error = AccessError(f"{href} cannot be read: access is refused ({reason}); {_advice(href)}")
+    error = AccessError(f"{href} cannot be read: access is refused ({reason}); {advice or _advice(href)}")
     error.may_be_missing = refused is None and not about_credentials
     return error
 
 
 def _age(href: str) -> str:
     """Return whether the signature of an address has expired, as far as the address states it."""
+    expiry = expiry_of(href)
+    if expiry is not None and expiry < datetime.now(UTC):
+        return f"the address expired at {expiry:%Y-%m-%d %H:%M} UTC"
+    return "the address may have expired"
+
+
+def is_signed(href: str) -> bool:
+    """Return whether the query of an address contains a signature."""
+    return bool(_SIGNATURE.search(href))
+
+
+def expiry_of(href: str) -> datetime | None:
+    """Return when the signature of an address expires, UTC, or None if the address does not state it."""
     query = {name.lower(): value for name, value in parse_qsl(urlsplit(href).query)}
     with suppress(ValueError, OverflowError, OSError):
-        expiry = _expiry(query)
-        if expiry is not None and expiry < datetime.now(UTC):
-            return f"the address expired at {expiry:%Y-%m-%d %H:%M} UTC"
-    return "the address may have expired"
+        return _expiry(query)
+    return None
 
 
 def _expiry(query: Mapping[str, str]) -> datetime | None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from ardcube.config import Access, AssetAccess, S3Access
+from ardcube.config import Access, FileAccess, HeaderAccess, S3Access, TokenAccess
 
 _MODES: dict[Access, dict[str, Any]] = {
     "unsigned": {"AWS_NO_SIGN_REQUEST": "YES"},
@@ -31,8 +31,10 @@ class RangeError(Exception):
     """A range cannot be read; GDAL may find out why."""
 
 
-def gdal_options(access: AssetAccess) -> dict[str, Any]:
+def gdal_options(access: FileAccess) -> dict[str, Any]:
     """Return GDAL's options for access to S3; the variables of AWS's tools apply where GDAL's are not set."""
+    if isinstance(access, TokenAccess | HeaderAccess):  # of files that are not on S3
+        access = "unsigned"
     given = access if isinstance(access, S3Access) else S3Access(access)
     options = dict(_MODES[given.mode])
     environment = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
@@ -47,7 +49,7 @@ def gdal_options(access: AssetAccess) -> dict[str, Any]:
     return options | ({"AWS_REGION": given.region} if given.region else {})
 
 
-def read_range(href: str, start: int, end: int, access: AssetAccess) -> tuple[bytes, int]:
+def read_range(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, int]:
     """Return some bytes of a file, and the file's length; nothing and 0 if the file is empty.
 
     Raises

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ardcube.config import FileAccess, HeaderAccess, HostAccess, S3Access, TokenAccess
 from ardcube.redaction import without_secrets
 
 _LONGEST = 300
@@ -27,6 +28,22 @@ def definitions_in(scenes: Mapping[str, int]) -> str:
         return next(iter(scenes)) or "none"
     ordered = sorted(scenes.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{name or 'none'} ({count_of(count, 'scene')})" for name, count in ordered)
+
+
+def access_to(hosts: Sequence[HostAccess]) -> str:
+    """Return how files are read, by host; nothing if all are public."""
+    return "; ".join(f"{_access(entry.access)} ({entry.host})" for entry in hosts if entry.access != "unsigned")
+
+
+def _access(access: FileAccess) -> str:
+    if isinstance(access, TokenAccess):
+        return "with a token that is fetched when a file is read"
+    if isinstance(access, HeaderAccess):
+        return f"with the environment variable {access.variable} of each worker"
+    mode = access.mode if isinstance(access, S3Access) else access
+    if mode == "requester-pays":
+        return "requester pays: requests and transfer are charged to your account"
+    return "signed with your credentials of S3" if mode == "signed" else "unsigned"
 
 
 def short(error: str) -> str:

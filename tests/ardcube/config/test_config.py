@@ -35,7 +35,7 @@ def test_defaults_are_those_of_the_reference() -> None:
     assert (cube.stac_url, cube.collection) == (EARTH_SEARCH, "sentinel-2-c1-l2a")
     run = RunConfig(**RUN)
     assert (run.serverless_backend, run.storage_backend, run.initialize) == ("local", "fsspec", True)
-    assert (run.overwrite, run.limit, run.debug, run.asset_access) == (False, None, False, "unsigned")
+    assert (run.overwrite, run.limit, run.debug, run.asset_access) == (False, None, False, "auto")
 
 
 def test_the_python_example_of_the_reference_works_and_a_mask_is_stored_as_json() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ardcube.errors import SceneError, TransientError
-from ardcube.raster import complete, object_store
+from ardcube.raster import complete, http
 from ardcube.raster.cog import Cog
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.object_store import UnsupportedFileError
@@ -260,7 +260,7 @@ def test_a_single_fault_is_retried(tmp_path: Path, range_server: Serve, rule: di
 def test_a_permanent_fault_of_a_server_ends_in_a_transient_error(
     tmp_path: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "_RETRY", {"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
+    monkeypatch.setattr(http, "RETRY", {"max_retries": 1, "retry_timeout": timedelta(seconds=5)})
     write_cog(tmp_path / "red.tif", pixels())
     server = range_server(tmp_path)
     raster = Cog.open(f"{server.url}/red.tif")

@@ -17,6 +17,7 @@ from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.raster import gdal
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks
+from ardcube.raster.signing import SignedAddress
 from tests.grids import degrees_lattice
 from tests.rasters import ORIGIN, pixels, read, write
 from tests.servers.range_server import RangeServer
@@ -182,7 +183,7 @@ def test_access_options_apply_to_one_file_in_one_thread(raster: Path, access: An
         return {name: "YES" if value is True else value for name, value in values.items()}
 
     elsewhere: list[dict[str, Any]] = []
-    with gdal._open(str(raster), access):
+    with gdal._open(str(raster), SignedAddress(str(raster)), access, gdal._WithoutGeoreference):
         inside = options()
         thread = threading.Thread(target=lambda: elsewhere.append(options()))
         thread.start()

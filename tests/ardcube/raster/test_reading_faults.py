@@ -32,7 +32,7 @@ from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.make_plan import make_plan, search_scenes
-from ardcube.raster import gdal, object_store
+from ardcube.raster import gdal, http
 from ardcube.raster.bad_files import forget_bad_files
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog
 from tests.servers.range_server import RangeServer
@@ -148,9 +148,9 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between attempts. The tests below count the attempts."""
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
-    monkeypatch.setattr(object_store, "_RETRY", retry)
-    monkeypatch.setitem(object_store._CLIENT, "read_timeout", "1s")
-    object_store._host.cache_clear()
+    monkeypatch.setattr(http, "RETRY", retry)
+    monkeypatch.setitem(http.CLIENT, "read_timeout", "1s")
+    http.http_store.cache_clear()
     for name, value in {"MAX_RETRY": 2, "RETRY_DELAY": 0.01, "LOW_SPEED_TIME": 1}.items():
         monkeypatch.setitem(gdal._HTTP_OPTIONS, f"GDAL_HTTP_{name}", value)
 
@@ -258,8 +258,8 @@ def test_a_slow_server_is_no_fault(
 
 def test_a_request_to_a_hanging_server_ends_within_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert object_store._RETRY["retry_timeout"] == timedelta(seconds=90)
-    assert object_store._CLIENT["read_timeout"] == "20s"
+    assert http.RETRY["retry_timeout"] == timedelta(seconds=90)
+    assert http.CLIENT["read_timeout"] == "20s"
     attempts = 1 + gdal._HTTP_OPTIONS["GDAL_HTTP_MAX_RETRY"]
     assert attempts * gdal._HTTP_OPTIONS["GDAL_HTTP_LOW_SPEED_TIME"] <= 120
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import s3fs
 
-from ardcube.config import Reader, RunConfig, S3Access
+from ardcube.collections.model import Definition
+from ardcube.config import AssetAccess, Reader, RunConfig, S3Access
 from ardcube.errors import AccessError, SceneError
+from ardcube.prepare.file_access import asset_access
 from ardcube.raster import refusals
 from ardcube.raster.open import open_raster
 from ardcube.raster.s3 import gdal_options
@@ -39,12 +41,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "_refused", {})
 
 
-def run_config(**options: Any) -> RunConfig:
-    return RunConfig(fsspec_uri="cube.zarr", **options)
+def access_by(*definitions: Definition, **options: Any) -> AssetAccess:
+    return asset_access(definitions, RunConfig(fsspec_uri="cube.zarr", **options))
 
 
 def test_an_option_sets_the_endpoint_of_scenes(bucket: S3) -> None:
-    access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url, asset_region="us-east-1").assets
+    access = access_by(asset_access="signed", asset_endpoint_url=bucket.endpoint_url, asset_region="us-east-1")
     raster = open_raster(bucket.uri("a/red.tif"), "option", access)
     np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
 
@@ -62,7 +64,7 @@ def test_a_truncated_file_on_s3_is_found_by_its_length(bucket: S3, tmp_path: Pat
     write(tmp_path / "lzw.tif", pixels(601, 399), compress="lzw")
     write_jpeg_2000(tmp_path / "red.jp2", pixels())
     content = (tmp_path / name).read_bytes()
-    access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url).assets
+    access = access_by(asset_access="signed", asset_endpoint_url=bucket.endpoint_url)
     uri = bucket.uri(f"cut/{reader}/{name}")
     files = s3fs.S3FileSystem(**bucket.storage_options, skip_instance_cache=True)
     files.pipe(uri, content[: len(content) // 2])
@@ -77,13 +79,13 @@ def test_a_truncated_file_on_s3_is_found_by_its_length(bucket: S3, tmp_path: Pat
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_missing_file_on_s3_is_a_scene_error(bucket: S3, reader: Reader) -> None:
-    access = run_config(asset_access="signed", asset_endpoint_url=bucket.endpoint_url).assets
+    access = access_by(asset_access="signed", asset_endpoint_url=bucket.endpoint_url)
     with pytest.raises(SceneError, match=r"a/nothing\.tif cannot be read: it does not exist$"):
         open_raster(bucket.uri("a/nothing.tif"), "", access, reader)
 
 
 def test_a_private_file_needs_signed_access(bucket: S3) -> None:
-    access = run_config(asset_endpoint_url=bucket.endpoint_url).assets
+    access = access_by(asset_endpoint_url=bucket.endpoint_url)
     with pytest.raises(AccessError, match=r"access is refused \(HTTP 403\); set asset-access to signed"):
         open_raster(bucket.uri("a/red.tif"), "private", access)
 
@@ -105,8 +107,8 @@ def test_options_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_without_options_access_is_the_mode() -> None:
-    assert run_config(asset_access="signed").assets == "signed"
-    assert run_config(asset_region="eu-west-1").assets == S3Access("unsigned", "", "eu-west-1")
+    assert access_by(asset_access="signed") == "signed"
+    assert access_by(asset_region="eu-west-1") == S3Access("unsigned", "", "eu-west-1")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp, Resampling
 
 from ardcube.config import S3Access
 from ardcube.errors import SceneError, TransientError
-from ardcube.raster import object_store
+from ardcube.raster import http
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks, Level
@@ -142,7 +142,7 @@ def test_only_remote_files_without_nodata_and_mask_are_asked_for_a_mask_file(
 def test_what_a_server_answers_for_a_mask_file_that_does_not_exist(
     reader: Any, tmp_path: Path, range_server: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "_RETRY", {"max_retries": 0, "retry_timeout": timedelta(seconds=5)})
+    monkeypatch.setattr(http, "RETRY", {"max_retries": 0, "retry_timeout": timedelta(seconds=5)})
     write(tmp_path / "red.tif", pixels())
     for content in (b"", b"<html>not found</html>"):
         (tmp_path / "red.tif.msk").write_bytes(content)
