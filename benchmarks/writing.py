@@ -32,6 +32,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 from ardcube.chunk.build import process_chunk
 from ardcube.chunk.open_cube import open_cube
 from ardcube.config import CubeConfig, RunConfig
+from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, Lattice
 from ardcube.extent.periods import calendar_periods
@@ -280,7 +281,7 @@ def _spec(place: Place, values: NDArray[np.uint16]) -> CubeSpec:
         bands=tuple(f"band{number}" for number in range(bands)),
         varname="rgb_median",
         resampling="bilinear",
-        offset=-0.1,
+        encoding=CubeEncoding(offset=-0.1),
         mask=DefaultCloudMaskHook(),
         store_uri=place.uri,
         ledger_uri=place.sibling(".ardcube").uri,

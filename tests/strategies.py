@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
+from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.pixels.masks import DefaultCloudMaskHook
@@ -166,7 +167,7 @@ def cube_spec(grid: Grid, store_uri: str = "cube.zarr", **more: Any) -> CubeSpec
         "bands": ("red",),
         "varname": "median",
         "resampling": "bilinear",
-        "offset": 0.0,
+        "encoding": CubeEncoding(),
         "mask": DefaultCloudMaskHook(),
         "ledger_uri": f"{store_uri}.ardcube",
         "storage_options": {},

@@ -10,13 +10,14 @@ import numpy as np
 import shapely
 
 from ardcube.api.existing import ExistingCube, Uri, find_cube
-from ardcube.catalog.scene import SCALE, Scene
+from ardcube.catalog.scene import Scene
 from ardcube.chunk.solar_days import solar_days
 from ardcube.errors import InputError
 from ardcube.extent.window import Window
 from ardcube.ledger.last_plan import read_planned
 from ardcube.ledger.stored_cube import check_pixel_rules
 from ardcube.planning.jobs import ChunkKey
+from ardcube.raster.conversion import BIAS, dtype_as_read
 
 if TYPE_CHECKING:
     import pystac
@@ -81,7 +82,7 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
         resampling={band: config.resampling if band in config.bands else "nearest" for band in bands},
         nodata=0,
         preserve_original_order=True,
-        driver=ExactDriver(),
+        driver=ExactDriver(with_bias=True),
     )
     numbers = numbers.assign_coords(
         scene=("time", [scene.id for scene in scenes]),
@@ -94,9 +95,17 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
     ).chunk({"time": 1})
     numbers = numbers.where(inside, 0)
     for band in config.bands:
-        offsets = xr.DataArray([np.float32(scene.bands[band].offset) for scene in scenes], dims="time")
+        assets = [scene.bands[band] for scene in scenes]
+        bias, scales, offsets = (
+            xr.DataArray(np.array(values, np.float32), dims="time")
+            for values in (
+                [BIAS.get(asset.dtype, 0) for asset in assets],
+                [asset.scale for asset in assets],
+                [asset.offset for asset in assets],
+            )
+        )
         valid = numbers[band] != 0
-        reflectance = numbers[band].astype(np.float32) * np.float32(SCALE) + offsets
+        reflectance = (numbers[band].astype(np.float32) - bias) * scales + offsets
         numbers[band] = reflectance.where(valid).assign_attrs(units="1", long_name=f"reflectance, {band}")
     return numbers
 
@@ -131,7 +140,7 @@ def _scenes_of(
 
 
 def _item(scene: Scene, reflectance: Sequence[str]) -> pystac.Item:
-    """Return the STAC item of a scene: what odc-stac needs to load it."""
+    """Return the STAC item of a scene: what odc-stac needs to load it; numbers of signed files with their bias."""
     import pystac
 
     reach = scene.reach()
@@ -139,6 +148,7 @@ def _item(scene: Scene, reflectance: Sequence[str]) -> pystac.Item:
     item.stac_extensions = list(_EXTENSIONS)
     for band, asset in scene.bands.items():
         dtype = asset.dtype or ("uint16" if band in reflectance else "uint8")
-        described = {"raster:bands": [{"data_type": dtype, "nodata": asset.nodata}]}
+        nodata = None if asset.nodata is None else asset.nodata + BIAS.get(dtype, 0)
+        described = {"raster:bands": [{"data_type": dtype_as_read(dtype), "nodata": nodata}]}
         item.add_asset(band, pystac.Asset(asset.href, media_type=_TYPE, roles=["data"], extra_fields=described))
     return item

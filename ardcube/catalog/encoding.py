@@ -1,28 +1,33 @@
-"""Scale and offset of the reflectance in a file, and in a cube (pure)."""
+"""Scale, offset, data type and nodata of the reflectance in a file, as items and definitions state them (pure)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from ardcube.catalog.bands import candidates, in_one_line, raster_number, raster_value
 from ardcube.catalog.malformed import MALFORMED, Item, printable_id
-from ardcube.catalog.scene import SCALE
 from ardcube.collections.model import Definition
 from ardcube.collections.parts import OffsetRule
+from ardcube.config.encoding import USUAL_SCALE
 from ardcube.errors import SceneError
 
 _APPLIED = "boa_offset_applied"
 """Name of the property that says that the offset was already added to the pixels, after any prefix."""
-_DTYPES = ("uint8", "uint16")
+_DTYPES = ("uint8", "uint16", "int16")
+_UNSIGNED_DTYPES = ("uint8", "uint16")
+_SIGNED_DTYPES = ("int16",)
 _OTHER_DTYPES = (
-    "int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float32", "float64", "cint16", "cint32",
+    "int8", "int32", "int64", "uint32", "uint64", "float16", "float32", "float64", "cint16", "cint32",
     "cfloat32", "cfloat64",
 )  # fmt: skip
 """Data types of the STAC raster extension that no reader supports."""
-_LARGEST_DN = 65535
+_LARGEST_SCALE = 0.1
+"""Smallest scale that is none of reflectance: 0.1 in 8 bits."""
 _DIGITS = 7
 """Decimal places of an offset: 0.001 digital numbers. Some catalogues state -0.1 in single precision."""
 
@@ -75,7 +80,7 @@ class ItemEncoding:
         problem = _problem(band, scale, offset)
         if problem or scale is None or offset is None:
             raise SceneError(f"item {printable_id(self.item)}: {problem}")
-        return SCALE, round(offset, _DIGITS)
+        return as_used(scale, offset)
 
     def contradiction(self, key: str, band: str, used: tuple[float, float]) -> str:
         """Return the difference between the encoding that is used and the one of the definition, or an empty text."""
@@ -90,19 +95,40 @@ class ItemEncoding:
                 )
         return ""
 
-    def check_dtype(self, key: str, band: str) -> None:
-        """Raise SceneError if the data type that is stated cannot be read."""
-        dtype = self._value(key, band, "data_type")
-        if dtype is None and self.definition is not None:
-            dtype = self.definition.data_type(key)
-        if dtype in _OTHER_DTYPES:
+    def dtype(self, key: str, band: str, *, is_reflectance: bool = True) -> str:
+        """Return the data type that the file must have, or an empty text.
+
+        It is the one that the asset states. A signed type may be stated by the collection or the definition as well,
+        because the cube's encoding depends on it.
+
+        Parameters
+        ----------
+        key, band : str
+            Key of the asset, and name of the band.
+        is_reflectance : bool
+            Whether the numbers are reflectance; categories are unsigned.
+
+        Raises
+        ------
+        SceneError
+            If files of this data type cannot be read.
+        """
+        dtype, supported = self._dtype(key, band), _DTYPES if is_reflectance else _UNSIGNED_DTYPES
+        if dtype in (*_DTYPES, *_OTHER_DTYPES) and dtype not in supported:
             raise SceneError(
-                f"item {printable_id(self.item)}: band {band} is {dtype}; only {' and '.join(_DTYPES)} are supported: "
+                f"item {printable_id(self.item)}: band {band} is {dtype}; only {in_one_line(supported)} are supported: "
                 "choose another band or collection"
             )
+        return stated_dtype(self.item["assets"][key]) or ("" if dtype not in _SIGNED_DTYPES else str(dtype))
+
+    def _dtype(self, key: str, band: str) -> Any:
+        dtype = self._value(key, band, "data_type")
+        return self.definition.data_type(key) if dtype is None and self.definition is not None else dtype
 
     def nodata(self, key: str, band: str) -> int | None:
         """Return the digital number of nodata that is stated, also as text; None if no file can hold it.
+
+        A negative number counts if the data type that is stated holds it.
 
         Raises
         ------
@@ -123,7 +149,8 @@ class ItemEncoding:
                 f"item {printable_id(self.item)}: the nodata of band {band} is no number ({nodata!s:.50}); correct the "
                 "item or its collection"
             ) from error
-        return int(number) if 0 <= number <= _LARGEST_DN and number.is_integer() else None
+        limits = np.iinfo("int16" if self._dtype(key, band) in _SIGNED_DTYPES else "uint16")
+        return int(number) if limits.min <= number <= limits.max and number.is_integer() else None
 
     def _is_overridden(self, key: str) -> bool:
         return (
@@ -156,31 +183,24 @@ def stated_dtype(asset: Mapping[str, Any]) -> str:
     return dtype if dtype in (*_DTYPES, *_OTHER_DTYPES) else ""
 
 
-def cube_offset(collection: Item | None, bands: Sequence[str], definitions: Iterable[Definition] = ()) -> float:
-    """Return the offset of a cube's reflectance: the smallest that its collection, else a definition, states.
+def stated_encodings(collection: Item | None, band: str) -> list[tuple[float, float, str]]:
+    """Return scale, offset and data type of a band, as its collection states them: those that can be used.
 
-    It depends on no single item, so that overlapping cubes of one collection have equal digital numbers. It is 0 if
-    nothing is stated.
-
-    Parameters
-    ----------
-    collection : Item or None
-        Collection document.
-    bands : sequence of str
-        Bands of the cube.
-    definitions : iterable of Definition
-        Definitions of the cube's scenes.
+    The data type is empty if it is not stated.
     """
-    found = [
-        offset
-        for band in bands
-        for asset in _assets_of(collection, band, band)
-        if (offset := _number(asset, "offset")) is not None and _is_usual(_number(asset, "scale")) and abs(offset) <= 1
-    ]
-    if not found:
-        known = (definition.smallest_offset(band) for definition in definitions for band in bands)
-        found = [offset for offset in known if offset is not None]
-    return round(min(found), _DIGITS) if found else 0.0
+    found = []
+    for asset in _assets_of(collection, band, band):
+        scale, offset = _number(asset, "scale"), _number(asset, "offset")
+        if _problem(band, scale, offset) is None and scale is not None and offset is not None:
+            found.append((*as_used(scale, offset), stated_dtype(asset)))
+    return found
+
+
+def as_used(scale: float, offset: float) -> tuple[float, float]:
+    """Return scale and offset as decimal numbers: some catalogues state them in single precision."""
+    if math.isclose(scale, USUAL_SCALE, rel_tol=1e-6):
+        return USUAL_SCALE, round(offset, _DIGITS)
+    return _decimal(scale), _decimal(offset)
 
 
 def states_encoding(collection: Item | None, band: str) -> bool:
@@ -251,21 +271,23 @@ def _problem(band: str, scale: float | None, offset: float | None) -> str | None
         )
     if not (0 < scale < math.inf):
         return f"band {band} has the scale {scale:g}; a scale is above 0: correct the item or its collection"
+    if scale >= _LARGEST_SCALE:
+        return (
+            f"band {band} has the scale {scale:g}; a scale of reflectance is below {_LARGEST_SCALE}: correct the item "
+            "or its collection, or choose a reflectance band"
+        )
     if not -1 <= offset <= 1:
         advice = "an offset of reflectance is within -1..1"
         if offset.is_integer():
             advice = f"{advice}: it seems to be BOA_ADD_OFFSET in digital numbers, so state {offset * scale:g}"
         return f"band {band} has the offset {offset:g}; {advice}"
-    if not _is_usual(scale):
-        return (
-            f"band {band} has the scale {scale:g}; this version builds cubes of the scale {SCALE} only: choose another "
-            "band or collection"
-        )
     return None
 
 
-def _is_usual(scale: float | None) -> bool:
-    return scale is not None and math.isclose(scale, SCALE, rel_tol=1e-6)
+def _decimal(number: float) -> float:
+    """Return the shortest decimal of a number that was stated in single precision, else the number itself."""
+    single = np.float32(number)
+    return float(str(single)) if float(single) == number else number
 
 
 def _number(asset: Mapping[str, Any], name: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.bands import asset_key
-from ardcube.catalog.encoding import ItemEncoding, stated_dtype
+from ardcube.catalog.encoding import ItemEncoding
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene, solar_hours
@@ -156,13 +157,14 @@ def _parse(
     encoding = ItemEncoding.of(item, collection, definition)
     assets, contradictions = {}, []
     for band, key in keys.items():
-        encoding.check_dtype(key, band)
+        dtype = encoding.dtype(key, band, is_reflectance=band in bands)
         numbers = (1.0, 0.0)
         if band in bands:
             numbers = encoding.reflectance(key, band)
             contradictions.append(encoding.contradiction(key, band, numbers))
         overviews = "" if definition is None or band in bands else definition.overviews(band)
-        assets[band] = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band), overviews)
+        described = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band), overviews)
+        assets[band] = replace(described, dtype=dtype)
     acquisition, baseline, generated = processing_of(item, None if definition is None else definition.acquisition)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
@@ -234,7 +236,6 @@ def _band_asset(
         height=height if stated else 0,
         width=width if stated else 0,
         crs=_crs_code(asset) or _crs_code(properties),
-        dtype=stated_dtype(asset),
         overviews=overviews,
     )
 

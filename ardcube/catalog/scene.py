@@ -15,8 +15,6 @@ from shapely.geometry.base import BaseGeometry
 from ardcube.errors import SceneError
 from ardcube.extent.antimeridian import place
 
-SCALE = 0.0001
-"""Reflectance of one digital number of a cube: `reflectance = DN * SCALE + offset`."""
 FOOTPRINT_MARGIN = 0.02
 """Degrees of latitude added around a footprint, because footprints are simplified and valid pixels extend beyond."""
 LOWEST_COSINE = math.cos(math.radians(85.0))
@@ -34,7 +32,8 @@ class BandAsset:
     offset: float
     """Reflectance of the digital number 0; 0 for categorical bands."""
     nodata: int | None
-    """Digital number of nodata, in addition to 0; None if neither the item nor its collection states it."""
+    """Digital number of nodata, in addition to 0; None if neither the item, its collection nor the definition states
+    it."""
     size: int
     """Bytes of the file, or 0 if unknown."""
     pixels: int
@@ -48,7 +47,8 @@ class BandAsset:
     crs: str = ""
     """Authority code that the file must have, or empty if the item does not state it."""
     dtype: str = ""
-    """Data type that the file must have, or empty if the asset does not state it."""
+    """Data type that the file must have, or empty if the asset does not state it. A definition states it for signed
+    files, which are read only if their data type is known before."""
     overviews: str = ""
     """Method by which overviews of a categorical band were computed, such as `mode`, by the definition of the
     collection; empty if unknown."""

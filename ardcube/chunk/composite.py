@@ -107,7 +107,7 @@ def _fill(
             bands = spec.bands[first : first + bands_at_once]
             with empty_stack((len(bands), len(observations), *strip_window.shape)) as stack:
                 with timer.stage("bands"):
-                    fuse_reflectance(strip, strip_observations, bands, spec.resampling, spec.offset, stack)
+                    fuse_reflectance(strip, strip_observations, bands, spec.resampling, spec.encoding, stack)
                 with timer.stage("composite"):
                     for position in range(len(bands)):
                         median_of_valid(stack[position], values[rows, :, first + position])

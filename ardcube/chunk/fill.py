@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.catalog.scene import SCALE, Scene
+from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.chunk.read import ChunkReader, ahead, result_of
+from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import SceneError
 from ardcube.kernels.layout import LANES
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.nodes import axes_of
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
+from ardcube.raster.conversion import conversion_of
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
-from ardcube.raster.header import Blocks, Header, Level
+from ardcube.raster.header import Blocks, Header, Level, stated_nodata
 from ardcube.raster.levels import category_level, pixel_at, reflectance_levels
 from ardcube.raster.open import Raster
 from ardcube.runtime.threads import on_a_core
@@ -33,8 +35,8 @@ class BandStack:
     """(band, observation, y, x); 0 where no scene has given a pixel yet."""
     bands: Sequence[str]
     resampling: str
-    offset: float | None = None
-    """Offset of the cube's reflectance; None for categorical bands, which are never shifted."""
+    encoding: CubeEncoding | None = None
+    """Encoding of the cube's reflectance; None for categorical bands, which are never converted."""
 
     def missing(self, day: int, pixels: Bits) -> Bits:
         """Return the pixels that have no number yet in one of the bands."""
@@ -65,7 +67,7 @@ def fill(reader: ChunkReader, stack: BandStack, wanted: Mapping[int, tuple[Scene
     resample, width = on_a_core(resample_window), reader.window.shape[1]
     needed = {day: (scene, pixels) for day, (scene, pixels) in wanted.items() if pixels.any()}
     # Bands of reflectance share the level that suits all bands of the cube.
-    together = stack.bands if stack.offset is None else dict.fromkeys((*stack.bands, *reader.bands))
+    together = stack.bands if stack.encoding is None else dict.fromkeys((*stack.bands, *reader.bands))
     opened = {day: {band: reader.open(scene, band) for band in together} for day, (scene, _) in needed.items()}
     fetching = (
         fetch
@@ -105,8 +107,7 @@ def _groups(
     groups: dict[Any, list[int]] = {}
     for position, band in enumerate(stack.bands):
         header, asset = headers[band], scene.bands[band]
-        shift = 0.0 if stack.offset is None else round((asset.offset - stack.offset) / SCALE, 3)
-        encoding = Encoding.of(header.nodata, asset.nodata, shift)
+        encoding = _encoding(stack, asset, header)
         key = type(opened[band]), axes_of(reader.grid.lattice, header), header.dtype, levels[band], encoding
         groups.setdefault(key, []).append(position)
     for (_, axes, _, level, encoding), members in groups.items():
@@ -115,16 +116,25 @@ def _groups(
             yield from ((tuple(members[k : k + LANES]), blocks, encoding) for k in range(0, len(members), LANES))
 
 
+def _encoding(stack: BandStack, asset: BandAsset, header: Header) -> Encoding:
+    """Return how the numbers of a file are read, and converted into those of the cube."""
+    shift, conversion = 0.0, None
+    if stack.encoding is not None:
+        shift, conversion = conversion_of(asset.scale, asset.offset, header.dtype, stack.encoding)
+    return Encoding.of(header.nodata, asset.nodata, shift, dtype=header.dtype, conversion=conversion)
+
+
 def _levels(reader: ChunkReader, stack: BandStack, scene: Scene, headers: Mapping[str, Header]) -> dict[str, Level]:
     """Return the level to read of each band."""
     pixels = [pixel_at(reader.grid.lattice, header) for header in headers.values()]
-    if stack.offset is None:
+    if stack.encoding is None:
         levels = [
             category_level(header, pixel, scene.bands[band].overviews)
             for (band, header), pixel in zip(headers.items(), pixels, strict=True)
         ]
     else:
-        levels = reflectance_levels(list(headers.values()), [scene.bands[band].nodata for band in headers], pixels)
+        stated = [stated_nodata(scene.bands[band].nodata, header.dtype) for band, header in headers.items()]
+        levels = reflectance_levels(list(headers.values()), stated, pixels)
     return dict(zip(headers, levels, strict=True))
 
 

@@ -13,6 +13,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.chunk.fill import BandStack, fill
 from ardcube.chunk.read import ChunkReader, result_of
 from ardcube.chunk.solar_days import SolarDay
+from ardcube.config.encoding import CubeEncoding
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 
 
@@ -81,7 +82,7 @@ def fuse_reflectance(
     observations: Sequence[Sequence[SceneArea]],
     bands: Sequence[str],
     resampling: str,
-    offset: float,
+    encoding: CubeEncoding,
     stack: NDArray[np.uint16],
 ) -> None:
     """Fill a stack with digital numbers of reflectance bands: per pixel and band, those of the first valid scene.
@@ -96,12 +97,12 @@ def fuse_reflectance(
         Names as in the scenes. Bands of one grid are resampled together.
     resampling : str
         `nearest`, `bilinear` or `cubic`.
-    offset : float
-        Offset of the cube's reflectance. Digital numbers of scenes with another offset are shifted.
+    encoding : CubeEncoding
+        Encoding of the cube's reflectance. Digital numbers of scenes with another one are converted.
     stack : uint16 (band, observation, y, x)
         Zeros; filled in place.
     """
-    _fuse(reader, BandStack(stack, bands, resampling, offset), observations)
+    _fuse(reader, BandStack(stack, bands, resampling, encoding), observations)
 
 
 def _fuse(reader: ChunkReader, stack: BandStack, observations: Sequence[Sequence[SceneArea]]) -> None:

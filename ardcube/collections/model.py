@@ -12,6 +12,8 @@ from pydantic import Field, StringConstraints, model_validator
 from ardcube.collections.condition import Item
 from ardcube.collections.parts import Acquisition, Band, BandName, Catalogue, Encoding, Form, OffsetRule, Part
 
+_WHOLE_RANGE = (1, 65535)
+"""Valid range that clips nothing in uint16. Identities of cubes do not contain it."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]{0,63}$")]
 
 
@@ -103,20 +105,26 @@ class Definition(Part):
         band = self._found(name)
         return "" if band is None or band.overviews == "unknown" else band.overviews
 
-    def smallest_offset(self, name: str) -> float | None:
-        """Return the smallest offset that a band can have, or None if it is unknown."""
+    def reflectance_encodings(self, name: str) -> list[tuple[float, float]]:
+        """Return the scales and offsets that a band of reflectance can have, one for each rule of the offset."""
         band = self._found(name)
         if band is None or band.kind != "reflectance":
-            return None
-        return band.offset if band.offset is not None else min(rule.value for rule in self.encoding.rules)
+            return []
+        scale = band.scale or self.encoding.scale
+        if band.offset is not None:
+            return [(scale, band.offset)]
+        return [(scale, rule.value) for rule in self.encoding.rules]
 
     def pixel_fields(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the fields that decide on pixels of some bands, as JSON; titles, aliases and reasons do not."""
         own = {name: self.bands[self._bands_by_name[name]] for name in names if name in self._bands_by_name}
         deciding = {"assets", "kind", "scale", "offset", "data_type", "nodata", "overviews"}
+        encoding = {"scale", "data_type", "nodata"}
+        if self.encoding.valid_range != _WHOLE_RANGE:
+            encoding.add("valid_range")
         return {
             "recognize": [form.model_dump(mode="json") for form in self.recognize],
-            "encoding": self.encoding.model_dump(mode="json", include={"scale", "data_type", "nodata"}),
+            "encoding": self.encoding.model_dump(mode="json", include=encoding),
             "offset": [
                 [rule.value, [condition.model_dump(mode="json") for condition in rule.when], rule.overrides is not None]
                 for rule in self.encoding.rules

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ardcube.config import form_schema
 from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
+from ardcube.config.encoding import GivenEncoding
 from ardcube.config.selection import Comparison, parse_months, written_months
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
@@ -156,6 +157,14 @@ class GrowingCubeConfig(Model):
         default="bilinear",
         description="Resampling of reflectance bands. Categorical bands always use nearest.",
     )
+    encoding: str | None = Field(
+        default=None,
+        description=(
+            "Encoding of reflectance in the cube, such as 'scale=0.0001,offset=-0.2'; with 'min' and 'max', "
+            "reflectance beyond them is clipped. Default: chosen so that all reflectance of the "
+            "collection fits into 16 bits."
+        ),
+    )
     stac_url: Address = Field(
         default=EARTH_SEARCH,
         title="Catalogue",
@@ -190,6 +199,11 @@ class GrowingCubeConfig(Model):
     def comparisons(self) -> tuple[Comparison, ...]:
         """The conditions on scenes."""
         return tuple(map(Comparison.parse, self.query))
+
+    @property
+    def given_encoding(self) -> GivenEncoding | None:
+        """The encoding of the cube, if it was given."""
+        return None if self.encoding is None else GivenEncoding.parse(self.encoding)
 
     @property
     def tile_size(self) -> int:
@@ -233,6 +247,11 @@ class GrowingCubeConfig(Model):
     @classmethod
     def _query_is_comparisons(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted({str(Comparison.parse(text)) for text in value}))
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_written_in_one_way(cls, value: str | None) -> str | None:
+        return None if value is None else str(GivenEncoding.parse(value))
 
     @field_validator("varname")
     @classmethod

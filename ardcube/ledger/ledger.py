@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from ardcube.config.encoding import LARGEST_OFFSET
 from ardcube.errors import StoreError, TransientError
 from ardcube.fingerprint import digest
 from ardcube.lease.fence import Fence
@@ -235,8 +236,10 @@ def _check_cube(cube: Any) -> None:
         raise ValueError("no identity")
     if not isinstance(cube["identity"]["varname"], str) or not _MONTH.fullmatch(cube["end"]):
         raise ValueError("no variable or no end")
-    if not abs(float(cube["offset"])) < 1 or not isinstance(cube.get("lengthened", []), list):
+    if not abs(float(cube["offset"])) < LARGEST_OFFSET or not isinstance(cube.get("lengthened", []), list):
         raise ValueError("invalid offset or periods")
+    if not isinstance(cube["identity"].get("encoding", {}), dict):
+        raise ValueError("invalid encoding")
     known = {digest(cube["identity"]), digest({"shard": 1} | cube["identity"])}  # early cubes state no shard
     if cube.get("fingerprint", digest(cube["identity"])) not in known:
         raise ValueError("the identity does not have the fingerprint")

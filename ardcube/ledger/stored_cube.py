@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import ValidationError
 
 from ardcube.config import CubeConfig
+from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, METRES_PER_DEGREE, Lattice, crs_of
@@ -30,8 +32,8 @@ class StoredCube:
     """Configuration of the last build."""
     identity: dict[str, Any]
     fingerprint: str
-    offset: float
-    """Offset of the encoded reflectance."""
+    encoding: CubeEncoding
+    """Encoding of reflectance."""
     grid: Grid
     periods: tuple[Period, ...]
 
@@ -54,7 +56,7 @@ class StoredCube:
                 config=config,
                 identity=found["identity"],
                 fingerprint=str(found["fingerprint"]),
-                offset=float(found["offset"]),
+                encoding=stored_encoding(found),
                 grid=_grid(found["identity"]["grid"]),
                 periods=calendar_periods(
                     config.start_date, config.end_date, config.time_frequency_months, config.kept_months
@@ -63,6 +65,36 @@ class StoredCube:
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:500]
             raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {reason}; build the cube again") from error
+
+
+def stored_encoding(found: Mapping[str, Any]) -> CubeEncoding:
+    """Return the encoding in the content of `cube.json`. Its identity has it only if it is not the usual one.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is none.
+    """
+    fields = found["identity"].get("encoding")
+    return CubeEncoding(offset=float(found["offset"])) if fields is None else CubeEncoding.of(fields)
+
+
+def with_encoding(identity: Mapping[str, Any], encoding: CubeEncoding, *, given: bool) -> dict[str, Any]:
+    """Return an identity with the encoding of its cube.
+
+    The usual encoding is left out, because cubes of earlier versions do not have it. Its offset is that of the
+    collection.
+
+    Parameters
+    ----------
+    identity : mapping
+        The other parts.
+    encoding : CubeEncoding
+        Encoding of the cube.
+    given : bool
+        Whether the user chose it. It is then part of the identity in any case.
+    """
+    return {**identity, "encoding": encoding.fields} if given or not encoding.is_usual else dict(identity)
 
 
 def check_pixel_rules(store: Place, identity: dict[str, Any]) -> None:

@@ -43,13 +43,20 @@ class ExactDriver:
 
     Coordinates are anchored at multiples of the resolution. On the grid of a cube, pixels are therefore equal to the
     cube's to the last bit.
+
+    Parameters
+    ----------
+    with_bias : bool
+        Whether numbers of signed files are returned with the bias with which they are read
+        (`ardcube.raster.conversion.BIAS`), as unsigned ones. Otherwise the rasterio driver reads signed files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_bias: bool = False) -> None:
         self._rasterio = RioDriver()
+        self._with_bias = with_bias
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({'with_bias=True' if self._with_bias else ''})"
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> LoadContext:
         """Begin a load of the whole `geobox`."""
@@ -75,7 +82,7 @@ class ExactDriver:
 
     def open(self, src: RasterSource, ctx: LoadContext) -> ExactReader:
         """Return the reader of one band of an item; the file is opened when it is read."""
-        return ExactReader(src, ctx.lattice, self._rasterio.open(src, ctx.rasterio))
+        return ExactReader(src, ctx.lattice, self._rasterio.open(src, ctx.rasterio), with_bias=self._with_bias)
 
     @property
     def md_parser(self) -> None:
@@ -101,9 +108,12 @@ class ExactReader:
         Of the load.
     fallback : RasterReader
         Reads what this reader does not.
+    with_bias : bool
+        Whether numbers of signed files are returned with their bias.
     """
 
-    def __init__(self, src: RasterSource, lattice: Lattice | None, fallback: Any) -> None:
+    def __init__(self, src: RasterSource, lattice: Lattice | None, fallback: Any, *, with_bias: bool = False) -> None:
+        self._with_bias = with_bias
         self._src = src
         self._lattice = lattice
         self._fallback = fallback
@@ -143,7 +153,7 @@ class ExactReader:
         """
         window = None if self._lattice is None else self._lattice.window(dst_geobox)
         try:
-            source = None if window is None else open_source(self._src, cfg, self._lattice)
+            source = None if window is None else open_source(self._src, cfg, self._lattice, with_bias=self._with_bias)
             if source is None or window is None or self._lattice is None:
                 read: Read = self._fallback.read(cfg, dst_geobox, dst=dst, selection=selection)
                 return read

@@ -14,6 +14,7 @@ from ardcube.catalog.hrefs import local_file
 from ardcube.errors import SceneError
 from ardcube.extent.lattice import Lattice
 from ardcube.raster.block_cache import File
+from ardcube.raster.conversion import BIAS, dtype_as_read
 from ardcube.raster.header import Header, Level, usable_nodata
 from ardcube.raster.levels import category_level, pixel_at, reflectance_levels
 from ardcube.raster.open import Raster, open_raster
@@ -40,22 +41,31 @@ class BandSource:
     """Value of output pixels without data."""
 
 
-def open_source(src: RasterSource, cfg: RasterLoadParams, lattice: Lattice | None) -> BandSource | None:
-    """Open a file; None where the rasterio driver has to read it."""
+def open_source(
+    src: RasterSource, cfg: RasterLoadParams, lattice: Lattice | None, *, with_bias: bool = False
+) -> BandSource | None:
+    """Open a file; None where the rasterio driver has to read it.
+
+    With `with_bias`, numbers of a signed file and their nodata have a bias, and no other driver can read the file.
+    """
     if lattice is None or cfg.resampling not in KERNELS or src.band != 1 or src.subdataset or cfg.extra_dims:
         return None
     try:
         file = src.uri, _revision(src.uri)
         raster = open_raster(*file, "signed")
     except SceneError as error:
+        if with_bias:
+            raise
         logger.debug("rasterio reads %s: %s", src.uri, error)
         return None
     header = raster.header
-    dtype = np.dtype(cfg.dtype or header.dtype)
+    as_read = dtype_as_read(header.dtype)
+    dtype = np.dtype(cfg.dtype or as_read)
     missing = _missing(src, cfg, header)
-    # Weighted means count 0 and one further number as nodata.
-    unsuitable = len(missing) > 2 or (cfg.resampling != "nearest" and 0 not in missing)
-    if unsuitable or not np.can_cast(header.dtype, dtype):
+    # Weighted means count 0 and two further numbers as nodata.
+    unsuitable = len(missing - {0}) > 2 or (cfg.resampling != "nearest" and 0 not in missing)
+    unsuitable = unsuitable or (header.dtype in BIAS and not with_bias)
+    if unsuitable or not np.can_cast(as_read, dtype):
         logger.debug("rasterio reads %s: its values do not suit the resampler", src.uri)
         return None
     fill = resolve_dst_nodata(dtype, cfg, resolve_src_nodata(cfg.fill_value, cfg))
@@ -69,6 +79,7 @@ def _level(header: Header, lattice: Lattice, cfg: RasterLoadParams, src: RasterS
     if cfg.resampling == "nearest":
         return category_level(header, pixel)
     stated = next((meta.nodata for meta in (src.meta, cfg.meta) if meta is not None and meta.nodata is not None), None)
+    stated = None if stated is None else stated - BIAS.get(header.dtype, 0)
     return reflectance_levels([header], [usable_nodata(stated, header.dtype)], [pixel])[0]
 
 
@@ -78,8 +89,12 @@ def _missing(src: RasterSource, cfg: RasterLoadParams, header: Header) -> frozen
         stated: list[float | None] = [cfg.src_nodata_override]
     else:
         described = [meta.nodata for meta in (src.meta, cfg.meta) if meta is not None]
-        stated = [header.nodata, cfg.src_nodata_fallback, *described, cfg.fill_value]
-    valid = range(np.iinfo(header.dtype).max + 1)
+        bias = BIAS.get(header.dtype, 0)
+        # A block of a signed file that was never written is 0, unless the file declares a number.
+        declared = bias if header.nodata is None and bias else None
+        declared = header.nodata + bias if header.nodata is not None else declared
+        stated = [declared, cfg.src_nodata_fallback, *described, cfg.fill_value]
+    valid = range(np.iinfo(dtype_as_read(header.dtype)).max + 1)
     return frozenset(int(value) for value in stated if value is not None and value in valid)
 
 

@@ -16,6 +16,7 @@ from ardcube.pixels.nodes import SourceAxes, axes_of
 from ardcube.pixels.projection import Projection, project
 from ardcube.pixels.resample import needed_blocks, resample_window
 from ardcube.raster.block_cache import BlockCache
+from ardcube.raster.conversion import dtype_as_read
 from ardcube.raster.decode import Encoding, SourcePixels
 from ardcube.raster.header import Header, Level
 from ardcube.raster.longitudes import moved, turns
@@ -50,20 +51,21 @@ def _read_once(
     blocks = needed_blocks(projection, packed(np.ones(window.shape, bool)), level, source.resampling)
     if blocks is None:
         return None
-    encoding = Encoding(max(source.missing, default=0))
+    nodata = [*sorted(source.missing - {0}, reverse=True), 0, 0]
+    encoding, as_read = Encoding(nodata[0], also=nodata[1]), dtype_as_read(header.dtype)
     band = _block_cache.fetch(source.file, source.raster, blocks)
     pixels = SourcePixels.decode([band], blocks, header.dtype, encoding, find_holes=kernel > 0)
     if kernel == 0 and 0 not in source.missing:
         values = np.full(window.shape, source.fill, source.dtype)
         _take(values, projection.nearest_pixels(level), pixels, source.missing)
         return values
-    numbers = np.zeros((1, *window.shape), header.dtype if kernel == 0 else "uint16")
+    numbers = np.zeros((1, *window.shape), as_read if kernel == 0 else "uint16")
     resample_window(numbers, [0], np.ones(window.shape, bool), projection, pixels, source.resampling)
-    if numbers.dtype == header.dtype == source.dtype and source.fill == 0:
+    if numbers.dtype == as_read == source.dtype and source.fill == 0:
         resampled: NDArray[Any] = numbers[0]
         return resampled
     # A cubic kernel may leave the range of the file's data type.
-    filled: NDArray[Any] = np.minimum(numbers[0], np.iinfo(header.dtype).max).astype(source.dtype)
+    filled: NDArray[Any] = np.minimum(numbers[0], np.iinfo(as_read).max).astype(source.dtype)
     filled[numbers[0] == 0] = source.fill
     return filled
 

@@ -8,13 +8,14 @@ in a fixed order, so that `tests/ardcube/kernels/numpy_kernels.py` gives the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.kernels.layout import LANES
-from ardcube.pixels.bitmask import Bits
+from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.projection import CELL, ROWS, Coordinates, Projection
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
@@ -94,6 +95,9 @@ def resample_window(
         `nearest`; `bilinear`, a triangle of half width max(1, source pixels per output pixel) per axis; or
         `cubic`, Keys' kernel (1981, a = -0.5) stretched likewise. Weights are renormalised over valid pixels.
     """
+    if source.encoding.conversion is not None:
+        _resample_and_convert(out, bands, wanted, projection, source, resampling)
+        return
     if resampling == "nearest" or projection.is_grid_of(source.blocks.level):
         take_nearest(out, bands, wanted, projection.nearest_pixels(source.blocks.level), source)
         return
@@ -107,6 +111,26 @@ def resample_window(
             fill_weighted(
                 out[:, rows], bands, wanted[rows], projection.coordinates(rows, wanted[rows]), source, resampling
             )
+
+
+def _resample_and_convert(
+    out: NDArray[Any],
+    bands: Sequence[int],
+    wanted: NDArray[np.bool_],
+    projection: Projection,
+    source: SourcePixels,
+    resampling: str,
+) -> None:
+    """Resample in numbers of the source, then convert the pixels that were filled."""
+    conversion = source.encoding.conversion
+    assert conversion is not None
+    table, width = conversion.table(), out.shape[2]
+    before = [packed(out[band] != 0) for band in bands]
+    unconverted = replace(source, encoding=replace(source.encoding, shift=0.0, conversion=None))
+    resample_window(out, bands, wanted, projection, unconverted, resampling)
+    for band, filled in zip(bands, before, strict=True):
+        new = ~unpacked(filled, width) & (out[band] != 0)
+        out[band][new] = table[out[band][new]]
 
 
 def _fill_complete(

@@ -11,6 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.scene import Scene
 from ardcube.config import AssetAccess, Reader
+from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.extent.reproject import from_degrees
@@ -31,8 +32,8 @@ class CubeSpec:
     bands: tuple[str, ...]
     varname: str
     resampling: str
-    offset: float
-    """Offset of the cube's reflectance."""
+    encoding: CubeEncoding
+    """Encoding of the cube's reflectance."""
     mask: CloudMaskHook
     store_uri: str
     ledger_uri: str

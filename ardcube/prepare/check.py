@@ -20,7 +20,7 @@ from ardcube.extent.area import Area, load_area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import SUFFIX, Ledger
-from ardcube.ledger.stored_cube import check_pixel_rules
+from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.extents import extent_reader
@@ -206,6 +206,11 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
     """Raise InputError, with both values, if the existing cube has another configuration or other pixel rules."""
     requested, existing = request.identity, stored["identity"]
     check_pixel_rules(request.place, existing)
+    given = request.cube.given_encoding
+    if given is not None:
+        requested = with_encoding(requested, given.encoding(), given=True)
+    elif stored["config"].get("encoding") is None and "encoding" in existing:
+        requested["encoding"] = existing["encoding"]  # it follows from the collection, which is the same
     differences = [
         f"{name} is {existing.get(name)!r} there and {requested.get(name)!r} here"
         for name in sorted(requested.keys() | existing.keys())

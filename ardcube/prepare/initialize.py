@@ -8,6 +8,7 @@ from importlib.metadata import version
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
+from ardcube.ledger.stored_cube import with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
@@ -36,9 +37,9 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "ardcube": version("ardcube"),
         "version": _LEDGER_VERSION,
         "fingerprint": plan.spec.fingerprint,
-        "identity": request.identity,
+        "identity": with_encoding(request.identity, plan.spec.encoding, given=request.cube.given_encoding is not None),
         "end": request.end,
-        "offset": plan.spec.offset,
+        "offset": plan.spec.encoding.offset,
         "config": request.cube.model_dump(mode="json"),
     }
     if request.stored is None or not schema.exists(place):

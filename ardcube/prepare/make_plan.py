@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.encoding import cube_offset
+from ardcube.catalog.cube_encoding import choose_encoding, encodings_of_scenes, source_encodings
 from ardcube.catalog.file_access import used_access
+from ardcube.catalog.malformed import describe
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.search import find_scenes, none_usable
 from ardcube.catalog.spatial_index import AreaIndex
-from ardcube.errors import InputError
+from ardcube.config.encoding import CubeEncoding
+from ardcube.errors import InputError, StoreError
 from ardcube.extent.months import periods_to_search
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
-from ardcube.ledger.stored_cube import StoredCube
+from ardcube.ledger.stored_cube import StoredCube, stored_encoding, with_encoding
 from ardcube.planning.jobs import ChunkJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan, definitions_of, tiles_meeting
 from ardcube.prepare.file_access import asset_access, check_variables
@@ -125,12 +127,13 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         )
         for period in periods
     ]
-    identity = request.identity
+    encoding = _cube_encoding(request, scenes)
+    identity = with_encoding(request.identity, encoding, given=request.cube.given_encoding is not None)
     cube = StoredCube(
         config=request.cube,
         identity=identity,
         fingerprint=digest(identity),
-        offset=_cube_offset(request, scenes),
+        encoding=encoding,
         grid=request.grid,
         periods=request.periods,
     )
@@ -158,9 +161,17 @@ def lengthened_periods(request: Request) -> list[str]:
     return sorted(grown.union(request.stored.get("lengthened", ())))
 
 
-def _cube_offset(request: Request, scenes: FoundScenes) -> float:
-    """Return the offset of the cube's reflectance: the stored one, else that of the collection or its definitions."""
+def _cube_encoding(request: Request, scenes: FoundScenes) -> CubeEncoding:
+    """Return the encoding of the cube: the stored one, else the one that suits its collection and definitions."""
     if request.stored is not None:
-        return float(request.stored["offset"])
-    names = definitions_of(scenes)
-    return cube_offset(request.catalog.collection, request.cube.bands, request.definitions.named(names))
+        try:
+            return stored_encoding(request.stored)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{request.ledger.place.uri}/cube.json cannot be used: {describe(error)}; build the cube again"
+            ) from error
+    bands, found = request.cube.bands, {scene.id: scene for period in scenes.values() for scene in period}
+    definitions = request.definitions.named(definitions_of(scenes))
+    sources = source_encodings(request.catalog.collection, bands, definitions)
+    sources = sources or encodings_of_scenes((scene.bands for scene in found.values()), bands)
+    return choose_encoding(sources, request.cube.given_encoding)

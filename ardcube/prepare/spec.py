@@ -19,7 +19,7 @@ def cube_spec(
     Parameters
     ----------
     cube : StoredCube
-        Identity of the cube: configuration, grid, periods, offset.
+        Identity of the cube: configuration, grid, periods, encoding.
     run : RunConfig
         Where and how the chunks are built.
     mask : CloudMaskHook
@@ -38,7 +38,7 @@ def cube_spec(
         bands=cube.config.bands,
         varname=cube.config.varname,
         resampling=cube.config.resampling,
-        offset=cube.offset,
+        encoding=cube.encoding,
         mask=mask,
         store_uri=place.uri,
         ledger_uri=ledger.place.uri,

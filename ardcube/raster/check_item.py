@@ -13,6 +13,7 @@ from ardcube.catalog.footprints import RasterExtent
 from ardcube.catalog.scene import BandAsset, Scene, solar_hours
 from ardcube.errors import SceneError
 from ardcube.extent.antimeridian import normalize
+from ardcube.raster.conversion import BIAS
 from ardcube.raster.header import Header
 
 
@@ -34,6 +35,8 @@ def check_stated(item: str, band: str, asset: BandAsset, header: Header) -> None
         differences.append(f"is in {header.crs[:60]}, and its item says {asset.crs}")
     if asset.dtype and asset.dtype != header.dtype:
         differences.append(f"holds {header.dtype}, and its item says {asset.dtype}")
+    elif not asset.dtype and header.dtype in BIAS:
+        differences.append(f"holds {header.dtype}, and neither its item nor a definition states this data type")
     if header.samples > 1:
         differences.append(f"holds {header.samples} bands, and an asset of one band is needed")
     if differences:

@@ -33,7 +33,10 @@ _DEFLATE, _NONE = (8, 32946), 1
 """Values of the compression tag."""
 _DIFFERENCES = 2
 """Value of the predictor tag: horizontal differences."""
-_UNSIGNED = 1
+_UNSIGNED, _SIGNED = 1, 2
+"""Values of the sample format tag."""
+_DTYPES = {(_UNSIGNED, 8): "uint8", (_UNSIGNED, 16): "uint16", (_SIGNED, 16): "int16"}
+"""Data types by sample format and bits."""
 _REDUCED, _MASK = 1, 4
 """Bits of the subfile type of an overview and of a mask."""
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
@@ -96,7 +99,7 @@ class Cog:
                 raise UnsupportedFileError("a mask")
             images = [full, *(image for image, kind in zip(others, kinds, strict=True) if kind == _REDUCED)]
             layout = tuple(_layout(image) for image in images)
-            if len({_number(image, Tag.BITS, 1) for image in images}) != 1:
+            if len({_dtype(image) for image in images}) != 1:
                 raise UnsupportedFileError("overviews of another data type")
             return cls(href, _header(images), layout, access)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
@@ -195,7 +198,7 @@ def _layout(image: Directory) -> CogLevel:
         raise UnsupportedFileError(f"compression {compression}, predictor {predictor}")
     samples, bits, kind = (_number(image, tag, 1) for tag in (Tag.SAMPLES, Tag.BITS, Tag.SAMPLE_FORMAT))
     (height, width), block = _shape(image)
-    if samples != 1 or bits not in (8, 16) or kind != _UNSIGNED or not all(block):
+    if samples != 1 or (kind, bits) not in _DTYPES or not all(block):
         raise UnsupportedFileError(f"{samples} samples of {bits} bits, format {kind}, or no tiles")
     shape = -(-height // block[0]), -(-width // block[1])
     offsets, sizes = (image[tag].astype(np.int64).reshape(shape) for tag in (Tag.TILE_OFFSETS, Tag.TILE_SIZES))
@@ -220,8 +223,12 @@ def _header(images: Sequence[Directory]) -> Header:
         shrunk = Affine.scale(full_width / width, full_height / height)
         method = overview_method(about, _metadata(image)) if index else ""
         levels.append(Level(index, height, width, base @ shrunk, block, method))
-    dtype = f"uint{_number(full, Tag.BITS, 1)}"
+    dtype = _dtype(full)
     return Header(f"EPSG:{code}", dtype, usable_nodata(_nodata(full), dtype), tuple(levels))
+
+
+def _dtype(image: Directory) -> str:
+    return _DTYPES[_number(image, Tag.SAMPLE_FORMAT, _UNSIGNED), _number(image, Tag.BITS, 1)]
 
 
 def _shape(image: Directory) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ardcube.errors import TransientError
 from ardcube.kernels.layout import HOLE_CELL, LANES
+from ardcube.raster.conversion import BIAS, Conversion, dtype_as_read
 from ardcube.raster.header import Blocks
 
 
@@ -58,18 +59,46 @@ class Encoding:
     """How the digital numbers of a file are read."""
 
     nodata: int
-    """Digital number that means no data, in addition to 0."""
+    """Digital number as it is read that means no data, in addition to 0."""
     shift: float = 0.0
     """Added to each valid digital number, to convert it to the offset of the cube's reflectance. It is rounded to
     0.001, so that ties are exact; the sum is rounded half to even."""
     also: int = 0
     """A second such number, if the file and its item state different ones; it is replaced by 0 when it is decoded."""
+    conversion: Conversion | None = None
+    """How each valid digital number is converted after it was resampled, instead of a shift; None for a shift."""
 
     @classmethod
-    def of(cls, declared: int | None, stated: int | None, shift: float = 0.0) -> Encoding:
-        """Return the encoding of a file that declares one nodata value and whose item states another; both count."""
-        numbers = sorted({declared or 0, stated or 0} - {0})
-        return cls(numbers[0] if numbers else 0, shift, numbers[1] if len(numbers) > 1 else 0)
+    def of(
+        cls,
+        declared: int | None,
+        stated: int | None,
+        shift: float = 0.0,
+        *,
+        dtype: str = "uint16",
+        conversion: Conversion | None = None,
+    ) -> Encoding:
+        """Return the encoding of a file that declares one nodata value and whose item states another; both count.
+
+        0 is no data as well. Of a signed file it is data if the file declares another number: GDAL reads blocks that
+        were never written as 0 if it declares none.
+
+        Parameters
+        ----------
+        declared, stated : int or None
+            Digital numbers of the file, in its own data type.
+        shift : float
+            Added to each valid digital number.
+        dtype : str
+            Data type of the file.
+        conversion : Conversion, optional
+            Replaces the shift.
+        """
+        bias = BIAS.get(dtype, 0)
+        known = {number for number in (declared, stated) if number is not None}
+        known |= {0} if declared is None else set()
+        numbers = sorted({number + bias for number in known if number >= -bias} - {0})
+        return cls(numbers[0] if numbers else 0, shift, numbers[1] if len(numbers) > 1 else 0, conversion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +127,7 @@ class SourcePixels:
         blocks : Blocks
             The window and its needed blocks. Pixels of other blocks are 0 or undefined.
         dtype : str
-            Data type of the headers of all bands.
+            Data type of the headers of all bands. Numbers of a signed one get a bias, and are unsigned.
         encoding : Encoding
             Of all bands.
         find_holes : bool
@@ -110,27 +139,29 @@ class SourcePixels:
             If a block is damaged, or has another shape or data type than its header states.
         """
         lanes = 1 if len(bands) == 1 else LANES
-        values = np.empty((blocks.height, blocks.width, lanes), dtype)
+        values = np.empty((blocks.height, blocks.width, lanes), dtype_as_read(dtype))
         if not blocks.all_needed:
             values.fill(0)  # no kernel reads a block that is not needed; if one did, it would find no data
         cells = (-(-blocks.height // HOLE_CELL), -(-blocks.width // HOLE_CELL)) if find_holes else (0, 0)
         window = cls(values, blocks, encoding, np.zeros(cells, bool))
         for same_block in zip(*(band.decode() for band in bands), strict=True):
-            window._copy(same_block)
+            window._copy(same_block, np.dtype(dtype))
         return window
 
-    def _copy(self, bands: Sequence[DecodedBlock]) -> None:
+    def _copy(self, bands: Sequence[DecodedBlock], stored: np.dtype[Any]) -> None:
         """Copy the part of a block that is in the window, and undo the predictor; check what the kernel does not."""
         first, blocks, dtype = bands[0], self.blocks, self.values.dtype
         height, width = first.values.shape
         if any((b.row, b.column, *b.values.shape) != (first.row, first.column, height, width) for b in bands):
             raise TransientError("its bands have blocks of different shapes: a file was replaced while it was read")
-        if any(band.values.dtype != dtype for band in bands):
-            raise TransientError(f"it holds {[str(band.values.dtype) for band in bands]}, not {dtype}")
+        if any(band.values.dtype != stored for band in bands):
+            raise TransientError(f"it holds {[str(band.values.dtype) for band in bands]}, not {stored}")
         top, bottom = max(blocks.row, first.row), min(blocks.row + blocks.height, first.row + height)
         left, right = max(blocks.column, first.column), min(blocks.column + blocks.width, first.column + width)
         if top >= bottom or left >= right:
             return
+        if stored != dtype:
+            bands = [_with_bias(band, dtype) for band in bands]
         rows = slice(top - first.row, bottom - first.row)
         predicted, also = all(band.predicted for band in bands), self.encoding.also
         if also:
@@ -148,6 +179,13 @@ class SourcePixels:
             *planes, predicted, left - first.column, right - left, self.values, top - blocks.row, left - blocks.column,
             nodata, self.holes,
         )  # fmt: skip
+
+
+def _with_bias(block: DecodedBlock, dtype: np.dtype[Any]) -> DecodedBlock:
+    """Return the numbers of a signed block as unsigned ones of the same order; differences stay differences."""
+    values = block.values.astype(dtype)  # modulo 2^16
+    values[:, : 1 if block.predicted else None] ^= dtype.type(1 << (8 * dtype.itemsize - 1))
+    return DecodedBlock(block.row, block.column, values, block.predicted)
 
 
 def _without(number: int, values: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import rasterio
 import rasterio.errors
 import rasterio.windows
@@ -27,7 +28,7 @@ from ardcube.config import FileAccess
 from ardcube.errors import AccessError, SceneError, TransientError
 from ardcube.extent.lattice import Lattice
 from ardcube.raster.decode import DecodedBlock
-from ardcube.raster.header import Blocks, Header, Level, usable_nodata
+from ardcube.raster.header import DTYPES, Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import WAVELET, PixelSize, overview_method, pixel_at
 from ardcube.raster.object_store import UnsupportedFileError, missing, read_start
 from ardcube.raster.refusals import RefusedError, note_readable
@@ -116,8 +117,8 @@ class GdalRaster:
         found = _read(href, access, partial(_full, href), DatasetReader)
         full, dtype = found.level, found.dtype
         masked = found.masked or bool(mask_file)
-        if dtype not in ("uint8", "uint16"):
-            raise SceneError(f"{href} holds {dtype}, not uint8 or uint16; its scene cannot be used")
+        if dtype not in DTYPES:
+            raise SceneError(f"{href} holds {dtype}, not {', '.join(DTYPES)}; its scene cannot be used")
         if mask_file:
             size = _read(mask_file, access, lambda source: source.shape)
             if size != full.shape:
@@ -163,19 +164,19 @@ class GdalRaster:
     def _read(self, blocks: Blocks) -> GdalBand:
         options = {} if blocks.level.index == 0 else {"OVERVIEW_LEVEL": blocks.level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
+        no_data = np.iinfo(self.header.dtype).min
 
         def read(source: Any) -> NDArray[Any]:
             values: NDArray[Any] = source.read(1, window=window)
-            if self.header.masked:  # honoured here, because blocks have no mask
-                values[source.read_masks(1, window=window) == 0] = 0
+            if self.header.masked and values.dtype == self.header.dtype:  # honoured here, because blocks have no mask
+                values[source.read_masks(1, window=window) == 0] = no_data
             return values
 
         values = _read(self.href, self.access, read, _WithoutGeoreference, **options)
-        if self.mask_file:
-            mask = _read(self.mask_file, self.access, lambda source: source.read(1, window=window))
-            values[mask == 0] = 0
         if values.shape != (blocks.height, blocks.width) or values.dtype != self.header.dtype:
             raise TransientError(f"{self.href} is another file than when its header was read")
+        if self.mask_file:
+            values[_read(self.mask_file, self.access, lambda source: source.read(1, window=window)) == 0] = no_data
         return GdalBand(DecodedBlock(blocks.row, blocks.column, values))
 
 

@@ -9,6 +9,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+DTYPES = ("uint8", "uint16", "int16")
+"""Data types of files that are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -49,7 +52,7 @@ class Header:
     crs: str
     """Authority code if the CRS has one, else WKT."""
     dtype: str
-    """`uint8` or `uint16`."""
+    """One of `DTYPES`."""
     nodata: int | None
     """None if the file declares none that its data type can hold."""
     levels: tuple[Level, ...]
@@ -89,9 +92,15 @@ class Blocks:
 
 def usable_nodata(declared: float | None, dtype: str) -> int | None:
     """Return the nodata value that a file declares, or None if its data type cannot hold that value (NaN, -9999)."""
-    if declared is None or not 0 <= declared <= np.iinfo(dtype).max or declared != int(declared):
+    limits = np.iinfo(dtype)
+    if declared is None or not limits.min <= declared <= limits.max or declared != int(declared):
         return None
     return int(declared)
+
+
+def stated_nodata(stated: int | None, dtype: str) -> int | None:
+    """Return the nodata value that an item states, or None if it is below all numbers of the file's data type."""
+    return None if stated is None or stated < np.iinfo(dtype).min else stated
 
 
 def pixel_size(transform: Affine) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import zarr
 from zarr.codecs import BloscCodec
 
-from ardcube.catalog.scene import SCALE
+from ardcube.config.encoding import LEAST, MOST, CubeEncoding
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
@@ -84,7 +84,7 @@ def create(
     place : Place
         Address of the store. An incomplete store at this address is replaced.
     spec : CubeSpec
-        Grid, bands, variable and offset.
+        Grid, bands, variable and encoding.
     periods : sequence of Period
         Time axis.
     chunk_size : int
@@ -117,9 +117,10 @@ def create(
             "standard_name": "surface_bidirectional_reflectance",
             # No valid_min and valid_max: readers apply them to reflectance too. No units: with them odc-geo writes no
             # GeoTIFF of several bands, and CF does not need them for numbers without dimension.
-            "scale_factor": SCALE,
-            "add_offset": spec.offset,
+            "scale_factor": spec.encoding.scale,
+            "add_offset": spec.encoding.offset,
             "_FillValue": FILL,
+            **_clipping(spec.encoding),
             "ancillary_variables": COUNT,
             "grid_mapping": "spatial_ref",
             "coordinates": "spatial_ref",  # makes it a coordinate in xarray
@@ -143,6 +144,14 @@ def create(
         **common,
     )
     _consolidate(place)
+
+
+def _clipping(encoding: CubeEncoding) -> dict[str, str]:
+    """Return the attribute that states the valid range, if it is not that of the data type."""
+    if (encoding.low, encoding.high) == (LEAST, MOST):
+        return {}
+    least, most = encoding.limits
+    return {"comment": f"reflectance is clipped to {least:g} .. {most:g}"}
 
 
 def read_attributes(place: Place) -> dict[str, Any]:

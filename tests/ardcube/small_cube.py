@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.chunk.open_cube import open_cube
+from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.extent.window import Window
@@ -22,7 +23,7 @@ CHUNK = 16
 
 
 def spec_at(place: Place, periods: int = 3, **more: object) -> CubeSpec:
-    values: dict[str, object] = {"bands": BANDS, "varname": "rgb_median", "offset": -0.1}
+    values: dict[str, object] = {"bands": BANDS, "varname": "rgb_median", "encoding": CubeEncoding(offset=-0.1)}
     return cube_spec(GRID, place.uri, periods=periods, **values | more)
 
 

@@ -26,6 +26,7 @@ from ardcube.catalog.items import parse_scene
 from ardcube.chunk.fuse import fuse_categories, fuse_reflectance, scene_areas
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
+from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
@@ -147,7 +148,7 @@ def test_pixels_equal_those_of_a_cube_on_its_grid(items: list[pystac.Item], resa
     reader, days = ChunkReader(grid, window), solar_days(scenes)
     stack = np.zeros((1, len(days), *window.shape), np.uint16)
     areas = [scene_areas(reader, day, {scene.id: reader.within_reach(scene) for scene in day.scenes}) for day in days]
-    fuse_reflectance(reader, areas, ["red"], resampling, scenes[0].bands["red"].offset, stack)
+    fuse_reflectance(reader, areas, ["red"], resampling, CubeEncoding(offset=scenes[0].bands["red"].offset), stack)
     classes = fuse_categories(reader, days, "scl")
 
     geobox = grid.geobox[window.slices]

@@ -163,7 +163,7 @@ def test_recorded_items_are_planned_alike_from_earth_search_and_rustac(
         assert [(job.key, job.inputs, job.scenes) for job in ours.jobs] == [
             (job.key, job.inputs, job.scenes) for job in theirs.jobs
         ]
-        assert ours.spec.offset == theirs.spec.offset == {"winter": 0.0, "spring": -0.1}[name]
+        assert ours.spec.encoding.offset == theirs.spec.encoding.offset == {"winter": 0.0, "spring": -0.1}[name]
     # Of January 30th the items say -0.1 and that it was applied to the pixels; of February 26th that it was not.
     assert {
         scene.id: scene.bands["red"].offset
@@ -196,7 +196,7 @@ def test_a_folder_a_file_and_a_geoparquet_give_the_same_plan(sample_archive: Pat
         assert {scene.id: scene.bands for scenes in other.scenes.values() for scene in scenes} == {
             scene.id: scene.bands for scenes in folder.scenes.values() for scene in scenes
         }
-        assert other.spec.offset == folder.spec.offset
+        assert other.spec.encoding.offset == folder.spec.encoding.offset
 
 
 @pytest.mark.usefixtures("prefect_server")

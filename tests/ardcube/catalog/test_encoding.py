@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from ardcube.catalog.encoding import cube_offset, states_encoding
+from ardcube.catalog.cube_encoding import choose_encoding, source_encodings
+from ardcube.catalog.encoding import states_encoding
 from ardcube.catalog.items import parse_scene
 from ardcube.collections.registry import load_definitions
+from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import SceneError
 from tests.oracle import items as oracle
 from tests.strategies import BANDS, raster_band, stac_collection, stac_item
@@ -60,7 +62,7 @@ def test_every_recorded_item_of_collection_1_has_the_offset_in_its_pixels(shared
     for item, collection in items:
         for band in BANDS:
             assert offset_of(item, collection, band) == -0.1
-        assert cube_offset(collection, BANDS) == -0.1
+        assert choose_encoding(source_encodings(collection, BANDS)) == CubeEncoding(offset=-0.1)
 
 
 @pytest.mark.real
@@ -202,8 +204,7 @@ def test_a_categorical_band_has_no_encoding() -> None:
         ({"scale": 0, "offset": 0}, "has the scale 0; a scale is above 0"),
         ({"scale": -0.0001, "offset": 0}, "has the scale -0.0001; a scale is above 0"),
         ({"scale": math.inf, "offset": 0}, "has the scale inf"),
-        ({"scale": 2.75e-05, "offset": -0.2}, "has the scale 2.75e-05; this version builds cubes of the scale 0.0001"),
-        ({"scale": 1, "offset": 0}, "has the scale 1; this version"),
+        ({"scale": 1, "offset": 0}, "has the scale 1; a scale of reflectance is below 0.1"),
         ({"scale": "0.0001", "offset": 0}, "does not follow the STAC specification .*the scale is not a number"),
         ({"scale": 0.0001, "offset": True}, "does not follow the STAC specification .*the offset is not a number"),
     ],
@@ -217,7 +218,7 @@ def test_an_unknown_or_implausible_encoding_is_refused(stated: dict[str, Any], e
         parse_scene(item_of(asset), {"id": OTHER, "item_assets": {"red": {}}}, ("red",))
 
 
-@pytest.mark.parametrize("dtype", ["int16", "float32", "int8", "uint32", "float64", "cfloat32"])
+@pytest.mark.parametrize("dtype", ["int32", "float32", "int8", "uint32", "float64", "cfloat32"])
 @pytest.mark.parametrize("where", ["item", "collection", "STAC 1.1"])
 def test_a_stated_data_type_that_cannot_be_read_is_refused(dtype: str, where: str) -> None:
     encoding = {"scale": 0.0001, "offset": 0.0}
@@ -229,7 +230,7 @@ def test_a_stated_data_type_that_cannot_be_read_is_refused(dtype: str, where: st
             collection = {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"data_type": dtype}]}}}
         case _:
             item["assets"]["red"]["data_type"] = dtype
-    assert f"band red is {dtype}; only uint8 and uint16 are supported" in refusal(item, collection)
+    assert f"band red is {dtype}; only uint8, uint16, int16 are supported" in refusal(item, collection)
 
 
 def test_a_data_type_that_says_nothing_is_left_to_the_file() -> None:
@@ -275,7 +276,8 @@ def test_the_offset_of_a_cube_is_the_smallest_that_the_collection_or_else_a_defi
 ) -> None:
     definitions = load_definitions().named({name})
     for bands in (("red", "nir"), ("nir", "red")):
-        assert cube_offset(collection, bands, definitions) == expected
+        encoding = choose_encoding(source_encodings(collection, bands, definitions))
+        assert (encoding.offset, encoding.is_usual) == (expected, True)
 
 
 def test_a_collection_states_an_encoding_if_it_is_complete_and_plausible() -> None:

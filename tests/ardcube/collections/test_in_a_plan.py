@@ -47,13 +47,13 @@ def test_items_of_planetary_computer_are_planned_by_common_names(tmp_path: Path)
     found = {scene.id: scene for scene in scenes(request)}
     assert {name: scene.bands["red"].offset for name, scene in found.items()} == {"new": -0.1, "old": 0.0}
     assert [asset.href.rpartition("/")[2] for asset in found["new"].bands.values()] == ["B04.tif", "B08.tif", "SCL.tif"]
-    assert plan.spec.offset == -0.1
+    assert plan.spec.encoding.offset == -0.1
     assert dict(estimate(plan).definitions) == {PLANETARY_COMPUTER: 2}
 
 
 def test_the_offset_of_a_cube_does_not_depend_on_the_items_found(tmp_path: Path) -> None:
     catalogue(tmp_path, planetary_computer("02.12"))
-    assert plan_of(check(tmp_path)).spec.offset == -0.1
+    assert plan_of(check(tmp_path)).spec.encoding.offset == -0.1
 
 
 def test_a_band_of_no_item_is_refused_with_the_bands_of_the_items(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def test_numbers_of_a_band_come_from_the_band_else_from_the_encoding_of_reflecta
     assert definition.reflectance_encoding(item, "nope") is None
     assert [definition.nodata(name) for name in ("red", "thermal", "scl", "nope")] == [0, None, 0, None]
     assert [definition.data_type(name) for name in ("red", "thermal", "nope")] == ["uint16", None, None]
-    assert [definition.smallest_offset(name) for name in ("red", "thermal", "nope")] == [-0.1, None, None]
+    assert definition.reflectance_encodings("red") == [(0.0001, -0.1)]
+    assert [definition.reflectance_encodings(name) for name in ("thermal", "nope")] == [[], []]
 
 
 RULES = """
@@ -149,7 +150,7 @@ def test_the_first_rule_that_holds_gives_the_offset_and_without_one_it_is_unknow
     ]:
         found = definition.reflectance_encoding({"properties": properties}, "red")
         assert found == (None if expected is None else (0.0001, expected)), properties
-    assert definition.smallest_offset("red") == -0.1
+    assert definition.reflectance_encodings("red") == [(0.0001, 0), (0.0001, -0.1)]
 
 
 @pytest.mark.parametrize(

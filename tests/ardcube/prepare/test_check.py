@@ -160,7 +160,7 @@ def test_a_geometry_file_gives_the_bounds_and_with_the_mask_only_its_tiles(world
 
 def test_the_offset_of_the_cube_does_not_depend_on_its_items(world: Path) -> None:
     """Overlapping cubes of one collection have equal digital numbers."""
-    assert plan_of(check(world)).spec.offset == -0.1
+    assert plan_of(check(world)).spec.encoding.offset == -0.1
     other = {"collection": "other"}
     silent = stac_collection(None) | {"id": "other"}
     items = [
@@ -169,7 +169,7 @@ def test_the_offset_of_the_cube_does_not_depend_on_its_items(world: Path) -> Non
     ]
     write_catalogue(world / "other", *items, collection=silent)
     plan = plan_of(check(world, stac_url=str(world / "other"), collection="other"))
-    assert plan.spec.offset == 0.0
+    assert plan.spec.encoding.offset == 0.0
     assert [scene.bands["red"].offset for found in plan.scenes.values() for scene in found] == [-0.2, -0.3]
 
 
@@ -201,8 +201,8 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "an offset in digital numbers": (
         lambda item: item["assets"]["red"]["raster:bands"][0].update(offset=-1000), "band red has the offset -1000"
     ),
-    "a signed type": (
-        lambda item: item["assets"]["red"]["raster:bands"][0].update(data_type="int16"), "band red is int16"
+    "a type of 32 bits": (
+        lambda item: item["assets"]["red"]["raster:bands"][0].update(data_type="float32"), "band red is float32"
     ),
 }  # fmt: skip
 
@@ -329,7 +329,7 @@ def test_the_offset_of_an_existing_cube_does_not_change(world: Path) -> None:
         catalogue, stac_item("a", "2023-01-10T10:00:00Z", BBOX, offset=0.0), collection=stac_collection(None)
     )
     _, later = prepare(world, stac_url=str(catalogue))
-    assert plan.spec.offset == later.spec.offset == -0.1
+    assert plan.spec.encoding.offset == later.spec.encoding.offset == -0.1
 
 
 # ---- looking back --------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ def test_overviews_too_coarse_for_a_cube_are_not_opened(raster: Path) -> None:
         ({"crs": None}, np.uint16, "not a north-up raster"),
         ({"transform": ORIGIN @ Affine.rotation(10)}, np.uint16, "not a north-up raster"),
         ({"transform": Affine(10, 0, 0, 0, 10, 0)}, np.uint16, "not a north-up raster"),
-        ({"predictor": 1}, np.float32, "holds float32, not uint8 or uint16"),
-        ({}, np.int16, "holds int16, not uint8 or uint16"),
+        ({"predictor": 1}, np.float32, "holds float32, not uint8, uint16, int16"),
+        ({}, np.int32, "holds int32, not uint8, uint16, int16"),
     ],
 )
 def test_an_unusable_raster_raises_a_scene_error(

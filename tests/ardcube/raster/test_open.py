@@ -98,7 +98,7 @@ def test_the_block_reader_is_the_default_and_gdal_an_option(tmp_path: Path) -> N
     [
         ({"crs": None}, "uint16", "not a north-up raster"),
         ({"transform": ORIGIN @ ORIGIN.rotation(10)}, "uint16", "not a north-up raster"),
-        ({}, "int16", "holds int16"),
+        ({}, "int32", "holds int32"),
     ],
 )
 def test_an_unusable_raster_raises_a_scene_error(

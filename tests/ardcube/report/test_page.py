@@ -14,6 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from ardcube.config import CubeConfig
+from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
@@ -28,7 +29,7 @@ from ardcube.storage.place import Place
 from tests.grids import degrees_grid
 
 CONFIG = CubeConfig(start_date=date(2014, 1, 1), end_date=date(2023, 12, 31), bbox=(10, 40, 20, 50), resolution=0.01)
-CUBE = StoredCube(CONFIG, {}, "f", -0.1, degrees_grid(10.0, 50.0, 0.01, 1000, 1000),
+CUBE = StoredCube(CONFIG, {}, "f", CubeEncoding(offset=-0.1), degrees_grid(10.0, 50.0, 0.01, 1000, 1000),
                   calendar_periods(CONFIG.start_date, CONFIG.end_date, 1))  # fmt: skip
 FAILED_STATES = np.full((120, 1, 1), FAILED, np.uint8)
 WELL = BuildSummary("u", 100_000, 0, 100_000, 0, 0, 0, 0, 5_000, 144.0, 7200.0)

@@ -15,6 +15,7 @@ from rasterio.io import MemoryFile
 
 import ardcube.report.preview
 from ardcube.config import CubeConfig
+from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.preview import Preview, draw_preview
@@ -33,7 +34,9 @@ def cube(times: int, rows: int, columns: int) -> StoredCube:
     config = CubeConfig(
         start_date=months[0].start, end_date=months[-1].start, bbox=(10, 49, 11, 50), resolution=0.001, chunk_size=16
     )
-    return StoredCube(config, {}, "f", -0.1, degrees_grid(10.0, 50.0, 0.001, rows, columns), months)
+    return StoredCube(
+        config, {}, "f", CubeEncoding(offset=-0.1), degrees_grid(10.0, 50.0, 0.001, rows, columns), months
+    )
 
 
 def pictures(svg: str | None) -> list[NDArray[np.uint8]]:

@@ -13,6 +13,7 @@ import rasterio
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import InputError
 from ardcube.extent.periods import calendar_periods
 from ardcube.pixels.masks import DefaultCloudMaskHook
@@ -34,7 +35,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
         bands=tuple(bands),
         varname=name,
         resampling="bilinear",
-        offset=-0.1,
+        encoding=CubeEncoding(offset=-0.1),
         mask=DefaultCloudMaskHook(),
         store_uri=str(path),
         ledger_uri=f"{path}.ardcube",
