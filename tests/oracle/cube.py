@@ -29,7 +29,7 @@ from tests.oracle.items import (
     sensor,
     solar_day,
 )
-from tests.oracle.masks import DEMO, SclMask, clean, pixel_in_metres
+from tests.oracle.masks import DEMO, AnyMask, clean, mask_of_item, pixel_in_metres
 from tests.oracle.resampling import Coordinates, Floats, Level, nearest_pixels, project, read_level, resample
 
 __all__ = ["OracleCube", "calendar_periods", "median", "oracle_cube", "read_catalogue"]
@@ -111,14 +111,15 @@ def band_of_item(item: Item, band: str, plane: Plane, where: NDArray[np.bool_], 
     return resample(level, plane.coordinates(level), where, method, plane.nudge)
 
 
-def clear_of_item(item: Item, plane: Plane, mask: SclMask) -> NDArray[np.bool_]:
-    """Pixels that are clear by the scene classification, evaluated on its own grid, bool (row, column)."""
-    asset = asset_of(item["assets"], "scl")
+def clear_of_item(item: Item, plane: Plane, masks: Sequence[AnyMask]) -> NDArray[np.bool_]:
+    """Pixels that are clear by the classification, evaluated on its own grid, bool (row, column)."""
+    mask = mask_of_item(masks, item["assets"])
+    asset = asset_of(item["assets"], mask.band)
     if asset is None:
-        raise ValueError(f"item {item['id']} has no scl")
+        raise ValueError(f"item {item['id']} has no {mask.band}")
     level = read_level(asset["href"], plane.step[0], nodata_of(asset), categories=True, cube_crs=plane.crs)
-    bad = level.valid & ~np.isin(level.pixels, mask.allowed)
-    clear = level.valid & ~clean(bad, level.valid, pixel_in_metres(level), mask)
+    covered, bad = mask.covered_and_bad(level)
+    clear = covered & ~clean(bad, covered, pixel_in_metres(level), mask)
     row, column, inside = nearest_pixels(level, plane.coordinates(level))
     return inside & clear[row, column]
 
@@ -135,8 +136,8 @@ def oracle_cube(
     crs: str = DEGREES,
     anchor: Literal["edge", "center"] = "edge",
     bands: Sequence[str],
-    cloud_mask: Literal["none", "scl"] = "none",
-    mask: SclMask = DEMO,
+    cloud_mask: Literal["none", "scl", "other"] = "none",
+    mask: AnyMask | Sequence[AnyMask] = DEMO,
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
     nudge: float = 0.0,
 ) -> OracleCube:
@@ -156,8 +157,8 @@ def oracle_cube(
         Length of a period.
     resolution, crs, anchor : float, str, str
         Output pixel in units of the CRS, and the part of it that is at whole multiples.
-    cloud_mask, mask : str, SclMask
-        Whether there is a mask, and its options.
+    cloud_mask, mask : str, SclMask, BitMask or ProbabilityMask
+        Whether there is a mask, and its options. Of several masks, an item has the one whose band it has.
     nudge : float
         Added to each mean before it is rounded, to find ties of rounding.
     """
@@ -173,6 +174,7 @@ def oracle_cube(
     first_column, first_row = round(affine.c / resolution - shift), round(-affine.f / resolution + shift)
     x = shift * resolution + (np.arange(first_column, first_column + width) + 0.5) * resolution
     y = shift * resolution - (np.arange(first_row, first_row + height) + 0.5) * resolution
+    masks = mask if isinstance(mask, Sequence) else (mask,)
     plane = Plane(crs, x, y, (affine.a, affine.e), {}, nudge)
     box = geobox.extent.to_crs(DEGREES).geom
     periods = calendar_periods(start, end, months)
@@ -198,7 +200,7 @@ def oracle_cube(
         encode = partial(_in_encoding, collection=collection, offset=offset)
         stack = np.stack(
             [
-                _one_day(scenes, areas, plane, bands, mask if cloud_mask == "scl" else None, encode, resampling)
+                _one_day(scenes, areas, plane, bands, masks if cloud_mask != "none" else (), encode, resampling)
                 for scenes in days.values()
             ]
         )
@@ -221,7 +223,7 @@ def _one_day(
     areas: dict[str, shapely.Geometry],
     plane: Plane,
     bands: Sequence[str],
-    mask: SclMask | None,
+    masks: Sequence[AnyMask],
     encode: Callable[[NDArray[np.int64], Item, str], NDArray[np.int64]],
     resampling: str,
 ) -> NDArray[np.int64]:
@@ -240,8 +242,8 @@ def _one_day(
             if acquisition(item) and acquisition(other) == acquisition(item) and processing(other) > processing(item)
         ]
         clear = within[item["id"]]
-        if mask is not None:
-            clear = clear & clear_of_item(item, plane, mask)
+        if masks:
+            clear = clear & clear_of_item(item, plane, masks)
         for index, band in enumerate(bands):
             where = clear & (fused[index] == 0)
             for other in newer:

@@ -1,6 +1,7 @@
-"""The scene classification mask of the oracle: whole rasters, disks as sets of pixels."""
+"""The cloud masks of the oracle: whole rasters, disks as sets of pixels, bits and classes written out by hand."""
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,54 @@ class SclMask:
     closing: float = 155.0
     opening: float = 155.0
     buffer: float = 0.0
+    band: str = "scl"
+
+    def covered_and_bad(self, level: Level) -> tuple[Mask, Mask]:
+        """Return the pixels with a class, and those of them that are not clear."""
+        return level.valid, level.valid & ~np.isin(level.pixels, self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class BitMask:
+    """A pixel is clear if none of some bits is set. Its number without data is given, and 0 is data."""
+
+    band: str
+    bits: tuple[int, ...]
+    fill: int
+    closing: float = 0.0
+    opening: float = 0.0
+    buffer: float = 0.0
+
+    def covered_and_bad(self, level: Level) -> tuple[Mask, Mask]:
+        """Return the pixels with a quality, and those of them that are not clear."""
+        numbers = level.pixels.astype(np.int64)
+        bad = np.zeros(numbers.shape, bool)
+        for bit in self.bits:
+            bad |= (numbers // 2**bit) % 2 == 1
+        return numbers != self.fill, bad & (numbers != self.fill)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityMask:
+    """A pixel is clear below a percentage. All pixels have a probability, also those with 0."""
+
+    band: str
+    percent: float
+    closing: float = 0.0
+    opening: float = 0.0
+    buffer: float = 0.0
+
+    def covered_and_bad(self, level: Level) -> tuple[Mask, Mask]:
+        """Return all pixels, and those that are not clear."""
+        return np.ones(level.pixels.shape, bool), ~(level.pixels < self.percent)
+
+
+AnyMask = SclMask | BitMask | ProbabilityMask
+
+
+def mask_of_item(masks: Sequence[AnyMask], assets: Collection[str]) -> AnyMask:
+    """Return the mask whose band an item has; with one mask, that mask."""
+    return next((mask for mask in masks if mask.band in assets), masks[0])
 
 
 DEMO = SclMask()
@@ -49,7 +98,7 @@ def disk(radius: float, pixel: tuple[float, float]) -> Mask:
     return np.hypot(x * pixel[0], y * pixel[1]) <= radius + 1e-6
 
 
-def clean(bad: Mask, covered: Mask, pixel: tuple[float, float], mask: SclMask) -> Mask:
+def clean(bad: Mask, covered: Mask, pixel: tuple[float, float], mask: AnyMask) -> Mask:
     """Close, open and grow a mask; uncovered pixels never change another pixel.
 
     Parameters
