@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     )
     from ardcube.lease.acquire import LeaseHeldError
     from ardcube.lease.fence import LeaseLostError
-    from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, DefaultCloudMaskHook, SceneMaskHook, SCLCloudMaskHook
+    from ardcube.pixels.class_masks import (
+        CloudProbabilityMaskHook,
+        FmaskCloudMaskHook,
+        QAPixelCloudMaskHook,
+        SCLCloudMaskHook,
+    )
+    from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, DefaultCloudMaskHook, SceneMaskHook
     from ardcube.pixels.morphology import CleanUp
     from ardcube.pixels.observations import Observations
     from ardcube.planning.jobs import ChunkKey
@@ -47,9 +53,11 @@ __all__ = [
     "ChunksFailedError",
     "CleanUp",
     "CloudMaskHook",
+    "CloudProbabilityMaskHook",
     "CubeConfig",
     "DayMaskHook",
     "DefaultCloudMaskHook",
+    "FmaskCloudMaskHook",
     "InputError",
     "LeaseHeldError",
     "LeaseLostError",
@@ -57,6 +65,7 @@ __all__ = [
     "OutageError",
     "PermanentError",
     "Plan",
+    "QAPixelCloudMaskHook",
     "RunConfig",
     "RunStopsError",
     "SCLCloudMaskHook",
@@ -98,13 +107,13 @@ _MODULES = {
     ),
     "ardcube.lease.acquire": ("LeaseHeldError",),
     "ardcube.lease.fence": ("LeaseLostError",),
-    "ardcube.pixels.masks": (
-        "CloudMaskHook",
-        "DayMaskHook",
-        "DefaultCloudMaskHook",
+    "ardcube.pixels.class_masks": (
+        "CloudProbabilityMaskHook",
+        "FmaskCloudMaskHook",
+        "QAPixelCloudMaskHook",
         "SCLCloudMaskHook",
-        "SceneMaskHook",
     ),
+    "ardcube.pixels.masks": ("CloudMaskHook", "DayMaskHook", "DefaultCloudMaskHook", "SceneMaskHook"),
     "ardcube.pixels.morphology": ("CleanUp",),
     "ardcube.pixels.observations": ("Observations",),
     "ardcube.planning.jobs": ("ChunkKey",),

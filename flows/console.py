@@ -177,6 +177,7 @@ def print_estimate(console: Console, grid: Grid, estimate: Estimate, pending: in
     table.add_row("definition", definitions_in(estimate.definitions))
     if access := access_to(estimate.access):
         table.add_row("access", access)
+    table.add_row("cloud mask", estimate.cloud_mask)
     table.add_row("bytes to read", f"about {_human(estimate.bytes_to_read)} if nothing is cloudy")
     peak = WORKER_BYTES + threads * estimate.bytes_per_chunk
     table.add_row(

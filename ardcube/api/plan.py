@@ -84,6 +84,7 @@ class Plan:
             ("scenes", f"{counts.scenes}, {counts.chunk_scenes / max(1, counts.chunks):.1f} in a chunk"),
             ("defined", f"by {definitions_in(counts.definitions)}"),
             *((("access", access_to(counts.access)),) if access_to(counts.access) else ()),
+            ("mask", counts.cloud_mask),
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
             ("size", f"{_size(2 * counts.pixels * len(spec.bands))} of pixels before compression"),
             ("read", f"about {_size(counts.bytes_to_read)}"),

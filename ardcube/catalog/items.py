@@ -14,6 +14,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.bands import asset_key
+from ardcube.catalog.categories import Categories
 from ardcube.catalog.encoding import ItemEncoding
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
@@ -40,7 +41,7 @@ def parse_scene(
     item: Item,
     collection: Item | None,
     bands: Sequence[str],
-    categories: Sequence[str] = (),
+    categories: Sequence[str] | Categories = (),
     definitions: Definitions = NO_DEFINITIONS,
 ) -> Scene:
     """Parse an item whose hrefs are absolute into a scene.
@@ -53,8 +54,8 @@ def parse_scene(
         Its collection. Scale and offset that the item does not state come from its `item_assets`.
     bands : sequence of str
         Asset keys or common names of reflectance bands.
-    categories : sequence of str
-        Asset keys or common names of categorical bands.
+    categories : sequence of str, or Categories
+        Asset keys or common names of categorical bands, and the classes that they must have.
     definitions : Definitions
         Definitions of collections; the one that recognizes the item gives names of bands, and what the item and its
         collection leave out.
@@ -68,7 +69,7 @@ def parse_scene(
         follow the STAC specification.
     """
     try:
-        scene = _parse(item, collection, bands, categories, definitions)
+        scene = _parse(item, collection, bands, Categories.of(categories), definitions)
         _check(scene)
     except MALFORMED as error:
         raise SceneError(
@@ -145,7 +146,7 @@ def _timestamp(properties: Mapping[str, Any]) -> Any:
 
 
 def _parse(
-    item: Item, collection: Item | None, bands: Sequence[str], categories: Sequence[str], definitions: Definitions
+    item: Item, collection: Item | None, bands: Sequence[str], categories: Categories, definitions: Definitions
 ) -> Scene:
     properties = item.get("properties") or {}
     timestamp = _timestamp(properties)
@@ -153,7 +154,8 @@ def _parse(
         missing = "geometry" if timestamp else "datetime"
         raise SceneError(f"item {printable_id(item)}: it has no {missing}; remove it from the catalogue")
     definition = definitions.of(item)
-    keys = {band: asset_key(item, band, definition) for band in dict.fromkeys((*bands, *categories))}
+    needed = dict.fromkeys((*bands, *categories.bands_of(item, definition)))
+    keys = {band: asset_key(item, band, definition) for band in needed}
     encoding = ItemEncoding.of(item, collection, definition)
     assets, contradictions = {}, []
     for band, key in keys.items():
@@ -164,7 +166,7 @@ def _parse(
             contradictions.append(encoding.contradiction(key, band, numbers))
         overviews = "" if definition is None or band in bands else definition.overviews(band)
         described = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band), overviews)
-        assets[band] = replace(described, dtype=dtype)
+        assets[band] = replace(described, dtype=dtype, classes=categories.tests_of(item, definition, key, band))
     acquisition, baseline, generated = processing_of(item, None if definition is None else definition.acquisition)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {
@@ -183,6 +185,8 @@ def _parse(
         revision["sensor"] = sensor
     if methods := {band: asset.overviews for band, asset in assets.items() if asset.overviews}:
         revision["overviews"] = methods
+    if tests := {band: asset.classes for band, asset in assets.items() if asset.classes}:
+        revision["classes"] = tests
     if not (baseline or generated or any(checksums.values())):
         # Only then, because catalogues change it without a change of pixels, such as when they correct a property.
         revision["updated"] = _normalized_time(properties.get("updated") or properties.get("created"))

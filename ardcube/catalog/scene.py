@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -52,6 +52,9 @@ class BandAsset:
     overviews: str = ""
     """Method by which overviews of a categorical band were computed, such as `mode`, by the definition of the
     collection; empty if unknown."""
+    classes: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    """Tests of the numbers of each class that the cloud mask names, by the definition: pairs of a mask and a value. A
+    number that meets one of them, `number & mask == value`, belongs to the class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.bands import Assets, band_names_of, candidates, in_one_line, raster_bands
+from ardcube.catalog.categories import Categories
 from ardcube.catalog.encoding import states_encoding
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.items import bad_scene, parse_scene
@@ -72,7 +73,7 @@ class ItemParser:
 
     bands: Sequence[str]
     """Reflectance bands."""
-    categories: Sequence[str] = ()
+    categories: Sequence[str] | Categories = ()
     """Categorical bands, for the cloud mask."""
     definitions: Definitions = NO_DEFINITIONS
 
@@ -181,23 +182,40 @@ def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Gr
     collection = catalog.collection
     try:
         listed: Assets = (collection or {}).get("item_assets") or {}
-        unlisted = [band for band in (*parser.bands, *parser.categories) if not candidates(listed, band)]
+        needed = (*parser.bands, *Categories.of(parser.categories).always)
+        unlisted = [band for band in needed if not candidates(listed, band)]
         unknown = [band for band in parser.bands if not states_encoding(collection, band)]
         if not unlisted and not unknown:
             return
-        start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
-        area = west, _, east, _ = grow_bounds(grid.outline.bounds)
-        items = list(islice(catalog.search(area, start, end), _ITEMS_LOOKED_AT))
+        items = first_items(catalog, grid.outline.bounds, periods)
         _check_names(unlisted, listed, items, parser.definitions)
     except MALFORMED as error:
         raise InputError(
             f"stac-url {cube.stac_url}: its collection or items do not follow the STAC specification "
             f"({describe(error)}); correct them or choose another catalogue"
         ) from error
+    start = datetime.combine(periods[0].start, time(), UTC)
+    west, _, east, _ = grow_bounds(grid.outline.bounds)
     scenes = [parser.parse(item, collection, start).at_longitudes(west, east) for item in items]
     scenes = SceneIndex(scenes).query(grid.outline)
     if len(scenes) > 1 and all(scene.problem for scene in scenes):
         raise none_usable(cube.stac_url, scenes)
+
+
+def first_items(catalog: Catalog, bounds: tuple[float, float, float, float], periods: Sequence[Period]) -> list[Item]:
+    """Return the first items of a cube that a search finds.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Open catalogue.
+    bounds : tuple of float
+        Area of the cube: west, south, east, north in degrees.
+    periods : sequence of Period
+        Periods of the cube.
+    """
+    start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
+    return list(islice(catalog.search(grow_bounds(bounds), start, end), _ITEMS_LOOKED_AT))
 
 
 def finest_pixel(
@@ -221,8 +239,8 @@ def finest_pixel(
     InputError
         If there is no item that can be used.
     """
-    start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
-    items = islice(catalog.search(grow_bounds(bounds), start, end), _ITEMS_LOOKED_AT)
+    start = datetime.combine(periods[0].start, time(), UTC)
+    items = first_items(catalog, bounds, periods)
     scenes = [parser.parse(item, catalog.collection, start) for item in items]
     sizes = [asset.pixel_size for scene in scenes for asset in scene.bands.values()]
     if not sizes:

@@ -18,7 +18,7 @@ from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import SolarDay, dates_of
 from ardcube.errors import PermanentError
 from ardcube.pixels.bitmask import packed
-from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, SceneMaskHook
+from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, SceneMaskHook, scene_masks
 from ardcube.pixels.observations import Observations
 from ardcube.planning.memory import DAYS_AT_ONCE
 
@@ -45,8 +45,8 @@ def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[
     SceneError, TransientError
         If a scene cannot be read.
     """
-    if isinstance(mask, SceneMaskHook):
-        found = _by_scene(mask, reader, days)
+    if masks := scene_masks(mask):
+        found = _by_scene(masks, reader, days)
     else:
         assert isinstance(mask, DayMaskHook)
         found = _by_day(mask, reader, days)
@@ -54,9 +54,11 @@ def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[
     return [areas for areas in clear if areas]
 
 
-def _by_scene(mask: SceneMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[list[SceneArea]]:
+def _by_scene(
+    masks: Sequence[SceneMaskHook], reader: ChunkReader, days: Sequence[SolarDay]
+) -> Iterator[list[SceneArea]]:
     """Return the clear pixels of each scene of each day."""
-    clear = evaluate_scenes(mask, reader, [scene for day in days for scene in day.scenes])
+    clear = evaluate_scenes(masks, reader, [scene for day in days for scene in day.scenes])
     return (scene_areas(reader, day, clear) for day in days)
 
 

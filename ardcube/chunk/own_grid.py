@@ -10,7 +10,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.chunk.read import ChunkReader, ahead, result_of
 from ardcube.pixels.bitmask import Bits
 from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample
-from ardcube.pixels.masks import SceneMaskHook
+from ardcube.pixels.masks import SceneMaskHook, mask_of, no_data_of
 from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
@@ -27,6 +27,7 @@ _ROUNDING = 1e-3
 class _Read:
     """The part of a classification that is read."""
 
+    mask: SceneMaskHook
     scene: Scene
     raster: Raster
     header: Header
@@ -40,15 +41,15 @@ class _Read:
     """Pixels of the window within the scene's reach."""
 
 
-def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[Scene]) -> dict[str, Bits]:
+def evaluate_scenes(masks: Sequence[SceneMaskHook], reader: ChunkReader, scenes: Sequence[Scene]) -> dict[str, Bits]:
     """Return the clear pixels of scenes on a window of the cube.
 
     While one scene is sampled, the next ones are decoded and evaluated, and the scenes after them fetched.
 
     Parameters
     ----------
-    mask : SceneMaskHook
-        The cloud mask.
+    masks : sequence of SceneMaskHook
+        Cloud masks, of which each scene has the one whose band it has.
     reader : ChunkReader
         Reads onto the window.
     scenes : sequence of Scene
@@ -64,11 +65,12 @@ def evaluate_scenes(mask: SceneMaskHook, reader: ChunkReader, scenes: Sequence[S
     SceneError, TransientError
         If a scene cannot be read.
     """
-    opened = [(scene, reader.open(scene, mask.bands[0])) for scene in scenes if reader.within_reach(scene).any()]
-    reads = (read for scene, file in opened for read in _plan(mask, reader, scene, result_of(scene, file)))
+    here = [(mask_of(masks, scene.bands), scene) for scene in scenes if reader.within_reach(scene).any()]
+    opened = [(mask, scene, reader.open(scene, mask.bands[0])) for mask, scene in here]
+    reads = (read for mask, scene, file in opened for read in _plan(mask, reader, scene, result_of(scene, file)))
     fetching = ((read, reader.fetch(read.raster, read.blocks)) for read in reads)
     decoding = (
-        (read, reader.threads.decode(_evaluate, mask, read, reader.fetched(read.scene, [fetched])))
+        (read, reader.threads.decode(_evaluate, read, reader.fetched(read.scene, [fetched])))
         for read, fetched in ahead(fetching, FILES_AHEAD)
     )
     to_window, found = on_a_core(_sample), dict[str, Bits]()
@@ -91,15 +93,17 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
         around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)
         wanted = reader.within_reach(scene)
         blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
-        nodata = {0, scene.bands[band].nodata or 0, header.nodata or 0}
+        stated = {number for number in (scene.bands[band].nodata, header.nodata) if number is not None}
+        nodata = no_data_of(mask, stated) | ({0} if header.masked else set())  # readers return masked pixels as 0
         if blocks is not None:
-            yield _Read(scene, raster, header, blocks, pixel, nodata, wanted)
+            yield _Read(mask, scene, raster, header, blocks, pixel, nodata, wanted)
 
 
-def _evaluate(mask: SceneMaskHook, read: _Read, fetched: Sequence[FetchedBand]) -> ClearPixels:
+def _evaluate(read: _Read, fetched: Sequence[FetchedBand]) -> ClearPixels:
     """Decode a classification and evaluate the mask on its grid."""
     source = SourcePixels.decode(fetched, read.blocks, read.header.dtype, Encoding(0), find_holes=False)
-    return clear_pixels(mask, source.values[..., 0], read.nodata, read.pixel)
+    tests = read.scene.bands[read.mask.bands[0]].classes
+    return clear_pixels(read.mask, source.values[..., 0], read.nodata, read.pixel, tests)
 
 
 def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels) -> Bits:

@@ -14,6 +14,8 @@ from ardcube.collections.parts import Acquisition, Band, BandName, Catalogue, En
 
 _WHOLE_RANGE = (1, 65535)
 """Valid range that clips nothing in uint16. Identities of cubes do not contain it."""
+_ALL_BITS = 0xFFFF
+"""Mask of a test that compares whole numbers of up to 16 bits."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]{0,63}$")]
 
 
@@ -105,6 +107,32 @@ class Definition(Part):
         band = self._found(name)
         return "" if band is None or band.overviews == "unknown" else band.overviews
 
+    def class_tests(self, name: str, classes: Iterable[str]) -> dict[str, list[list[int]]]:
+        """Return tests of the numbers of some classes of a band, by class: pairs of a mask and a value.
+
+        A number that meets one of the tests, `number & mask == value`, belongs to the class.
+
+        Raises
+        ------
+        ValueError
+            If the band has no classes and bits, or not all of these.
+        """
+        band = self._found(name)
+        if band is None or not (band.bits or band.classes):
+            raise ValueError(f"definition {self.name} has no classes of band {name}; add them, or choose another mask")
+        tests = {}
+        for one in classes:
+            numbers = (band.bits or band.classes).get(one)
+            if numbers is None or (band.bits and isinstance(numbers, tuple)):
+                known = [key for key, value in band.bits.items() if isinstance(value, int)] or list(band.classes)
+                problem = "no class" if numbers is None else "several bits as"
+                raise ValueError(
+                    f"band {name} of definition {self.name} has {problem} {one:.60}; choose from {', '.join(known)}"
+                )
+            several = numbers if isinstance(numbers, tuple) else (numbers,)
+            tests[one] = [[1 << number, 1 << number] if band.bits else [_ALL_BITS, number] for number in several]
+        return tests
+
     def reflectance_encodings(self, name: str) -> list[tuple[float, float]]:
         """Return the scales and offsets that a band of reflectance can have, one for each rule of the offset."""
         band = self._found(name)
@@ -115,14 +143,28 @@ class Definition(Part):
             return [(scale, band.offset)]
         return [(scale, rule.value) for rule in self.encoding.rules]
 
-    def pixel_fields(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return the fields that decide on pixels of some bands, as JSON; titles, aliases and reasons do not."""
+    def pixel_fields(self, names: Iterable[str], classes: Mapping[str, Iterable[str]] | None = None) -> dict[str, Any]:
+        """Return the fields that decide on pixels of some bands, as JSON; titles, aliases and reasons do not.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names of bands.
+        classes : mapping, optional
+            Names of the classes that decide, by band.
+        """
         own = {name: self.bands[self._bands_by_name[name]] for name in names if name in self._bands_by_name}
         deciding = {"assets", "kind", "scale", "offset", "data_type", "nodata", "overviews"}
         encoding = {"scale", "data_type", "nodata"}
         if self.encoding.valid_range != _WHOLE_RANGE:
             encoding.add("valid_range")
-        return {
+        by_name = {
+            name: {one: (band.bits or band.classes).get(one) for one in named}
+            for name, named in (classes or {}).items()
+            if named and (band := self._found(name)) is not None
+        }
+        found = {"classes": by_name} if by_name else {}
+        return found | {
             "recognize": [form.model_dump(mode="json") for form in self.recognize],
             "encoding": self.encoding.model_dump(mode="json", include=encoding),
             "offset": [

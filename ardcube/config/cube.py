@@ -147,11 +147,17 @@ class GrowingCubeConfig(Model):
     cloud_mask: str = Field(
         default="none",
         json_schema_extra=form_schema.cloud_masks,
-        description="Name of the cloud mask: 'none', 'scl', or one from an installed package.",
+        description=(
+            "Name of the cloud mask: 'none', 'scl', 'qa_pixel', 'fmask', 'cloud_probability', one from an installed "
+            "package, or 'auto' for the mask that the definition of the scenes names."
+        ),
     )
     cloud_mask_options: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="Options of the cloud mask, such as closing=3 or allowed_values=[4,5,6] for 'scl'.",
+        description=(
+            "Options of the cloud mask, such as buffer=60, allowed_values=[4,5,6] for 'scl', or masked=[cloud,shadow] "
+            "for 'qa_pixel' and 'fmask'."
+        ),
     )
     resampling: Resampling = Field(
         default="bilinear",

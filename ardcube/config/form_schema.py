@@ -12,6 +12,8 @@ REFLECTANCE_BANDS = (
     "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "nir09", "swir16", "swir22",
 )  # fmt: skip
 """Bands of Sentinel-2 L2A that the form offers, by their names in Earth Search."""
+CLOUD_MASKS = ("auto", "cloud_probability", "fmask", "none", "qa_pixel", "scl")
+"""Built-in cloud masks, which are defined in a package that this one does not import."""
 _DEGREES = {"west": (-180, 180), "south": (-90, 90), "east": (-180, 540), "north": (-90, 90)}
 EDGES = tuple(_DEGREES)
 """Edges of a bounding box, in the order of a list of four numbers."""
@@ -84,7 +86,7 @@ def cloud_masks(field: Schema) -> None:
     """Offer the masks that are installed where the deployment is created."""
     from importlib.metadata import entry_points  # slow to import, and only a deployment needs it
 
-    names = {"none", "scl", *(point.name for point in entry_points(group="ardcube.cloud_masks"))}
+    names = {*CLOUD_MASKS, *(point.name for point in entry_points(group="ardcube.cloud_masks"))}
     field["enum"] = sorted(names)
 
 

@@ -42,6 +42,22 @@ def pack(numbers, lows, spans, start, stride, words):  # type: ignore[no-untyped
 
 
 @jit
+def pack_table(numbers, table, start, stride, words):  # type: ignore[no-untyped-def]
+    """Set the bits of the pixels whose number is set in a table, uint8 (number,); set each word of each row.
+
+    For bit fields, whose numbers form hundreds of ranges. See `pack` for the other parameters.
+    """
+    height, width = numbers.shape
+    for i in range(height):
+        line = numbers[i]
+        for k in range((width + 63) // 64):
+            first, found = 64 * k, np.uint64(0)
+            for j in range(min(64, width - first)):
+                found |= np.uint64(table[line[first + j]]) << np.uint64(j)
+            words[start + i * stride + k] = found
+
+
+@jit
 def _add(line, words, first, count):  # type: ignore[no-untyped-def]
     # With a signed index numba checks for negative values, and takes words one by one.
     for j in range(np.uint64(count)):

@@ -86,7 +86,10 @@ def _hrefs(scene: Scene) -> list[str]:
 
 
 def _raster_fields(scene: Scene) -> str:
-    """Return shape, CRS and type that the item states of its files, and the method of their overviews."""
+    """Return shape, CRS and type that the item states of its files, and the method of their overviews.
+
+    The tests of classes are part of the revision.
+    """
     fields = [(asset.height, asset.width, asset.crs, asset.dtype, asset.overviews) for asset in scene.bands.values()]
     return ";".join([",".join(map(str, values)) for values in fields])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,15 @@ from pyproj import CRS
 
 from ardcube.errors import PermanentError
 from ardcube.pixels.bitmask import Bits, none_set
-from ardcube.pixels.masks import SceneMaskHook
+from ardcube.pixels.masks import SceneMaskHook, classes_of
 from ardcube.pixels.morphology import Layout, Words, clean
 from ardcube.raster.header import Blocks, Level
+
+ClassTests = Mapping[str, Sequence[Sequence[int]]]
+"""Tests of the numbers of each class, by name: pairs of a mask and a value. A number that meets one of the tests,
+`number & mask == value`, belongs to the class."""
+_MOST_RANGES = 8
+"""Ranges of numbers that are compared pixel by pixel; more of them take longer than a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,11 @@ class ClearPixels:
 
 
 def clear_pixels(
-    mask: SceneMaskHook, classes: NDArray[Any], nodata: Collection[int], pixel: tuple[float, float]
+    mask: SceneMaskHook,
+    classes: NDArray[Any],
+    nodata: Collection[int],
+    pixel: tuple[float, float],
+    tests: ClassTests = MappingProxyType({}),
 ) -> ClearPixels:
     """Evaluate a cloud mask on the classification of a scene.
 
@@ -43,6 +54,8 @@ def clear_pixels(
         Digital numbers that mean no data. Their pixels are neither clear nor cloudy.
     pixel : (float, float)
         Height and width of a pixel, in metres.
+    tests : ClassTests
+        Numbers of the classes that the mask names.
 
     Raises
     ------
@@ -51,7 +64,7 @@ def clear_pixels(
     """
     numbers = np.arange(np.iinfo(classes.dtype).max + 1, dtype=classes.dtype)
     known = ~np.isin(numbers, list(nodata))
-    clear = np.asarray(mask.is_clear(numbers))
+    clear = np.asarray(_clear_numbers(mask, numbers, tests))
     if clear.shape != numbers.shape or clear.dtype != bool:
         raise PermanentError(
             f"cloud mask {mask.name}: is_clear returned {clear.dtype} {clear.shape}; it must be bool {numbers.shape}"
@@ -107,6 +120,19 @@ def metres_per_pixel(crs: str, level: Level) -> tuple[float, float]:
     return height, width
 
 
+def _clear_numbers(mask: SceneMaskHook, numbers: NDArray[Any], tests: ClassTests) -> Any:
+    """Return what a mask says of all numbers; a mask that names classes gets their members, bool (number,)."""
+    names = classes_of(mask)
+    if not names:
+        return mask.is_clear(numbers)
+    wide = numbers.astype(np.int64)
+    members = {
+        name: np.logical_or.reduce([wide & bits == value for bits, value in tests[name]], axis=0) for name in names
+    }
+    with_classes: Any = mask.is_clear
+    return with_classes(numbers, members)
+
+
 def _packed(classes: NDArray[Any], chosen: NDArray[np.bool_], layout: Layout) -> Words:
     """Return the pixels whose digital number is chosen, bool (number,)."""
     from ardcube.kernels import morphology  # numba takes a second to import
@@ -114,6 +140,8 @@ def _packed(classes: NDArray[Any], chosen: NDArray[np.bool_], layout: Layout) ->
     changes = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
     lows, spans = changes[::2], changes[1::2] - changes[::2] - 1
     words, kind = layout.zeros(), classes.dtype.type
-    if classes.size:
+    if len(lows) > _MOST_RANGES:
+        morphology.pack_table(classes, chosen.view(np.uint8), layout.start, layout.stride, words)
+    elif classes.size:
         morphology.pack(classes, lows.astype(kind), spans.astype(kind), layout.start, layout.stride, words)
     return words

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.errors import InputError
+from ardcube.pixels.class_masks import (
+    OMIT_DEFAULT,
+    CloudProbabilityMaskHook,
+    FmaskCloudMaskHook,
+    QAPixelCloudMaskHook,
+    SCLCloudMaskHook,
+)
 from ardcube.pixels.morphology import CleanUp
 from ardcube.pixels.observations import Observations
 
 ENTRY_POINTS = "ardcube.cloud_masks"
 """Entry-point group in which installed packages register their masks."""
-
-SCL_VEGETATION = 4
-SCL_NOT_VEGETATED = 5
-_LARGEST_RADIUS = 5000
-"""Metres; a larger radius would read and clean several scenes' worth of pixels around a chunk."""
 
 
 @runtime_checkable
@@ -53,6 +55,11 @@ class SceneMaskHook(CloudMaskHook, Protocol):
     """Interface of a mask that a band with the class of each pixel decides, for each scene by itself.
 
     It is evaluated on the grid of that band. The nearest pixel decides whether a pixel of the cube is clear.
+
+    A mask may have two more members. `classes`, a property: names of classes or bits in the definition of the
+    collection. `is_clear` then has a second argument: whether each number belongs to a class, bool (n,), by name.
+    ``no_data(stated)`` returns the digital numbers that mean no data, from those that the file and the item state. By
+    default these are no data, and 0.
     """
 
     @property
@@ -125,72 +132,90 @@ class DefaultCloudMaskHook:
 
 
 @dataclass(frozen=True, slots=True)
-class SCLCloudMaskHook:
-    """Sentinel-2 scene classification (SCL): only the allowed classes are clear, after a clean-up of all others.
+class AutoCloudMaskHook:
+    """For each scene, the mask that the definition of its collection names.
 
-    Classes are those of the Sentinel-2 L2A product definition: 4 is vegetation, 5 is not vegetated. The mask of all
-    other classes is closed, then opened, then buffered, with disks on the grid of the classification.
+    The masks are chosen when a cube is prepared, from the definitions of its first scenes. If all of them name one
+    mask, the cube has that mask, as if it had been given by name.
     """
 
-    name: ClassVar[str] = "scl"
-    bands: ClassVar[tuple[str, ...]] = ("scl",)
+    name: ClassVar[str] = "auto"
     halo: ClassVar[int] = 0
 
-    closing: float = 155.0
-    """Radius of the closing, in metres."""
-    opening: float = 155.0
-    """Radius of the opening, in metres."""
-    buffer: float = 0.0
-    """Radius by which the result grows, in metres."""
-    allowed_values: tuple[int, ...] = (SCL_VEGETATION, SCL_NOT_VEGETATED)
-    """SCL classes that are clear."""
-
-    def __post_init__(self) -> None:
-        for field in ("closing", "opening", "buffer"):
-            radius = getattr(self, field)
-            if type(radius) not in (int, float) or not 0 <= radius <= _LARGEST_RADIUS:
-                raise InputError(
-                    f"cloud mask scl: {field} {radius!r} must be a radius in metres, 0 to {_LARGEST_RADIUS}"
-                )
-            object.__setattr__(self, field, float(radius))
-        values = self.allowed_values
-        if not isinstance(values, Sequence) or not all(type(value) is int and 1 <= value <= 11 for value in values):
-            raise InputError(f"cloud mask scl: allowed_values {values!r} must be a list of classes, 1 to 11")
-        object.__setattr__(self, "allowed_values", tuple(sorted(set(values))))
+    masks: tuple[SceneMaskHook, ...] = ()
+    """One mask for each kind of scenes; empty until they are chosen."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of all masks."""
 
     @classmethod
-    def from_options(cls, *, preset: str = "demo", **changes: Any) -> Self:
-        """Return the mask of a preset, with changed fields.
+    def from_options(cls, *, masks: Sequence[str] = (), **options: Any) -> Self:
+        """Return the hook whose masks are known by name, with the options of all of them.
 
-        Parameters
-        ----------
-        preset : str
-            `demo`: vegetation and bare soil, closing and opening 155 m. `land-water`: the same clean-up, and water,
-            unclassified and snow are clear too. `odc`: all classes but clouds, cloud shadows and defects, opening
-            40 m, buffer 100 m.
-        changes
-            Values of fields that differ from the preset.
+        Raises
+        ------
+        InputError
+            If there is no such mask, one of them does not accept the options, or one of several is no scene mask.
         """
-        if not isinstance(preset, str) or preset not in _SCL_PRESETS:
-            raise InputError(f"cloud mask scl: preset {preset!r} is unknown; choose one of {', '.join(_SCL_PRESETS)}")
-        return cls(**{**_SCL_PRESETS[preset], **changes})
+        if isinstance(masks, str) or not isinstance(masks, Sequence):
+            raise InputError(f"cloud mask auto: masks {masks!r} must be a list of names of masks")
+        hooks = [cloud_mask(name, options) for name in sorted(set(masks))]
+        for hook in hooks:
+            if not isinstance(hook, SceneMaskHook):
+                raise InputError(
+                    f"cloud mask auto: the scenes have the masks {', '.join(masks)}, and {hook.name} evaluates whole "
+                    "days; choose one mask by name"
+                )
+        return cls(tuple(hook for hook in hooks if isinstance(hook, SceneMaskHook)), options)
 
     @property
-    def clean_up(self) -> CleanUp:
-        """Closing, opening and buffer, in metres."""
-        return CleanUp(self.closing, self.opening, self.buffer)
-
-    def is_clear(self, numbers: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which classes are allowed, bool (n,)."""
-        return np.isin(numbers, self.allowed_values)
+    def bands(self) -> tuple[str, ...]:
+        """The bands of all masks; a scene has one of them."""
+        return tuple(mask.bands[0] for mask in self.masks)
 
 
-_SCL_PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "demo": {},
-    "land-water": {"allowed_values": (4, 5, 6, 7, 11)},
-    "odc": {"allowed_values": (2, 4, 5, 6, 7, 11), "closing": 0, "opening": 40, "buffer": 100},
-}
-"""Fields that differ from the defaults, by name."""
+BUILT_IN: tuple[type, ...] = (
+    AutoCloudMaskHook,
+    CloudProbabilityMaskHook,
+    DefaultCloudMaskHook,
+    FmaskCloudMaskHook,
+    QAPixelCloudMaskHook,
+    SCLCloudMaskHook,
+)
+
+
+def scene_masks(mask: CloudMaskHook) -> tuple[SceneMaskHook, ...]:
+    """Return the scene masks of which each scene uses one; empty for a day mask."""
+    if isinstance(mask, AutoCloudMaskHook):
+        return mask.masks
+    return (mask,) if isinstance(mask, SceneMaskHook) else ()
+
+
+def mask_of(masks: Sequence[SceneMaskHook], bands: Container[str]) -> SceneMaskHook:
+    """Return the mask of a scene: the one whose band the scene has, else the first."""
+    return next((mask for mask in masks if mask.bands[0] in bands), masks[0])
+
+
+def classes_of(mask: CloudMaskHook) -> tuple[str, ...]:
+    """Return the names of the classes that a mask needs; empty if it knows the numbers itself."""
+    return tuple(getattr(mask, "classes", ()))
+
+
+def no_data_of(mask: SceneMaskHook, stated: Collection[int]) -> set[int]:
+    """Return the numbers that mean no data to a mask, from those that the file and the item state."""
+    by_mask: Callable[[Collection[int]], set[int]] | None = getattr(mask, "no_data", None)
+    return {0, *stated} if by_mask is None else by_mask(stated)
+
+
+def mask_options(mask: CloudMaskHook) -> dict[str, Any] | None:
+    """Return the options of a mask as they are in the identity of a cube; None if the mask is not a dataclass."""
+    if isinstance(mask, AutoCloudMaskHook):
+        return {one.name: mask_options(one) for one in mask.masks}
+    values: Any = mask
+    if not is_dataclass(values):
+        return None
+    made: Any = values
+    omitted = {one.name: one.default for one in fields(values) if OMIT_DEFAULT in one.metadata}
+    return {name: value for name, value in asdict(made).items() if name not in omitted or value != omitted[name]}
 
 
 def cloud_mask_names() -> list[str]:
@@ -230,7 +255,7 @@ def cloud_mask(name: str, options: Mapping[str, Any] | None = None) -> CloudMask
         raise InputError(
             f"cloud mask {name} does not accept {dict(options or {})}; its options are {known or 'none'}"
         ) from error
-    if not isinstance(hook, (SceneMaskHook, DayMaskHook)):
+    if not isinstance(hook, (SceneMaskHook, DayMaskHook, AutoCloudMaskHook)):
         raise InputError(
             f"cloud mask {name} is neither a SceneMaskHook nor a DayMaskHook; it must define name, bands, halo, and "
             "clean_up and is_clear, or clear"
@@ -242,6 +267,6 @@ def cloud_mask(name: str, options: Mapping[str, Any] | None = None) -> CloudMask
 
 @lru_cache(maxsize=1)
 def _registered() -> dict[str, type | EntryPoint]:
-    built_in: dict[str, type | EntryPoint] = {hook.name: hook for hook in (DefaultCloudMaskHook, SCLCloudMaskHook)}
+    built_in: dict[str, type | EntryPoint] = {hook.name: hook for hook in BUILT_IN}  # type: ignore[attr-defined]
     # Built-in names cannot be taken over by a package.
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)} | built_in

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ardcube.catalog.file_access import used_access
 from ardcube.catalog.scene import BandAsset
 from ardcube.config import HostAccess
+from ardcube.pixels.masks import scene_masks
 from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
 from ardcube.planning.plan import CubePlan, CubeSpec
 
@@ -35,6 +36,8 @@ class Estimate:
     """Scenes by name of the definition that recognized their items; an empty name if none did."""
     access: Sequence[HostAccess]
     """Access to the hosts of the files, as far as definitions state it."""
+    cloud_mask: str
+    """Name of the cloud mask; of several masks, of which each scene has one, their names."""
 
 
 def estimate(plan: CubePlan) -> Estimate:
@@ -62,6 +65,7 @@ def estimate(plan: CubePlan) -> Estimate:
         bytes_per_chunk=chunk_bytes(largest_work(plan), spec.chunk_memory),
         access=used_access(spec.asset_access, (scene for scenes in plan.scenes.values() for scene in scenes)),
         definitions=dict(Counter(scene.definition for scenes in plan.scenes.values() for scene in scenes)),
+        cloud_mask=", ".join(mask.name for mask in scene_masks(spec.mask)) or spec.mask.name,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from ardcube.errors import InputError
 from ardcube.kernels.layout import LANES
-from ardcube.pixels.masks import CloudMaskHook, SceneMaskHook
+from ardcube.pixels.masks import CloudMaskHook, scene_masks
 
 STACK_BYTES = 350_000_000
 """Bytes of the stack of observations of one chunk: 24 days of four bands, or 121 days of one, of 1200 x 1200 pixels."""
@@ -68,9 +68,9 @@ class Workload:
     @classmethod
     def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int, metres: float) -> Self:
         """Return the workload of a chunk of a shape (height, width) with a mask; pixels have a side of `metres`."""
-        if isinstance(mask, SceneMaskHook):
+        if masks := scene_masks(mask):
             step = metres / _CLASS_METRES
-            reach = mask.clean_up.reach / _CLASS_METRES
+            reach = max(one.clean_up.reach for one in masks) / _CLASS_METRES
             return cls(*shape, bands, days, scenes, class_step=step, class_reach=reach)
         independent = bool(getattr(mask, "independent_days", False))
         return cls(*shape, bands, days, scenes, mask.halo, len(mask.bands), independent)

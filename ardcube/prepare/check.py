@@ -10,7 +10,7 @@ from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.footprints import FootprintCatalog
-from ardcube.catalog.search import ItemParser, check_bands, finest_pixel, open_catalog
+from ardcube.catalog.search import ItemParser, check_bands, finest_pixel, first_items, open_catalog
 from ardcube.catalog.selection import SelectedCatalog, check_properties, query_of
 from ardcube.collections.recognize import Definitions
 from ardcube.collections.registry import load_definitions
@@ -27,6 +27,7 @@ from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
 from ardcube.prepare.request import Request
+from ardcube.prepare.scene_mask import categories_of, choose_mask
 from ardcube.storage.failures import explain
 from ardcube.storage.place import Place
 
@@ -64,6 +65,9 @@ def check_request(
             f"the cube has {chunks} chunks ({rows} x {cols} tiles, {len(periods)} periods), more than max-chunks "
             f"{run.max_chunks}; choose a smaller area or a coarser resolution, or confirm with --yes"
         )
+    cube, mask = choose_mask(
+        cube, mask, definitions, lambda: first_items(catalog.open(area.bounds), area.bounds, periods)
+    )
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.of_store(place)
     if run.memory_limit is not None:
@@ -71,7 +75,7 @@ def check_request(
     if build:
         _check_place(place, ledger, run)
     opened = catalog.open(area.bounds)
-    check_bands(opened, cube, ItemParser(cube.bands, mask.bands, definitions), grid, periods)
+    check_bands(opened, cube, ItemParser(cube.bands, categories_of(mask), definitions), grid, periods)
     request = Request(
         cube=cube,
         run=run,

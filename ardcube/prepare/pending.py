@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.record import ChunkRecord
-from ardcube.pixels.masks import CloudMaskHook, SceneMaskHook
+from ardcube.pixels.masks import CloudMaskHook, scene_masks
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.initialize import initialize, remove_cube
@@ -67,15 +67,17 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
 
 def small_radii(mask: CloudMaskHook, scenes: FoundScenes) -> list[str]:
     """Return a warning for each radius of a scene mask that is smaller than a pixel of the classification."""
-    first = next((found[0] for found in scenes.values() if found), None)
-    asset = None if first is None else first.bands.get(next(iter(mask.bands), ""))
-    if asset is None or not isinstance(mask, SceneMaskHook):
-        return []
-    return [
-        f"cloud mask {mask.name}: {name} {getattr(mask.clean_up, name):g} m is less than a pixel of {mask.bands[0]} "
-        f"({asset.pixel_size:g} m) and changes nothing; give metres, because only earlier versions counted pixels"
-        for name in mask.clean_up.without_effect(asset.pixel_size)
-    ]
+    lines = []
+    for one in scene_masks(mask):
+        band = one.bands[0]
+        found = (scene.bands[band].pixel_size for some in scenes.values() for scene in some if band in scene.bands)
+        pixel = next(found, None)
+        lines += [
+            f"cloud mask {one.name}: {name} {getattr(one.clean_up, name):g} m is less than a pixel of {band} "
+            f"({pixel:g} m) and changes nothing; give metres, because only earlier versions counted pixels"
+            for name in ([] if pixel is None else one.clean_up.without_effect(pixel))
+        ]
+    return lines
 
 
 def initialize_store(request: Request, pending: PendingBuild) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ardcube.catalog.search import Catalog, ItemParser
@@ -15,7 +15,8 @@ from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import PIXEL_RULES
-from ardcube.pixels.masks import CloudMaskHook
+from ardcube.pixels.masks import CloudMaskHook, mask_options
+from ardcube.prepare.scene_mask import categories_of
 from ardcube.storage.place import Place
 
 
@@ -45,7 +46,7 @@ class Request:
 
         The address of the catalogue is not part of it, because a mirror of a collection has the same scenes.
         """
-        cube = self.cube
+        cube, options = self.cube, mask_options(self.mask)
         identity = {
             "pixels": PIXEL_RULES,
             "grid": asdict(self.grid),
@@ -56,7 +57,7 @@ class Request:
             "bands": list(cube.bands),
             "varname": cube.varname,
             "cloud_mask": cube.cloud_mask,
-            "cloud_mask_options": asdict(self.mask) if is_dataclass(self.mask) else dict(cube.cloud_mask_options),
+            "cloud_mask_options": options if options is not None else dict(cube.cloud_mask_options),
             "resampling": cube.resampling,
             "collection": cube.collection,
             "months": cube.months,
@@ -65,14 +66,15 @@ class Request:
         }
         if given := self.definitions.given:
             names = (*cube.bands, *self.mask.bands)
-            identity["definitions"] = digest([definition.pixel_fields(names) for definition in given])
+            classes = categories_of(self.mask).classes
+            identity["definitions"] = digest([definition.pixel_fields(names, classes) for definition in given])
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))
         return as_stored
 
     @property
     def parser(self) -> ItemParser:
         """The parts of each item that the cube needs."""
-        return ItemParser(self.cube.bands, self.mask.bands, self.definitions)
+        return ItemParser(self.cube.bands, categories_of(self.mask), self.definitions)
 
     @property
     def end(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube, check_pixel_rules, no_cube_error
-from ardcube.pixels.masks import CloudMaskHook, cloud_mask
+from ardcube.pixels.masks import CloudMaskHook, cloud_mask, mask_options
 from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.file_access import asset_access
@@ -170,7 +170,8 @@ def _jobs_by_period(retry: Retry, tiles: Tiles, labels: Collection[str], mask: C
 
 
 def _check_mask(cube: StoredCube, mask: CloudMaskHook) -> None:
-    options = asdict(mask) if is_dataclass(mask) else dict(cube.config.cloud_mask_options)
+    options = mask_options(mask)
+    options = dict(cube.config.cloud_mask_options) if options is None else options
     stored = cube.identity.get("cloud_mask_options")
     if json.loads(json.dumps(options)) != stored:
         raise InputError(

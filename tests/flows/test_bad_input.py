@@ -160,7 +160,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "unknown band": ({"--bands": "swir99"}, ["swir99", "choose from red, green, blue, nir"]),
     "a band twice": ({"--bands": "red --bands red"}, ["--bands", "red is given more than once", "once"]),
     "a band of classes": ({"--bands": "scl"}, ["band scl", "choose a reflectance band"]),
-    "unknown mask": ({"--cloud-mask": "fog"}, ["cloud mask fog is unknown", "none, scl"]),
+    "unknown mask": ({"--cloud-mask": "fog"}, ["cloud mask fog is unknown", "none, qa_pixel, scl"]),
     "unknown option of a mask": (
         {"--cloud-mask": "scl", "--cloud-mask-option": "radius=3"},
         ["scl", "radius", "preset, closing, opening, buffer, allowed_values"],

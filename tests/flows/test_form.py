@@ -115,7 +115,7 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
         ("cube", {"bands": []}, "non-empty"),
         ("cube", {"varname": "a/b"}, "'a name of letters, digits and _ that the store does not use itself'"),
         ("cube", {"varname": "time"}, "'a name of letters, digits and _ that the store does not use itself'"),
-        ("cube", {"cloud_mask": "fmask"}, "'fmask' is not one of"),
+        ("cube", {"cloud_mask": "s2cloudless"}, "'s2cloudless' is not one of"),
         ("cube", {"resolution": 0}, "0 is less than or equal to the minimum of 0"),
         ("cube", {"chunk_size": 15}, "15 is less than the minimum of 16"),
         ("run", {"storage_options": {"secret": "hush-hush"}}, "no credentials, because they would be stored"),

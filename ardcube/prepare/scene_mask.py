@@ -1,0 +1,93 @@
+"""Choose the cloud mask of a request whose mask is `auto`, and the bands that a mask needs of each item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ardcube.catalog.bands import in_one_line
+from ardcube.catalog.categories import Categories
+from ardcube.catalog.malformed import MALFORMED, Item, printable_id
+from ardcube.collections.recognize import Definitions
+from ardcube.config import CubeConfig
+from ardcube.errors import InputError
+from ardcube.pixels.masks import AutoCloudMaskHook, CloudMaskHook, classes_of, cloud_mask, cloud_mask_names, scene_masks
+
+
+def categories_of(mask: CloudMaskHook) -> Categories:
+    """Return the categorical bands that a mask needs of each item, and the classes in them."""
+    masks = scene_masks(mask)
+    classes = {one.bands[0]: classes_of(one) for one in masks if classes_of(one)}
+    if isinstance(mask, AutoCloudMaskHook):
+        return Categories(by_mask={one.name: one.bands[0] for one in masks}, classes=classes)
+    return Categories(tuple(mask.bands), classes=classes)
+
+
+def choose_mask(
+    cube: CubeConfig, mask: CloudMaskHook, definitions: Definitions, items: Callable[[], Iterable[Item]]
+) -> tuple[CubeConfig, CloudMaskHook]:
+    """Return the configuration and the mask of a cube; only the mask `auto` is not one yet.
+
+    Parameters
+    ----------
+    cube : CubeConfig
+        The request.
+    mask : CloudMaskHook
+        Its mask.
+    definitions : Definitions
+        Definitions by which items are recognized.
+    items : callable
+        Search the first items of the cube; called only if they are needed.
+
+    Returns
+    -------
+    CubeConfig, CloudMaskHook
+        The mask that all definitions name, else one that has several masks. The configuration names it, so that a cube
+        has the same identity if its mask is given by name.
+
+    Raises
+    ------
+    InputError
+        If no item is found, an item has no definition, or its definition names no installed mask.
+    """
+    if not isinstance(mask, AutoCloudMaskHook) or mask.masks:
+        return cube, mask
+    names = sorted(_named(definitions, items))
+    options: dict[str, Any] = dict(mask.options)
+    if len(names) == 1:
+        changes = {"cloud_mask": names[0], "cloud_mask_options": options}
+    else:
+        changes = {"cloud_mask": mask.name, "cloud_mask_options": options | {"masks": names}}
+    chosen = cube.model_copy(update=changes)
+    return chosen, cloud_mask(chosen.cloud_mask, chosen.cloud_mask_options)
+
+
+def _named(definitions: Definitions, items: Callable[[], Iterable[Item]]) -> set[str]:
+    """Return the names of the masks that the definitions of items name."""
+    advice = f"choose one of {', '.join(name for name in cloud_mask_names() if name != AutoCloudMaskHook.name)}"
+    if definitions.chosen is not None:
+        found = {definitions.chosen.name: definitions.chosen}
+    else:
+        found = {}
+        for item in items():
+            try:
+                definition = definitions.of(item)
+            except MALFORMED:
+                continue  # reported when it is parsed
+            if definition is None:
+                raise InputError(
+                    f"cloud-mask auto: no definition recognizes item {printable_id(item)}; {advice}, or name a "
+                    "definition with --definition"
+                )
+            found[definition.name] = definition
+    if not found:
+        raise InputError(f"cloud-mask auto: no scene is found whose definition names a mask; {advice}")
+    for definition in found.values():
+        if definition.mask is None:
+            raise InputError(f"cloud-mask auto: definition {definition.name} names no mask; {advice}")
+        if definition.mask not in cloud_mask_names():
+            raise InputError(
+                f"cloud-mask auto: the mask {in_one_line([definition.mask])} of definition {definition.name} is not "
+                f"installed; {advice}"
+            )
+    return {str(definition.mask) for definition in found.values()}
