@@ -29,15 +29,15 @@ from rasterio.transform import Affine
 from shapely.geometry import Polygon, box, mapping
 
 from ardcube.runtime.cpus import cpu_count
+from benchmarks.products import HLS, LANDSAT, MASK, SENTINEL_2, Product
 from benchmarks.scenery import Edge, strips
 
 VERSION = 1
 """Version of the pixels and items; increased when a layout changes."""
 SEED = 20230601
 RESOLUTION = 1 / 3600
-COLLECTION = "sentinel-2-c1-l2a"
-BANDS = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08", "scl": "SCL"}
-"""Asset key -> file name."""
+BANDS = SENTINEL_2.files
+"""File name by asset key, of Sentinel-2."""
 _WEST, _NORTH = 11.75, 45.05
 """North-western corner of each cube, in degrees; a whole multiple of the resolution."""
 _SLANT = 0.25
@@ -55,9 +55,9 @@ class Granule:
     top: int
     """North edge, in m."""
     size: int
-    """Rows and columns of 10 m."""
+    """Rows and columns of reflectance."""
     data: tuple[int, int, int, int]
-    """Rows and columns (y0, y1, x0, x1) of 10 m that can hold data, multiples of 2."""
+    """Rows and columns (y0, y1, x0, x1) of reflectance that can hold data, multiples of 2."""
 
     def transform(self, pixel: int) -> Affine:
         """Return the transform of a raster with pixels of `pixel` metres."""
@@ -77,6 +77,7 @@ class Layout:
     """Rows and columns of a block in a file."""
     granules: tuple[Granule, Granule]
     dates: int
+    product: Product = SENTINEL_2
 
     @property
     def bbox(self) -> tuple[float, float, float, float]:
@@ -110,7 +111,27 @@ TINY = Layout(
     ),
     3,
 )  # fmt: skip
-LAYOUTS = {layout.name: layout for layout in (FULL, CROP, TINY)}
+# Chunks on the grid of the first granule. Tiles of HLS have the corners of MGRS tiles, and Landsat counts from the
+# centres of pixels.
+HLS_TILES = Layout(
+    "hls", 1200, 1, 256,
+    (
+        Granule("33TTL", 32633, 199_980, 5_000_040, 3660, (0, 2048, 1024, 3072)),
+        Granule("32TQQ", 32632, 699_960, 5_000_040, 3660, (0, 2048, 0, 2048)),
+    ),
+    12,
+    HLS,
+)  # fmt: skip
+LANDSAT_SCENES = Layout(
+    "landsat", 1200, 1, 256,
+    (
+        Granule("33TTL", 32633, 199_995, 5_000_025, 7600, (0, 2048, 1024, 3072)),
+        Granule("32TQQ", 32632, 699_975, 5_000_025, 7600, (0, 2048, 0, 2048)),
+    ),
+    12,
+    LANDSAT,
+)  # fmt: skip
+LAYOUTS = {layout.name: layout for layout in (FULL, CROP, TINY, HLS_TILES, LANDSAT_SCENES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +144,14 @@ class Scene:
     """Number of the date, from 0; seed of the weather."""
     cover: float
     """Share of clouds, 0 to 1."""
+    product: Product
     edge: tuple[float, bool] | None
     """End of the swath on the middle parallel of the cube (0: west, 1: east), and whether the swath is west of it."""
 
     @property
     def id(self) -> str:
-        """The item id in the form of Collection 1."""
-        return f"S2A_T{self.granule.tile}_{self.day:%Y%m%d}T100539_L2A"
+        """The item id in the form of its collection."""
+        return self.product.item_id(self.granule.tile, self.day)
 
 
 _DAYS = (1, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 29)
@@ -144,10 +166,10 @@ def scenes(layout: Layout) -> tuple[Scene, ...]:
     found = []
     for number in range(layout.dates):
         day, cover = date(2023, 6, _DAYS[number]), _COVERS[number]
-        found.append(Scene(layout.granules[0], day, number, cover, _EDGES.get(number)))
+        found.append(Scene(layout.granules[0], day, number, cover, layout.product, _EDGES.get(number)))
         if number in _SECOND_GRANULE or layout.dates - 1 == number < 4:
             edge = _SECOND_GRANULE.get(number)
-            found.append(Scene(layout.granules[1], day, number, cover, edge))
+            found.append(Scene(layout.granules[1], day, number, cover, layout.product, edge))
     return tuple(found)
 
 
@@ -172,7 +194,7 @@ class Archive:
             URLs are `base/again/<n>/...`, so that no cache contains them; the server maps them to the same files.
         """
         collection = json.loads((self.folder / "collection.json").read_text())
-        items = [json.loads(path.read_text()) for path in sorted(self.folder.glob("*_L2A/*.json"))]
+        items = [json.loads(path.read_text()) for path in sorted(self.folder.glob("*/*.json"))]
         if dates is None or dates == self.layout.dates:
             placed = [_placed(item, base) for item in items]
         else:
@@ -230,7 +252,7 @@ def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> 
                 count = len(everything)
                 items = list(pool.map(_write_scene, [draft] * count, [layout] * count, everything))
         marker = {"version": VERSION, "seed": SEED, "layout": layout.name, "files": _files(draft)}
-        _write_json(draft / "collection.json", _collection(items, marker))
+        _write_json(draft / "collection.json", _collection(layout.product, items, marker))
         draft.chmod(0o755)  # a server of another user reads it
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
@@ -251,28 +273,29 @@ def _existing(folder: Path, layout: Layout) -> Archive | None:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.glob("*_L2A/*.tif"))}
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.glob("*/*.tif"))}
 
 
 def _write_scene(folder: Path, layout: Layout, scene: Scene) -> dict[str, Any]:
-    granule = scene.granule
+    granule, product = scene.granule, layout.product
     home = folder / scene.id
     home.mkdir()
     y0, y1, x0, x1 = granule.data
-    numbers = np.zeros((4, y1 - y0, x1 - x0), np.uint16)
-    classes = np.zeros((granule.size // 2, granule.size // 2), np.uint8)
+    numbers = np.zeros((4, y1 - y0, x1 - x0), product.dtype)
+    coarser = product.mask_pixel // product.pixel
+    classes = np.full([granule.size // coarser] * 2, product.mask_nodata, product.mask_dtype)
     edge = _edge(layout, scene)
     seed = (SEED, granule.epsg, scene.number)
     for strip in strips(numbers.shape[1:], seed=seed, land_seed=granule.epsg, cover=scene.cover, edge=edge):
-        numbers[:, strip.row : strip.row + strip.numbers.shape[1]] = strip.numbers
-        first = (y0 + strip.row) // 2
-        classes[first : first + strip.classes.shape[0], x0 // 2 : x1 // 2] = strip.classes
-    raster = np.zeros((granule.size, granule.size), np.uint16)
-    for name, layer in zip(list(BANDS.values())[:4], numbers, strict=True):
+        numbers[:, strip.row : strip.row + strip.numbers.shape[1]] = product.numbers(strip.numbers)
+        first, coded = (y0 + strip.row) // coarser, product.categories(strip.classes)
+        classes[first : first + coded.shape[0], x0 // coarser : x1 // coarser] = coded
+    raster = np.full((granule.size, granule.size), product.nodata, product.dtype)
+    for band, layer in zip(product.bands, numbers, strict=True):
         raster[y0:y1, x0:x1] = layer
-        _write_cog(home / f"{name}.tif", raster, granule, 10, layout.block)
-    _write_cog(home / "SCL.tif", classes, granule, 20, layout.block)
-    document = _item(scene, home, _footprint(granule, edge))
+        _write_cog(home / f"{product.files[product.assets[band]]}.tif", raster, granule, layout)
+    _write_cog(home / f"{product.files[product.assets[MASK]]}.tif", classes, granule, layout, categorical=True)
+    document = _item(layout, scene, home, _footprint(granule, product.pixel, edge))
     _write_json(home / f"{scene.id}.json", document)
     return document
 
@@ -289,13 +312,14 @@ def _edge(layout: Layout, scene: Scene) -> Edge | None:
     lats = np.array([south, north])
     lons = west + share * (east - west) + _SLANT * (lats - (south + north) / 2)
     x, y = Transformer.from_crs(4326, scene.granule.epsg, always_xy=True).transform(lons, lats)
-    columns = (x - scene.granule.left) / 10 - scene.granule.data[2]
-    rows = (scene.granule.top - y) / 10 - scene.granule.data[0]
+    pixel = layout.product.pixel
+    columns = (x - scene.granule.left) / pixel - scene.granule.data[2]
+    rows = (scene.granule.top - y) / pixel - scene.granule.data[0]
     slope = (columns[1] - columns[0]) / (rows[1] - rows[0])
     return Edge(float(columns[0] - slope * rows[0]), float(slope), sees_west)
 
 
-def _footprint(granule: Granule, edge: Edge | None) -> Polygon:
+def _footprint(granule: Granule, pixel: int, edge: Edge | None) -> Polygon:
     """Return the outline of the valid pixels in degrees, with segments of 200 pixels."""
     y0, y1, x0, x1 = granule.data
     outline = box(0, 0, x1 - x0, y1 - y0)
@@ -307,34 +331,37 @@ def _footprint(granule: Granule, edge: Edge | None) -> Polygon:
     back = Transformer.from_crs(granule.epsg, 4326, always_xy=True)
 
     def degrees(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        x = granule.left + 10 * (x0 + pixels[:, 0])
-        y = granule.top - 10 * (y0 + pixels[:, 1])
+        x = granule.left + pixel * (x0 + pixels[:, 0])
+        y = granule.top - pixel * (y0 + pixels[:, 1])
         return np.round(np.column_stack(back.transform(x, y)), 6)
 
     return shapely.transform(outline, degrees)
 
 
-def _write_cog(path: Path, pixels: NDArray[Any], granule: Granule, pixel: int, block: int) -> None:
-    categorical = pixels.dtype == np.uint8
+def _write_cog(
+    path: Path, pixels: NDArray[Any], granule: Granule, layout: Layout, *, categorical: bool = False
+) -> None:
+    product = layout.product
+    pixel, nodata = (product.mask_pixel, product.mask_nodata) if categorical else (product.pixel, product.nodata)
     with rasterio.open(
         path, "w", driver="COG", width=pixels.shape[1], height=pixels.shape[0], count=1, dtype=pixels.dtype,
-        crs=f"EPSG:{granule.epsg}", transform=granule.transform(pixel), nodata=0, blocksize=block,
+        crs=f"EPSG:{granule.epsg}", transform=granule.transform(pixel), nodata=nodata, blocksize=layout.block,
         compress="DEFLATE", level=6, predictor="NO" if categorical else "STANDARD", sparse_ok="YES",
         overview_count=4, overview_resampling="NEAREST" if categorical else "AVERAGE",
     ) as dataset:  # fmt: skip
         dataset.write(pixels, 1)
 
 
-def _item(scene: Scene, home: Path, footprint: Polygon) -> dict[str, Any]:
-    granule = scene.granule
+def _item(layout: Layout, scene: Scene, home: Path, footprint: Polygon) -> dict[str, Any]:
+    granule, product = scene.granule, layout.product
     moment = datetime(scene.day.year, scene.day.month, scene.day.day, 10, 17, 53, tzinfo=UTC)
     assets = {}
-    for key, name in BANDS.items():
-        pixel = 20 if key == "scl" else 10
-        shape = [granule.size * 10 // pixel] * 2
+    for key, name in product.files.items():
+        pixel = product.mask_pixel if key == product.assets[MASK] else product.pixel
+        shape = [granule.size * product.pixel // pixel] * 2
         assets[key] = {
             "href": f"./{name}.tif",
-            **_asset(key),
+            **product.asset(key),
             "proj:shape": shape,
             "proj:transform": list(granule.transform(pixel))[:6],
             "file:size": (home / f"{name}.tif").stat().st_size,
@@ -348,17 +375,15 @@ def _item(scene: Scene, home: Path, footprint: Polygon) -> dict[str, Any]:
             "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
         ],
         "id": scene.id,
-        "collection": COLLECTION,
+        "collection": product.collection,
         "geometry": mapping(footprint),
         "bbox": list(footprint.bounds),
         "properties": {
             "datetime": f"{moment:%Y-%m-%dT%H:%M:%S}Z",
-            "platform": "sentinel-2a",
+            "platform": product.platform,
             "proj:epsg": granule.epsg,
             "proj:code": f"EPSG:{granule.epsg}",
-            "grid:code": f"MGRS-{granule.tile}",
-            "s2:processing_baseline": "05.09",
-            "s2:datatake_id": f"GS2A_{scene.day:%Y%m%d}T100539_041000_N05.09",
+            **product.properties(granule.tile, scene.day),
             "ardcube:date_number": scene.number,
             "ardcube:cloud_share": scene.cover,
         },
@@ -367,28 +392,18 @@ def _item(scene: Scene, home: Path, footprint: Polygon) -> dict[str, Any]:
     }
 
 
-def _asset(key: str) -> dict[str, Any]:
-    cog = "image/tiff; application=geotiff; profile=cloud-optimized"
-    if key == "scl":
-        raster = {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20}
-        return {"type": cog, "roles": ["data"], "raster:bands": [raster]}
-    raster = {"nodata": 0, "data_type": "uint16", "spatial_resolution": 10, "scale": 0.0001, "offset": -0.1}
-    named = [{"name": BANDS[key], "common_name": key}]
-    return {"type": cog, "roles": ["data", "reflectance"], "eo:bands": named, "raster:bands": [raster]}
-
-
-def _collection(items: Sequence[dict[str, Any]], marker: dict[str, Any]) -> dict[str, Any]:
+def _collection(product: Product, items: Sequence[dict[str, Any]], marker: dict[str, Any]) -> dict[str, Any]:
     bounds = np.array([item["bbox"] for item in items])
     extent = [*bounds.min(axis=0)[:2].tolist(), *bounds.max(axis=0)[2:].tolist()]
     times = sorted(item["properties"]["datetime"] for item in items)
     return {
         "type": "Collection",
         "stac_version": "1.0.0",
-        "id": COLLECTION,
+        "id": product.collection,
         "description": "Synthetic scenes for benchmarks of ardcube. Land, weather and pixels are invented.",
         "license": "CC0-1.0",
         "extent": {"spatial": {"bbox": [extent]}, "temporal": {"interval": [[times[0], times[-1]]]}},
-        "item_assets": {key: _asset(key) for key in BANDS},
+        "item_assets": {key: product.asset(key) for key in product.files},
         "ardcube:benchmark": marker,
         "links": [],
     }
@@ -398,15 +413,30 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
+def write_grid(path: Path, layout: Layout) -> str:
+    """Write a raster without data that has the grid of one chunk, in the middle of the first granule's data."""
+    granule, pixel = layout.granules[0], layout.product.pixel
+    y0, y1, x0, x1 = granule.data
+    row, column = ((low + high - layout.chunk) // 2 for low, high in ((y0, y1), (x0, x1)))
+    with rasterio.open(
+        path, "w", driver="GTiff", width=layout.chunk, height=layout.chunk, count=1, dtype="uint8", sparse_ok=True,
+        crs=f"EPSG:{granule.epsg}", transform=granule.transform(pixel) @ Affine.translation(column, row),
+    ):  # fmt: skip
+        pass
+    return str(path)
+
+
 def ratios(archive: Archive) -> Iterator[tuple[str, float]]:
     """Yield the compression ratio of one band of each scene.
 
     The ratio is bytes of pixels in blocks with data, per byte of the file.
     """
+    product = archive.layout.product
     for scene in scenes(archive.layout):
         y0, y1, x0, x1 = scene.granule.data
         pixels = (y1 - y0) * (x1 - x0) * 4 / 3
-        yield scene.id, 2 * pixels / (archive.folder / scene.id / "B04.tif").stat().st_size
+        file = archive.folder / scene.id / f"{product.files[product.assets['red']]}.tif"
+        yield scene.id, 2 * pixels / file.stat().st_size
 
 
 def main() -> None:

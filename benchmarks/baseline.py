@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from odc.algo import mask_cleanup
 from odc.geo.geobox import GeoBox
 
+from benchmarks.products import MASK, Product
+
 CLEAR_CLASSES = (4, 5)
 RADIUS = 5
 
 
 def composite(
-    items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, scl: bool, dask_chunk: int
+    items: Sequence[pystac.Item], geobox: GeoBox, product: Product, *, masked: bool, dask_chunk: int
 ) -> xr.DataArray:
-    """Return the lazy composite of one chunk: float32 (latitude, longitude, band).
+    """Return the lazy composite of one chunk: float32 (y, x, band).
 
     Pixels without observation are NaN.
 
@@ -38,26 +40,33 @@ def composite(
         Items of the period.
     geobox : GeoBox
         Grid of the chunk.
-    bands : sequence of str
-        Reflectance bands.
-    scl : bool
-        Whether the scene classification masks clouds.
+    product : Product
+        Product of the items.
+    masked : bool
+        Whether the classification masks clouds.
     dask_chunk : int
         Rows and columns of a Dask chunk.
     """
-    scenes = load(items, geobox, [*bands, "scl"] if scl else list(bands), dask_chunk=dask_chunk)
-    reflectance = scenes[list(bands)].to_dataarray("band")
-    valid = reflectance != 0
-    if scl:
-        bad = mask_cleanup(~scenes["scl"].isin(CLEAR_CLASSES), [("closing", RADIUS), ("opening", RADIUS)])
-        valid = valid & ~bad
-    return reflectance.where(valid).median("time").transpose("latitude", "longitude", "band")
+    scenes = load(items, geobox, product, masked=masked, dask_chunk=dask_chunk)
+    reflectance = scenes[[product.assets[band] for band in product.bands]].to_dataarray("band")
+    valid = reflectance != product.nodata
+    if masked:
+        classes = scenes[product.assets[MASK]]
+        bad = (classes & product.bad_bits) != 0 if product.bad_bits else ~classes.isin(CLEAR_CLASSES)
+        valid = valid & ~mask_cleanup(bad, [("closing", RADIUS), ("opening", RADIUS)])
+    return reflectance.where(valid).median("time").transpose(*geobox.dims, "band")
 
 
 def load(
-    items: Sequence[pystac.Item], geobox: GeoBox, bands: Sequence[str], *, dask_chunk: int, driver: str = "rio"
+    items: Sequence[pystac.Item],
+    geobox: GeoBox,
+    product: Product,
+    *,
+    masked: bool,
+    dask_chunk: int,
+    driver: str = "rio",
 ) -> xr.Dataset:
-    """Return the lazy scenes of one chunk: uint16, uint8 (time, latitude, longitude).
+    """Return the lazy scenes of one chunk: reflectance and classification (time, y, x).
 
     Parameters
     ----------
@@ -65,8 +74,10 @@ def load(
         Items of the period.
     geobox : GeoBox
         Grid of the chunk.
-    bands : sequence of str
-        Bands to read.
+    product : Product
+        Product of the items.
+    masked : bool
+        Whether to read the classification.
     dask_chunk : int
         Rows and columns of a Dask chunk.
     driver : str
@@ -74,11 +85,11 @@ def load(
     """
     return odc.stac.load(
         items,
-        bands=bands,
+        bands=[product.assets[band] for band in (*product.bands, *([MASK] if masked else []))],
         geobox=geobox,
-        chunks={"time": 1, "latitude": dask_chunk, "longitude": dask_chunk},
+        chunks={"time": 1, **dict.fromkeys(geobox.dims, dask_chunk)},
         groupby="solar_day",
-        resampling={"*": "bilinear", "scl": "nearest"},
+        resampling={"*": "bilinear", product.assets[MASK]: "nearest"},
         fail_on_error=True,
         driver=driver,
     )
@@ -87,26 +98,27 @@ def load(
 def build_chunk(
     items: Sequence[pystac.Item],
     geobox: GeoBox,
-    bands: Sequence[str],
+    product: Product,
     store: Path,
     *,
-    scl: bool,
+    masked: bool,
     dask_chunk: int,
     threads: int,
-) -> NDArray[np.uint16]:
-    """Build and write one chunk; return its pixels, uint16 (y, x, band)."""
+) -> NDArray[np.integer[Any]]:
+    """Build and write one chunk; return its pixels (y, x, band) in the encoding of the product."""
     with dask.config.set(scheduler="threads", num_workers=threads):
-        median = composite(items, geobox, bands, scl=scl, dask_chunk=dask_chunk)
-        numbers = median.fillna(0).round().astype(np.uint16).compute()
-    region = {"latitude": slice(0, geobox.shape.y), "longitude": slice(0, geobox.shape.x), "band": slice(0, len(bands))}
+        median = composite(items, geobox, product, masked=masked, dask_chunk=dask_chunk)
+        numbers = median.fillna(product.nodata).round().astype(product.dtype).compute()
+    rows, columns = geobox.dims
+    region = {rows: slice(0, geobox.shape.y), columns: slice(0, geobox.shape.x), "band": slice(0, len(product.bands))}
     numbers.drop_vars(list(numbers.coords)).to_dataset(name="composite").to_zarr(store, region=region, zarr_format=3)
     return numbers.to_numpy()
 
 
-def create_store(geobox: GeoBox, bands: Sequence[str], store: Path) -> None:
+def create_store(geobox: GeoBox, product: Product, store: Path) -> None:
     """Create an empty store of one chunk with xarray's defaults."""
-    empty = dask.array.zeros((*geobox.shape, len(bands)), dtype=np.uint16, chunks=-1)
-    dataset = xr.Dataset({"composite": (("latitude", "longitude", "band"), empty)})
+    empty = dask.array.zeros((*geobox.shape, len(product.bands)), dtype=product.dtype, chunks=-1)
+    dataset = xr.Dataset({"composite": ((*geobox.dims, "band"), empty)})
     dataset.to_zarr(store, compute=False, zarr_format=3, consolidated=False)
 
 

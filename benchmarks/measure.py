@@ -21,8 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+
+from benchmarks.archive import RESOLUTION
+from benchmarks.products import HLS, LANDSAT, SENTINEL_2, Product
 
 BANDS = ("red", "green", "blue", "nir")
+"""Bands of Sentinel-2 that are measured."""
+PRODUCTS = {product.name: product for product in (SENTINEL_2, HLS, LANDSAT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,8 @@ class Task:
     months: tuple[str, str]
     """First and last month of the only period."""
     chunk: int
-    scl: bool
+    masked: bool
+    """Whether the mask of the product is used."""
     threads: int
     dask_chunk: int
     requests: int
@@ -52,6 +60,10 @@ class Task:
     """Empty folder for the stores."""
     pixels: str = ""
     """File for the pixels of the first measured chunk, .npy."""
+    product: str = SENTINEL_2.name
+    """Name of the product."""
+    like: str = ""
+    """Raster whose grid the chunk has; empty for the bounding box in degrees."""
 
 
 @dataclass(slots=True)
@@ -98,21 +110,22 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     from ardcube.chunk.build import process_chunk
     from ardcube.chunk.open_cube import open_cube
     from ardcube.config import CubeConfig, RunConfig
-    from ardcube.pixels.masks import cloud_mask
     from ardcube.prepare.check import check_request
     from ardcube.prepare.initialize import initialize
     from ardcube.prepare.make_plan import make_plan, search_scenes
 
+    product = PRODUCTS[task.product]
     start, last = task.months
     months = (int(last[:4]) - int(start[:4])) * 12 + int(last[5:7]) - int(start[5:7]) + 1
     cube = CubeConfig(
         start_date=f"{start}-01",
         end_date=f"{last}-01",
         time_frequency_months=months,
-        bbox=task.bbox,
+        **({"like": task.like} if task.like else {"bbox": task.bbox}),
         chunk_size=task.chunk,
-        bands=BANDS,
-        cloud_mask="scl" if task.scl else "none",
+        bands=product.bands,
+        **_mask(product) if task.masked else {},
+        collection=product.collection,
         stac_url=task.first_catalog if first else task.catalog,
     )
     store = f"{task.scratch}/{'first' if first else 'cube'}.zarr"
@@ -123,7 +136,7 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
         requests=task.requests,
         decode_threads=task.threads,
     )
-    request = check_request(cube, run, cloud_mask(cube.cloud_mask))
+    request = check_request(cube, run)
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
     jobs = list(plan.jobs[:2]) if task.way == "ours-pair" else [plan.jobs[task.job]]
@@ -145,23 +158,34 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     return build, pixels, len(jobs)
 
 
+def _mask(product: Product) -> dict[str, Any]:
+    """Return the mask of a product, cleaned up as the baseline does: 5 pixels of 30 m, or the default of SCL."""
+    radius = {} if product is SENTINEL_2 else {"closing": 155, "opening": 155}
+    return {"cloud_mask": product.cloud_mask, "cloud_mask_options": radius}
+
+
+def _geobox(task: Task) -> GeoBox:
+    """Return the grid of the chunk for the baseline."""
+    if task.like:
+        with rasterio.open(task.like) as like:
+            return GeoBox(like.shape, like.transform, like.crs.to_wkt())
+    return GeoBox.from_bbox(task.bbox, crs="EPSG:4326", resolution=RESOLUTION)[: task.chunk, : task.chunk]
+
+
 def prepare_baseline(task: Task, *, first: bool) -> Ready:
     """Parse the items and create the store of one chunk."""
-    from odc.geo.geobox import GeoBox
-
-    from benchmarks.archive import RESOLUTION
     from benchmarks.baseline import build_chunk, create_store, parse_items
 
     catalog = Path(task.first_catalog if first else task.catalog)
     items = parse_items(json.loads((catalog / "items.json").read_text())["features"])
-    geobox = GeoBox.from_bbox(task.bbox, crs="EPSG:4326", resolution=RESOLUTION)[: task.chunk, : task.chunk]
+    product, geobox = PRODUCTS[task.product], _geobox(task)
     store = Path(task.scratch) / ("first.zarr" if first else "baseline.zarr")
-    create_store(geobox, BANDS, store)
+    create_store(geobox, product, store)
     kept: list[Any] = []
 
     def build() -> list[dict[str, float]]:
-        how = {"scl": task.scl, "dask_chunk": task.dask_chunk, "threads": task.threads}
-        kept.append(build_chunk(items, geobox, BANDS, store, **how))
+        how = {"masked": task.masked, "dask_chunk": task.dask_chunk, "threads": task.threads}
+        kept.append(build_chunk(items, geobox, product, store, **how))
         return []
 
     return build, kept.pop, 1
@@ -170,24 +194,23 @@ def prepare_baseline(task: Task, *, first: bool) -> Ready:
 def prepare_load(task: Task, *, first: bool) -> Ready:
     """Parse the items of one chunk for `odc.stac.load` without mask or composite."""
     import dask
-    from odc.geo.geobox import GeoBox
 
-    from benchmarks.archive import RESOLUTION
     from benchmarks.baseline import load, parse_items
 
     catalog = Path(task.first_catalog if first else task.catalog)
     items = parse_items(json.loads((catalog / "items.json").read_text())["features"])
-    geobox = GeoBox.from_bbox(task.bbox, crs="EPSG:4326", resolution=RESOLUTION)[: task.chunk, : task.chunk]
+    product, geobox = PRODUCTS[task.product], _geobox(task)
     driver = "ardcube.odc_driver.ExactDriver" if task.way == "load-exact" else "rio"
-    bands = [*BANDS, "scl"] if task.scl else list(BANDS)
     kept: list[Any] = []
 
     def build() -> list[dict[str, float]]:
         with dask.config.set(scheduler="threads", num_workers=task.threads):
-            kept.append(load(items, geobox, bands, dask_chunk=task.dask_chunk, driver=driver).compute())
+            loaded = load(items, geobox, product, masked=task.masked, dask_chunk=task.dask_chunk, driver=driver)
+            kept.append(loaded.compute())
         return []
 
-    return build, lambda: kept.pop()[list(BANDS)].isel(time=0).to_dataarray("band").to_numpy(), 1
+    bands = [product.assets[band] for band in product.bands]
+    return build, lambda: kept.pop()[bands].isel(time=0).to_dataarray("band").to_numpy(), 1
 
 
 def measure(task: Task, started: float) -> Outcome:

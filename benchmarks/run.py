@@ -24,7 +24,7 @@ import numpy as np
 
 from ardcube.runtime.allocator import allocator_environment
 from ardcube.runtime.cpus import cpu_count
-from benchmarks.archive import CROP, FULL, TINY, Archive, ensure_archive
+from benchmarks.archive import CROP, FULL, HLS_TILES, LANDSAT_SCENES, TINY, Archive, Layout, ensure_archive, write_grid
 from benchmarks.equality import Agreement, compare_with_baseline, compare_with_oracle
 from benchmarks.floor import floor
 from benchmarks.measure import Outcome, Task
@@ -41,15 +41,20 @@ _LIBRARIES = ("numpy", "numba", "rasterio", "odc-stac", "odc-algo", "xarray", "d
 class Case:
     """The parameters of one comparison."""
 
-    scl: bool
+    masked: bool
     dates: int
     latency: float = 0.0
+    layout: Layout = FULL
+    own_grid: bool = False
+    """Whether the chunk is on the grid of the first granule, in UTM. Otherwise it is in degrees."""
 
     @property
     def name(self) -> str:
         """The name in the tables."""
-        mask = "SCL mask" if self.scl else "no mask"
-        return f"{mask}, {self.dates} dates" + (f", {self.latency * 1000:.0f} ms" if self.latency else "")
+        product = self.layout.product
+        mask = f"{product.cloud_mask.upper()} mask" if self.masked else "no mask"
+        grid = f"{product.name} in UTM, " if self.own_grid else ""
+        return f"{grid}{mask}, {self.dates} dates" + (f", {self.latency * 1000:.0f} ms" if self.latency else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,15 @@ class Measurement:
 
 
 CASES = {
-    "scl": Case(scl=True, dates=12),
-    "none": Case(scl=False, dates=12),
-    "scl-30ms": Case(scl=True, dates=12, latency=LATENCY),
-    "none-30ms": Case(scl=False, dates=12, latency=LATENCY),
-    "scl-120": Case(scl=True, dates=120),
-    "none-120": Case(scl=False, dates=120),
+    "scl": Case(masked=True, dates=12),
+    "none": Case(masked=False, dates=12),
+    "scl-30ms": Case(masked=True, dates=12, latency=LATENCY),
+    "none-30ms": Case(masked=False, dates=12, latency=LATENCY),
+    "scl-120": Case(masked=True, dates=120),
+    "none-120": Case(masked=False, dates=120),
+    "utm": Case(masked=True, dates=12, own_grid=True),
+    "hls": Case(masked=True, dates=12, layout=HLS_TILES, own_grid=True),
+    "landsat": Case(masked=True, dates=12, layout=LANDSAT_SCENES, own_grid=True),
 }
 WAYS = ("ours", "ours-gdal", "ours-pair", "ours-processes", "baseline", "load", "load-exact")
 BASELINES = {"load": "load", "load-exact": "load"}
@@ -85,14 +93,15 @@ def main() -> int:
     print(f"archive {archive.folder}: {archive.bytes / 1e9:.2f} GB", flush=True)
     result: dict[str, Any] = {"machine": machine(), "options": _options(chosen), "measurements": [], "summary": []}
     with tempfile.TemporaryDirectory(prefix="ardcube-bench-") as scratch:
-        bench = _Bench(archive, Path(scratch), chosen.threads, chosen.dask_chunk, chosen.requests)
         for name in chosen.cases:
             case = CASES[name]
+            source = archive if case.layout is FULL else ensure_archive(data / case.layout.name, case.layout)
+            bench = _Bench(source, Path(scratch), chosen.threads, chosen.dask_chunk, chosen.requests)
             pairs = 1 if case.dates > layout.dates else chosen.pairs
             measurements = list(bench.compare(case, chosen.ways, pairs))
             result["measurements"] += [asdict(one) for one in measurements]
             result["summary"] += summarize(case, measurements)
-        agreements = list(bench.agreements(chosen.oracle_pixels))
+        agreements = list(_agreements(archive, Path(scratch), chosen.oracle_pixels))
     result["equality"] = [asdict(one) for one in agreements]
     if not chosen.no_floor:
         result["floor"] = asdict(floor(archive, tiny))
@@ -132,7 +141,8 @@ class _Bench:
 
     def _child(self, case: Case, way: str, catalogs: tuple[Path, Path], number: int, server: Server) -> Measurement:
         layout = self.archive.layout
-        pixels = self.scratch / f"{'scl' if case.scl else 'none'}-{way}.npy"
+        kind = layout.product.cloud_mask if case.masked else "none"
+        pixels = self.scratch / f"{'utm-' if case.own_grid else ''}{kind}-{way}.npy"
         keep = case.dates == layout.dates and not pixels.exists()
         more = case.dates > layout.dates
         # One period contains all dates.
@@ -144,13 +154,15 @@ class _Bench:
                 bbox=layout.bbox,
                 months=("2023-01", "2024-12") if more else ("2023-06", "2023-06"),
                 chunk=layout.chunk,
-                scl=case.scl,
+                masked=case.masked,
                 threads=self.threads,
                 dask_chunk=self.dask_chunk or layout.chunk,
                 requests=self.requests,
                 job=0,
                 scratch=stores,
                 pixels=str(pixels) if keep else "",
+                product=layout.product.name,
+                like=write_grid(self.scratch / f"{layout.name}.tif", layout) if case.own_grid else "",
             )
             server.traffic()
             outcome = run_two(task) if way == "ours-processes" else run_child(task)
@@ -164,18 +176,17 @@ class _Bench:
         print(f"{case.name:24} {way:10} {number + 1}: {'  '.join(figures)}", flush=True)
         return Measurement(case.name, outcome, traffic)
 
-    def agreements(self, oracle_pixels: int) -> Iterator[Agreement]:
-        """Compare the pixels of ardcube in this run with the oracle and with the baseline."""
-        for mask in ("scl", "none"):
-            ours, usual = (self.scratch / f"{mask}-{way}.npy" for way in ("ours", "baseline"))
-            if not ours.exists():
-                continue
-            values = np.load(ours)
-            side = min(oracle_pixels, values.shape[0])
-            if side:
-                yield compare_with_oracle(self.archive, values[:side, :side], mask)
-            if usual.exists():
-                yield from compare_with_baseline(values, np.load(usual), mask)
+
+def _agreements(archive: Archive, scratch: Path, oracle_pixels: int) -> Iterator[Agreement]:
+    """Compare the pixels of ardcube in this run with the baseline, and those in degrees with the oracle."""
+    for ours in sorted(scratch.glob("*-ours.npy")):
+        what, values = ours.name.removesuffix("-ours.npy"), np.load(ours)
+        side = min(oracle_pixels, values.shape[0])
+        if side and what in ("scl", "none"):
+            yield compare_with_oracle(archive, values[:side, :side], what)
+        usual = ours.with_name(f"{what}-baseline.npy")
+        if usual.exists() and what != "utm-fmask":
+            yield from compare_with_baseline(values, np.load(usual), what)
 
 
 def run_child(task: Task) -> Outcome:
