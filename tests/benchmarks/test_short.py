@@ -1,6 +1,7 @@
 """The benchmark archive: equal pixels each time, and items that match the files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,21 @@ import rasterio
 import shapely
 from pyproj import Transformer
 
-from benchmarks.archive import BANDS, FULL, LAYOUTS, RESOLUTION, TINY, Archive, ensure_archive, scenes
+from ardcube.collections.registry import load_definitions
+from benchmarks.archive import (
+    BANDS,
+    CROP,
+    FULL,
+    HLS_TILES,
+    LANDSAT_SCENES,
+    RESOLUTION,
+    TINY,
+    Archive,
+    ensure_archive,
+    scenes,
+    write_grid,
+)
+from benchmarks.products import HLS, LANDSAT, MASK
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +80,41 @@ def test_items_match_the_files(tiny: Archive) -> None:
             assert (valid == inside).mean() > 0.99, (item["id"], key)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize(("product", "definition"), [(HLS, "hls-s30"), (LANDSAT, "landsat-c2-l2")])
+def test_files_of_other_sensors_are_those_of_their_definition(product, definition, tmp_path: Path) -> None:
+    archive = ensure_archive(tmp_path / "tiny", replace(TINY, product=product), workers=1)
+    item, *_ = archive.documents(str(archive.folder))
+    found = load_definitions().of(item)
+    assert found is not None
+    assert found.name == definition
+    for key, asset in item["assets"].items():
+        stated = asset["raster:bands"][0]
+        with rasterio.open(asset["href"]) as source:
+            numbers = source.read(1)
+            assert source.nodata == stated["nodata"] == found.nodata(key)
+            assert source.dtypes[0] == stated["data_type"] == found.data_type(key)
+        assert "scale" not in stated or found.reflectance_encoding(item, key) == (stated["scale"], stated["offset"])
+        if key != product.assets[MASK]:
+            reflectance = numbers[numbers != product.nodata] * product.scale + product.offset
+            assert 0.01 < np.median(reflectance) < 0.6
+        else:
+            assert set(np.unique(numbers)) <= set(product.classes)
+            assert 0 < ((numbers & product.bad_bits) != 0).mean() < 1
+
+
+@pytest.mark.parametrize("layout", [HLS_TILES, LANDSAT_SCENES, FULL], ids=lambda layout: layout.name)
+def test_the_chunk_in_utm_is_on_the_grid_of_the_granule_and_within_its_data(layout, tmp_path: Path) -> None:
+    granule, pixel = layout.granules[0], layout.product.pixel
+    with rasterio.open(write_grid(tmp_path / "grid.tif", layout)) as grid:
+        assert grid.shape == (layout.chunk, layout.chunk)
+        column, row = ~granule.transform(pixel) @ (grid.transform.c, grid.transform.f)
+    assert (column % 1, row % 1) == (0, 0)
+    y0, y1, x0, x1 = granule.data
+    assert y0 + 25 <= row <= y1 - layout.chunk - 25
+    assert x0 + 25 <= column <= x1 - layout.chunk - 25
+
+
+@pytest.mark.parametrize("layout", [FULL, CROP, TINY], ids=lambda layout: layout.name)
 def test_the_chunk_and_its_halo_are_within_the_data_of_the_first_granule(layout) -> None:
     west, south, east, north = layout.bbox
     margin = 25 * RESOLUTION
