@@ -35,7 +35,7 @@ from typing import Any
 from shapely.geometry import box
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
+from ardcube.catalog.search import ItemParser, Source, find_scenes, open_catalog
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
@@ -129,8 +129,7 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
         area=Area(box(*bounds)),
         grid=Grid.from_bounds(bounds, RESOLUTION),
         periods=calendar_periods(cube.start_date, cube.end_date, 1)[:periods],
-        catalog=catalog,
-        definitions=load_definitions(),
+        sources=(Source(cube.collections[0], catalog, load_definitions(), AccessPolicy(cube.stac_url)),),
         place=ledger,
         ledger=Ledger.of_store(ledger),
         stored=None,

@@ -26,7 +26,7 @@ Answers = Mapping[str, str | None]
 
 
 @contextmanager
-def seen_by_flow(run: RunConfig, place: Place, catalogue: Path | None) -> Iterator[Seen]:
+def seen_by_flow(run: RunConfig, place: Place, catalogues: Sequence[Path]) -> Iterator[Seen]:
     """Yield all that workers must see; it contains a small file that exists during the block.
 
     Parameters
@@ -35,8 +35,8 @@ def seen_by_flow(run: RunConfig, place: Place, catalogue: Path | None) -> Iterat
         Names the store.
     place : Place
         Location of the store.
-    catalogue : Path, optional
-        Path of a local catalogue.
+    catalogues : sequence of Path
+        Paths of local catalogues.
 
     Raises
     ------
@@ -51,8 +51,7 @@ def seen_by_flow(run: RunConfig, place: Place, catalogue: Path | None) -> Iterat
             storage_options=dict(run.storage_options),
             probe_uri=folder.uri,
             probe=name,
-            catalogue=catalogue,
-            catalogue_digest=digest_of(catalogue) if catalogue is not None else "",
+            catalogues={path: digest_of(path) for path in catalogues},
             prefect_api=get_current_settings().api.url,
         )
 

@@ -1,7 +1,7 @@
 """Build a cube: plan, initialize the store, map the chunk task, summarize."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -71,7 +71,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
         If chunks are missing although all others were built.
     """
     started = time.perf_counter()
-    prepare_process(run, cube.stac_url)
+    prepare_process(run, [one.stac_url for one in cube.collections])
     request = checked_request(cube, run)
     scenes = search_scenes(request, current_progress().searched)
     for line in small_radii(request.mask, scenes):
@@ -156,7 +156,7 @@ def _map_chunks(context: RunContext) -> None:
     recovery.finish()
 
 
-def prepare_process(run: RunConfig, stac_url: str | None = None) -> None:
+def prepare_process(run: RunConfig, stac_urls: Sequence[str] = ()) -> None:
     """Forward logs, load credentials, and check the workers.
 
     Raises
@@ -166,7 +166,7 @@ def prepare_process(run: RunConfig, stac_url: str | None = None) -> None:
     """
     forward_logs()
     take_credentials(run)
-    check_workers(run, stac_url)
+    check_workers(run, stac_urls)
 
 
 @contextmanager

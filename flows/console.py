@@ -18,7 +18,7 @@ from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.summary import BuildSummary, LeftOut, left_out
-from ardcube.report.wording import access_to, count_of, definitions_in, short
+from ardcube.report.wording import access_to, count_of, names_of, short
 from flows.progress import ProgressReceiver
 from hooks.closed_output import LastingConsole
 
@@ -174,7 +174,10 @@ def print_estimate(console: Console, grid: Grid, estimate: Estimate, pending: in
     table.add_row("chunks", f"{estimate.chunks:,}" + (f", {pending:,} not done yet" if pending else ""))
     table.add_row("pixels", f"{estimate.pixels / 1e6:,.1f} Mpx per band")
     table.add_row("scenes", f"{estimate.scenes:,}, read {estimate.chunk_scenes:,} times by chunks")
-    table.add_row("definition", definitions_in(estimate.definitions))
+    if estimate.collections:
+        table.add_row("collections", names_of(estimate.collections))
+    table.add_row("definition", names_of(estimate.definitions))
+    table.add_row("sensor", names_of(estimate.sensors, "unknown"))
     if access := access_to(estimate.access):
         table.add_row("access", access)
     table.add_row("cloud mask", estimate.cloud_mask)

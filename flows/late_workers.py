@@ -49,7 +49,7 @@ class LateWorkers:
             return
         self._asked.update(new)
         try:
-            with seen_by_flow(self._run, self._place, None) as seen:
+            with seen_by_flow(self._run, self._place, ()) as seen:
                 answers = asyncio.run(_ask(client, seen, new))
         except (InputError, OSError) as error:  # the store is unreachable for the flow too, or a worker does not answer
             get_run_logger().warning("workers were not checked: %r", error)

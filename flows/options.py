@@ -133,7 +133,7 @@ def _help(name: str, field: "FieldInfo") -> str:
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return kinds[0]
+        return next((kind for kind in kinds if Ellipsis in get_args(kind)), kinds[0])
     return annotation
 
 

@@ -5,7 +5,7 @@ Each check ends in one line (`InputError`) that names the value, the problem and
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,15 +30,15 @@ _EARTH_SEARCH_REGION = "us-west-2"
 """Region of the scenes that Earth Search lists."""
 
 
-def check_workers(run: RunConfig, stac_url: str | None) -> None:
+def check_workers(run: RunConfig, stac_urls: Sequence[str]) -> None:
     """Check that the workers of a run exist, and that they see what they need.
 
     Parameters
     ----------
     run : RunConfig
         Names backend and store.
-    stac_url : str, optional
-        The catalogue; None if none is searched.
+    stac_urls : sequence of str
+        The catalogues that are searched.
 
     Raises
     ------
@@ -48,15 +48,15 @@ def check_workers(run: RunConfig, stac_url: str | None) -> None:
     if run.serverless_backend == "local" or run.dry_run:
         return
     place = Place.at(run.fsspec_uri, run.storage_options)
-    _check_shared(run, place, stac_url)
+    _check_shared(run, place, stac_urls)
     _check_server_is_reachable(run)
     if run.serverless_backend == "coiled":
-        _check_coiled(run, place, stac_url)
+        _check_coiled(run, place, stac_urls)
     else:
-        _check_cluster(run, place, stac_url)
+        _check_cluster(run, place, stac_urls)
 
 
-def _check_shared(run: RunConfig, place: Place, stac_url: str | None) -> None:
+def _check_shared(run: RunConfig, place: Place, stac_urls: Sequence[str]) -> None:
     """Raise InputError if other processes cannot see the store or the catalogue."""
     backend = f"serverless-backend {run.serverless_backend}"
     if place.uri.startswith("memory:"):
@@ -69,8 +69,8 @@ def _check_shared(run: RunConfig, place: Place, stac_url: str | None) -> None:
         raise InputError(
             f"fsspec-uri {place.uri}: {backend} has other machines; give an address such as s3://bucket/cube"
         )
-    if stac_url is not None and not is_remote(stac_url):
-        raise InputError(f"stac-url {stac_url}: {backend} has other machines; give the URL of a STAC API")
+    if local := next((url for url in stac_urls if not is_remote(url)), None):
+        raise InputError(f"stac-url {local}: {backend} has other machines; give the URL of a STAC API")
 
 
 def _check_server_is_reachable(run: RunConfig) -> None:
@@ -91,7 +91,7 @@ def _is_loopback(url: str) -> bool:
 # ---- Coiled --------------------------------------------------------------------------------------
 
 
-def _check_coiled(run: RunConfig, place: Place, stac_url: str | None) -> None:
+def _check_coiled(run: RunConfig, place: Place, stac_urls: Sequence[str]) -> None:
     """Raise InputError without a token, since Coiled would wait ten minutes for a login in the browser."""
     import dask.config
 
@@ -99,10 +99,10 @@ def _check_coiled(run: RunConfig, place: Place, stac_url: str | None) -> None:
         raise InputError(
             "serverless-backend coiled: no Coiled token is set; run `coiled login`, or set DASK_COILED__TOKEN"
         )
-    check_region(run.coiled_region, _region_of(place), stac_url)
+    check_region(run.coiled_region, _region_of(place), stac_urls)
 
 
-def check_region(region: str, of_bucket: str | None, stac_url: str | None) -> None:
+def check_region(region: str, of_bucket: str | None, stac_urls: Sequence[str]) -> None:
     """Raise InputError if workers would be far from both the scenes and the store.
 
     Parameters
@@ -111,10 +111,10 @@ def check_region(region: str, of_bucket: str | None, stac_url: str | None) -> No
         Region of the workers.
     of_bucket : str, optional
         Region of the store's bucket, if it is known.
-    stac_url : str, optional
-        The catalogue. Only the region of the scenes of Earth Search is known.
+    stac_urls : sequence of str
+        The catalogues. Only the region of the scenes of Earth Search is known.
     """
-    if of_bucket is None or stac_url != EARTH_SEARCH or region in (of_bucket, _EARTH_SEARCH_REGION):
+    if of_bucket is None or {*stac_urls} != {EARTH_SEARCH} or region in (of_bucket, _EARTH_SEARCH_REGION):
         return
     raise InputError(
         f"coiled-region {region}: the scenes are in {_EARTH_SEARCH_REGION} and the store in {of_bucket}, and transfers "
@@ -137,14 +137,14 @@ def _region_of(place: Place) -> str | None:
 # ---- an existing Dask cluster ----------------------------------------------------------------------
 
 
-def _check_cluster(run: RunConfig, place: Place, stac_url: str | None) -> None:
+def _check_cluster(run: RunConfig, place: Place, stac_urls: Sequence[str]) -> None:
     """Raise InputError with the first problem of a worker."""
     address = run.scheduler_address or ""
     scheme = address.partition("://")[0]
     if scheme not in _SCHEMES:
         raise InputError(f"scheduler-address {address}: Dask has no protocol {scheme}; use tcp:// or tls://")
-    catalogue = local_path(stac_url) if stac_url is not None and not is_remote(stac_url) else None
-    with seen_by_flow(run, place, catalogue) as seen:
+    catalogues = [local_path(url) for url in dict.fromkeys(stac_urls) if not is_remote(url)]
+    with seen_by_flow(run, place, catalogues) as seen:
         answers = asyncio.run(_ask(address, seen))
     if line := first_problem(answers):
         raise InputError(line)

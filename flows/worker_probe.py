@@ -45,9 +45,8 @@ class Seen:
     """Folder of the probe."""
     probe: str
     """Name of a file that the flow has written; its content is its name."""
-    catalogue: Path | None
-    """Path of a local catalogue."""
-    catalogue_digest: str
+    catalogues: Mapping[Path, str]
+    """Digests of local catalogues, by path."""
     prefect_api: str | None
     """URL of the API of Prefect's server."""
 
@@ -85,9 +84,10 @@ def _look_at_store(seen: Seen) -> str | None:
 
 
 def _look_at_catalogue(seen: Seen) -> str | None:
-    if seen.catalogue is None or digest_of(seen.catalogue) == seen.catalogue_digest:
+    unlike = next((path for path, digest in seen.catalogues.items() if digest_of(path) != digest), None)
+    if unlike is None:
         return None
-    return f"it does not see stac-url {seen.catalogue} as the flow does; put the catalogue where all workers see it"
+    return f"it does not see stac-url {unlike} as the flow does; put the catalogue where all workers see it"
 
 
 def digest_of(catalogue: Path) -> str:

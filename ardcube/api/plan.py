@@ -17,7 +17,7 @@ from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
 from ardcube.planning.plan import CubePlan
 from ardcube.report.empty_periods import EmptyPeriods
-from ardcube.report.wording import access_to, definitions_in
+from ardcube.report.wording import access_to, names_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -82,7 +82,9 @@ class Plan:
             ("bands", ", ".join(spec.bands)),
             ("periods", f"{counts.periods}, {span}"),
             ("scenes", f"{counts.scenes}, {counts.chunk_scenes / max(1, counts.chunks):.1f} in a chunk"),
-            ("defined", f"by {definitions_in(counts.definitions)}"),
+            *((("pooled", names_of(counts.collections)),) if counts.collections else ()),
+            ("defined", f"by {names_of(counts.definitions)}"),
+            ("sensor", names_of(counts.sensors, "unknown")),
             *((("access", access_to(counts.access)),) if access_to(counts.access) else ()),
             ("mask", counts.cloud_mask),
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),

@@ -49,6 +49,10 @@ class SourceEncoding:
         return None if self.high == MOST and scale >= decimal(self.scale) else self.largest
 
 
+USUAL = SourceEncoding(USUAL_SCALE, 0.0, LEAST, MOST)
+"""Encoding that a collection of a cube has if nothing else is known of it than that its scenes have the usual scale."""
+
+
 def source_encodings(
     collection: Item | None, bands: Sequence[str], definitions: Sequence[Definition] = ()
 ) -> list[SourceEncoding]:

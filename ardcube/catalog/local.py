@@ -34,13 +34,23 @@ class LocalCatalog:
         return self
 
     @classmethod
-    def open(cls, path: Path, collection: str) -> LocalCatalog:
+    def open(cls, path: Path, collection: str, *, alone: bool = True) -> LocalCatalog:
         """Read all items of `collection` at `path`.
+
+        Parameters
+        ----------
+        path : Path
+            A folder or file.
+        collection : str
+            Id of the collection.
+        alone : bool
+            Whether items that name no collection belong to this one.
 
         Raises
         ------
         InputError
-            If the path does not exist, contains no STAC items, or none of the collection.
+            If the path does not exist, contains no STAC items, or none of the collection. If an item names no
+            collection, and may belong to another one.
         """
         if not path.exists():
             raise InputError(f"stac-url {path}: does not exist; give a folder, a file, or the URL of a STAC API")
@@ -48,6 +58,12 @@ class LocalCatalog:
         items = [(source, document) for source, document in documents if document.get("type") == "Feature"]
         if not items:
             raise InputError(f"stac-url {path}: contains no STAC items; give a catalogue with items")
+        nameless = None if alone else next((item for _, item in items if item.get("collection") is None), None)
+        if nameless is not None:
+            raise InputError(
+                f"stac-url {path}: item {nameless['id']:.200} names no collection, and the cube has several; add its "
+                "collection to the item"
+            )
         chosen = _unique_items((source, item) for source, item in items if item.get("collection") in (collection, None))
         if not chosen:
             names = ", ".join(sorted({f"{item['collection']!s:.100}" for _, item in items})[:20])

@@ -82,6 +82,8 @@ class Scene:
     """Sensor by the definition of the item, else by its platform, such as `Landsat OLI`; empty if unknown."""
     problem: str = ""
     """Reason why the item cannot be used; such a bad scene has no bands."""
+    collection: str = ""
+    """Id of the collection in a cube of several; empty in a cube of one, or if the scene is read from a manifest."""
     definition: str = ""
     """Name of the definition that recognized the item; empty if none did, or if the scene is read from a manifest."""
     contradiction: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from ardcube.catalog.malformed import MALFORMED, Item, describe
 from ardcube.catalog.scene import Scene, grow_bounds
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
-from ardcube.config import CubeConfig
+from ardcube.config import CollectionAddress
 from ardcube.errors import InputError, SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
@@ -76,16 +76,50 @@ class ItemParser:
     categories: Sequence[str] | Categories = ()
     """Categorical bands, for the cloud mask."""
     definitions: Definitions = NO_DEFINITIONS
+    pool: str = ""
+    """Id of the collection, if the cube has several: ids of scenes then begin with it, because items of different
+    collections may have one id."""
 
     def parse(self, item: Item, collection: Item | None, when: datetime) -> Scene:
         """Return the scene of an item; a bad scene, at `when` if it has no time, if the item cannot be used."""
         try:
-            return parse_scene(item, collection, self.bands, self.categories, self.definitions)
+            scene = parse_scene(item, collection, self.bands, self.categories, self.definitions)
         except SceneError as error:
-            return bad_scene(item, str(error), when)
+            scene = bad_scene(item, str(error), when)
+        return replace(scene, id=f"{self.pool}/{scene.id}", collection=self.pool) if self.pool else scene
 
 
-def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0) -> CatalogSource:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A collection of a cube: its catalogue, and what its items need."""
+
+    address: CollectionAddress
+    catalog: Catalog
+    definitions: Definitions
+    """Definitions by which its items are recognized."""
+    policy: AccessPolicy
+    """Addresses that its items may have."""
+    is_pooled: bool = False
+    """Whether the cube has further collections."""
+
+    @property
+    def pool(self) -> str:
+        """Id of the collection, if the cube has several."""
+        return self.address.collection if self.is_pooled else ""
+
+    @property
+    def noun(self) -> str:
+        """Words for the collection in messages; only a cube of several needs the id."""
+        return f"collection {self.address.collection}" if self.is_pooled else "the collection"
+
+    def parser(self, bands: Sequence[str], categories: Sequence[str] | Categories = ()) -> ItemParser:
+        """Return the parser of its items."""
+        return ItemParser(bands, categories, self.definitions, self.pool)
+
+
+def open_catalog(
+    stac_url: str, collection: str, roots: tuple[str, ...] = (), patience: float = 0.0, *, alone: bool = True
+) -> CatalogSource:
     """Open the catalogue at a URL or path and look up its collection.
 
     Parameters
@@ -98,6 +132,8 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), pa
         Addresses that the user allows; see `ardcube.catalog.access`.
     patience : float
         Seconds to wait for a STAC API that stops answering.
+    alone : bool
+        Whether items of a local catalogue that name no collection belong to this one.
 
     Raises
     ------
@@ -110,7 +146,7 @@ def open_catalog(stac_url: str, collection: str, roots: tuple[str, ...] = (), pa
         return StacApi.open(stac_url, collection, roots, patience)
     if is_remote(stac_url):
         raise InputError(f"stac-url {stac_url}: its scheme is not supported; give an http(s) URL or a local path")
-    return LocalCatalog.open(local_path(stac_url), collection)
+    return LocalCatalog.open(local_path(stac_url), collection, alone=alone)
 
 
 def local_path(stac_url: str) -> Path:
@@ -156,17 +192,29 @@ def find_scenes(catalog: Catalog, parser: ItemParser, grid: Grid, period: Period
     return found
 
 
-def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Grid, periods: Sequence[Period]) -> None:
-    """Check that a catalogue has the bands, and that the encoding of the reflectance bands is known.
+def find_in_all(
+    sources: Sequence[Source], bands: Sequence[str], categories: Sequence[str] | Categories, grid: Grid, period: Period
+) -> list[Scene]:
+    """Return the scenes of one period from all collections of a cube, ordered by time, then id, as `find_scenes`.
+
+    An item that two catalogues have in collections of one id counts once, from the catalogue that comes first.
+    """
+    found: dict[str, Scene] = {}
+    for source in sources:
+        for scene in find_scenes(source.catalog, source.parser(bands, categories), grid, period, source.policy):
+            found.setdefault(scene.id, scene)
+    return sorted(found.values(), key=lambda scene: (scene.datetime, scene.id))
+
+
+def check_bands(source: Source, parser: ItemParser, grid: Grid, periods: Sequence[Period]) -> None:
+    """Check that a collection has the bands, and that the encoding of the reflectance bands is known.
 
     If the collection does not state them, the first items are looked at.
 
     Parameters
     ----------
-    catalog : Catalog
-        Open catalogue.
-    cube : CubeConfig
-        Address of the catalogue.
+    source : Source
+        The collection.
     parser : ItemParser
         Bands of the cube and of its cloud mask.
     grid : Grid
@@ -179,7 +227,7 @@ def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Gr
     InputError
         If neither the collection nor the first items have a band, or none of these items can be used.
     """
-    collection = catalog.collection
+    catalog, collection, url = source.catalog, source.catalog.collection, source.address.stac_url
     try:
         listed: Assets = (collection or {}).get("item_assets") or {}
         needed = (*parser.bands, *Categories.of(parser.categories).always)
@@ -188,10 +236,10 @@ def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Gr
         if not unlisted and not unknown:
             return
         items = first_items(catalog, grid.outline.bounds, periods)
-        _check_names(unlisted, listed, items, parser.definitions)
+        _check_names(unlisted, listed, items, source)
     except MALFORMED as error:
         raise InputError(
-            f"stac-url {cube.stac_url}: its collection or items do not follow the STAC specification "
+            f"stac-url {url}: its collection or items do not follow the STAC specification "
             f"({describe(error)}); correct them or choose another catalogue"
         ) from error
     start = datetime.combine(periods[0].start, time(), UTC)
@@ -199,7 +247,7 @@ def check_bands(catalog: Catalog, cube: CubeConfig, parser: ItemParser, grid: Gr
     scenes = [parser.parse(item, collection, start).at_longitudes(west, east) for item in items]
     scenes = SceneIndex(scenes).query(grid.outline)
     if len(scenes) > 1 and all(scene.problem for scene in scenes):
-        raise none_usable(cube.stac_url, scenes)
+        raise none_usable(source, scenes)
 
 
 def first_items(catalog: Catalog, bounds: tuple[float, float, float, float], periods: Sequence[Period]) -> list[Item]:
@@ -219,16 +267,19 @@ def first_items(catalog: Catalog, bounds: tuple[float, float, float, float], per
 
 
 def finest_pixel(
-    catalog: Catalog, parser: ItemParser, bounds: tuple[float, float, float, float], periods: Sequence[Period]
+    sources: Sequence[Source],
+    bands: Sequence[str],
+    bounds: tuple[float, float, float, float],
+    periods: Sequence[Period],
 ) -> float:
-    """Return the pixel size of the finest reflectance band in metres, from the first items.
+    """Return the pixel size of the finest reflectance band in metres, from the first items of each collection.
 
     Parameters
     ----------
-    catalog : Catalog
-        Open catalogue.
-    parser : ItemParser
-        Of the reflectance bands.
+    sources : sequence of Source
+        Collections of the cube.
+    bands : sequence of str
+        Reflectance bands.
     bounds : tuple of float
         Area of the cube: west, south, east, north in degrees.
     periods : sequence of Period
@@ -240,17 +291,20 @@ def finest_pixel(
         If there is no item that can be used.
     """
     start = datetime.combine(periods[0].start, time(), UTC)
-    items = first_items(catalog, bounds, periods)
-    scenes = [parser.parse(item, catalog.collection, start) for item in items]
+    scenes = [
+        source.parser(bands).parse(item, source.catalog.collection, start)
+        for source in sources
+        for item in first_items(source.catalog, bounds, periods)
+    ]
     sizes = [asset.pixel_size for scene in scenes for asset in scene.bands.values()]
     if not sizes:
         raise InputError("resolution: not given, and no scene states the pixel size of the bands; give --resolution")
     return min(sizes)
 
 
-def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item], definitions: Definitions) -> None:
+def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item], source: Source) -> None:
     """Raise InputError for a band that no item has."""
-    described = [(item, assets, definitions.of(item)) for item in items if (assets := item.get("assets"))]
+    described = [(item, assets, source.definitions.of(item)) for item in items if (assets := item.get("assets"))]
     for band in unlisted:
         holds = any(
             any(band == key or band in band_names_of(assets[key]) for key in assets)
@@ -265,10 +319,10 @@ def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item],
                 if definition is not None
             ]
             known = dict.fromkeys(chain(*stated, *defined))
-            raise InputError(f"band {band}: not in the collection; choose from {in_one_line(known)}")
+            raise InputError(f"band {band}: not in {source.noun}; choose from {in_one_line(known)}")
 
 
-def none_usable(stac_url: str, scenes: Sequence[Scene]) -> InputError:
-    """Return the error for a catalogue whose scenes are all bad."""
-    url = without_secrets(stac_url)
-    return InputError(f"stac-url {url}: none of its {len(scenes)} scenes can be used: {scenes[0].problem}")
+def none_usable(source: Source, scenes: Sequence[Scene]) -> InputError:
+    """Return the error for a collection whose scenes are all bad."""
+    name = source.noun if source.is_pooled else f"stac-url {without_secrets(source.address.stac_url)}"
+    return InputError(f"{name}: none of its {len(scenes)} scenes can be used: {scenes[0].problem}")

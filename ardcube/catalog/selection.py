@@ -77,6 +77,7 @@ def check_properties(
     comparisons: Sequence[Comparison],
     bounds: tuple[float, float, float, float],
     periods: Sequence[Period],
+    collection: str = "",
 ) -> None:
     """Raise InputError if none of the first items has a property that is compared.
 
@@ -90,16 +91,19 @@ def check_properties(
         Area of the cube: west, south, east, north in degrees.
     periods : sequence of Period
         Periods of the cube.
+    collection : str
+        Id of the collection, if the cube has several.
     """
     if not comparisons:
         return
     start, end = (datetime.combine(day, time(), UTC) for day in (periods[0].start, periods[-1].end))
     items = islice(catalog.search(grow_bounds(bounds), start, end), _ITEMS_LOOKED_AT)
+    of = f" of collection {collection}" if collection else ""
     properties = [found for item in items if isinstance(found := item.get("properties"), Mapping)]
     for one in comparisons:
         if properties and not any(one.name in found for found in properties):
             known = sorted({name for found in properties for name in found})
             raise InputError(
-                f"query {str(one)!r}: none of the first {len(properties)} items has the property {one.name}; choose "
-                f"from {in_one_line(known)}"
+                f"query {str(one)!r}: none of the first {len(properties)} items{of} has the property {one.name}; "
+                f"choose from {in_one_line(known)}"
             )

@@ -24,6 +24,10 @@ class Definition(Part):
 
     name: Name
     title: str
+    product: str = ""
+    """Short name of the product, for titles of cubes, such as `Sentinel-2 L2A`."""
+    credit: str = ""
+    """Attribution that cubes carry; `{years}` becomes their years."""
     sensors: Mapping[str, tuple[str, ...]] = Field(min_length=1)
     """Names of the property `platform`, by sensor."""
     catalogues: tuple[Catalogue, ...] = ()

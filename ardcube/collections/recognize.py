@@ -63,12 +63,28 @@ class Definitions:
 
     def in_order(self, names: Container[str] | None = None) -> list[Definition]:
         """Return the definitions with some names, by default all: those that the user gave come first."""
-        ordered = (*self.given, *(one for one in self.known if one not in self.given))
-        return [definition for definition in ordered if names is None or definition.name in names]
+        return in_order([self], names)
+
+    def of_collection(self, collection: str) -> list[Definition]:
+        """Return the definitions that collections of an id may have, for a collection without a scene."""
+        if self.chosen is not None:
+            return [self.chosen]
+        known = (*self.own, *self.known)
+        return [one for one in known if any(found.collection == collection for found in one.catalogues)]
 
     def named(self, names: Container[str]) -> list[Definition]:
         """Return the definitions that have one of some names."""
         return [definition for definition in (*self.known, *self.own) if definition.name in names]
+
+
+def in_order(several: Sequence[Definitions], names: Container[str] | None = None) -> list[Definition]:
+    """Return the definitions of several collections with some names, by default all: those that the user gave first."""
+    given = (definition for one in several for definition in one.given)
+    known = (definition for one in several for definition in one.known)
+    by_name: dict[str, Definition] = {}
+    for definition in (*given, *known):
+        by_name.setdefault(definition.name, definition)
+    return [definition for name, definition in by_name.items() if names is None or name in names]
 
 
 NO_DEFINITIONS = Definitions()

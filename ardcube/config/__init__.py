@@ -23,6 +23,7 @@ from ardcube.config.cube import (
     GrowingCubeConfig,
     Resampling,
 )
+from ardcube.config.pool import CollectionAddress
 from ardcube.config.refresh import RefreshConfig
 from ardcube.config.run import Reader, RunConfig
 
@@ -34,6 +35,7 @@ __all__ = [
     "Access",
     "AccessByHost",
     "AssetAccess",
+    "CollectionAddress",
     "CubeConfig",
     "FileAccess",
     "GrowingCubeConfig",

@@ -91,15 +91,19 @@ def check_address(address: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(check_address)]
+_REFUSED = (
+    (
+        f"(?i){CREDENTIAL_IN_ADDRESS}",
+        f"an address without credentials, because they {STORED}; put them into the environment",
+    ),
+    (re.escape(_TEMPLATE), "a value without a template {{ ... }}, because only prefect.yaml may have templates"),
+)
+"""Regular expressions that no address may match, and what the form expects instead."""
 ADDRESS_FORM: form_schema.Schema = {
-    "allOf": [
-        form_schema.expects(
-            {"not": {"type": "string", "pattern": f"(?i){CREDENTIAL_IN_ADDRESS}"}},
-            f"an address without credentials, because they {STORED}; put them into the environment",
-        ),
-        form_schema.expects(
-            {"not": {"type": "string", "pattern": re.escape(_TEMPLATE)}},
-            "a value without a template {{ ... }}, because only prefect.yaml may have templates",
-        ),
-    ]
+    "allOf": [form_schema.without(pattern, expected, lists=False) for pattern, expected in _REFUSED]
+}
+ADDRESSES_FORM: form_schema.Schema = {
+    # One inside the other, because the form would show the members of `allOf` instead of a text or a list.
+    **form_schema.without(*_REFUSED[0], lists=True),
+    "then": form_schema.without(*_REFUSED[1], lists=True),
 }

@@ -4,13 +4,20 @@ import json
 import re
 from dataclasses import asdict, is_dataclass
 from datetime import date
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.base import ADDRESS_FORM, Address, Model, Month
+from ardcube.config.base import ADDRESS_FORM, ADDRESSES_FORM, Address, Model, Month, check_address
 from ardcube.config.encoding import GivenEncoding
+from ardcube.config.pool import (
+    CollectionAddress,
+    as_texts,
+    check_collection,
+    definitions_by_collection,
+    one_or_several,
+)
 from ardcube.config.selection import Comparison, parse_months, written_months
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
@@ -180,12 +187,20 @@ class GrowingCubeConfig(Model):
             "or a stac-geoparquet file."
         ),
     )
-    collection: str = Field(default="sentinel-2-c1-l2a", description="Id of the STAC collection.")
-    definition: str | None = Field(
-        default=None,
+    collection: Annotated[str | tuple[str, ...], BeforeValidator(one_or_several)] = Field(
+        default="sentinel-2-c1-l2a",
+        json_schema_extra=form_schema.one_or_several("collection", ADDRESSES_FORM),
         description=(
-            "Name of the definition of the collection's bands and encoding; `ardcube collections` lists them. "
-            "Default: each item is recognized by its assets and properties."
+            "Id of the STAC collection. Several collections are pooled. CATALOGUE#ID names a collection of another "
+            "catalogue, such as https://earth-search.aws.element84.com/v1#landsat-c2-l2."
+        ),
+    )
+    definition: Annotated[str | tuple[str, ...] | None, BeforeValidator(one_or_several)] = Field(
+        default=None,
+        json_schema_extra=form_schema.one_or_several("definition", {}),
+        description=(
+            "Name of the definition of bands and encoding; `ardcube collections` lists them. COLLECTION=NAME names "
+            "the one of a collection. Default: each item is recognized by its assets and properties."
         ),
     )
     collection_file: str | None = Field(
@@ -205,6 +220,16 @@ class GrowingCubeConfig(Model):
     def comparisons(self) -> tuple[Comparison, ...]:
         """The conditions on scenes."""
         return tuple(map(Comparison.parse, self.query))
+
+    @property
+    def collections(self) -> tuple[CollectionAddress, ...]:
+        """The collections, each in its catalogue."""
+        return tuple(CollectionAddress.parse(text, self.stac_url) for text in as_texts(self.collection))
+
+    def definition_of(self, collection: str) -> str | None:
+        """Return the name of the definition that the user gave for a collection, or None."""
+        named = definitions_by_collection(self.definition)
+        return named.get(collection, named.get(""))
 
     @property
     def given_encoding(self) -> GivenEncoding | None:
@@ -243,6 +268,20 @@ class GrowingCubeConfig(Model):
         if text.isdecimal():
             return f"EPSG:{text}"
         return text.lower() if text.lower() == UTM else text
+
+    @field_validator("collection")
+    @classmethod
+    def _collections_are_named(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in as_texts(value):
+            check_address(text)
+            check_collection(text)
+        return value
+
+    @field_validator("definition")
+    @classmethod
+    def _definitions_are_named(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        definitions_by_collection(value)
+        return value
 
     @field_validator("months")
     @classmethod
@@ -324,6 +363,7 @@ class GrowingCubeConfig(Model):
             )
         if self.end_date is not None and _month(self.end_date) < _month(self.start_date):
             raise ValueError(f"end_date {self.end_date:%Y-%m}: before start_date {self.start_date:%Y-%m}; swap them")
+        self._check_collections()
         if self.like is not None:
             given = [
                 name
@@ -352,6 +392,17 @@ class GrowingCubeConfig(Model):
         if self.use_geometry_mask and self.geometry_file is None:
             raise ValueError("use_geometry_mask: needs a geometry_file; give one or omit the mask")
         return self
+
+    def _check_collections(self) -> None:
+        """Raise ValueError if a collection comes twice, or a definition is named for another one."""
+        given = [(one.stac_url.rstrip("/"), one.collection) for one in self.collections]
+        known = [collection for _, collection in given]
+        twice = next((one for one in given if given.count(one) > 1), None)
+        if twice is not None:
+            raise ValueError(f"collection {twice[1]} is given more than once; give each of them once")
+        for name in definitions_by_collection(self.definition):
+            if name and name not in known:
+                raise ValueError(f"definition of {name!r:.100}: no such collection; choose from {', '.join(known)}")
 
 
 class CubeConfig(GrowingCubeConfig):

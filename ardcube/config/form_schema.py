@@ -4,6 +4,7 @@ Prefect draws the form of a deployment from this schema. Its server validates pa
 Rules about two fields are not part of the schema; the models check them when the run starts.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 Schema = dict[str, Any]
@@ -68,6 +69,25 @@ def bounding_box(field: Schema) -> None:
         {"title": "A list", **numbers_in_order},
         {"title": "None", "type": "null"},
     ]
+
+
+def without(pattern: str, expected: str, *, lists: bool) -> Schema:
+    """Refuse a text that matches a pattern, and with `lists` a list that contains such a text."""
+    text = {"type": "string", "pattern": pattern}
+    return expects({"not": {"anyOf": [text, {"type": "array", "contains": text}]} if lists else text}, expected)
+
+
+def one_or_several(noun: str, conditions: Schema) -> Callable[[Schema], None]:
+    """Return a function that shows a text or a list of texts; conditions hold for both."""
+
+    def show(field: Schema) -> None:
+        several = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+        kinds = [{"title": f"One {noun}", "type": "string"}, {"title": f"Several {noun}s", **several}]
+        if {"type": "null"} in field["anyOf"]:
+            kinds.append({"title": "None", "type": "null"})
+        field.update({"anyOf": kinds, **conditions})
+
+    return show
 
 
 def bands(field: Schema) -> None:

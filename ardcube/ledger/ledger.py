@@ -38,6 +38,8 @@ _TABLE = "ledger.parquet"
 _CUBE = "cube.json"
 _CHUNKS = "chunks"
 _MERGED = re.compile(rf"{_CHUNKS}/gathered-(\d{{6,}})-\w+\.parquet")
+_LISTS = ("lengthened", "definitions", "sensors")
+"""Fields of `cube.json` that are lists, and that early cubes do not have."""
 _MONTH = re.compile(r"[0-9]{1,4}-[0-9]{2}")
 _FILES_AT_ONCE = 2_000
 """Small files that are read together, and in memory together."""
@@ -236,8 +238,10 @@ def _check_cube(cube: Any) -> None:
         raise ValueError("no identity")
     if not isinstance(cube["identity"]["varname"], str) or not _MONTH.fullmatch(cube["end"]):
         raise ValueError("no variable or no end")
-    if not abs(float(cube["offset"])) < LARGEST_OFFSET or not isinstance(cube.get("lengthened", []), list):
-        raise ValueError("invalid offset or periods")
+    if not abs(float(cube["offset"])) < LARGEST_OFFSET or not all(
+        isinstance(cube.get(name, []), list) for name in _LISTS
+    ):
+        raise ValueError("invalid offset or lists")
     if not isinstance(cube["identity"].get("encoding", {}), dict):
         raise ValueError("invalid encoding")
     known = {digest(cube["identity"]), digest({"shard": 1} | cube["identity"])}  # early cubes state no shard

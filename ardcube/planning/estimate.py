@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ardcube.catalog.file_access import used_access
-from ardcube.catalog.scene import BandAsset
+from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.config import HostAccess
 from ardcube.pixels.masks import scene_masks
 from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
@@ -38,16 +38,16 @@ class Estimate:
     """Access to the hosts of the files, as far as definitions state it."""
     cloud_mask: str
     """Name of the cloud mask; of several masks, of which each scene has one, their names."""
+    sensors: Mapping[str, int]
+    """Scenes by sensor; an empty name if it is unknown."""
+    collections: Mapping[str, int]
+    """Scenes by id of the collection; without any, the cube has one collection."""
 
 
 def estimate(plan: CubePlan) -> Estimate:
     """Return the sizes of a plan, computed from its scenes and jobs alone."""
     spec, jobs = plan.spec, plan.jobs
-    per_pixel = {
-        label: sum(_bytes_per_pixel(asset, spec.grid.metres) for asset in scenes[0].bands.values())
-        for label, scenes in plan.scenes.items()
-        if scenes
-    }
+    per_pixel = {label: _scene_bytes_per_pixel(scenes, spec.grid.metres) for label, scenes in plan.scenes.items()}
     reads = jobs.tiles.pixels @ jobs.scenes  # pixels of one band, by period
     return Estimate(
         chunks=len(jobs),
@@ -66,6 +66,8 @@ def estimate(plan: CubePlan) -> Estimate:
         access=used_access(spec.asset_access, (scene for scenes in plan.scenes.values() for scene in scenes)),
         definitions=dict(Counter(scene.definition for scenes in plan.scenes.values() for scene in scenes)),
         cloud_mask=", ".join(mask.name for mask in scene_masks(spec.mask)) or spec.mask.name,
+        sensors=dict(Counter(scene.sensor for scenes in plan.scenes.values() for scene in scenes)),
+        collections=_by_collection(plan),
     )
 
 
@@ -125,6 +127,22 @@ def largest_work(plan: CubePlan) -> Workload:
     days = max((len({scene.observation() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
     shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
     return Workload.of(spec.mask, len(spec.bands), shape, min(met, days), met, spec.grid.metres)
+
+
+def _by_collection(plan: CubePlan) -> dict[str, int]:
+    """Return scenes by collection, if the cube has several: also of those without a scene."""
+    counts = Counter(scene.collection for scenes in plan.scenes.values() for scene in scenes)
+    return {name: counts[name] for name in plan.collections}
+
+
+def _scene_bytes_per_pixel(scenes: Sequence[Scene], metres: float) -> float:
+    """Return the mean of compressed bytes per output pixel of a scene; scenes of one sensor are alike."""
+    counts, first = Counter(scene.sensor for scene in scenes), {scene.sensor: scene for scene in reversed(scenes)}
+    each = {
+        sensor: sum(_bytes_per_pixel(asset, metres) for asset in scene.bands.values())
+        for sensor, scene in first.items()
+    }
+    return sum(count * each[sensor] for sensor, count in counts.items()) / max(1, len(scenes))
 
 
 def _bytes_per_pixel(asset: BandAsset, metres: float) -> float:

@@ -66,6 +66,8 @@ class CubePlan:
     scenes: Mapping[str, Sequence[Scene]] = field(repr=False)
     """Scenes by period label."""
     jobs: ChunkJobs = field(repr=False)
+    collections: tuple[str, ...] = ()
+    """Ids of the collections, if the cube has several."""
 
 
 def definitions_of(scenes: Mapping[str, Sequence[Scene]]) -> set[str]:

@@ -10,11 +10,10 @@ from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.footprints import FootprintCatalog
-from ardcube.catalog.search import ItemParser, check_bands, finest_pixel, first_items, open_catalog
+from ardcube.catalog.search import Source, check_bands, finest_pixel, first_items, open_catalog
 from ardcube.catalog.selection import SelectedCatalog, check_properties, query_of
 from ardcube.collections.recognize import Definitions
-from ardcube.collections.registry import load_definitions
-from ardcube.config import CubeConfig, RunConfig
+from ardcube.config import CollectionAddress, CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import Area, load_area
 from ardcube.extent.grid import Grid
@@ -23,6 +22,7 @@ from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
+from ardcube.prepare.definitions import cube_definitions
 from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
@@ -54,10 +54,10 @@ def check_request(
         If the request cannot be met. The message names the value, the problem and the remedy.
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
-    definitions = load_definitions(cube.definition, cube.collection_file)
+    definitions = cube_definitions(cube)
     periods = _periods(cube)
-    catalog = _LateCatalog(cube, run, definitions, periods)
-    area, grid = _area_and_grid(cube, catalog, ItemParser(cube.bands, (), definitions), periods)
+    sources = _LateSources(cube, run, definitions, periods)
+    area, grid = _area_and_grid(cube, sources, periods)
     rows, cols = grid.tile_counts(cube.chunk_size)
     chunks = rows * cols * len(periods)
     if chunks > run.max_chunks and not run.yes:
@@ -66,7 +66,12 @@ def check_request(
             f"{run.max_chunks}; choose a smaller area or a coarser resolution, or confirm with --yes"
         )
     cube, mask = choose_mask(
-        cube, mask, definitions, lambda: first_items(catalog.open(area.bounds), area.bounds, periods)
+        cube,
+        mask,
+        lambda: (
+            (source.definitions, first_items(source.catalog, area.bounds, periods))
+            for source in sources.open(area.bounds)
+        ),
     )
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.of_store(place)
@@ -74,8 +79,9 @@ def check_request(
         _check_memory(cube, run, mask, grid, periods)
     if build:
         _check_place(place, ledger, run)
-    opened = catalog.open(area.bounds)
-    check_bands(opened, cube, ItemParser(cube.bands, categories_of(mask), definitions), grid, periods)
+    opened = sources.open(area.bounds)
+    for source in opened:
+        check_bands(source, source.parser(cube.bands, categories_of(mask)), grid, periods)
     request = Request(
         cube=cube,
         run=run,
@@ -83,8 +89,7 @@ def check_request(
         area=area,
         grid=grid,
         periods=periods,
-        catalog=opened,
-        definitions=definitions,
+        sources=opened,
         place=place.waiting(run.patience_seconds),
         ledger=Ledger(ledger.place.waiting(run.patience_seconds)),
         stored=None,
@@ -92,27 +97,41 @@ def check_request(
     return with_stored_cube(request) if build else request
 
 
-class _LateCatalog:
-    """The catalogue of a request, opened when it is needed: after the cheaper checks."""
+class _LateSources:
+    """The collections of a request, opened when they are needed: after the cheaper checks."""
 
-    def __init__(self, cube: CubeConfig, run: RunConfig, definitions: Definitions, periods: Sequence[Period]) -> None:
-        self._request = cube, run, definitions, periods
-        self._opened: FootprintCatalog | None = None
+    def __init__(
+        self, cube: CubeConfig, run: RunConfig, definitions: Sequence[Definitions], periods: Sequence[Period]
+    ) -> None:
+        self._request = cube, run, periods
+        self._definitions = definitions
+        self._opened: tuple[Source, ...] = ()
 
-    def open(self, bounds: tuple[float, float, float, float]) -> FootprintCatalog:
-        """Return the catalogue; check, for an area in degrees, that its items have the properties of the query."""
-        if self._opened is None:
-            cube, run, definitions, periods = self._request
-            found = open_catalog(cube.stac_url, cube.collection, run.allow_asset_roots, run.patience_seconds)
-            check_properties(found, cube.comparisons, bounds, periods)
-            self._opened = FootprintCatalog(
-                SelectedCatalog(found.selecting(query_of(cube.comparisons)), cube.comparisons, cube.kept_months),
-                cube.bands[0],
-                AccessPolicy(cube.stac_url, run.allow_asset_roots),
-                extent_reader(asset_access(definitions.in_order(), run), run.reader),
-                definitions,
-            )
+    def open(self, bounds: tuple[float, float, float, float]) -> tuple[Source, ...]:
+        """Return the collections; check, for an area in degrees, that items have the properties of the query."""
+        self._opened = self._opened or tuple(
+            self._source(address, definitions, bounds)
+            for address, definitions in zip(self._request[0].collections, self._definitions, strict=True)
+        )
         return self._opened
+
+    def _source(
+        self, address: CollectionAddress, definitions: Definitions, bounds: tuple[float, float, float, float]
+    ) -> Source:
+        cube, run, periods = self._request
+        policy, is_pooled = AccessPolicy(address.stac_url, run.allow_asset_roots), len(cube.collections) > 1
+        found = open_catalog(
+            address.stac_url, address.collection, run.allow_asset_roots, run.patience_seconds, alone=not is_pooled
+        )
+        check_properties(found, cube.comparisons, bounds, periods, address.collection if is_pooled else "")
+        catalog = FootprintCatalog(
+            SelectedCatalog(found.selecting(query_of(cube.comparisons)), cube.comparisons, cube.kept_months),
+            cube.bands[0],
+            policy,
+            extent_reader(asset_access(definitions.in_order(), run), run.reader),
+            definitions,
+        )
+        return Source(address, catalog, definitions, policy, is_pooled)
 
 
 def _periods(cube: CubeConfig) -> tuple[Period, ...]:
@@ -122,14 +141,14 @@ def _periods(cube: CubeConfig) -> tuple[Period, ...]:
         raise InputError(f"months {cube.months}: {error}; choose other months or dates") from error
 
 
-def _area_and_grid(
-    cube: CubeConfig, catalog: _LateCatalog, parser: ItemParser, periods: Sequence[Period]
-) -> tuple[Area, Grid]:
+def _area_and_grid(cube: CubeConfig, sources: _LateSources, periods: Sequence[Period]) -> tuple[Area, Grid]:
     if cube.like is not None:
         grid = grid_like(cube.like)
         return Area(grid.outline), grid
     area = load_area(cube)
-    return area, output_grid(cube, area, lambda: finest_pixel(catalog.open(area.bounds), parser, area.bounds, periods))
+    return area, output_grid(
+        cube, area, lambda: finest_pixel(sources.open(area.bounds), cube.bands, area.bounds, periods)
+    )
 
 
 def with_stored_cube(request: Request) -> Request:
@@ -151,9 +170,11 @@ def with_stored_cube(request: Request) -> Request:
 def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: Grid, periods: Sequence[Period]) -> None:
     """Raise InputError if the memory limit is too small for a chunk with two scenes on every day of a period.
 
+    Each collection may have another sensor, and scenes on every day.
+
     How many chunks a cluster's worker builds at once is not known yet.
     """
-    days = max((period.end - period.start).days for period in periods)
+    days = max((period.end - period.start).days for period in periods) * len(cube.collections)
     shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
     at_once = run.local_threads if run.serverless_backend == "local" else 1
     chunk_limit(run.memory_bytes, at_once, Workload.of(mask, len(cube.bands), shape, days, 2 * days, grid.metres))

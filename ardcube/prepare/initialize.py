@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -12,7 +13,7 @@ from ardcube.ledger.stored_cube import with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
-from ardcube.store.provenance import continued, provenance
+from ardcube.store.provenance import Origin, continued, provenance
 
 _LEDGER_VERSION = 1
 
@@ -30,9 +31,10 @@ def initialize(request: Request, plan: CubePlan) -> None:
     from ardcube.store import schema  # zarr is slow to import
 
     ledger, place = request.ledger, request.place
-    url, options = request.cube.stac_url, request.identity["cloud_mask_options"]
-    catalogue = url if is_remote(url) else str(local_path(url))
-    origin = provenance(request.cube, catalogue, options, request.periods, version("ardcube"), datetime.now(UTC))
+    options, made_of = request.identity["cloud_mask_options"], _made_of(request, plan)
+    origin = provenance(
+        request.cube, _origin(request, made_of), options, request.periods, version("ardcube"), datetime.now(UTC)
+    )
     described = {
         "ardcube": version("ardcube"),
         "version": _LEDGER_VERSION,
@@ -41,6 +43,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "end": request.end,
         "offset": plan.spec.encoding.offset,
         "config": request.cube.model_dump(mode="json"),
+        **made_of,
     }
     if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
@@ -53,6 +56,29 @@ def initialize(request: Request, plan: CubePlan) -> None:
         place.outlast(lambda: schema.extend(place, request.cube.varname, request.periods, origin))
         ledger.write_cube(described)
     place.outlast(lambda: schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard))
+
+
+def _made_of(request: Request, plan: CubePlan) -> dict[str, list[str]]:
+    """Return names of the definitions and sensors of all scenes, also of those that earlier builds found."""
+    scenes = [scene for found in plan.scenes.values() for scene in found]
+    found = {"definitions": {scene.definition for scene in scenes}, "sensors": {scene.sensor for scene in scenes}}
+    stored = request.stored or {}
+    return {
+        name: sorted({one for one in (*names, *stored.get(name, ())) if isinstance(one, str) and one})
+        for name, names in found.items()
+    }
+
+
+def _origin(request: Request, made_of: Mapping[str, Sequence[str]]) -> Origin:
+    """Return the data that the cube is made of."""
+    urls = dict.fromkeys(one.stac_url for one in request.cube.collections)
+    named = request.definitions(made_of["definitions"])
+    return Origin(
+        [url if is_remote(url) else str(local_path(url)) for url in urls],
+        sorted({definition.product for definition in named if definition.product}),
+        sorted({definition.credit for definition in named if definition.credit}),
+        made_of["sensors"],
+    )
 
 
 def remove_cube(request: Request) -> None:

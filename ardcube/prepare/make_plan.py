@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.cube_encoding import choose_encoding, encodings_of_scenes, source_encodings
+from ardcube.catalog.cube_encoding import USUAL, SourceEncoding, choose_encoding, encodings_of_scenes, source_encodings
 from ardcube.catalog.file_access import used_access
 from ardcube.catalog.malformed import describe
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import find_scenes, none_usable
+from ardcube.catalog.search import Source, find_in_all, none_usable
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import InputError, StoreError
@@ -25,6 +24,7 @@ from ardcube.planning.jobs import ChunkJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan, definitions_of, tiles_meeting
 from ardcube.prepare.file_access import asset_access, check_variables
 from ardcube.prepare.request import Request
+from ardcube.prepare.scene_mask import categories_of
 from ardcube.prepare.spec import cube_spec
 from ardcube.runtime.gc_pause import rare_garbage_collection
 
@@ -51,13 +51,17 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     """
     found: dict[str, Sequence[Scene]] = {}
     grid = request.grid.grow(request.mask.halo)
-    policy = AccessPolicy(request.cube.stac_url, request.run.allow_asset_roots)
+    bands, categories = request.cube.bands, categories_of(request.mask)
     for period in _searched_periods(request):
-        found[period.label] = find_scenes(request.catalog, request.parser, grid, period, policy)
+        found[period.label] = find_in_all(request.sources, bands, categories, grid, period)
         if on_period is not None:
             on_period(period, len(found[period.label]))
     _check_bad_scenes(request, found)
     _check_access(request, found)
+    pools = {scene.collection for some in found.values() for scene in some}
+    for source in request.sources:
+        if source.is_pooled and source.pool not in pools:
+            logger.warning("%s: no scene was found in any period", source.noun)
     for problem, count in Counter(scene.contradiction for some in found.values() for scene in some).items():
         if problem:
             logger.warning("%d scenes: %s", count, problem)
@@ -70,8 +74,10 @@ def _check_bad_scenes(request: Request, found: FoundScenes) -> None:
     bad = [scene for scene in scenes.values() if scene.problem]
     if not bad:
         return
-    if len(bad) == len(scenes) > 1:
-        raise none_usable(request.cube.stac_url, bad)
+    for source in request.sources:
+        own = [scene for scene in scenes.values() if scene.collection == source.pool]
+        if len(own) > 1 and all(scene.problem for scene in own):
+            raise none_usable(source, own)
     if request.run.skip_bad_scenes:
         logger.warning("%d of %d scenes cannot be used and are left out: %s", len(bad), len(scenes), bad[0].problem)
         return
@@ -89,7 +95,7 @@ def _check_access(request: Request, found: FoundScenes) -> None:
     """Raise InputError if this process reads the files and lacks a token that the definitions name."""
     if request.run.serverless_backend != "local" or request.run.dry_run:
         return
-    access = asset_access(request.definitions.in_order(definitions_of(found)), request.run)
+    access = asset_access(request.definitions(definitions_of(found)), request.run)
     check_variables(used_access(access, (scene for some in found.values() for scene in some)))
 
 
@@ -137,9 +143,10 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         grid=request.grid,
         periods=request.periods,
     )
-    access = asset_access(request.definitions.in_order(definitions_of(scenes)), request.run)
+    access = asset_access(request.definitions(definitions_of(scenes)), request.run)
     spec = cube_spec(cube, request.run, request.mask, request.place, request.ledger, access)
-    return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period))
+    pools = tuple(dict.fromkeys(source.pool for source in request.sources if source.is_pooled))
+    return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period), pools)
 
 
 def _searched_periods(request: Request) -> tuple[Period, ...]:
@@ -170,8 +177,17 @@ def _cube_encoding(request: Request, scenes: FoundScenes) -> CubeEncoding:
             raise StoreError(
                 f"{request.ledger.place.uri}/cube.json cannot be used: {describe(error)}; build the cube again"
             ) from error
-    bands, found = request.cube.bands, {scene.id: scene for period in scenes.values() for scene in period}
-    definitions = request.definitions.named(definitions_of(scenes))
-    sources = source_encodings(request.catalog.collection, bands, definitions)
-    sources = sources or encodings_of_scenes((scene.bands for scene in found.values()), bands)
+    sources = [one for source in request.sources for one in _encodings_of(request, source, scenes)]
     return choose_encoding(sources, request.cube.given_encoding)
+
+
+def _encodings_of(request: Request, source: Source, scenes: FoundScenes) -> list[SourceEncoding]:
+    """Return the encodings of one collection, by its document and definitions, else by its scenes."""
+    bands, known = request.cube.bands, source.definitions
+    found = {scene.id: scene for some in scenes.values() for scene in some if scene.collection == source.pool}
+    definitions = known.named({scene.definition for scene in found.values()})
+    if source.is_pooled and not found:  # later months may have scenes
+        definitions = known.of_collection(source.address.collection)
+    stated = source_encodings(source.catalog.collection, bands, definitions)
+    stated = stated or encodings_of_scenes((scene.bands for scene in found.values()), bands)
+    return stated or ([USUAL] if source.is_pooled and found else [])

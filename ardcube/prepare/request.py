@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ardcube.catalog.search import Catalog, ItemParser
-from ardcube.collections.recognize import Definitions
+from ardcube.catalog.search import Source
+from ardcube.collections.model import Definition
+from ardcube.collections.recognize import in_order
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid
@@ -31,9 +33,8 @@ class Request:
     grid: Grid
     periods: tuple[Period, ...]
     """The whole time axis."""
-    catalog: Catalog
-    definitions: Definitions
-    """Definitions by which the items are recognized."""
+    sources: tuple[Source, ...]
+    """Collections of the cube."""
     place: Place
     """Location of the store."""
     ledger: Ledger
@@ -59,22 +60,40 @@ class Request:
             "cloud_mask": cube.cloud_mask,
             "cloud_mask_options": options if options is not None else dict(cube.cloud_mask_options),
             "resampling": cube.resampling,
-            "collection": cube.collection,
+            "collection": self._collections,
             "months": cube.months,
             "query": list(cube.query),
             "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
         }
-        if given := self.definitions.given:
-            names = (*cube.bands, *self.mask.bands)
-            classes = categories_of(self.mask).classes
-            identity["definitions"] = digest([definition.pixel_fields(names, classes) for definition in given])
+        if given := self._given_definitions:
+            identity["definitions"] = digest(given)
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))
         return as_stored
 
+    def definitions(self, names: Container[str]) -> list[Definition]:
+        """Return the definitions with some names; those that the user gave come first."""
+        return in_order([source.definitions for source in self.sources], names)
+
     @property
-    def parser(self) -> ItemParser:
-        """The parts of each item that the cube needs."""
-        return ItemParser(self.cube.bands, categories_of(self.mask), self.definitions)
+    def _collections(self) -> str | list[str]:
+        """The id of the collection, or the ids of several, in an order that the user does not choose."""
+        ids = sorted(one.collection for one in self.cube.collections)
+        return ids[0] if len(ids) == 1 else ids
+
+    @property
+    def _given_definitions(self) -> list[Any]:
+        """Fields of the given definitions that decide on pixels; in a cube of several collections, with their ids."""
+        names, classes = (*self.cube.bands, *self.mask.bands), categories_of(self.mask).classes
+        given = [
+            (
+                source.address.collection,
+                [definition.pixel_fields(names, classes) for definition in source.definitions.given],
+            )
+            for source in self.sources
+        ]
+        if len(given) == 1:
+            return given[0][1]
+        return sorted(([name, fields] for name, fields in given if fields), key=lambda entry: str(entry[0]))
 
     @property
     def end(self) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.collections.model import Definition
-from ardcube.collections.registry import load_definitions
+from ardcube.collections.recognize import in_order
+from ardcube.collections.registry import installed_definitions, load_definitions
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.extent.grid import Tiles
@@ -23,6 +24,7 @@ from ardcube.ledger.stored_cube import StoredCube, check_pixel_rules, no_cube_er
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask, mask_options
 from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan
+from ardcube.prepare.definitions import cube_definitions
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.spec import cube_spec
@@ -130,16 +132,15 @@ def _definitions(retry: Retry) -> list[Definition]:
     A header of a file is left out, because the ledger names the file. Otherwise a person who may write the ledger
     could choose the host that gets a secret of this environment.
     """
-    config = retry.cube.config
     try:
-        definitions = load_definitions(config.definition, config.collection_file)
+        definitions = cube_definitions(retry.cube.config)
     except InputError as error:  # such as a file that exists no more; its scenes are in the ledger
         logger.warning("%s", error)
-        definitions = load_definitions()
-    installed = {definition.name for definition in definitions.known}
+        definitions = [load_definitions()]
+    installed = {definition.name for definition in installed_definitions()}
     return [
         definition if definition.name in installed else _without_headers(definition)
-        for definition in definitions.in_order(retry.planned.definitions)
+        for definition in in_order(definitions, retry.planned.definitions)
     ]
 
 

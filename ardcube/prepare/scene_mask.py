@@ -8,6 +8,7 @@ from typing import Any
 from ardcube.catalog.bands import in_one_line
 from ardcube.catalog.categories import Categories
 from ardcube.catalog.malformed import MALFORMED, Item, printable_id
+from ardcube.collections.model import Definition
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
@@ -24,7 +25,7 @@ def categories_of(mask: CloudMaskHook) -> Categories:
 
 
 def choose_mask(
-    cube: CubeConfig, mask: CloudMaskHook, definitions: Definitions, items: Callable[[], Iterable[Item]]
+    cube: CubeConfig, mask: CloudMaskHook, first_items: Callable[[], Iterable[tuple[Definitions, Iterable[Item]]]]
 ) -> tuple[CubeConfig, CloudMaskHook]:
     """Return the configuration and the mask of a cube; only the mask `auto` is not one yet.
 
@@ -34,10 +35,9 @@ def choose_mask(
         The request.
     mask : CloudMaskHook
         Its mask.
-    definitions : Definitions
-        Definitions by which items are recognized.
-    items : callable
-        Search the first items of the cube; called only if they are needed.
+    first_items : callable
+        Search the first items of each collection; called only if they are needed. Yields the definitions by which the
+        items of a collection are recognized, and the items.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def choose_mask(
     """
     if not isinstance(mask, AutoCloudMaskHook) or mask.masks:
         return cube, mask
-    names = sorted(_named(definitions, items))
+    names = sorted(_named(first_items()))
     options: dict[str, Any] = dict(mask.options)
     if len(names) == 1:
         changes = {"cloud_mask": names[0], "cloud_mask_options": options}
@@ -62,14 +62,15 @@ def choose_mask(
     return chosen, cloud_mask(chosen.cloud_mask, chosen.cloud_mask_options)
 
 
-def _named(definitions: Definitions, items: Callable[[], Iterable[Item]]) -> set[str]:
+def _named(first_items: Iterable[tuple[Definitions, Iterable[Item]]]) -> set[str]:
     """Return the names of the masks that the definitions of items name."""
     advice = f"choose one of {', '.join(name for name in cloud_mask_names() if name != AutoCloudMaskHook.name)}"
-    if definitions.chosen is not None:
-        found = {definitions.chosen.name: definitions.chosen}
-    else:
-        found = {}
-        for item in items():
+    found: dict[str, Definition] = {}
+    for definitions, items in first_items:
+        if definitions.chosen is not None:
+            found[definitions.chosen.name] = definitions.chosen
+            continue
+        for item in items:
             try:
                 definition = definitions.of(item)
             except MALFORMED:

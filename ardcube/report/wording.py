@@ -22,12 +22,20 @@ def first_of(texts: Sequence[str], most: int, separator: str = ", ") -> str:
     return separator.join([*texts[:most], *([f"and {more:,} more"] if more > 0 else [])])
 
 
-def definitions_in(scenes: Mapping[str, int]) -> str:
-    """Return names of definitions, with their numbers of scenes if there are several; an empty name is none."""
+def names_of(scenes: Mapping[str, int], nameless: str = "none") -> str:
+    """Return names, such as those of definitions, with their numbers of scenes if there are several.
+
+    Parameters
+    ----------
+    scenes : mapping
+        Number of scenes by name.
+    nameless : str
+        Word for an empty name.
+    """
     if len(scenes) == 1:
-        return next(iter(scenes)) or "none"
+        return next(iter(scenes)) or nameless
     ordered = sorted(scenes.items(), key=lambda entry: (-entry[1], entry[0]))
-    return ", ".join(f"{name or 'none'} ({count_of(count, 'scene')})" for name, count in ordered)
+    return ", ".join(f"{name or nameless} ({count_of(count, 'scene')})" for name, count in ordered)
 
 
 def access_to(hosts: Sequence[HostAccess]) -> str:

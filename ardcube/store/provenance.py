@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,23 @@ _LONGEST_LINE = 500
 """Characters of a line of the history that are kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The data that a cube is made of."""
+
+    catalogues: Sequence[str]
+    """URLs or absolute paths of the catalogues."""
+    products: Sequence[str] = ()
+    """Names of the products, such as `Sentinel-2 L2A`, as far as they are known."""
+    credits: Sequence[str] = ()
+    """Attributions; `{years}` becomes the years of the cube."""
+    sensors: Sequence[str] = ()
+    """Names of the sensors, as far as they are known."""
+
+
 def provenance(
     cube: CubeConfig,
-    catalogue: str,
+    origin: Origin,
     mask_options: Mapping[str, Any],
     periods: Sequence[Period],
     version: str,
@@ -33,8 +48,8 @@ def provenance(
     ----------
     cube : CubeConfig
         Configuration of the cube.
-    catalogue : str
-        URL or absolute path of the catalogue.
+    origin : Origin
+        The data that the cube is made of.
     mask_options : mapping
         All options of the cloud mask, with its defaults.
     periods : sequence of Period
@@ -51,19 +66,23 @@ def provenance(
         (`date_created`, `date_modified`, `time_coverage_start`, `time_coverage_end`), and names of options.
     """
     first, end, last = periods[0].start, periods[-1].end, periods[-1]
-    years = sorted({first.year, last.start.year})
+    years = "-".join(map(str, sorted({first.year, last.start.year})))
+    collections = [one.collection for one in cube.collections]
+    products = " and ".join(origin.products or collections)
+    credited = [credit.replace("{years}", years) for credit in origin.credits]
     moment = f"{when:%Y-%m-%dT%H:%M:%SZ}"
     return {
-        "title": f"Sentinel-2 L2A surface reflectance, {COMPOSITE} composites",
-        "source": f"Sentinel-2 L2A; contains modified Copernicus Sentinel data {'-'.join(map(str, years))}",
+        "title": f"{products} surface reflectance, {COMPOSITE} composites",
+        "source": "; ".join([products, *credited]),
+        "instrument": ", ".join(origin.sensors),
         "history": f"{moment} ardcube {version}: built {periods[0].label} to {last.label}",
         "date_created": moment,
         "date_modified": moment,
         "time_coverage_start": f"{first:%Y-%m-%d}",
         "time_coverage_end": f"{end:%Y-%m-%d}",
         "ardcube_version": version,
-        "stac_url": without_secrets(catalogue),
-        "collection": cube.collection,
+        "stac_url": ", ".join(without_secrets(catalogue) for catalogue in origin.catalogues),
+        "collection": ", ".join(collections),
         "cloud_mask": cube.cloud_mask,
         "cloud_mask_options": json.dumps(dict(mask_options), sort_keys=True),
         "resampling": cube.resampling,

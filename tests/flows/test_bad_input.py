@@ -29,6 +29,7 @@ from tests.flows.jobs import command, copy_catalogue, pixels, records, run, run_
 from tests.servers.earth_search import EarthSearch
 from tests.servers.processes import free_port
 from tests.servers.range_server import RangeServer
+from tests.strategies import stac_item
 
 GIVEN = {
     "--start-date": "2023-05-01",
@@ -183,6 +184,20 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "unknown definition": ({"--definition": "nope"}, ["definition nope: unknown", "choose from", "sentinel-2-c1-l2a"]),
     "missing collection file": ({"--collection-file": "no.toml"}, ["collection-file no.toml", "No such file", "path"]),
     "unknown collection": ({"--collection": "nope"}, ["collection nope", "choose from sentinel-2-c1-l2a"]),
+    "collection twice": ({"--collection": "a --collection a"}, ["--collection a is given more than once", "once"]),
+    "address of a collection": (
+        {"--collection": "https://stac.example/v1/collections/a"},
+        ["is an address", "write https://stac.example/v1#a"],
+    ),
+    "catalogue without a collection": ({"--collection": "folder#"}, ["'folder#' has no id", "CATALOGUE#ID"]),
+    "definition of another collection": (
+        {"--definition": "hls=hls-l30"},
+        ["--definition of 'hls': no such", "choose from sentinel-2-c1-l2a"],
+    ),
+    "two definitions without collection": (
+        {"--definition": "hls-l30 --definition hls-s30"},
+        ["'hls-l30' is one of several", "write COLLECTION=NAME"],
+    ),
     "no-initialize without a store": ({"--no-initialize": ""}, ["cube.zarr holds no cube", "drop --no-initialize"]),
     "overwrite without initialize": (
         {"--no-initialize": "", "--overwrite": ""},
@@ -325,6 +340,16 @@ def test_a_band_that_is_missing_from_the_items(sample_archive: Path, call: Calla
     assert (code, snapshot(tmp_path)) == (2, before)
     (line,) = errors.splitlines()
     assert "band swir99: not in the collection; choose from " in line
+
+
+@pytest.mark.parametrize("name", ["build", "plan"])
+def test_a_band_that_one_of_the_pooled_collections_lacks(refused: Refused, tmp_path: Path, name: str) -> None:
+    """The second collection has no blue band."""
+    item = stac_item("narrow", "2023-06-10T10:00:00Z", (11.5, 46.5, 12.5, 47.2))
+    del item["assets"]["blue"]
+    (tmp_path / "narrow.json").write_text(json.dumps(item | {"collection": "narrow"}))
+    pool = {"--collection": "sentinel-2-c1-l2a --collection narrow.json#narrow", "--bands": "blue"}
+    assert "band blue: not in collection narrow; choose from red, green, nir" in refused(pool, name)
 
 
 def test_a_stac_url_where_nothing_listens(refused: Refused) -> None:

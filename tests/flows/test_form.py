@@ -103,7 +103,11 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
     assert cube["bands"]["items"]["enum"] == list(REFLECTANCE_BANDS)
     assert [edge["title"].split()[0].lower() for edge in cube["bbox"]["anyOf"][0]["properties"].values()] == list(EDGES)
     assert run["workers"]["type"] == "integer"
-    assert [name for fields in (cube, run) for name, field in fields.items() if "anyOf" in field] == ["bbox"]
+    assert [name for fields in (cube, run) for name, field in fields.items() if "anyOf" in field] == [
+        "bbox", "collection", "definition",
+    ]  # fmt: skip
+    assert [kind["title"] for kind in cube["collection"]["anyOf"]] == ["One collection", "Several collections"]
+    assert cube["collection"]["default"] == "sentinel-2-c1-l2a"
     assert run["credentials_block"]["block_type_slug"] == "secret"
 
 
@@ -126,6 +130,9 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
         ("run", {"serverless_backend": "dask", "scheduler_address": "tcp://me:hush-hush@h:1"}, "without credentials"),
         ("run", {"allow_asset_roots": ["/data", "https://hush-hush@h"]}, "an address without credentials"),
         ("cube", {"stac_url": "https://h/v1?token=hush-hush"}, "an address without credentials"),
+        ("cube", {"collection": "https://me:hush-hush@h/v1#a"}, "an address without credentials"),
+        ("cube", {"collection": ["a", "https://me:hush-hush@h/v1#b"]}, "an address without credentials"),
+        ("cube", {"collection": ["a", "{{ hush-hush }}"]}, "a value without a template"),
         ("run", {"fsspec_uri": "{{ prefect.variables.hush-hush }}"}, "a value without a template"),
         ("run", {"storage_options": {"a": {"b": "{{ prefect.blocks.json.hush-hush }}"}}}, "a value without a template"),
         ("run", {"storage_options": {"$ref": BLOCK_ID}}, "options without a block"),
@@ -173,6 +180,7 @@ def test_a_refusal_is_shown_at_its_field(changes: dict[str, Any], field: str) ->
         ("cube", {"bands": ["B04", "B08", "B8A"]}),
         ("cube", {"end_date": "2023-01-01", "start_date": "2023-01-31"}),
         ("cube", {"start_date": "2023-01", "end_date": "2023-08"}),
+        ("cube", {"collection": ["hls2-l30", "https://h/v1#hls2-s30"], "definition": ["hls2-l30=hls-l30"]}),
         ("run", {"serverless_backend": "dask", "scheduler_address": "tcp://a:1"}),
         ("run", {"overwrite": True}),
         ("run", {"storage_options": {"client_kwargs": {"region_name": "x"}, "anon": True}}),

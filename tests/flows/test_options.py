@@ -68,6 +68,7 @@ CUBE: dict[str, Any] = {
     "resampling": "cubic",
     "stac_url": "archive",
     "collection": "sentinel-2-l2a",
+    "encoding": "scale=0.0001,offset=-0.2",
 }
 RUN: dict[str, Any] = {
     "fsspec_uri": "output/cube.zarr",
@@ -110,6 +111,16 @@ RUN: dict[str, Any] = {
 # Fields that exclude those above, and fields with a single value.
 OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}),
+    (
+        CubeConfig,
+        {
+            "start_date": "2023-01-01",
+            "end_date": "2023-12-31",
+            "like": "dem.tif",
+            "collection": ("hls2-l30", "https://example.com/v1#hls2-s30"),
+            "definition": ("hls2-l30=a", "hls2-s30=b"),
+        },
+    ),
     (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "like": "dem.tif"}),
     (RunConfig, {"fsspec_uri": "cube", "overwrite": True, "serverless_backend": "coiled"}),
 ]
@@ -242,7 +253,7 @@ def arguments_of(values: dict[str, Any]) -> list[str]:
         elif isinstance(value, dict):
             for key, entry in value.items():
                 arguments += [flag, f"{key}={entry if isinstance(entry, str) else json.dumps(entry)}"]
-        elif name in ("bands", "query", "allow_asset_roots"):
+        elif isinstance(value, tuple) and name != "bbox":
             arguments += [part for entry in value for part in (flag, entry)]
         elif isinstance(value, tuple):
             arguments += [flag, *map(str, value)]

@@ -61,10 +61,10 @@ def worker(stack: ExitStack, cluster: DaskCluster, folder: Path, files: Mapping[
     )
 
 
-def refused(run: RunConfig, stac_url: str | None = None) -> str:
+def refused(run: RunConfig, *stac_urls: str) -> str:
     """Return the message of a refused run, which is one line."""
     with pytest.raises(InputError) as caught:
-        check_workers(run, stac_url)
+        check_workers(run, stac_urls)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -122,7 +122,7 @@ def test_workers_that_see_another_store_catalogue_or_server_are_refused(
         worker(stack, scheduler, tmp_path, {})()
         assert "fsspec-uri cube.zarr is " in (message := refused(on(scheduler, "cube.zarr")))
         assert message.endswith("give an absolute path")
-        check_workers(run := on(scheduler, tmp_path / "cube.zarr"), str(catalogue))
+        check_workers(run := on(scheduler, tmp_path / "cube.zarr"), [str(catalogue)])
         assert list(tmp_path.glob("*cube*")) == []
         with monkeypatch.context() as patch:
             patch.setattr("flows.ask_workers.digest_of", lambda path: "of another folder")
@@ -173,14 +173,15 @@ def test_coiled_needs_a_token_a_shared_store_and_a_catalogue_that_its_machines_r
 
 
 def test_a_region_fits_the_store_or_the_scenes() -> None:
-    check_region("us-west-2", "eu-central-1", EARTH_SEARCH)
-    check_region("eu-central-1", "eu-central-1", EARTH_SEARCH)
-    check_region("eu-north-1", "eu-central-1", "https://stac.example")
-    check_region("eu-north-1", None, EARTH_SEARCH)
+    check_region("us-west-2", "eu-central-1", [EARTH_SEARCH])
+    check_region("eu-central-1", "eu-central-1", [EARTH_SEARCH])
+    check_region("eu-north-1", "eu-central-1", ["https://stac.example"])
+    check_region("eu-north-1", "eu-central-1", [EARTH_SEARCH, "https://stac.example"])
+    check_region("eu-north-1", None, [EARTH_SEARCH])
     with pytest.raises(
         InputError, match=r"^coiled-region eu-north-1: the scenes are in us-west-2 and the store in eu-"
     ):
-        check_region("eu-north-1", "eu-central-1", EARTH_SEARCH)
+        check_region("eu-north-1", "eu-central-1", [EARTH_SEARCH, EARTH_SEARCH])
 
 
 @pytest.fixture

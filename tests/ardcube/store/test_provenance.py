@@ -12,7 +12,7 @@ from ardcube.config import CubeConfig
 from ardcube.extent.periods import calendar_periods
 from ardcube.storage.place import Place
 from ardcube.store import schema
-from ardcube.store.provenance import continued, provenance
+from ardcube.store.provenance import Origin, continued, provenance
 from tests.ardcube.small_cube import CHUNK, periods_until, spec_at
 
 CUBE = CubeConfig(
@@ -28,7 +28,13 @@ CUBE = CubeConfig(
 def at(hour: int, end: date = date(2024, 2, 1), url: str = CUBE.stac_url) -> dict[str, object]:
     periods = calendar_periods(date(2023, 11, 1), end, 1)
     when = datetime(2024, 3, 1, hour, tzinfo=UTC)
-    return provenance(CUBE, url, {"opening": 5, "closing": 3}, periods, "1.2.3", when)
+    origin = Origin(
+        [url],
+        ["Landsat Collection 2 Level-2", "Sentinel-2 L2A"],
+        ["contains modified Copernicus Sentinel data {years}"],
+        ["Landsat OLI", "Sentinel-2 MSI"],
+    )
+    return provenance(CUBE, origin, {"opening": 5, "closing": 3}, periods, "1.2.3", when)
 
 
 @pytest.mark.unit
@@ -40,8 +46,23 @@ def test_attributes_name_version_catalogue_collection_mask_resampling_composite_
     assert json.loads(str(found["cloud_mask_options"])) == {"opening": 5, "closing": 3}
     assert (found["resampling"], found["composite"]) == ("bilinear", "median")
     assert (found["time_coverage_start"], found["time_coverage_end"]) == ("2023-11-01", "2024-03-01")
-    assert "Copernicus Sentinel data 2023-2024" in str(found["source"])
+    products = "Landsat Collection 2 Level-2 and Sentinel-2 L2A"
+    assert found["title"] == f"{products} surface reflectance, median composites"
+    assert found["source"] == f"{products}; contains modified Copernicus Sentinel data 2023-2024"
+    assert found["instrument"] == "Landsat OLI, Sentinel-2 MSI"
     assert all(isinstance(value, str) for value in found.values())  # netCDF has no other kind for them
+
+
+@pytest.mark.unit
+def test_several_collections_and_catalogues_are_listed_and_unknown_products_have_the_ids() -> None:
+    cube = CUBE.model_copy(update={"collection": ("a", "https://other.example.com/v1#b")})
+    periods = calendar_periods(date(2023, 11, 1), date(2023, 12, 1), 1)
+    origin = Origin([one.stac_url for one in cube.collections])
+    found = provenance(cube, origin, {}, periods, "1.2.3", datetime(2024, 3, 1, tzinfo=UTC))
+    assert found["collection"] == "a, b"
+    assert found["stac_url"] == "https://stac.example.com/v1, https://other.example.com/v1"
+    assert found["title"].startswith("a and b surface reflectance")
+    assert found["instrument"] == ""
 
 
 @pytest.mark.unit
