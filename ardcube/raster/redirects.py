@@ -37,6 +37,8 @@ _MARGIN = 60.0
 """Seconds before its expiry at which a final address is renewed; half of its lifetime if that is less."""
 _LOGIN = re.compile(r"/oauth2?/authorize\b|/login\b", re.IGNORECASE)
 """Path of a page where a person logs in; servers lead to it instead of an answer with the status 401."""
+_RETRIES = 4
+"""Retries of a request that may succeed later, as in `ardcube.raster.http`."""
 _TIMEOUT = (10.0, 20.0)
 """Seconds to connect, and to wait for an answer."""
 
@@ -167,7 +169,7 @@ def _session() -> requests.Session:
     from urllib3 import Retry
 
     retry = Retry(
-        total=4, backoff_factor=0.5, backoff_jitter=0.5, redirect=False,
+        total=_RETRIES, backoff_factor=0.5, backoff_jitter=0.5, redirect=False,
         status_forcelist=(408, 429, 500, 502, 503, 504), raise_on_status=False, respect_retry_after_header=False,
     )  # fmt: skip
     session = requests.Session()

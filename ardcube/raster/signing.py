@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ardcube.catalog.hrefs import split
 from ardcube.config import FileAccess, HeaderAccess, TokenAccess
-from ardcube.errors import AccessError
+from ardcube.errors import AccessError, TransientError
 from ardcube.raster.redirects import find_target, forget_target, header_value
 from ardcube.raster.refusals import RefusedError, explain_refusal, is_signed
 from ardcube.raster.tokens import container_token
@@ -67,7 +67,7 @@ def read_signed(href: str, access: FileAccess, attempt: Callable[[SignedAddress]
 
 
 def try_signed(href: str, access: FileAccess, attempt: Callable[[SignedAddress], _T]) -> _T:
-    """Read a file at its signed address; if it is refused, once more with a new signature.
+    """Read a file at its signed address; if it is refused or the signature expires, once more with a new signature.
 
     Parameters
     ----------
@@ -88,6 +88,10 @@ def try_signed(href: str, access: FileAccess, attempt: Callable[[SignedAddress],
         return attempt(signed)
     except RefusedError:
         if not _renew(href, access, signed):
+            raise
+    except TransientError:
+        # GDAL does not report that a part of a file was refused.
+        if sign(href, access) == signed:
             raise
     return attempt(sign(href, access))
 

@@ -41,6 +41,8 @@ class Request:
     """Bytes of the body that were sent."""
     fault: Kind | None
     """Kind of the fault that struck the request, or None."""
+    headers: dict[str, str]
+    """Headers by name, each word of which begins with a capital letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = unquote(parts.path).lstrip("/"), dict(parse_qsl(parts.query, keep_blank_values=True))
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = json.loads(content) if content else None
+        # Header names are case-insensitive: hyper, the client of obstore, sends them in lower case.
+        headers = {name.title(): value for name, value in self.headers.items()}
         fault = self.owner._struck(self.command, path)
         kind = fault.kind if fault else None
         if fault and kind == "delay":
@@ -241,13 +245,13 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and kind == "status":
                 reply = Reply(fault.status, f"{HTTPStatus(fault.status).phrase}\n".encode(), fault.headers)
             else:
-                # Header names are case-insensitive: hyper, the client of obstore, sends them in lower case.
-                headers = {name.title(): value for name, value in self.headers.items()}
                 reply = self.owner.answer(self.command, path, query, headers, body)
             status = reply.status
             sent = 0 if self.command == "HEAD" else len(reply.body) // (2 if kind == "truncate" else 1)
         # Recorded before the response is sent, so that a client with the response finds its request in the list.
-        self.owner._record(Request(self.command, path, query, self.headers.get("Range"), body, status, sent, kind))
+        self.owner._record(
+            Request(self.command, path, query, self.headers.get("Range"), body, status, sent, kind, headers)
+        )
         if status is None:
             _reset(self.connection)
             self.close_connection = True

@@ -53,7 +53,7 @@ class RangeServer:
     def _start(self) -> str:
         """Start the child process; return its URL."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self.folder)],
+            [sys.executable, "-m", *self._command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=processes.environment(),
@@ -66,6 +66,11 @@ class RangeServer:
     def _stop(self) -> None:
         # The child ends when its standard input is closed, so it also ends if this process is killed.
         processes.close_and_wait(self._process)
+
+    @property
+    def _command(self) -> list[str]:
+        """Module and arguments of the child process."""
+        return [__name__, str(self.folder)]
 
     @property
     def requests(self) -> list[Request]:
@@ -112,7 +117,7 @@ class FileFault:
         return count
 
 
-class _Files(LoopbackServer):
+class Files(LoopbackServer):
     """The server in the child process."""
 
     def __init__(self, folder: Path) -> None:
@@ -156,7 +161,7 @@ def _span(first: str, last: str, *, size: int) -> tuple[int, int]:
     return int(first), min(int(last), size - 1) if last else size - 1
 
 
-def _execute(server: _Files) -> None:
+def execute(server: Files) -> None:
     """Execute the commands of the standard input, one per line, until it ends."""
     faults: list[Fault] = []
     for line in sys.stdin:
@@ -176,9 +181,11 @@ def _execute(server: _Files) -> None:
                 server.reset()
             case "heal":
                 server.heal()
+            case _:
+                answer = getattr(server, name)(**arguments)
         print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    with _Files(Path(sys.argv[1])) as files:
-        _execute(files)
+    with Files(Path(sys.argv[1])) as files:
+        execute(files)
