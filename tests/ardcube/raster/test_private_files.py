@@ -22,6 +22,7 @@ from ardcube.raster.open import open_raster
 from ardcube.raster.signing import sign
 from ardcube.raster.tokens import ContainerToken
 from tests.rasters import pixels, read, write, write_cog, write_jpeg_2000
+from tests.servers.nginx import nginx, nginx_path
 from tests.servers.private_files import HeaderServer, TokenServer
 from tests.servers.range_server import RangeServer
 
@@ -207,7 +208,7 @@ def test_an_address_with_a_signature_gets_no_token(archive: Path, serve: Callabl
 
 
 class Clock(SimpleNamespace):
-    """Stands in for the module `time`."""
+    """Replaces the module `time`."""
 
     now = 0.0
 
@@ -403,3 +404,23 @@ def test_a_user_file_of_passwords_does_not_replace_the_header(
     server = serve(HeaderServer(archive, BEARER))
     np.testing.assert_array_equal(values(f"{server.url}/scenes/red.tif", by_header(server), "auto"), pixels())
     assert {request.headers.get("Authorization") for request in server.requests} == {BEARER}
+
+
+@pytest.mark.skipif(nginx_path() is None, reason="nginx is missing; install it (Debian: apt-get install nginx-light)")
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", ["direct", "moved"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nginx_gets_the_header_and_the_store_behind_it_does_not(
+    archive: Path, tmp_path: Path, name: str, kind: str, reader: Reader
+) -> None:
+    with nginx(archive, tmp_path / "nginx", BEARER) as server:
+        access = HeaderAccess("Authorization", "Bearer {EARTHDATA_TOKEN}", (f"127.0.0.1:{server.archive}",))
+        by_host = AccessByHost((HostAccess(access.hosts[0], access),))
+        found = values(f"{server.url(kind)}/scenes/{name}", by_host, reader)
+        np.testing.assert_array_equal(found, pixels())
+        logged = server.requests()
+    assert {one.authorization for one in logged if one.port == server.archive} == {BEARER}
+    assert {(one.authorization, one.referer) for one in logged if one.port == server.store} <= {("-", "-")}
+    assert {one.port for one in logged if one.status in (200, 206)} == {
+        server.archive if kind == "direct" else server.store
+    }

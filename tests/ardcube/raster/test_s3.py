@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import pytest
 import s3fs
 
 from ardcube.collections.model import Definition
+from ardcube.collections.parse import parse_definition
 from ardcube.config import AssetAccess, Reader, RunConfig, S3Access
 from ardcube.errors import AccessError, SceneError
 from ardcube.prepare.file_access import asset_access
 from ardcube.raster import refusals
 from ardcube.raster.open import open_raster
 from ardcube.raster.s3 import gdal_options
+from tests.private_archive import definition_text
 from tests.rasters import pixels, read, write, write_cog, write_jpeg_2000
 from tests.servers.processes import S3, S3_KEY
+from tests.servers.range_server import RangeServer
 
 READERS: tuple[Reader, ...] = ("auto", "gdal")
 
@@ -88,6 +92,35 @@ def test_a_private_file_needs_signed_access(bucket: S3) -> None:
     access = access_by(asset_endpoint_url=bucket.endpoint_url)
     with pytest.raises(AccessError, match=r"access is refused \(HTTP 403\); set asset-access to signed"):
         open_raster(bucket.uri("a/red.tif"), "private", access)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_definition_names_the_endpoint_of_its_buckets(
+    bucket: S3, monkeypatch: pytest.MonkeyPatch, reader: Reader
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # that of the store
+    stated = f'{{ kind = "signed", endpoint_url = "{bucket.endpoint_url}", region = "us-east-1" }}'
+    access = access_by(parse_definition(definition_text("mine", f"s3://{bucket.bucket}", stated), "mine.toml"))
+    raster = open_raster(bucket.uri("a/red.tif"), "definition", access, reader)
+    np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("kind", "payer"), [("requester-pays", "requester"), ("signed", None), ("unsigned", None)])
+def test_the_requester_pays_with_each_request(
+    tmp_path: Path, range_server: Callable[[Path], RangeServer], reader: Reader, kind: str, payer: str | None
+) -> None:
+    (tmp_path / "usgs-landsat").mkdir()
+    write_cog(tmp_path / "usgs-landsat" / "red.tif", pixels(), nodata=0)
+    server = range_server(tmp_path)
+    stated = f'{{ kind = "{kind}", endpoint_url = "{server.url}", region = "us-west-2" }}'
+    access = access_by(parse_definition(definition_text("mine", "s3://usgs-landsat", stated), "mine.toml"))
+    raster = open_raster("s3://usgs-landsat/red.tif", f"{server.url} {reader}", access, reader)
+    np.testing.assert_array_equal(read(raster, raster.header.levels[0]), pixels())
+    assert server.requests
+    assert {request.headers.get("X-Amz-Request-Payer") for request in server.requests} == {payer}
+    signed = {"us-west-2" in request.headers.get("Authorization", "") for request in server.requests}
+    assert signed == {kind != "unsigned"}
 
 
 def test_options_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
