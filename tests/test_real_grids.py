@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import zarr
 from pyproj import CRS, Transformer
 
@@ -101,6 +102,52 @@ def test_cubes_equal_the_oracle_in_every_crs(shared_real: Path, tmp_path: Path, 
     right = expected(archive, grid, 0.0)
     np.testing.assert_array_equal(group["x"][...], right.x)
     np.testing.assert_array_equal(group["y"][...], right.y)
+    assert_equals_oracle(group["rgb_median"][...], group["observation_count"][...], partial(expected, archive, grid))
+
+
+def move_to_the_antimeridian(archive: Path, folder: Path) -> None:
+    """Copy an archive of zone 33, with its rasters and footprints moved to zone 1, across longitude 180."""
+    metres_west, degrees = 288_000, Transformer.from_crs("EPSG:32601", "EPSG:4326", always_xy=True)
+    for source in archive.glob("*/*_L2A.json"):
+        item = json.loads(source.read_text())
+        home = folder / item["id"]
+        home.mkdir(parents=True)
+        for asset in item["assets"].values():
+            with rasterio.open(source.parent / asset["href"]) as raster:
+                profile, pixels, bounds = raster.profile, raster.read(), raster.bounds
+            profile["transform"] = rasterio.Affine.translation(-metres_west, 0) @ profile["transform"]
+            with rasterio.open(home / asset["href"], "w", **profile | {"crs": "EPSG:32601"}) as raster:
+                raster.write(pixels)
+            moved = {"proj:epsg": 32601, "proj:code": "EPSG:32601", "proj:transform": list(profile["transform"])[:6]}
+            for name in ("file:size", "file:checksum"):
+                asset.pop(name, None)
+            asset |= moved
+        item["properties"] |= moved
+        outline = shapely.segmentize(shapely.box(*bounds), 5_000)
+        x, y = shapely.get_coordinates(outline).T
+        lon, lat = degrees.transform(x - metres_west, y)
+        whole = shapely.Polygon(np.column_stack([lon % 360, lat]))
+        halves = [
+            whole.intersection(shapely.box(0, -90, 180, 90)),
+            shapely.transform(whole.intersection(shapely.box(180, -90, 360, 90)), lambda part: part - (360, 0)),
+        ]
+        item["geometry"] = shapely.geometry.mapping(shapely.MultiPolygon(halves))
+        item["bbox"] = [halves[0].bounds[0], whole.bounds[1], halves[1].bounds[2], whole.bounds[3]]
+        (home / f"{item['id']}.json").write_text(json.dumps(item))
+    (folder / "collection.json").write_bytes((archive / "collection.json").read_bytes())
+
+
+def test_degrees_across_the_antimeridian_equal_the_oracle(shared_real: Path, tmp_path: Path) -> None:
+    """Half of the pixels are at either side of longitude 180; the scenes are of a zone of one side."""
+    archive = tmp_path / "archive"
+    move_to_the_antimeridian(shared_real / "scenes" / ZAGREB[0], archive)
+    grid = Grid(ZAGREB[0], (179.95, 45.97, 180.05, 46.04), "2023-08", "EPSG:4326", 0.001, cloud_mask="scl")
+    group = build(archive, tmp_path / "cube.zarr", grid)
+    right = expected(archive, grid, 0.0)
+    assert group["observation_count"].shape == right.count.shape
+    for half in (right.count[..., :50], right.count[..., 50:]):
+        assert half.any(axis=0).mean() > 0.5
+    np.testing.assert_array_equal(group["longitude"][...], right.x)
     assert_equals_oracle(group["rgb_median"][...], group["observation_count"][...], partial(expected, archive, grid))
 
 
