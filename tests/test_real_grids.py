@@ -112,16 +112,15 @@ def move_to_the_antimeridian(archive: Path, folder: Path) -> None:
         item = json.loads(source.read_text())
         home = folder / item["id"]
         home.mkdir(parents=True)
-        for asset in item["assets"].values():
+        for key, asset in item["assets"].items():
             with rasterio.open(source.parent / asset["href"]) as raster:
                 profile, pixels, bounds = raster.profile, raster.read(), raster.bounds
             profile["transform"] = rasterio.Affine.translation(-metres_west, 0) @ profile["transform"]
             with rasterio.open(home / asset["href"], "w", **profile | {"crs": "EPSG:32601"}) as raster:
                 raster.write(pixels)
             moved = {"proj:epsg": 32601, "proj:code": "EPSG:32601", "proj:transform": list(profile["transform"])[:6]}
-            for name in ("file:size", "file:checksum"):
-                asset.pop(name, None)
-            asset |= moved
+            kept = {name: value for name, value in asset.items() if name not in ("file:size", "file:checksum")}
+            item["assets"][key] = kept | moved
         item["properties"] |= moved
         outline = shapely.segmentize(shapely.box(*bounds), 5_000)
         x, y = shapely.get_coordinates(outline).T

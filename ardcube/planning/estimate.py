@@ -13,6 +13,7 @@ from ardcube.config import HostAccess
 from ardcube.pixels.masks import scene_masks
 from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
 from ardcube.planning.plan import CubePlan, CubeSpec
+from ardcube.raster.levels import KEEPS_CATEGORIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Estimate:
 def estimate(plan: CubePlan) -> Estimate:
     """Return the sizes of a plan, computed from its scenes and jobs alone."""
     spec, jobs = plan.spec, plan.jobs
-    per_pixel = {label: _scene_bytes_per_pixel(scenes, spec.grid.metres) for label, scenes in plan.scenes.items()}
+    per_pixel = {label: _scene_bytes_per_pixel(scenes, spec) for label, scenes in plan.scenes.items()}
     reads = jobs.tiles.pixels @ jobs.scenes  # pixels of one band, by period
     return Estimate(
         chunks=len(jobs),
@@ -135,19 +136,29 @@ def _by_collection(plan: CubePlan) -> dict[str, int]:
     return {name: counts[name] for name in plan.collections}
 
 
-def _scene_bytes_per_pixel(scenes: Sequence[Scene], metres: float) -> float:
+def _scene_bytes_per_pixel(scenes: Sequence[Scene], spec: CubeSpec) -> float:
     """Return the mean of compressed bytes per output pixel of a scene; scenes of one sensor are alike."""
     counts, first = Counter(scene.sensor for scene in scenes), {scene.sensor: scene for scene in reversed(scenes)}
     each = {
-        sensor: sum(_bytes_per_pixel(asset, metres) for asset in scene.bands.values())
+        sensor: sum(
+            _bytes_per_pixel(asset, spec.grid.metres, full=_is_read_in_full(asset, categorical=band not in spec.bands))
+            for band, asset in scene.bands.items()
+        )
         for sensor, scene in first.items()
     }
     return sum(count * each[sensor] for sensor, count in counts.items()) / max(1, len(scenes))
 
 
-def _bytes_per_pixel(asset: BandAsset, metres: float) -> float:
-    """Return compressed bytes per output pixel of the coarsest overview that is fine enough."""
+def _is_read_in_full(asset: BandAsset, *, categorical: bool) -> bool:
+    """Return whether no overview can replace the file, by the fields of its item (see `raster.levels`)."""
+    if asset.href.lower().endswith(".jp2"):
+        return categorical or asset.nodata is not None
+    return categorical and asset.overviews not in KEEPS_CATEGORIES
+
+
+def _bytes_per_pixel(asset: BandAsset, metres: float, *, full: bool) -> float:
+    """Return compressed bytes per output pixel of the file, or of the coarsest overview that is fine enough."""
     per_source_pixel = 0.75 * asset.size / asset.pixels if asset.size and asset.pixels else 1.3
     ratio = metres / asset.pixel_size
-    level = 2 ** max(0, math.floor(math.log2(ratio))) if ratio >= 1 else 1
+    level = 2 ** max(0, math.floor(math.log2(ratio))) if ratio >= 1 and not full else 1
     return per_source_pixel * (ratio / level) ** 2

@@ -16,7 +16,7 @@ from ardcube.raster.header import Header, Level, pixel_size
 
 _TOLERANCE = 1e-6
 """Share of an output pixel by which a level's pixel may be larger, because both are computed."""
-_KEEPS_CATEGORIES = frozenset({"nearest", "mode"})
+KEEPS_CATEGORIES = frozenset({"nearest", "mode"})
 """Resampling methods whose overviews hold only numbers of the full raster."""
 _FILE_ITEMS = ("OVERVIEW_RESAMPLING", "OVR_RESAMPLING_ALG")
 """Metadata of a file about all its overviews, as GDAL's COG driver and rio-cogeo (6 and later; before) write it."""
@@ -64,7 +64,7 @@ def category_level(header: Header, pixel: PixelSize, described: str = "") -> Lev
     Level
         The full raster, or an overview that is known to be `nearest` or `mode`.
     """
-    known = [level for level in header.levels[1:] if (level.resampling or described) in _KEEPS_CATEGORIES]
+    known = [level for level in header.levels[1:] if (level.resampling or described) in KEEPS_CATEGORIES]
     return _coarsest(header, known, pixel)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardcube.catalog.scene import Scene
+from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
@@ -72,6 +74,30 @@ def test_bytes_to_read_are_near_the_sizes_of_the_files() -> None:
     )
     assert 400_000 < native < 1_500_000
     assert native / half == pytest.approx(4, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("band", "changes", "in_full"),
+    [
+        ("scl", {}, True),
+        ("scl", {"overviews": "mode"}, False),
+        ("scl", {"overviews": "mode", "href": "/SCL.jp2"}, True),
+        ("red", {}, False),
+        ("red", {"href": "/B04.jp2"}, True),
+        ("red", {"href": "/B04.jp2", "nodata": None}, False),
+    ],
+)
+def test_an_estimate_counts_bytes_of_the_level_that_is_read(band: str, changes: dict[str, Any], in_full: bool) -> None:
+    """At a quarter of the resolution, the full raster has 16 times the bytes of the overview."""
+    box = (15.0, 0.0, 15.1, 0.1)
+    whole = scene("a", box=box)
+    asset = BandAsset(
+        href="/a.tif", scale=0.0001, offset=0.0, nodata=0, size=1_000_000, pixels=1112**2, pixel_size=10.0, height=1112,
+        width=1112, crs="EPSG:32633",
+    )  # fmt: skip
+    one = replace(whole, bands={band: replace(asset, **changes)})
+    found = estimate(plan(one, grid=Grid.from_bounds(box, 0.1 / 278), size=5000)).bytes_to_read
+    assert found == pytest.approx(750_000 if in_full else 750_000 / 16, rel=0.05)
 
 
 def test_an_estimate_of_nothing_is_nothing() -> None:
