@@ -27,7 +27,7 @@ def definition_lines(definitions: Iterable[Definition], masks: Collection[str]) 
         yield from _row("sensors", [", ".join(definition.sensors)])
         yield from _row("catalogues", [_catalogue(catalogue) for catalogue in definition.catalogues])
         yield from _row("bands", [", ".join(_names(*band) for band in definition.bands.items())])
-        yield from _row("masks", [definition.mask] if definition.mask and definition.mask in masks else [])
+        yield from _row("masks", [", ".join(_masks(definition, masks))])
 
 
 def _row(name: str, texts: Iterable[str]) -> Iterator[str]:
@@ -37,6 +37,14 @@ def _row(name: str, texts: Iterable[str]) -> Iterator[str]:
         for line in wrap(text, _WIDTH - _INDENT, break_long_words=False, break_on_hyphens=False):
             yield f"{start:{_INDENT}}{line}"
             start = ""
+
+
+def _masks(definition: Definition, masks: Collection[str]) -> Iterator[str]:
+    """Yield the installed masks that a collection has the band of, the one of `auto` first."""
+    first = definition.mask if definition.mask in masks else None
+    if first is not None:
+        yield first
+    yield from (name for name in definition.bands if name in masks and name != first)
 
 
 def _names(name: str, band: Band) -> str:

@@ -25,7 +25,7 @@ import ardcube
 from ardcube.config import CubeConfig
 from tests.oracle.compare import assert_equals_oracle
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
-from tests.oracle.masks import AnyMask, BitMask, ProbabilityMask
+from tests.oracle.masks import AnyMask, BitMask, ProbabilityMask, SclMask
 
 pytestmark = pytest.mark.real
 
@@ -244,3 +244,93 @@ def test_a_cloud_probability_is_no_nodata_where_it_is_0(shared_real: Path, tmp_p
         for crs, resolution in (("EPSG:32633", 120.0), ("EPSG:4326", 0.005)):
             request = Request(area, crs, resolution, "cloud_probability", options, mask)
             assert_equal(tmp_path / "items", tmp_path / f"{len(options)}-{resolution}", request)
+
+
+REAL_SCENES: dict[str, tuple[str, str, str, tuple[float, float, float, float], str, float]] = {
+    "tm": (
+        "LT05_L2SP_090084_19980308_T1_australia_utm55/*.pc-form.MADE.json", "1998-03", "nir08",
+        (148.8, -35.4, 151.0, -33.8), "EPSG:32755", 4000.0,
+    ),
+    "etm": (
+        "LE07_L2SP_090084_20210331_T1_australia_utm55/*.pc-form.MADE.json", "2021-03", "red",
+        (148.8, -35.4, 151.0, -33.8), "EPSG:4326", 0.03,
+    ),
+    "oli": (
+        "LC08_L2SP_005009_20150710_T2_greenland_utm24/*_SR_stac.json", "2015-07", "SR_B4.TIF",
+        (-42.0, 71.2, -36.0, 73.2), "EPSG:3413", 1100.0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL_SCENES)
+def test_landsat_scenes_of_three_sensors(shared_real: Path, tmp_path: Path, name: str) -> None:
+    """Real items, reflectance and quality. `auto` takes qa_pixel from the definition of each form of an item."""
+    scene, month, band, area, crs, resolution = REAL_SCENES[name]
+    (path,) = (shared_real / "sensors" / "landsat-c2l2-overview-scenes").glob(scene)
+    item = json.loads(path.read_text())
+    for asset in item["assets"].values():
+        asset["href"] = str((path.parent / asset["href"]).resolve())
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items" / "item.json").write_text(json.dumps(item))
+    cube = CubeConfig(
+        stac_url=str(tmp_path / "items"), collection=item.get("collection") or "landsat-c2l2-sr", bbox=area, crs=crs,
+        start_date=f"{month}-01", end_date=f"{month}-28", resolution=resolution, bands=(band,), chunk_size=64,
+        cloud_mask="auto", cloud_mask_options={"buffer": 4500},
+    )  # fmt: skip
+    assert ardcube.plan(cube).estimate.cloud_mask == "qa_pixel"
+    ardcube.build(cube, tmp_path / "cube", threads=2)
+    group = zarr.open_group(str(tmp_path / "cube"), mode="r")
+
+    def as_numbers(nudge: float) -> OracleCube:
+        """Return the oracle's cube of digital numbers: cube and scene have one encoding."""
+        items, _ = read_catalogue(tmp_path / "items")
+        quality = "qa_pixel" if "qa_pixel" in items[0]["assets"] else "QA_PIXEL.TIF"
+        items[0]["assets"][band]["raster:bands"] = [{"offset": 0, "nodata": 0}]
+        mask = BitMask(quality, (0, 1, 2, 3, 4), 1, buffer=4500.0)
+        return oracle_cube(
+            items, None, bbox=area, start=f"{month}-01", end=f"{month}-28", crs=crs, resolution=resolution,
+            bands=[band], cloud_mask="other", mask=mask, nudge=nudge,
+        )  # fmt: skip
+
+    assert_equals_oracle(group["rgb_median"][...], group["observation_count"][...], as_numbers)
+    assert group["rgb_median"].attrs["scale_factor"] == 2.75e-5
+    assert group["rgb_median"].attrs["add_offset"] == -0.2
+
+
+def test_one_cube_of_scenes_with_different_masks(shared_real: Path, tmp_path: Path) -> None:
+    """`auto` gives each scene the mask of its definition. The Fmask was interpolated, so that it has many values."""
+    sensors = shared_real / "sensors"
+    scenes = sorted((sensors / "s2-exeter-stack" / "per-band").glob("exe_*/SCL.tif"))
+    for number, quality in enumerate(scenes):
+        with rasterio.open(quality) as source:
+            whole = Window(0, 0, source.width, source.height)
+        made_item(
+            tmp_path / "items", f"S2A_{number}", quality, whole, when=f"2024-10-{11 + number}T12:00:00Z",
+            keys={"B02": "blue", "B03": "green", "B04": "red", "B8A": "nir08"}, quality_key="SCL",
+            properties={"s2:processing_baseline": "05.10", "s2:product_type": "S2MSI2A", "platform": "Sentinel-2A"},
+            stated={"nodata": 0, "data_type": "uint8"},
+        )  # fmt: skip
+    for number, quality in enumerate(sorted((sensors / "hls-s30-exeter-stack" / "per-band").glob("*/Fmask.tif"))):
+        with rasterio.open(quality) as source:
+            whole = Window(0, 0, source.width, source.height)
+        hls_item(tmp_path / "items", f"HLS.{number}", quality, whole, f"2024-10-{11 + number}T16:00:00Z")
+    masks = (SclMask(buffer=65.0, band="SCL"), BitMask("Fmask", (1, 2, 3), 255, buffer=65.0))
+    area = (-3.55, 50.70, -3.46, 50.745)
+    for crs, resolution in (("EPSG:27700", 20.0), ("EPSG:4326", 0.0006)):
+        request = Request(area, crs, resolution, "auto", {"buffer": 65}, masks)
+        assert_equal(tmp_path / "items", tmp_path / f"cube{resolution}", request)
+    store = tmp_path / "cube20.0"
+    options = json.loads(str(zarr.open_group(str(store), mode="r").attrs["cloud_mask_options"]))
+    assert options == {
+        "fmask": {"masked": ["cloud", "dilated", "shadow"], "closing": 0, "opening": 0, "buffer": 65},
+        "scl": {"allowed_values": [4, 5], "closing": 155, "opening": 155, "buffer": 65},
+    }
+    chunk = ardcube.status(store).index[0]
+    numbers = ardcube.observations(store, chunk).compute()
+    assert {"nir08", "scl", "fmask"} <= set(numbers.data_vars)
+    of_hls = numbers.scene.str.startswith("HLS")
+    assert of_hls.values.tolist().count(True) == 3
+    assert (numbers.scl.where(of_hls, drop=True) == 0).all()
+    assert (numbers.fmask.where(~of_hls, drop=True) == 0).all()
+    assert set(np.unique(numbers.scl)) <= set(range(12))
+    assert (numbers.fmask.where(of_hls, drop=True) >= 64).any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,25 +66,12 @@ def observations(uri: Uri, chunk: ChunkKey | str, *, storage_options: Mapping[st
 
 
 def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Dataset:
-    import odc.stac
     import xarray as xr
 
-    from ardcube.odc_driver import ExactDriver
     from ardcube.pixels.footprint import PixelCentres
 
     grid, config = found.cube.grid, found.cube.config
-    bands = list(scenes[0].bands)
-    numbers = odc.stac.load(
-        [_item(scene, config.bands) for scene in scenes],
-        bands=bands,
-        groupby="id",  # two processings of an acquisition have one time
-        geobox=grid.geobox[window.slices],
-        chunks={"time": 1},
-        resampling={band: config.resampling if band in config.bands else "nearest" for band in bands},
-        nodata=0,
-        preserve_original_order=True,
-        driver=ExactDriver(with_bias=True),
-    )
+    numbers = _numbers(found, window, scenes)
     numbers = numbers.assign_coords(
         scene=("time", [scene.id for scene in scenes]),
         solar_day=("time", np.array([scene.solar_day() for scene in scenes], "datetime64[ns]")),
@@ -108,6 +96,47 @@ def _load(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Da
         reflectance = (numbers[band].astype(np.float32) - bias) * scales + offsets
         numbers[band] = reflectance.where(valid).assign_attrs(units="1", long_name=f"reflectance, {band}")
     return numbers
+
+
+def _numbers(found: ExistingCube, window: Window, scenes: Sequence[Scene]) -> xr.Dataset:
+    """Return digital numbers of all bands, 0 where a scene has no data or lacks a band that another mask reads."""
+    import odc.stac
+    import xarray as xr
+
+    from ardcube.odc_driver import ExactDriver
+
+    grid, config = found.cube.grid, found.cube.config
+    alike: dict[tuple[str, ...], list[int]] = {}  # odc-stac loads items that have the same bands
+    for position, scene in enumerate(scenes):
+        alike.setdefault(tuple(scene.bands), []).append(position)
+    loaded = [
+        odc.stac.load(
+            [_item(scenes[position], config.bands) for position in positions],
+            bands=list(bands),
+            groupby="id",  # two processings of an acquisition have one time
+            geobox=grid.geobox[window.slices],
+            chunks={"time": 1},
+            resampling={band: config.resampling if band in config.bands else "nearest" for band in bands},
+            nodata=0,
+            preserve_original_order=True,
+            driver=ExactDriver(with_bias=True),
+        )
+        for bands, positions in alike.items()
+    ]
+    if len(loaded) == 1:
+        return loaded[0]
+    every = {band: numbers[band].dtype for numbers in loaded for band in numbers.data_vars}
+    whole = [
+        numbers.assign(
+            {
+                band: xr.zeros_like(numbers[config.bands[0]], dtype=dtype)
+                for band, dtype in every.items()
+                if band not in numbers
+            }
+        )
+        for numbers in loaded
+    ]
+    return xr.concat(whole, "time").isel(time=np.argsort(list(chain(*alike.values())), kind="stable"))
 
 
 def _parsed(chunk: ChunkKey | str) -> ChunkKey:
@@ -147,7 +176,7 @@ def _item(scene: Scene, reflectance: Sequence[str]) -> pystac.Item:
     item = pystac.Item(scene.id, shapely.geometry.mapping(reach), list(reach.bounds), scene.datetime, {})
     item.stac_extensions = list(_EXTENSIONS)
     for band, asset in scene.bands.items():
-        dtype = asset.dtype or ("uint16" if band in reflectance else "uint8")
+        dtype = asset.dtype or ("uint16" if band in reflectance or asset.classes else "uint8")
         nodata = None if asset.nodata is None else asset.nodata + BIAS.get(dtype, 0)
         described = {"raster:bands": [{"data_type": dtype_as_read(dtype), "nodata": nodata}]}
         item.add_asset(band, pystac.Asset(asset.href, media_type=_TYPE, roles=["data"], extra_fields=described))

@@ -209,7 +209,7 @@ def find_in_all(
 def check_bands(source: Source, parser: ItemParser, grid: Grid, periods: Sequence[Period]) -> None:
     """Check that a collection has the bands, and that the encoding of the reflectance bands is known.
 
-    If the collection does not state them, the first items are looked at.
+    If the collection does not state them, or the cloud mask names classes, the first items are looked at.
 
     Parameters
     ----------
@@ -230,10 +230,11 @@ def check_bands(source: Source, parser: ItemParser, grid: Grid, periods: Sequenc
     catalog, collection, url = source.catalog, source.catalog.collection, source.address.stac_url
     try:
         listed: Assets = (collection or {}).get("item_assets") or {}
-        needed = (*parser.bands, *Categories.of(parser.categories).always)
+        categories = Categories.of(parser.categories)
+        needed = (*parser.bands, *categories.always)
         unlisted = [band for band in needed if not candidates(listed, band)]
         unknown = [band for band in parser.bands if not states_encoding(collection, band)]
-        if not unlisted and not unknown:
+        if not unlisted and not unknown and not categories.classes:
             return
         items = first_items(catalog, grid.outline.bounds, periods)
         _check_names(unlisted, listed, items, source)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ardcube.catalog.scene import Scene
 from ardcube.chunk.read import ChunkReader, ahead, result_of
+from ardcube.errors import SceneError
 from ardcube.pixels.bitmask import Bits
 from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample
 from ardcube.pixels.masks import SceneMaskHook, mask_of, no_data_of
@@ -86,6 +89,10 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
     A raster in degrees may touch it at several multiples of 360 degrees.
     """
     band = mask.bands[0]
+    if np.dtype(raster.header.dtype).kind != "u":
+        error = SceneError(f"band {band} of item {scene.id} holds {raster.header.dtype}; a mask needs uint8 or uint16")
+        error.scene = scene.id
+        raise error
     for header in (placed[band] for placed in reader.placed({band: raster.header})):
         level = category_level(header, pixel_at(reader.grid.lattice, header), scene.bands[band].overviews)
         pixel = metres_per_pixel(header.crs, level)

@@ -39,6 +39,9 @@ _CLASS_PIXELS = 5490 * 5490
 """Most pixels of the classification of one scene."""
 _CLASS_BYTES = 3
 """Bytes per pixel of a classification while it is decoded, cleaned and sampled, and what the heap keeps of them."""
+_SCENE_BYTES = {"qa_pixel": 4 * 7900 * 7900}
+"""Most such bytes of one scene, by name of the mask: Landsat scenes are larger, and their numbers have 16 bits. Pixels
+of 30 m have fewer bytes per area than those of 20 m."""
 _SHARE_FOR_SEVERAL_BANDS = 0.8
 """Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
 _COMPRESSION_OVERHEAD = 3.7
@@ -64,6 +67,8 @@ class Workload:
     """Pixels of a scene's classification along the side of an output pixel; 0 without a scene mask."""
     class_reach: float = 0.0
     """Pixels of a scene's classification around a part that a scene mask reads."""
+    class_scene: int = _CLASS_BYTES * _CLASS_PIXELS
+    """Most bytes of the classification of one scene."""
 
     @classmethod
     def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int, metres: float) -> Self:
@@ -71,7 +76,8 @@ class Workload:
         if masks := scene_masks(mask):
             step = metres / _CLASS_METRES
             reach = max(one.clean_up.reach for one in masks) / _CLASS_METRES
-            return cls(*shape, bands, days, scenes, class_step=step, class_reach=reach)
+            scene = max(_SCENE_BYTES.get(one.name, _CLASS_BYTES * _CLASS_PIXELS) for one in masks)
+            return cls(*shape, bands, days, scenes, class_step=step, class_reach=reach, class_scene=scene)
         independent = bool(getattr(mask, "independent_days", False))
         return cls(*shape, bands, days, scenes, mask.halo, len(mask.bands), independent)
 
@@ -191,7 +197,7 @@ def _part_bytes(workload: Workload, side: int) -> int:
     blocks = max(_BLOCK_BYTES, (decoded + FILES_AHEAD * _FETCHED_BYTES) * height * width)
     if workload.class_step:
         rows, columns = (workload.class_step * side + 2 * workload.class_reach for side in (height, width))
-        classes = (1 + DECODED_AHEAD) * _CLASS_BYTES * min(rows * columns, _CLASS_PIXELS)
+        classes = (1 + DECODED_AHEAD) * min(_CLASS_BYTES * rows * columns, workload.class_scene)
         masks = max(0, int(classes) - blocks)  # at other times than reflectance
     else:
         with_halo = (height + 2 * workload.halo) * (width + 2 * workload.halo)

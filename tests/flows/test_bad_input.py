@@ -162,6 +162,26 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "a band twice": ({"--bands": "red --bands red"}, ["--bands", "red is given more than once", "once"]),
     "a band of classes": ({"--bands": "scl"}, ["band scl", "choose a reflectance band"]),
     "unknown mask": ({"--cloud-mask": "fog"}, ["cloud mask fog is unknown", "none, qa_pixel, scl"]),
+    "unknown class of a mask": (
+        {"--cloud-mask": "scl", "--cloud-mask-option": "allowed_values=[fog]"},
+        ["none of its", "band scl of definition sentinel-2-c1-l2a has no class fog; choose from no_data, defective"],
+    ),
+    "bad class of a mask": (
+        {"--cloud-mask": "fmask", "--cloud-mask-option": "masked=cloud"},
+        ["cloud mask fmask: masked 'cloud' must be a list of names of classes", "[cloud, shadow]"],
+    ),
+    "bad threshold of a mask": (
+        {"--cloud-mask": "cloud_probability", "--cloud-mask-option": "threshold=0.5%"},
+        ["cloud mask cloud_probability: threshold '0.5%' must be a percentage above 0, at most 100"],
+    ),
+    "a mask whose band is missing": (
+        {"--cloud-mask": "qa_pixel"},
+        ["band qa_pixel: not in the collection", "choose from red"],
+    ),
+    "auto without a definition": (
+        {"--cloud-mask": "auto"},
+        ["cloud-mask auto: no definition recognizes item", "choose one of cloud_probability"],
+    ),
     "unknown option of a mask": (
         {"--cloud-mask": "scl", "--cloud-mask-option": "radius=3"},
         ["scl", "radius", "preset, closing, opening, buffer, allowed_values"],
