@@ -141,7 +141,7 @@ def _map_chunks(context: RunContext) -> None:
     task, results = chunk_task(context.run), BatchResults(context)
     recovery, late = Recovery(context, results), LateWorkers(context)
     if recovery.jobs:
-        with start_runner(context.run) as runner, recovery.in_flight_cleared():
+        with start_runner(context.run, context.pending.plan.spec.asset_access) as runner, recovery.in_flight_cleared():
             for batches in recovery.rounds():
                 for batch, future in map_batches(runner, task, batches):
                     batches.measured(results.collect(batch, future))

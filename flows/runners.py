@@ -1,6 +1,7 @@
 """The Dask task runners: local threads, a cluster, Coiled, a separate process."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from ardcube.config import RunConfig
+from ardcube.config import AssetAccess, RunConfig, header_variables
 from ardcube.runtime.allocator import allocator_environment
 from hooks.clusters import cluster_name
 from hooks.events import report_to
@@ -23,9 +24,9 @@ _MAX_COILED_WORKERS = 100
 
 
 @contextmanager
-def start_runner(run: RunConfig) -> "Iterator[DaskTaskRunner]":
-    """Start the run's runner, with workers that report to its Prefect server."""
-    with server_address_for_workers(run.serverless_backend != "local"), make_runner(run) as runner:
+def start_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "Iterator[DaskTaskRunner]":
+    """Start the run's runner, with workers that report to its Prefect server and may read files."""
+    with server_address_for_workers(run.serverless_backend != "local"), make_runner(run, access) as runner:
         connect_workers_to_server(run, runner.client)
         yield runner
 
@@ -37,14 +38,14 @@ def start_isolated_runner() -> "Iterator[DaskTaskRunner]":
         yield runner
 
 
-def make_runner(run: RunConfig) -> "DaskTaskRunner":
+def make_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "DaskTaskRunner":
     """Return the runner of a backend: local threads, a scheduler, or Coiled."""
     from prefect_dask.task_runners import DaskTaskRunner
 
     if run.serverless_backend == "dask":
         return DaskTaskRunner(address=run.scheduler_address)
     if run.serverless_backend == "coiled":
-        cluster, adapt = coiled_arguments(run)
+        cluster, adapt = coiled_arguments(run, access)
         # A name instead of the class, because coiled is slow to import and needs an account.
         return DaskTaskRunner(cluster_class="coiled.Cluster", cluster_kwargs=cluster, adapt_kwargs=adapt)
     from flows.local_worker import LocalWorker
@@ -84,8 +85,12 @@ def make_isolated_runner() -> "DaskTaskRunner":
     )
 
 
-def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the arguments of `coiled.Cluster`, and of `adapt` if it adapts."""
+def coiled_arguments(run: RunConfig, access: AssetAccess = "unsigned") -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the arguments of `coiled.Cluster`, and of `adapt` if it adapts.
+
+    Its machines have no environment but the one given here, so they get the tokens that headers contain.
+    """
+    tokens = {name: os.environ[name] for name in sorted(header_variables(access)) if name in os.environ}
     cluster: dict[str, Any] = {
         "name": cluster_name(run, flow_run.id),
         "region": run.coiled_region,
@@ -94,7 +99,7 @@ def coiled_arguments(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any] | N
         "idle_timeout": run.coiled_idle_timeout,
         "spot_policy": run.coiled_spot_policy,
         "n_workers": run.workers or 1,
-        "environ": prefect_environment() | allocator_environment(run.coiled_worker_cpu),
+        "environ": prefect_environment() | allocator_environment(run.coiled_worker_cpu) | tokens,
         "worker_options": {"nthreads": run.threads or run.coiled_worker_cpu},
     }
     if run.coiled_image is not None:  # without an image, Coiled installs the packages of this machine

@@ -9,8 +9,8 @@ from typing import Any
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 
-_ALLOWED = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
-"""Variables that a block may set: those of object stores, but no library path, proxy or Prefect setting."""
+_ALLOWED = re.compile(r"(AWS|AZURE|GOOGLE|EARTHDATA)_[A-Z0-9_]+")
+"""Variables that a block may set: those of archives and stores, but no library path, proxy or Prefect setting."""
 
 
 def take_credentials(run: RunConfig) -> None:

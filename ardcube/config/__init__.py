@@ -13,6 +13,7 @@ from ardcube.config.asset_access import (
     HostAccess,
     S3Access,
     TokenAccess,
+    header_variables,
 )
 from ardcube.config.cube import (
     DEFAULT_CRS,
@@ -47,4 +48,5 @@ __all__ = [
     "RunConfig",
     "S3Access",
     "TokenAccess",
+    "header_variables",
 ]

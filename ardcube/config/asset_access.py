@@ -76,3 +76,9 @@ class AccessByHost:
 
 AssetAccess = FileAccess | AccessByHost
 """One access to all files, or access by host."""
+
+
+def header_variables(access: AssetAccess) -> set[str]:
+    """Return the names of the environment variables that headers contain."""
+    hosts = access.hosts if isinstance(access, AccessByHost) else ()
+    return {entry.access.variable for entry in hosts if isinstance(entry.access, HeaderAccess)}

@@ -58,8 +58,13 @@ def _access(catalogue: Catalogue, run: RunConfig) -> FileAccess:
     return mode if access == S3Access(mode) else access
 
 
+def is_charged(access: FileAccess) -> bool:
+    """Return whether reading a file costs its reader money."""
+    return (access.mode if isinstance(access, S3Access) else access) == "requester-pays"
+
+
 def check_variables(used: Iterable[HostAccess]) -> None:
-    """Raise InputError if this process builds chunks and lacks an environment variable of a header."""
+    """Raise InputError if this process lacks an environment variable of a header."""
     for entry in used:
         if isinstance(entry.access, HeaderAccess) and not os.environ.get(entry.access.variable, "").strip():
             raise InputError(f"files of {entry.host}: {missing_variable(entry.access)}")

@@ -22,7 +22,7 @@ from ardcube.fingerprint import digest
 from ardcube.ledger.stored_cube import StoredCube, stored_encoding, with_encoding
 from ardcube.planning.jobs import ChunkJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan, definitions_of, tiles_meeting
-from ardcube.prepare.file_access import asset_access, check_variables
+from ardcube.prepare.file_access import asset_access, check_variables, is_charged
 from ardcube.prepare.request import Request
 from ardcube.prepare.scene_mask import categories_of
 from ardcube.prepare.spec import cube_spec
@@ -92,11 +92,17 @@ def _check_bad_scenes(request: Request, found: FoundScenes) -> None:
 
 
 def _check_access(request: Request, found: FoundScenes) -> None:
-    """Raise InputError if this process reads the files and lacks a token that the definitions name."""
-    if request.run.serverless_backend != "local" or request.run.dry_run:
-        return
+    """Warn of costs; raise InputError if this process, or its machines at Coiled, lack a token for the files.
+
+    Workers of a Dask cluster have another environment. They find out themselves.
+    """
     access = asset_access(request.definitions(definitions_of(found)), request.run)
-    check_variables(used_access(access, (scene for some in found.values() for scene in some)))
+    used = used_access(access, (scene for some in found.values() for scene in some))
+    for entry in used:
+        if is_charged(entry.access):
+            logger.warning("files of %s: the requester pays for requests and transfer", entry.host)
+    if request.run.serverless_backend != "dask" and not request.run.dry_run:
+        check_variables(used)
 
 
 @rare_garbage_collection()

@@ -55,6 +55,8 @@ class ContainerToken:
         self._url = url
         self._lock = Lock()
         self._token: _Token | None = None
+        self._failure: tuple[float, AccessError | TransientError] | None = None
+        """End and error of the last request, if it failed."""
 
     def get(self) -> str:
         """Return a valid token. One thread renews it before it expires, and others use the old one meanwhile.
@@ -75,7 +77,7 @@ class ContainerToken:
             return before.text
         try:
             if self._token is before:
-                self._token = self._fetched_or(before if valid else None)
+                self._token = self._fetched_or(before if valid else None, now)
             assert self._token is not None
             return self._token.text
         finally:
@@ -83,24 +85,36 @@ class ContainerToken:
 
     def renew(self, refused: str) -> bool:
         """Renew a token that a server refused, unless another thread has done that; return whether there is another."""
+        asked = time.monotonic()
         with self._lock:
             if self._token is None or self._token.text == refused:
                 if self._token is not None and time.monotonic() - self._token.fetched < _SHORTEST:
                     return False
-                self._token = self._fetch()
+                self._token = self._fetch(asked)
             return self._token.text != refused
 
-    def _fetched_or(self, valid: _Token | None) -> _Token:
+    def _fetched_or(self, valid: _Token | None, asked: float) -> _Token:
         """Fetch a token; if the service does not answer now, keep a valid one."""
         try:
-            return self._fetch()
+            return self._fetch(asked)
         except TransientError:
             if valid is None:
                 raise
             now = time.monotonic()
             return replace(valid, renewal=now + max(_SHORTEST, (valid.expiry - now) / 4))
 
-    def _fetch(self) -> _Token:
+    def _fetch(self, asked: float) -> _Token:
+        """Fetch a token, unless a request failed since `asked`: threads that wait for it fail with it."""
+        if self._failure is not None and self._failure[0] > asked:
+            failure = self._failure[1]
+            raise type(failure)(str(failure))
+        try:
+            return self._request()
+        except (AccessError, TransientError) as error:
+            self._failure = time.monotonic(), error
+            raise
+
+    def _request(self) -> _Token:
         begun = time.monotonic()
         url = urlsplit(self._url)
         query = f"/?{url.query}" if url.query else ""

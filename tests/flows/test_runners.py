@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, LocalCluster
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
-from ardcube.config import RunConfig
+from ardcube.config import AccessByHost, HeaderAccess, HostAccess, RunConfig
 from flows.runners import coiled_arguments, make_isolated_runner, make_runner, prefect_environment
 from tests.servers.processes import DaskCluster, environment
 
@@ -151,6 +151,15 @@ def test_workers_get_the_address_and_key_of_the_prefect_server() -> None:
         assert prefect_environment() == variables
         cluster, _ = coiled_arguments(run_config(serverless_backend="coiled"))
     assert variables.items() <= cluster["environ"].items()
+
+
+def test_machines_of_coiled_get_the_tokens_that_headers_contain(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = HeaderAccess("Authorization", "Bearer {EARTHDATA_TOKEN}", ("data.example.org",))
+    access = AccessByHost((HostAccess("data.example.org", header),))
+    monkeypatch.setenv("EARTHDATA_TOKEN", "hush")
+    run = run_config(serverless_backend="coiled")
+    assert coiled_arguments(run, access)[0]["environ"]["EARTHDATA_TOKEN"] == "hush"
+    assert "EARTHDATA_TOKEN" not in coiled_arguments(run)[0]["environ"]
 
 
 def test_workers_get_no_key_if_there_is_none() -> None:

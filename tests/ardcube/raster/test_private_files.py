@@ -168,6 +168,27 @@ def test_a_token_service_that_fails_now_and_then_is_asked_again(
     assert fault.fired == 2
 
 
+def test_threads_that_wait_for_a_token_fail_with_the_request_that_failed(
+    archive: Path, serve: Callable[[Any], TokenServer]
+) -> None:
+    """Otherwise each thread would wait for a service that hangs, one after another."""
+    server = serve(TokenServer(archive, 3600))
+    fault = server.fail("token/*", times=None, status=503)
+    access, together = by_token(server), threading.Barrier(8)
+
+    def one(number: int) -> str:
+        together.wait()
+        with pytest.raises(TransientError) as failed:
+            open_raster(f"{server.url}/scenes/red.tif", str(number), access)
+        return str(failed.value)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert {said.partition(" (")[0] for said in threads.map(one, range(8))} == {
+            f"{server.url}/token/127/scenes: returns no token"
+        }
+    assert fault.fired <= 2 * 3, "each request is sent three times"
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "text"),
     [
