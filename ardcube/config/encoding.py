@@ -11,8 +11,8 @@ USUAL_SCALE = 0.0001
 """Reflectance of one digital number of a cube that states no other scale."""
 LEAST, MOST = 1, 65535
 """Smallest and largest digital number that a cube may store for reflectance."""
-LARGEST_OFFSET = 100.0
-"""Magnitude that no offset of a cube has: int16 numbers with a scale of 0.001 need 33."""
+LARGEST_OFFSET = 10_000.0
+"""Magnitude that no offset of a cube has: int16 numbers with a scale of 0.1 need 3,277."""
 _NAMES = ("scale", "offset", "min", "max")
 
 
@@ -101,7 +101,7 @@ class GivenEncoding:
         found = cls(given["scale"], given["offset"], given.get("min"), given.get("max"))
         if not 0 < found.scale < 1:
             raise ValueError(f"the scale {found.scale:g} is not the reflectance of one number; give one such as 0.0001")
-        if not abs(found.offset) < LARGEST_OFFSET:
+        if not abs(found.offset) <= 1 + MOST * found.scale:
             raise ValueError(f"the offset {found.offset:g} is none of reflectance; give one such as -0.1")
         found.encoding()
         return found

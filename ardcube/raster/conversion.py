@@ -74,7 +74,9 @@ def conversion_of(scale: float, offset: float, dtype: str, cube: CubeEncoding) -
 def _table(by: Conversion) -> NDArray[np.uint16]:
     reach = _NUMBERS * abs(by.numerator) + abs(by.constant) + by.denominator
     numbers = np.arange(_NUMBERS, dtype=np.int64 if 2 * reach < _SAFE else object)
-    quotient, rest = np.divmod(numbers * by.numerator + by.constant, by.denominator)
+    dividend = numbers * by.numerator + by.constant
+    quotient = dividend // by.denominator
+    rest = dividend - quotient * by.denominator
     up = (2 * rest > by.denominator) | ((2 * rest == by.denominator) & (quotient % 2 == 1))
     table: NDArray[np.uint16] = np.clip(quotient + up, by.low, by.high).astype(np.uint16)
     table[0] = 0

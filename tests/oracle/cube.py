@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -26,6 +28,7 @@ from tests.oracle.items import (
     offset_of_item,
     processing,
     read_catalogue,
+    scale_of_item,
     sensor,
     solar_day,
 )
@@ -34,7 +37,8 @@ from tests.oracle.resampling import Coordinates, Floats, Level, nearest_pixels, 
 
 __all__ = ["OracleCube", "calendar_periods", "median", "oracle_cube", "read_catalogue"]
 
-SCALE = 0.0001
+MISSING = -(2**20)
+"""Number of no data; 0 is data in signed files."""
 DEGREES = "EPSG:4326"
 
 
@@ -53,7 +57,17 @@ class OracleCube:
     periods: list[tuple[date, date]]
     """First day of each period, and the first day after it."""
     offset: float
-    """Reflectance is the digital number * 0.0001 + this."""
+    """Reflectance of the digital number 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Reflectance is the digital number * `scale` + `offset`, within `low` and `high`."""
+
+    scale: float = 0.0001
+    offset: float = 0.0
+    low: int = 1
+    high: int = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +117,12 @@ def median(values: NDArray[np.int64], counted: NDArray[np.bool_]) -> NDArray[np.
 
 
 def band_of_item(item: Item, band: str, plane: Plane, where: NDArray[np.bool_], method: str) -> NDArray[np.int64]:
-    """Digital numbers of one band of one item in its own encoding, 0 where it has none, (row, column)."""
+    """Digital numbers of one band of one item in its own encoding, `MISSING` where it has none, (row, column)."""
     asset = asset_of(item["assets"], band)
     if asset is None:
         raise ValueError(f"item {item['id']} has no band {band}")
     level = read_level(asset["href"], plane.step[0], nodata_of(asset), cube_crs=plane.crs)
-    return resample(level, plane.coordinates(level), where, method, plane.nudge)
+    return resample(level, plane.coordinates(level), where, method, plane.nudge, MISSING)
 
 
 def clear_of_item(item: Item, plane: Plane, masks: Sequence[AnyMask]) -> NDArray[np.bool_]:
@@ -140,6 +154,8 @@ def oracle_cube(
     mask: AnyMask | Sequence[AnyMask] = DEMO,
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear",
     nudge: float = 0.0,
+    encoding: Encoding | None = None,
+    stated: Callable[[Item, str], tuple[float, float]] | None = None,
 ) -> OracleCube:
     """Compute a whole cube of median composites.
 
@@ -161,6 +177,10 @@ def oracle_cube(
         Whether there is a mask, and its options. Of several masks, an item has the one whose band it has.
     nudge : float
         Added to each mean before it is rounded, to find ties of rounding.
+    encoding : Encoding, optional
+        Of the cube; by default the scale 0.0001 and the smallest offset of the collection.
+    stated : callable, optional
+        Scale and offset of the numbers in an item's file of a band; by default what the item or its collection says.
     """
     geobox = GeoBox.from_geopolygon(
         odc.geo.geom.box(*bbox, crs=DEGREES).segmented(max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / 100),
@@ -184,8 +204,10 @@ def oracle_cube(
     areas = {name: reach(outline, box.centroid.x) for name, outline in outlines.items()}
     here = [item for item in ordered if areas[item["id"]].intersects(box)]
     # Not from items, because they depend on the area.
-    stated = [offset_of_collection(collection, band) for band in bands]
-    offset = min((offset for offset in stated if offset is not None), default=0.0)
+    offsets = [offset_of_collection(collection, band) for band in bands]
+    smallest = min((offset for offset in offsets if offset is not None), default=0.0)
+    encoding = encoding or Encoding(offset=smallest)
+    stated = stated or partial(_stated, collection)
 
     cube = np.zeros((len(periods), height, width, len(bands)), np.uint16)
     count = np.zeros((len(periods), height, width), np.uint16)
@@ -197,7 +219,7 @@ def oracle_cube(
                 days.setdefault((solar_day(item, outlines[item["id"]]), sensor(item)), []).append(item)
         if not days:
             continue
-        encode = partial(_in_encoding, collection=collection, offset=offset)
+        encode = partial(_in_encoding, stated=stated, encoding=encoding)
         stack = np.stack(
             [
                 _one_day(scenes, areas, plane, bands, masks if cloud_mask != "none" else (), encode, resampling)
@@ -207,15 +229,37 @@ def oracle_cube(
         for index in range(len(bands)):
             cube[number, :, :, index] = median(stack[:, index], stack[:, index] != 0)
         count[number] = (stack != 0).any(axis=1).sum(axis=0)
-    return OracleCube(cube, count, y, x, periods, offset)
+    return OracleCube(cube, count, y, x, periods, encoding.offset)
+
+
+def _stated(collection: dict[str, Any] | None, item: Item, band: str) -> tuple[float, float]:
+    return scale_of_item(item, collection, band), offset_of_item(item, collection, band)
 
 
 def _in_encoding(
-    dn: NDArray[np.int64], item: Item, band: str, collection: dict[str, Any] | None, offset: float
+    dn: NDArray[np.int64],
+    item: Item,
+    band: str,
+    stated: Callable[[Item, str], tuple[float, float]],
+    encoding: Encoding,
 ) -> NDArray[np.int64]:
-    """Digital numbers of an item in the cube's encoding, clipped into the valid range; 0 stays 0."""
-    shift = round((offset_of_item(item, collection, band) - offset) / SCALE, 3)  # a tie must be exact
-    return np.where(dn != 0, np.clip(np.rint(dn + shift), 1, 65535), 0).astype(np.int64)
+    """Digital numbers of an item in the cube's encoding, clipped into the valid range; 0 where there is none."""
+    scale, offset, cube_scale, cube_offset = (
+        Decimal(repr(number)) for number in (*stated(item, band), encoding.scale, encoding.offset)
+    )
+    different, where = np.unique(dn, return_inverse=True)
+    converted = [
+        0
+        if number == MISSING
+        else min(max(_rounded(number * scale + offset - cube_offset, cube_scale), encoding.low), encoding.high)
+        for number in different.tolist()
+    ]
+    return np.array(converted, np.int64)[where].reshape(dn.shape)
+
+
+def _rounded(reflectance: Decimal, scale: Decimal) -> int:
+    """Return an exact quotient, rounded half to even."""
+    return round(Fraction(reflectance) / Fraction(scale))
 
 
 def _one_day(
@@ -247,7 +291,7 @@ def _one_day(
         for index, band in enumerate(bands):
             where = clear & (fused[index] == 0)
             for other in newer:
-                where &= band_of_item(other, band, plane, within[other["id"]], resampling) == 0
+                where &= band_of_item(other, band, plane, within[other["id"]], resampling) == MISSING
             dn = encode(band_of_item(item, band, plane, where, resampling), item, band)
             fused[index] = np.where(where, dn, fused[index])
     return fused

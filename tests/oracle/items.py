@@ -137,6 +137,14 @@ def nodata_of(asset: dict[str, Any]) -> float | None:
     return _declared(asset, "nodata")
 
 
+def scale_of_item(item: Item, collection: Item | None, band: str) -> float:
+    """Reflectance of one number in an item's file: the item's word, else its collection's, else 0.0001."""
+    said = _declared(asset_of(item["assets"], band), "scale")
+    if said is None:
+        said = _declared(asset_of((collection or {}).get("item_assets", {}), band), "scale")
+    return 0.0001 if said is None else float(f"{said:.6g}")  # stated in single precision by some
+
+
 def offset_of_collection(collection: dict[str, Any] | None, band: str) -> float | None:
     """Reflectance offset of a band by its collection, None where the collection does not say."""
     return _declared(asset_of((collection or {}).get("item_assets", {}), band), "offset")

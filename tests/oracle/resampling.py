@@ -133,9 +133,16 @@ def read_level(
 
 
 def _read(raster: rasterio.DatasetReader, nodata: set[float]) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Pixels of the first band and which of them have data; 0 never has."""
+    """Pixels of the first band and which of them have data.
+
+    0 never has, except in a signed file that declares another number. The smallest number of a signed file never has.
+    """
     dn = raster.read(1)
-    valid = (dn != 0) & ~np.isin(dn, list(nodata))
+    valid = ~np.isin(dn, list(nodata))
+    if dn.dtype.kind == "u" or raster.nodata is None:
+        valid &= dn != 0
+    if dn.dtype.kind == "i":
+        valid &= dn != np.iinfo(dn.dtype).min
     if MaskFlags.per_dataset in raster.mask_flag_enums[0]:
         valid &= raster.read_masks(1) > 0
     return dn, valid
@@ -185,9 +192,9 @@ def nearest_pixels(level: Level, at: Coordinates) -> tuple[NDArray[np.int64], ND
 
 
 def resample(
-    level: Level, at: Coordinates, where: NDArray[np.bool_], method: str, nudge: float = 0.0
+    level: Level, at: Coordinates, where: NDArray[np.bool_], method: str, nudge: float = 0.0, missing: int = 0
 ) -> NDArray[np.int64]:
-    """Digital numbers of a raster at output pixels, 0 where there is none, int64 (row, column).
+    """Digital numbers of a raster at output pixels, `missing` where there is none, int64 (row, column).
 
     Parameters
     ----------
@@ -198,6 +205,8 @@ def resample(
     method : {"nearest", "bilinear", "cubic"}
     nudge : float
         Added to a mean before it is rounded.
+    missing : int
+        Another number than 0 for rasters in which 0 is data.
     """
     a, e = level.transform.a, level.transform.e
     dn, valid = level.pixels.astype(np.float64), level.valid
@@ -206,7 +215,7 @@ def resample(
     row, column, inside = nearest_pixels(level, at)
     wanted = where & inside
     wanted[wanted] = valid[row[wanted], column[wanted]]
-    result = np.zeros(u.shape, np.int64)
+    result = np.full(u.shape, missing, np.int64)
     if not wanted.any():
         return result
     if method == "nearest":
@@ -233,5 +242,6 @@ def resample(
             total[inside] += weight_in * dn[i_in, j_in]
             weights[inside] += weight_in
     # Only the cubic kernel can leave the range of the data, and it must not turn a valid pixel into nodata.
-    result[wanted] = np.clip(np.rint(total / weights + nudge), 1, 65535).astype(np.int64)
+    low, high = (1, 65535) if level.pixels.dtype.kind == "u" else (-32767, 32767)
+    result[wanted] = np.clip(np.rint(total / weights + nudge), low, high).astype(np.int64)
     return result
