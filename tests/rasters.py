@@ -26,7 +26,8 @@ STRIPED = {"compress": "deflate", "predictor": 2}
 def pixels(height: int = 301, width: int = 255, dtype: str = "uint16") -> NDArray[Any]:
     """Return digital numbers (row, column) with a few zeros; odd sizes make an overview's ratio no power of two."""
     rng = np.random.default_rng(0)
-    values = rng.integers(1, 10_000 if dtype == "uint16" else 250, (height, width))
+    low, high = {"int16": (-12_000, 32_767), "uint16": (1, 10_000)}.get(dtype, (1, 250))
+    values = rng.integers(low, high, (height, width))
     return np.where(rng.random(values.shape) < 0.02, 0, values).astype(dtype)
 
 
@@ -81,7 +82,9 @@ def read(raster: Raster, level: Level, needed: NDArray[np.bool_] | None = None) 
     needed = np.ones(level.block_grid, bool) if needed is None else needed
     blocks = around(level, needed)
     header = raster.header
-    source = SourcePixels.decode([raster.fetch(blocks)], blocks, header.dtype, Encoding.of(header.nodata, None))
+    source = SourcePixels.decode(
+        [raster.fetch(blocks)], blocks, header.dtype, Encoding.of(header.nodata, None, dtype=header.dtype)
+    )
     values: NDArray[Any] = source.values[..., 0]
     return values
 

@@ -29,7 +29,7 @@ LAEA = CRS.from_proj4("+proj=laea +lat_0=50.72 +lon_0=-3.51 +datum=WGS84 +units=
 EXETER = (-3.553, 50.692, -3.467, 50.748)
 BRUMADINHO = (-44.2, -20.175, -44.08, -20.1)
 LANDSAT = Encoding(2.75e-5, -0.2)
-HLS = Encoding(0.0001, -0.9999, 1, 42766)
+HLS = Encoding(0.0001, -0.9999)
 """Numbers of HLS are moved by 9999, so that -9998, the smallest, becomes 1."""
 
 

@@ -19,6 +19,8 @@ from ardcube.errors import InputError
 
 _DIGITS = 3
 """Significant digits of a scale that no file has."""
+_RANGES = {"uint8": (1, 2**8 - 1), "uint16": (LEAST, MOST), "int16": (1 - 2**15, 2**15 - 1)}
+"""Smallest and largest digital number that may mean reflectance, by data type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class SourceEncoding:
     offset: float
     low: int
     high: int
+    is_limited: bool = True
+    """Whether reflectance ends at `high`. Otherwise the data type ends there, and the cube clips nothing above."""
 
     @property
     def smallest(self) -> Fraction:
@@ -43,10 +47,10 @@ class SourceEncoding:
     def largest_needed(self, scale: Fraction) -> Fraction | None:
         """Return the largest reflectance that a cube of a scale has to hold, or None if any will do.
 
-        65535 is the limit of a data type and not one of reflectance. The numbers of a cube reach as far, unless its
-        scale is finer.
+        16 bits of a cube always reach about as far as 16 bits of a file, unless the scale of the cube is finer.
         """
-        return None if self.high == MOST and scale >= decimal(self.scale) else self.largest
+        reaches_as_far = not self.is_limited and self.high == MOST and scale >= decimal(self.scale)
+        return None if reaches_as_far else self.largest
 
 
 USUAL = SourceEncoding(USUAL_SCALE, 0.0, LEAST, MOST)
@@ -78,11 +82,11 @@ def source_encodings(
             low, high = _range(dtype)
             if limits:
                 low, high = min(low for low, _ in limits), max(high for _, high in limits)
-            found.append(SourceEncoding(scale, offset, *_valid(low, high, dtype or _dtype_of(known, band))))
+            found.append(_source(scale, offset, (low, high), dtype or _dtype_of(known, band)))
     if found:
         return found
     return [
-        SourceEncoding(*as_used(scale, offset), *_valid(*definition.encoding.valid_range, definition.data_type(band)))
+        _source(*as_used(scale, offset), definition.encoding.valid_range, definition.data_type(band))
         for definition in definitions
         for band in bands
         for scale, offset in definition.reflectance_encodings(band)
@@ -97,7 +101,7 @@ def encodings_of_scenes(assets: Iterable[Mapping[str, BandAsset]], bands: Sequen
     stated = {(asset.scale, asset.offset, asset.dtype) for one in assets for band in bands if (asset := one.get(band))}
     if all(scale == USUAL_SCALE and not _is_signed(dtype) for scale, _, dtype in stated):
         return []
-    return [SourceEncoding(scale, offset, *_range(dtype)) for scale, offset, dtype in sorted(stated)]
+    return [_source(scale, offset, _range(dtype), dtype) for scale, offset, dtype in sorted(stated)]
 
 
 def choose_encoding(sources: Sequence[SourceEncoding], given: GivenEncoding | None = None) -> CubeEncoding:
@@ -141,12 +145,13 @@ def _encoding(sources: Sequence[SourceEncoding], scale: Fraction) -> CubeEncodin
     if high > MOST:
         return None
     low = max(LEAST, math.floor((smallest - offset) / scale))
-    return CubeEncoding(float(scale), float(offset), low, MOST if None in needed else max(high, low + 1))
+    is_limited = all(source.is_limited for source in sources)
+    return CubeEncoding(float(scale), float(offset), low, max(high, low + 1) if is_limited else MOST)
 
 
 def _coarser(sources: Sequence[SourceEncoding]) -> Fraction:
     """Return the smallest scale of few digits, coarser than all of the files, that holds their reflectance."""
-    limits = [source.largest for source in sources if source.high < MOST]
+    limits = [source.largest for source in sources if source.is_limited or source.high < MOST]
     span = max(limits, default=Fraction(0)) - min(source.smallest for source in sources)
     least = max(span / (MOST - LEAST), *(decimal(source.scale) for source in sources))
     unit = Fraction(10) ** (math.floor(math.log10(least)) + 1 - _DIGITS)
@@ -171,19 +176,19 @@ def _check_given(sources: Sequence[SourceEncoding], given: GivenEncoding) -> Non
             )
 
 
-def _range(dtype: str | None) -> tuple[int, int]:
-    """Return the digital numbers that may mean reflectance in a data type; of 8 bits those of 16."""
-    return (1 - 2**15, 2**15 - 1) if _is_signed(dtype) else (LEAST, MOST)
-
-
-def _valid(low: int, high: int, dtype: str | None) -> tuple[int, int]:
-    """Return a valid range without the numbers that a file of the data type cannot hold, and without its nodata."""
+def _source(scale: float, offset: float, valid: tuple[int, int], dtype: str | None) -> SourceEncoding:
+    """Return an encoding whose valid range has no numbers that a file of the data type cannot hold, nor its nodata."""
     least, most = _range(dtype)
-    return max(low, least), min(high, most)
+    return SourceEncoding(scale, offset, max(valid[0], least), min(valid[1], most), is_limited=valid[1] < most)
 
 
-def _is_signed(dtype: str | None) -> bool:
-    return dtype == "int16"
+def _range(dtype: str | None) -> tuple[int, int]:
+    """Return the digital numbers that may mean reflectance in a data type."""
+    return _RANGES.get(dtype or "", (LEAST, MOST))
+
+
+def _is_signed(dtype: str) -> bool:
+    return _range(dtype)[0] < 0
 
 
 def _dtype_of(definitions: Sequence[Definition], band: str) -> str | None:

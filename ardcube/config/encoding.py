@@ -89,12 +89,12 @@ class GivenEncoding:
         for part in text.split(","):
             name, _, number = (piece.strip() for piece in part.partition("="))
             if name not in _NAMES or name in given:
-                raise ValueError(f"{text!r:.100} is no encoding; write one such as scale=0.0001,offset=-0.2")
+                raise ValueError(f"{text!r:.100} is no list of NAME=NUMBER; write one such as scale=0.0001,offset=-0.2")
             try:
                 given[name] = float(number)
             except ValueError:
                 raise ValueError(
-                    f"{text!r:.100}: the {name} is no number; write an encoding such as scale=0.0001,offset=-0.2"
+                    f"{text!r:.100}: the {name} is no number; write numbers, such as scale=0.0001,offset=-0.2"
                 ) from None
         if not {"scale", "offset"} <= given.keys():
             raise ValueError(f"{text!r:.100} has no scale or no offset; write both, such as scale=0.0001,offset=-0.2")

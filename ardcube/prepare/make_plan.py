@@ -126,6 +126,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
     tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
     if not tiles:
         raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
+    encoding = _cube_encoding(request, scenes)  # before anything is written, because it may be refused
     from ardcube.ledger.manifest import write_manifest  # pyarrow is slow to import
 
     areas = AreaIndex(tiles.outlines(request.mask.halo))
@@ -139,7 +140,6 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         )
         for period in periods
     ]
-    encoding = _cube_encoding(request, scenes)
     identity = with_encoding(request.identity, encoding, given=request.cube.given_encoding is not None)
     cube = StoredCube(
         config=request.cube,

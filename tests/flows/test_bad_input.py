@@ -251,6 +251,18 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
         ["resolution 10: is in degrees with EPSG:4326", "for pixels of 10 m give 9e-05, or --crs utm"],
     ),
     "no months": ({"--months": "May"}, ["--months", "'May' is no range within a year", "write 5-9"]),
+    "no encoding": (
+        {"--encoding": "0.0001"},
+        ["--encoding", "'0.0001' is no list of NAME=NUMBER", "scale=0.0001,offset=-0.2"],
+    ),
+    "an offset in digital numbers": (
+        {"--encoding": "scale=0.0001,offset=-1000"},
+        ["--encoding", "the offset -1000 is none of reflectance", "give one such as -0.1"],
+    ),
+    "limits beyond 16 bits": (
+        {"--encoding": "scale=0.0001,offset=0,max=7"},
+        ["--encoding", "its numbers hold reflectance from 0.0001 to 6.5535", "another scale or offset"],
+    ),
     "no comparison": ({"--query": "eo:cloud_cover"}, ["--query", "is no comparison", "eo:cloud_cover<60"]),
     "crs and epsg": ({"--crs": "utm", "--epsg": "3035"}, ["--crs 'utm' and --epsg 3035: both are given"]),
     "like and area": ({"--like": "dem.tif"}, ["--like and --bbox: both are given", "omit --bbox"]),
@@ -265,6 +277,15 @@ def test_bad_input_is_one_line_with_value_problem_and_remedy(
 ) -> None:
     line = refused(changes)
     assert [words for words in said if words not in line] == []
+
+
+def test_an_encoding_that_clips_reflectance_is_refused(call: Callable[..., Any], sample_archive: Path) -> None:
+    """After the search, which finds the definitions of the scenes."""
+    code, _, errors = call(arguments(sample_archive, {"--encoding": "scale=0.0001,offset=0"}, "plan"))
+    (line,) = errors.splitlines()
+    assert code == 2
+    assert "encoding scale=0.0001,offset=0.0: holds reflectance from 0.0001 to 6.5535" in line
+    assert "add min=REFLECTANCE, beyond which it is clipped" in line
 
 
 def test_a_definition_with_an_unknown_field_is_refused(refused: Refused, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ CUBE: dict[str, Any] = {
     "cloud_mask": "scl",
     "cloud_mask_options": {"closing": 3, "allowed_values": [4, 5, 6]},
     "resampling": "cubic",
+    "encoding": "scale=0.0001,offset=-0.2",
     "stac_url": "archive",
     "collection": "sentinel-2-l2a",
     "encoding": "scale=0.0001,offset=-0.2",

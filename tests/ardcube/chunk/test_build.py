@@ -24,6 +24,7 @@ from ardcube.chunk.build import process_chunk
 from ardcube.chunk.composite import composite_chunk
 from ardcube.chunk.open_cube import open_cube
 from ardcube.config import CubeConfig, Reader, RunConfig
+from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import PermanentError, SceneError, TransientError
 from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.masks import CloudMaskHook, DefaultCloudMaskHook, SCLCloudMaskHook
@@ -42,6 +43,7 @@ from ardcube.raster.header import Blocks
 from ardcube.raster.open import Raster
 from ardcube.sample import write_archive
 from ardcube.store import schema
+from tests.oracle.cube import Encoding as OracleEncoding
 from tests.oracle.cube import oracle_cube
 from tests.oracle.items import read_catalogue
 from tests.servers.range_server import RangeServer
@@ -164,6 +166,54 @@ def test_offsets_half_a_digital_number_apart_are_converted_exactly(tmp_path: Pat
     # A tie of coordinates, as above.
     assert difference.max() <= 1
     assert np.count_nonzero(difference) <= 2
+
+
+def test_scenes_of_several_data_types_and_scales_are_one_cube(tmp_path: Path) -> None:
+    """Of uint8, uint16 and int16, with nodata in the file, in the item and in neither, in the scale of none of them."""
+    rng, files = np.random.default_rng(7), {}
+    described: dict[str, tuple[type, tuple[int, int], float | None, dict[str, Any]]] = {
+        "bytes": (np.uint8, (1, 255), 255, {"scale": 0.004, "offset": 0.0, "data_type": "uint8"}),
+        "landsat": (np.uint16, (1, 60_000), 0, {"scale": 2.75e-5, "offset": -0.2, "data_type": "uint16", "nodata": 0}),
+        "sentinel": (np.uint16, (1, 9000), 0, {"scale": 0.0001, "offset": -0.1, "data_type": "uint16"}),
+        "signed": (np.int16, (-900, 9000), -9999, {"scale": 0.0001, "offset": 0.0, "data_type": "int16"}),
+        "stated": (np.int16, (-900, 9000), None, {"scale": 0.0002, "offset": 0, "data_type": "int16", "nodata": -9999}),
+    }  # fmt: skip
+    right, bottom = LEFT + 10 * SIDE, TOP - 10 * SIDE
+    back = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
+    ring = [(LEFT, TOP), (right, TOP), (right, bottom), (LEFT, bottom), (LEFT, TOP)]
+    outline = shapely.geometry.mapping(shapely.Polygon([back.transform(*corner) for corner in ring]))
+    for day, (name, (dtype, (low, high), nodata, encoding)) in enumerate(described.items(), start=10):
+        values = rng.integers(low, high, (SIDE, SIDE)).astype(dtype)
+        values[rng.random(values.shape) < 0.1] = encoding.get("nodata", nodata)
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", count=1, dtype=dtype, height=SIDE, width=SIDE,
+            crs="EPSG:32633", transform=rasterio.Affine(10, 0, LEFT, 0, -10, TOP), nodata=nodata,
+            tiled=True, blockxsize=32, blockysize=32, compress="deflate", predictor=2,
+        ) as target:  # fmt: skip
+            target.write(values, 1)
+        assets = {"red": {"href": f"./{name}.tif", "raster:bands": [encoding]}}
+        item = stac_item(name, f"2023-08-{day}T10:00:00Z", geometry=outline, assets=assets)
+        (tmp_path / f"{name}.json").write_text(json.dumps(item))
+        files[name] = values
+    (tmp_path / "collection.json").write_text(json.dumps(stac_collection() | {"item_assets": {}}))
+    option = "scale=0.0003,offset=-0.5,min=-0.08,max=2"
+    expected = None
+    for reader in ("auto", "gdal"):
+        plan = prepare(tmp_path, tmp_path / f"{reader}.zarr", bands=("red",), encoding=option, reader=reader)
+        assert plan.spec.encoding == CubeEncoding(0.0003, -0.5, 1400, 8333)
+        for job in plan.jobs:
+            process_chunk(open_cube(plan.spec), job)
+        expected = expected or oracle_cube(
+            *read_catalogue(tmp_path), bbox=REQUEST["bbox"], start="2023-08-01", end="2023-08-31",
+            resolution=REQUEST["resolution"], bands=("red",), encoding=OracleEncoding(0.0003, -0.5, 1400, 8333),
+        )  # fmt: skip
+        with xr.open_zarr(plan.spec.store_uri, mask_and_scale=False) as cube:
+            np.testing.assert_array_equal(cube["observation_count"], expected.count)
+            difference = np.abs(cube["rgb_median"].values.astype(int) - expected.values)
+        assert difference.max() <= 1
+        assert np.count_nonzero(difference) <= 2  # ties of coordinates, as above
+    assert expected is not None
+    assert 1 < expected.count.mean() < len(files)
 
 
 def test_a_shard_built_in_parts_has_the_pixels_of_its_chunks(

@@ -53,10 +53,10 @@ def test_without_one_the_encoding_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no encoding; write one such as scale=0.0001,offset=-0.2"),
-        ("0.0001", "is no encoding"),
-        ("scale=0.0001,offset=0,scale=1", "is no encoding"),
-        ("scale=0.0001,offset=0,nodata=0", "is no encoding"),
+        ("", "is no list of NAME=NUMBER; write one such as scale=0.0001,offset=-0.2"),
+        ("0.0001", "is no list of NAME=NUMBER"),
+        ("scale=0.0001,offset=0,scale=1", "is no list of NAME=NUMBER"),
+        ("scale=0.0001,offset=0,nodata=0", "is no list of NAME=NUMBER"),
         ("scale=0.0001", "has no scale or no offset"),
         ("offset=0", "has no scale or no offset"),
         ("scale=fine,offset=0", "the scale is no number"),

@@ -20,6 +20,7 @@ from ardcube.pixels.bitmask import packed
 from ardcube.pixels.nodes import SourceAxes
 from ardcube.pixels.projection import Coordinates, Projection, project
 from ardcube.pixels.resample import fill_weighted, needed_blocks, resample_window, take_nearest
+from ardcube.raster.conversion import Conversion
 from ardcube.raster.decode import DecodedBlock, Encoding, SourcePixels
 from ardcube.raster.gdal import GdalBand
 from ardcube.raster.header import Blocks, Level
@@ -403,6 +404,19 @@ def test_a_window_has_the_same_bits_as_the_numpy_oracle(kernel: str, case: Windo
     resample_window(found, case.bands, case.wanted, case.projection, case.source, kernel)
     numpy_kernels.resample_into(plain, case.bands, case.wanted, at, case.source, kernel)
     np.testing.assert_array_equal(found, plain)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@FEW
+@given(case=window_cases())
+def test_a_conversion_applies_once_to_the_pixels_that_a_source_fills(kernel: str, case: WindowCase) -> None:
+    conversion = Conversion(11, 3, 40, 5, 60_000)
+    plain = replace(case.source, encoding=replace(case.source.encoding, shift=0.0))
+    converted = replace(plain, encoding=replace(plain.encoding, conversion=conversion))
+    found, numbers = (np.where(case.out != 0, 7, 0).astype(np.uint16) for _ in range(2))
+    resample_window(found, case.bands, case.wanted, case.projection, converted, kernel)
+    resample_window(numbers, case.bands, case.wanted, case.projection, plain, kernel)
+    np.testing.assert_array_equal(found, np.where(case.out != 0, 7, conversion.table()[numbers]))
 
 
 @pytest.mark.parametrize("resampling", ["bilinear", "cubic"])

@@ -143,6 +143,16 @@ def test_a_manifest_of_an_older_version_gives_no_properties_to_compare(tmp_path:
     check_stated("S2A", "red", read_manifest(ledger.uri, "items/older.parquet").scenes[0].bands["red"], HEADER)
 
 
+def test_a_signed_file_is_refused_unless_it_was_known_before() -> None:
+    """The encoding of the cube is chosen before files are opened, and negative numbers may not fit."""
+    signed = replace(HEADER, dtype="int16", nodata=-9999)
+    with pytest.raises(SceneError, match="holds int16, and neither its item nor a definition states this data type"):
+        check_stated("a", "red", asset_of({}), signed)
+    check_stated("a", "red", asset_of({"raster:bands": [{"data_type": "int16"}]}), signed)
+    with pytest.raises(SceneError, match="holds uint16, and its item says int16"):
+        check_stated("a", "red", asset_of({"raster:bands": [{"data_type": "int16"}]}), HEADER)
+
+
 def test_a_file_of_several_bands_is_refused() -> None:
     """Nothing says which of them is the band."""
     with pytest.raises(SceneError, match="holds 5 bands, and an asset of one band is needed"):
