@@ -69,7 +69,6 @@ CUBE: dict[str, Any] = {
     "encoding": "scale=0.0001,offset=-0.2",
     "stac_url": "archive",
     "collection": "sentinel-2-l2a",
-    "encoding": "scale=0.0001,offset=-0.2",
 }
 RUN: dict[str, Any] = {
     "fsspec_uri": "output/cube.zarr",
