@@ -17,8 +17,12 @@ if TYPE_CHECKING:  # pydantic takes longer to import than everything else that `
 
 M = TypeVar("M", bound="BaseModel")
 
-_SINGULAR = {"storage_options": "--storage-option", "cloud_mask_options": "--cloud-mask-option"}
-"""Options of mappings: each takes one `key=value`, and can be given several times."""
+_SINGULAR = {
+    "storage_options": "--storage-option",
+    "cloud_mask_options": "--cloud-mask-option",
+    "composites": "--composite",
+}
+"""Options that take one `key=value` or one composite, and can be given several times."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 200
@@ -121,6 +125,8 @@ def _help(name: str, field: "FieldInfo") -> str:
     text = field.description or ""
     if field.is_required():
         return f"{text}  [required]"
+    if field.default_factory_takes_validated_data:  # the description says which default
+        return text
     default = field.get_default(call_default_factory=True)
     if default in (None, False, {}, ()):
         return text

@@ -36,7 +36,8 @@ def open(
     Returns
     -------
     xarray.Dataset
-        The composite, float32 (time, latitude, longitude, band): reflectance, 0 to about 1, NaN without observation.
+        One variable for each composite, float32 (time, latitude, longitude, band): reflectance, 0 to about 1, NaN
+        without observation. `emad`, `smad` and `bcmad` have no band.
         `observation_count`, uint16 (time, latitude, longitude): clear observations of each pixel. In a projected CRS
         the axes are `y` and `x`. The coordinate `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
 
@@ -64,13 +65,14 @@ def open(
         )
     for axis in axes:
         cube[axis].encoding["_FillValue"] = None  # a coordinate of CF has none, and xarray would write NaN
-    composite = cube[config.varname].astype("float32")
-    composite.encoding = {"_FillValue": composite.dtype.type("nan")}
-    count = cube[COUNT]
-    for variable in (composite, count):
+    changed = {COUNT: cube[COUNT]}
+    for name in found.cube.variables:
+        changed[name] = cube[name].astype("float32")
+        changed[name].encoding = {"_FillValue": changed[name].dtype.type("nan")}
+    for variable in changed.values():
         for attribute in _OF_EARLIER_CUBES:
             variable.attrs.pop(attribute, None)
         # An attribute, because arithmetic keeps attributes and drops encodings, and a file needs the CRS.
         variable.encoding.pop("grid_mapping", None)
         variable.attrs["grid_mapping"] = "spatial_ref"
-    return cube.assign({config.varname: composite, COUNT: count})
+    return cube.assign(changed)

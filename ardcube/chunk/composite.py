@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
 from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import none_set
-from ardcube.pixels.median import count_days, median_of_valid, observe
+from ardcube.pixels.composites.protocol import needs_all_bands
+from ardcube.pixels.composites.reduce import reduce_bands, reduce_observations
+from ardcube.pixels.median import count_days, observe
 from ardcube.planning.memory import Workload, stack_size, subdivide
 from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.buffers import empty_stack
@@ -27,14 +30,19 @@ from ardcube.runtime.buffers import empty_stack
 class ChunkPixels:
     """The pixels of one chunk and what they were made from."""
 
-    values: NDArray[np.uint16]
-    """Composite (y, x, band)."""
+    layers: tuple[NDArray[Any], ...]
+    """One array for each variable of the cube: (y, x, band) or (y, x)."""
     count: NDArray[np.uint16]
     """Clear observations (y, x)."""
     days: int
     """Observations, of one solar day and sensor each."""
     bytes_read: int
     """Bytes fetched from files."""
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The first variable."""
+        return self.layers[0]
 
 
 def composite_chunk(
@@ -63,18 +71,22 @@ def composite_chunk(
     timer = timer or StageTimer()
     height, width = window.shape
     days = len(solar_days(scenes))
-    workload = Workload.of(spec.mask, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres)
+    workload = Workload.of(
+        spec.mask, spec.composites, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres
+    )
     limits = subdivide(workload, spec.chunk_memory)
-    values, count = np.zeros((height, width, len(spec.bands)), np.uint16), np.zeros((height, width), np.uint16)
+    layers = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.layers)
+    count = np.zeros((height, width), np.uint16)
     parts = list(window.split(limits.side))
     if len(parts) == 1:
-        return ChunkPixels(values, count, days, _fill(spec, window, scenes, limits.stack_bytes, timer, (values, count)))
+        return ChunkPixels(layers, count, days, _fill(spec, window, scenes, limits.stack_bytes, timer, (layers, count)))
     index, bytes_read = SceneIndex(scenes), 0
     for part in parts:
         near = index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
         inside = part.relative_to(window).slices
-        bytes_read += _fill(spec, part, near, limits.stack_bytes, timer, (values[inside], count[inside]))
-    return ChunkPixels(values, count, days, bytes_read)
+        result = tuple(layer[inside] for layer in layers), count[inside]
+        bytes_read += _fill(spec, part, near, limits.stack_bytes, timer, result)
+    return ChunkPixels(layers, count, days, bytes_read)
 
 
 def _fill(
@@ -83,21 +95,25 @@ def _fill(
     scenes: Sequence[Scene],
     stack_bytes: int,
     timer: StageTimer,
-    result: tuple[NDArray[np.uint16], NDArray[np.uint16]],
+    result: tuple[tuple[NDArray[Any], ...], NDArray[np.uint16]],
 ) -> int:
-    """Fill composite (y, x, band) and count (y, x) of a window; return the bytes read.
+    """Fill the variables and the count (y, x) of a window; return the bytes read.
 
     The mask comes first, for each scene: no reflectance is read where a scene is not clear. Bands and rows are then
     stacked and reduced, as many at once as fit into `stack_bytes`.
     """
-    values, count = result
+    layers, count = result
     reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
     with timer.stage("mask"):
         observations = clear_observations(spec.mask, reader, solar_days(scenes))
     bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
     height, width = window.shape
     observed = none_set(len(observations), height, width)
-    bands_at_once, rows_at_once = stack_size(len(observations), window.shape, len(spec.bands), stack_bytes)
+    dates = np.array([areas[0].scene.solar_day() for areas in observations], "datetime64[ns]")
+    all_bands = needs_all_bands(spec.composites)
+    bands_at_once, rows_at_once = stack_size(
+        len(observations), window.shape, len(spec.bands), stack_bytes, all_bands=all_bands
+    )
     for top in range(0, height, rows_at_once):
         rows = slice(top, min(height, top + rows_at_once))
         strip_window = Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1)
@@ -109,9 +125,12 @@ def _fill(
                 with timer.stage("bands"):
                     fuse_reflectance(strip, strip_observations, bands, spec.resampling, spec.encoding, stack)
                 with timer.stage("composite"):
-                    for position in range(len(bands)):
-                        median_of_valid(stack[position], values[rows, :, first + position])
+                    outs = [layer[rows] for layer in layers]
+                    reduce_bands(spec.composites, stack, outs, first)
                     observe(stack, observed[:, rows])
+                    if all_bands:
+                        encoding = spec.encoding.scale, spec.encoding.offset
+                        reduce_observations(spec.composites, stack, outs, dates, spec.bands, encoding)
         bytes_read += strip.bytes_read
     count[...] = count_days(observed, width)
     return bytes_read

@@ -19,6 +19,7 @@ from ardcube.config.pool import (
     one_or_several,
 )
 from ardcube.config.selection import Comparison, parse_months, written_months
+from ardcube.config.variables import MEDIAN, RESERVED_NAMES, VARIABLE_NAME, default_variable
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_CRS = "EPSG:4326"
@@ -28,8 +29,9 @@ DEFAULT_RESOLUTION = 1 / 3600
 """Degrees per pixel: one arc second, about 31 m along a meridian."""
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_RESERVED_NAMES = {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "spatial_ref", "observation_count"}
+_COMPOSITE = re.compile(r"[a-z][a-z0-9-]*(:[^\x00-\x20]+)?")
+_LONGEST_COMPOSITE = 300
+"""Characters of a composite."""
 _LAST_YEAR = 9998
 _LARGEST_TILE = 16384
 """Pixels per side of a tile; four bands of it take 2 GB."""
@@ -142,14 +144,27 @@ class GrowingCubeConfig(Model):
         json_schema_extra=form_schema.bands,
         description="Reflectance bands to composite: asset keys or common names.",
     )
+    composites: tuple[str, ...] = Field(
+        default=(MEDIAN,),
+        min_length=1,
+        max_length=form_schema.MOST_COMPOSITES,
+        json_schema_extra=form_schema.composites,
+        description=(
+            "Composites of the clear observations: median, mean, min, max, std, percentile:25, or one from an "
+            "installed package. Each becomes a variable."
+        ),
+    )
     varname: str = Field(
-        default="rgb_median",
+        default_factory=lambda data: default_variable(data.get("composites", (MEDIAN,))),
         title="Variable name",
         json_schema_extra=form_schema.expects(
-            {"pattern": f"^{_NAME.pattern}$", "not": {"enum": sorted(_RESERVED_NAMES)}},
+            {"pattern": f"^{VARIABLE_NAME.pattern}$", "not": {"enum": sorted(RESERVED_NAMES)}},
             "a name of letters, digits and _ that the store does not use itself",
         ),
-        description="Name of the variable in the store that holds the composite.",
+        description=(
+            "Name of the variable that holds the composite. Default: rgb_median for the median, else the name of the "
+            "composite. Several composites use their names."
+        ),
     )
     cloud_mask: str = Field(
         default="none",
@@ -298,12 +313,26 @@ class GrowingCubeConfig(Model):
     def _encoding_is_written_in_one_way(cls, value: str | None) -> str | None:
         return None if value is None else str(GivenEncoding.parse(value))
 
+    @field_validator("composites")
+    @classmethod
+    def _composites_are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        value = tuple("".join(text.split()) for text in value)
+        for text in value:
+            if not _COMPOSITE.fullmatch(text) or len(text) > _LONGEST_COMPOSITE:
+                raise ValueError(
+                    f"{text!r:.100} is not a composite; write NAME or NAME:PARAMETERS, such as percentile:25"
+                )
+        twice = sorted({text for text in value if value.count(text) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is given more than once; give each composite once")
+        return value
+
     @field_validator("varname")
     @classmethod
     def _varname_is_a_name(cls, value: str) -> str:
-        if not _NAME.fullmatch(value):
+        if not VARIABLE_NAME.fullmatch(value):
             raise ValueError(f"{value!r} is not a valid name of a variable; use letters, digits and _")
-        if value in _RESERVED_NAMES:
+        if value in RESERVED_NAMES:
             raise ValueError(f"{value!r} is a name that the store uses itself; choose another name")
         return value
 
@@ -403,6 +432,15 @@ class GrowingCubeConfig(Model):
         for name in definitions_by_collection(self.definition):
             if name and name not in known:
                 raise ValueError(f"definition of {name!r:.100}: no such collection; choose from {', '.join(known)}")
+
+    @model_validator(mode="after")
+    def _several_composites_have_their_names(self) -> Self:
+        if len(self.composites) > 1 and self.varname != default_variable(self.composites):
+            raise ValueError(
+                f"varname {self.varname}: {len(self.composites)} composites use their names; omit varname, or give one "
+                "composite"
+            )
+        return self
 
 
 class CubeConfig(GrowingCubeConfig):

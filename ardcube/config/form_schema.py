@@ -19,6 +19,10 @@ _DEGREES = {"west": (-180, 180), "south": (-90, 90), "east": (-180, 540), "north
 EDGES = tuple(_DEGREES)
 """Edges of a bounding box, in the order of a list of four numbers."""
 _OTHER_BANDS = 16
+COMPOSITES = ("median", "mean", "min", "max", "std")
+"""Built-in composites that need no parameters."""
+MOST_COMPOSITES = 16
+"""Composites that a cube may have."""
 _DEPTH = 3
 """Levels of nested mappings in which the server searches for secrets; the model searches all levels."""
 _BLOCK_ID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -99,6 +103,14 @@ def bands(field: Schema) -> None:
         {"type": "string", **expects({"pattern": "^[^,]*$"}, "one name without comma")}
     ] * _OTHER_BANDS
     field["items"] = {"type": "string", "enum": [*REFLECTANCE_BANDS]}
+    field["uniqueItems"] = True
+
+
+def composites(field: Schema) -> None:
+    """Offer the composites without parameters as a multiple choice; accept parameters and other names as well."""
+    written = {"pattern": "^[a-z][a-z0-9-]*(:.+)?$"}
+    field["prefixItems"] = [{"type": "string", **expects(written, "NAME or NAME:PARAMETERS")}] * MOST_COMPOSITES
+    field["items"] = {"type": "string", "enum": [*COMPOSITES]}
     field["uniqueItems"] = True
 
 

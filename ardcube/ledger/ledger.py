@@ -38,7 +38,7 @@ _TABLE = "ledger.parquet"
 _CUBE = "cube.json"
 _CHUNKS = "chunks"
 _MERGED = re.compile(rf"{_CHUNKS}/gathered-(\d{{6,}})-\w+\.parquet")
-_LISTS = ("lengthened", "definitions", "sensors")
+_LISTS = ("lengthened", "definitions", "sensors", "variables")
 """Fields of `cube.json` that are lists, and that early cubes do not have."""
 _MONTH = re.compile(r"[0-9]{1,4}-[0-9]{2}")
 _FILES_AT_ONCE = 2_000

@@ -36,6 +36,8 @@ class StoredCube:
     """Encoding of reflectance."""
     grid: Grid
     periods: tuple[Period, ...]
+    variables: tuple[str, ...] = ()
+    """Variables of the store that hold composites."""
 
     @classmethod
     def read(cls, ledger: Ledger) -> Self | None:
@@ -57,6 +59,7 @@ class StoredCube:
                 identity=found["identity"],
                 fingerprint=str(found["fingerprint"]),
                 encoding=stored_encoding(found),
+                variables=tuple(found.get("variables", [config.varname])),
                 grid=_grid(found["identity"]["grid"]),
                 periods=calendar_periods(
                     config.start_date, config.end_date, config.time_frequency_months, config.kept_months

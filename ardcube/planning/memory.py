@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 from ardcube.errors import InputError
 from ardcube.kernels.layout import LANES
+from ardcube.pixels.composites.protocol import Composite, needs_all_bands
 from ardcube.pixels.masks import CloudMaskHook, scene_masks
 
 STACK_BYTES = 350_000_000
@@ -44,6 +46,8 @@ _SCENE_BYTES = {"qa_pixel": 4 * 7900 * 7900}
 of 30 m have fewer bytes per area than those of 20 m."""
 _SHARE_FOR_SEVERAL_BANDS = 0.8
 """Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
+_OBSERVATION_BYTES = 6
+"""Bytes per pixel and band of a strip that composites of whole observations use for shared and temporary arrays."""
 _COMPRESSION_OVERHEAD = 3.7
 """Bytes per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
 
@@ -69,17 +73,32 @@ class Workload:
     """Pixels of a scene's classification around a part that a scene mask reads."""
     class_scene: int = _CLASS_BYTES * _CLASS_PIXELS
     """Most bytes of the classification of one scene."""
+    all_bands: bool = False
+    """Whether a composite needs all bands of an observation at once."""
+    pixel_bytes: int = 0
+    """Bytes per pixel of the variables and the count; 0 means those of one composite, uint16."""
 
     @classmethod
-    def of(cls, mask: CloudMaskHook, bands: int, shape: tuple[int, int], days: int, scenes: int, metres: float) -> Self:
-        """Return the workload of a chunk of a shape (height, width) with a mask; pixels have a side of `metres`."""
+    def of(
+        cls,
+        mask: CloudMaskHook,
+        composites: Sequence[Composite],
+        bands: int,
+        shape: tuple[int, int],
+        days: int,
+        scenes: int,
+        metres: float,
+    ) -> Self:
+        """Return the workload of a chunk of a shape (height, width); pixels have a side of `metres`."""
+        pixel_bytes = sum(layer.pixel_bytes(bands) for one in composites for layer in one.layers) + 2
+        of_all = cls(*shape, bands, days, scenes, all_bands=needs_all_bands(tuple(composites)), pixel_bytes=pixel_bytes)
         if masks := scene_masks(mask):
             step = metres / _CLASS_METRES
             reach = max(one.clean_up.reach for one in masks) / _CLASS_METRES
             scene = max(_SCENE_BYTES.get(one.name, _CLASS_BYTES * _CLASS_PIXELS) for one in masks)
-            return cls(*shape, bands, days, scenes, class_step=step, class_reach=reach, class_scene=scene)
+            return replace(of_all, class_step=step, class_reach=reach, class_scene=scene)
         independent = bool(getattr(mask, "independent_days", False))
-        return cls(*shape, bands, days, scenes, mask.halo, len(mask.bands), independent)
+        return replace(of_all, halo=mask.halo, mask_bands=len(mask.bands), independent_days=independent)
 
     def part(self, side: int) -> tuple[int, int]:
         """Return height and width of the largest part, if parts have at most `side` pixels a side."""
@@ -96,16 +115,27 @@ class Subdivision:
     """Most bytes of a part's stack of observations."""
 
 
-def stack_size(days: int, shape: tuple[int, int], bands: int, stack_bytes: int = STACK_BYTES) -> tuple[int, int]:
+def stack_size(
+    days: int, shape: tuple[int, int], bands: int, stack_bytes: int = STACK_BYTES, *, all_bands: bool = False
+) -> tuple[int, int]:
     """Return how many bands and rows are stacked at once.
 
-    All bands of all rows if they fit into `stack_bytes`; otherwise fewer bands, then fewer rows.
+    All bands of all rows if they fit into `stack_bytes`; otherwise fewer bands, then fewer rows. If a composite needs
+    all bands at once (`all_bands`), fewer rows.
     """
     height, width = shape
+    if all_bands:
+        row_bytes = max(1, observation_bytes(days, width, bands))
+        return bands, min(height, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // row_bytes))
     band_bytes = max(1, days * height * width * 2)
     bands_at_once = min(bands, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // band_bytes))
     strips = min(height, math.ceil(band_bytes / stack_bytes)) or 1
     return bands_at_once, math.ceil(height / strips)
+
+
+def observation_bytes(days: int, pixels: int, bands: int) -> int:
+    """Return the bytes of all bands of the observations of some pixels, and of composites of whole observations."""
+    return (2 * days + _OBSERVATION_BYTES) * bands * pixels
 
 
 def subdivide(workload: Workload, limit: int | None) -> Subdivision:
@@ -133,7 +163,10 @@ def subdivide(workload: Workload, limit: int | None) -> Subdivision:
 
 def least_bytes(workload: Workload) -> int:
     """Return the smallest limit in bytes that a chunk can be built within: smallest parts, one row at a time."""
-    one_row = 2 * workload.days * min(workload.width, _SMALLEST_PART)
+    width = min(workload.width, _SMALLEST_PART)
+    one_row = 2 * workload.days * width
+    if workload.all_bands:
+        one_row = math.ceil(observation_bytes(workload.days, width, workload.bands) / _SHARE_FOR_SEVERAL_BANDS)
     return _write_bytes(workload) + _part_bytes(workload, _SMALLEST_PART) + one_row
 
 
@@ -147,8 +180,12 @@ def chunk_bytes(workload: Workload, limit: int | None = None) -> int:
     """
     chosen = subdivide(workload, limit)
     part = workload.part(chosen.side)
-    bands_at_once, rows_at_once = stack_size(workload.days, part, workload.bands, chosen.stack_bytes)
+    bands_at_once, rows_at_once = stack_size(
+        workload.days, part, workload.bands, chosen.stack_bytes, all_bands=workload.all_bands
+    )
     stack = 2 * workload.days * bands_at_once * rows_at_once * part[1]
+    if workload.all_bands:
+        stack = observation_bytes(workload.days, rows_at_once * part[1], workload.bands)
     return stack + _part_bytes(workload, chosen.side) + _write_bytes(workload)
 
 
@@ -208,5 +245,6 @@ def _part_bytes(workload: Workload, side: int) -> int:
 
 
 def _write_bytes(workload: Workload) -> int:
-    """Return the bytes of the composite and the count while they are compressed."""
-    return int(2 * (workload.bands + 1) * _COMPRESSION_OVERHEAD * workload.height * workload.width)
+    """Return the bytes of the variables and the count while they are compressed."""
+    pixel_bytes = workload.pixel_bytes or 2 * (workload.bands + 1)
+    return int(pixel_bytes * _COMPRESSION_OVERHEAD * workload.height * workload.width)

@@ -15,6 +15,9 @@ from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.extent.reproject import from_degrees
+from ardcube.pixels.composites.per_band import Median
+from ardcube.pixels.composites.protocol import Composite, Layer
+from ardcube.pixels.composites.registry import named_layers
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.planning.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
@@ -31,6 +34,7 @@ class CubeSpec:
     """Length of the time axis."""
     bands: tuple[str, ...]
     varname: str
+    """Name of the variable if there is one composite."""
     resampling: str
     encoding: CubeEncoding
     """Encoding of the cube's reflectance."""
@@ -54,6 +58,12 @@ class CubeSpec:
     """Bytes that a worker process may take; None is no limit."""
     least_memory: int = 0
     """Bytes that building the largest chunk takes at least."""
+    composites: tuple[Composite, ...] = (Median(),)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Variables of the store, in the order of the composites, each with its name."""
+        return tuple(layer for _, layers in named_layers(self.composites, self.varname) for layer in layers)
 
 
 @dataclass(frozen=True, slots=True)

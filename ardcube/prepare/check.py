@@ -20,6 +20,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period, calendar_periods
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
+from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.planning.memory import Workload, chunk_limit
 from ardcube.prepare.definitions import cube_definitions
@@ -54,6 +55,7 @@ def check_request(
         If the request cannot be met. The message names the value, the problem and the remedy.
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
+    composites = composites_of(cube.composites, cube.varname, cube.bands)
     definitions = cube_definitions(cube)
     periods = _periods(cube)
     sources = _LateSources(cube, run, definitions, periods)
@@ -76,7 +78,9 @@ def check_request(
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.of_store(place)
     if run.memory_limit is not None:
-        _check_memory(cube, run, mask, grid, periods)
+        shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
+        days = max((period.end - period.start).days for period in periods) * len(cube.collections)
+        _check_memory(run, Workload.of(mask, composites, len(cube.bands), shape, days, 2 * days, grid.metres))
     if build:
         _check_place(place, ledger, run)
     opened = sources.open(area.bounds)
@@ -86,6 +90,7 @@ def check_request(
         cube=cube,
         run=run,
         mask=mask,
+        composites=composites,
         area=area,
         grid=grid,
         periods=periods,
@@ -167,17 +172,15 @@ def with_stored_cube(request: Request) -> Request:
     return replace(request, stored=stored)
 
 
-def _check_memory(cube: CubeConfig, run: RunConfig, mask: CloudMaskHook, grid: Grid, periods: Sequence[Period]) -> None:
+def _check_memory(run: RunConfig, work: Workload) -> None:
     """Raise InputError if the memory limit is too small for a chunk with two scenes on every day of a period.
 
     Each collection may have another sensor, and scenes on every day.
 
     How many chunks a cluster's worker builds at once is not known yet.
     """
-    days = max((period.end - period.start).days for period in periods) * len(cube.collections)
-    shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
     at_once = run.local_threads if run.serverless_backend == "local" else 1
-    chunk_limit(run.memory_bytes, at_once, Workload.of(mask, len(cube.bands), shape, days, 2 * days, grid.metres))
+    chunk_limit(run.memory_bytes, at_once, work)
 
 
 def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:

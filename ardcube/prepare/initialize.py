@@ -45,6 +45,8 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "config": request.cube.model_dump(mode="json"),
         **made_of,
     }
+    if request.variables != [request.cube.varname]:
+        described["variables"] = request.variables
     if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
         sizes = request.cube.chunk_size, request.cube.shard
@@ -53,7 +55,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     described["lengthened"] = lengthened_periods(request)
     if request.stored["end"] != described["end"]:
         origin = continued(schema.read_attributes(place), origin)
-        place.outlast(lambda: schema.extend(place, request.cube.varname, request.periods, origin))
+        place.outlast(lambda: schema.extend(place, request.variables, request.periods, origin))
         ledger.write_cube(described)
     place.outlast(lambda: schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard))
 
@@ -88,7 +90,8 @@ def remove_cube(request: Request) -> None:
     stored = request.ledger.read_cube()
     if stored is None:
         return
-    schema.remove(request.place, str(stored["identity"]["varname"]))
+    # Cubes of one composite may state no variables.
+    schema.remove(request.place, *map(str, stored.get("variables", [stored["identity"]["varname"]])))
     own = request.ledger.place.list()
     request.ledger.place.remove(
         name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", IN_FLIGHT)

@@ -148,6 +148,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         encoding=encoding,
         grid=request.grid,
         periods=request.periods,
+        variables=tuple(request.variables),
     )
     access = asset_access(request.definitions(definitions_of(scenes)), request.run)
     spec = cube_spec(cube, request.run, request.mask, request.place, request.ledger, access)

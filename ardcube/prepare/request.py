@@ -11,12 +11,15 @@ from ardcube.catalog.search import Source
 from ardcube.collections.model import Definition
 from ardcube.collections.recognize import in_order
 from ardcube.config import CubeConfig, RunConfig
+from ardcube.config.variables import MEDIAN
 from ardcube.extent.area import Area
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import PIXEL_RULES
+from ardcube.pixels.composites.protocol import Composite, text_of
+from ardcube.pixels.composites.registry import variables
 from ardcube.pixels.masks import CloudMaskHook, mask_options
 from ardcube.prepare.scene_mask import categories_of
 from ardcube.storage.place import Place
@@ -29,6 +32,7 @@ class Request:
     cube: CubeConfig
     run: RunConfig
     mask: CloudMaskHook
+    composites: tuple[Composite, ...]
     area: Area
     grid: Grid
     periods: tuple[Period, ...]
@@ -65,6 +69,8 @@ class Request:
             "query": list(cube.query),
             "geometry_mask": digest(self.area.mask.wkt) if self.area.mask is not None else None,
         }
+        if cube.composites != (MEDIAN,):
+            identity["composites"] = [text_of(composite) for composite in self.composites]
         if given := self._given_definitions:
             identity["definitions"] = digest(given)
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))
@@ -73,6 +79,11 @@ class Request:
     def definitions(self, names: Container[str]) -> list[Definition]:
         """Return the definitions with some names; those that the user gave come first."""
         return in_order([source.definitions for source in self.sources], names)
+
+    @property
+    def variables(self) -> list[str]:
+        """Variables of the store that hold composites."""
+        return [name for name, _ in variables(self.composites, self.cube.varname)]
 
     @property
     def _collections(self) -> str | list[str]:

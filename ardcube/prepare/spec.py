@@ -5,6 +5,7 @@ from __future__ import annotations
 from ardcube.config import AssetAccess, RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
+from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.threads import Threads
@@ -37,6 +38,7 @@ def cube_spec(
         periods=len(cube.periods),
         bands=cube.config.bands,
         varname=cube.config.varname,
+        composites=composites_of(cube.config.composites, cube.config.varname, cube.config.bands),
         resampling=cube.config.resampling,
         encoding=cube.encoding,
         mask=mask,

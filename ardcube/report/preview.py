@@ -17,7 +17,7 @@ from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
-from ardcube.report.quicklook import digital_numbers, shown_bands, stretch_of, stretched
+from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched, with_zeros
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
@@ -71,7 +71,7 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         xr.open_zarr(place.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as opened,
     ):
         # Variables have no coordinates, which may be a million numbers.
-        composite, count = opened[cube.config.varname].variable, opened[COUNT].variable
+        composite, count = opened[shown_variable(opened) or cube.config.varname].variable, opened[COUNT].variable
         colours, days = [], []
         for period in chosen:
             read = partial(_read, composite[period], cube, written[period])
@@ -154,5 +154,5 @@ def _read(array: xr.Variable, cube: StoredCube, built: NDArray[np.bool_], window
     tile = cube.config.tile_size
     if not built[window.y0 // tile, window.x0 // tile]:
         return None
-    values: NDArray[np.uint16] = array[window.slices].to_numpy()
+    values = with_zeros(array[window.slices].to_numpy(), array.attrs)
     return values if values.ndim == 3 else values[..., None]

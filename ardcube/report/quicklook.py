@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.config.variables import variable_name
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import Lattice
@@ -70,7 +71,7 @@ def write_quicklooks(
         checked_codecs(),
         xr.open_zarr(uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as cube,
     ):
-        name = next((str(name) for name, data in cube.data_vars.items() if "band" in data.dims), None)
+        name = shown_variable(cube)
         if name is None:
             raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
         data = cube[name]
@@ -92,6 +93,19 @@ def write_quicklooks(
     return paths
 
 
+def shown_variable(cube: xr.Dataset) -> str | None:
+    """Return the variable of the pictures: that of the first composite which has bands; None if there is none."""
+    banded = [str(name) for name, data in cube.data_vars.items() if "band" in data.dims]
+    composites = str(cube.attrs.get("composite", "")).split(", ")
+    return next((name for name in map(variable_name, composites) if name in banded), next(iter(banded), None))
+
+
+def with_zeros(values: NDArray[np.uint16], attributes: Mapping[Any, Any]) -> NDArray[np.uint16]:
+    """Return digital numbers with 0 for nodata, which is another number for differences of reflectance."""
+    fill = attributes.get("_FillValue", FILL)
+    return values if fill == FILL else np.where(values == fill, FILL, values).astype(np.uint16)
+
+
 def _position(cube: xr.Dataset, window: Window) -> MapPosition:
     mapping = cube["spatial_ref"].attrs
     west, step_x, _, north, _, step_y = map(float, str(mapping["GeoTransform"]).split())
@@ -106,7 +120,9 @@ def _read(data: xr.DataArray, period: int, thumbnail: Thumbnail) -> NDArray[np.u
     array = data.variable  # without coordinates, which may be a million numbers
     chunk = max(data.encoding["chunks"][1:3])
     block = chunk * max(1, _BLOCK // chunk)
-    return digital_numbers(thumbnail.mean(lambda part: array[(period, *part.slices)].to_numpy()[..., bands], block))
+    return digital_numbers(
+        thumbnail.mean(lambda part: with_zeros(array[(period, *part.slices)].to_numpy()[..., bands], data.attrs), block)
+    )
 
 
 def digital_numbers(means: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -12,8 +12,6 @@ from ardcube.config import CubeConfig
 from ardcube.extent.periods import Period
 from ardcube.redaction import without_secrets
 
-COMPOSITE = "median"
-"""Composite of the clear observations of a period."""
 _MOST_LINES = 100
 """Lines of the history that are kept: the first and the newest."""
 _LONGEST_LINE = 500
@@ -72,7 +70,7 @@ def provenance(
     credited = [credit.replace("{years}", years) for credit in origin.credits]
     moment = f"{when:%Y-%m-%dT%H:%M:%SZ}"
     return {
-        "title": f"{products} surface reflectance, {COMPOSITE} composites",
+        "title": f"{products} surface reflectance, {', '.join(cube.composites)} composites",
         "source": "; ".join([products, *credited]),
         "instrument": ", ".join(origin.sensors),
         "history": f"{moment} ardcube {version}: built {periods[0].label} to {last.label}",
@@ -86,7 +84,7 @@ def provenance(
         "cloud_mask": cube.cloud_mask,
         "cloud_mask_options": json.dumps(dict(mask_options), sort_keys=True),
         "resampling": cube.resampling,
-        "composite": COMPOSITE,
+        "composite": ", ".join(cube.composites),
     }
 
 

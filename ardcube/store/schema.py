@@ -14,6 +14,7 @@ from ardcube.config.encoding import LEAST, MOST, CubeEncoding
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
+from ardcube.pixels.composites.protocol import Layer
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store.backend import array_of, zarr_store
@@ -28,7 +29,7 @@ _ATTRIBUTES = {
     "coordinates": "time_bnds spatial_ref",
 }
 """Global attributes of every cube."""
-_DATA_TYPE = "uint16"
+_COUNT_TYPE = "uint16"
 _BLOSC_BLOCK = 512 * 1024
 """Bytes of a Blosc block. With the size that Blosc chooses, chunks take twice as long and are 3 to 7 % larger."""
 
@@ -55,16 +56,20 @@ def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
     codecs: tuple[str, ...] = ("bytes", "blosc")
     if shard_shape is not None:
         codecs = ("sharding_indexed", *codecs, "bytes", "crc32c")
+    bands = (len(spec.bands),)
+    arrays: dict[str, tuple[str, Any, tuple[int, ...]]] = {
+        layer.name: (layer.dtype, _fill_in_json(layer), bands if layer.banded else ()) for layer in spec.layers
+    }
     created = {
         name: Layout(
-            data_type=_DATA_TYPE,
-            fill_value=FILL,
-            shape=(spec.periods, spec.grid.height, spec.grid.width, *bands),
-            object_shape=(*(shard_shape or chunk_shape), *bands),
+            data_type=data_type,
+            fill_value=fill,
+            shape=(spec.periods, spec.grid.height, spec.grid.width, *last),
+            object_shape=(*(shard_shape or chunk_shape), *last),
             codecs=codecs,
-            chunk_shape=(*chunk_shape, *bands),
+            chunk_shape=(*chunk_shape, *last),
         )
-        for name, bands in ((spec.varname, (len(spec.bands),)), (COUNT, ()))
+        for name, (data_type, fill, last) in (arrays | {COUNT: (_COUNT_TYPE, FILL, ())}).items()
     }
     check_layouts(place, created)
 
@@ -84,7 +89,7 @@ def create(
     place : Place
         Address of the store. An incomplete store at this address is replaced.
     spec : CubeSpec
-        Grid, bands, variable and encoding.
+        Grid, bands, composites and encoding.
     periods : sequence of Period
         Time axis.
     chunk_size : int
@@ -100,34 +105,20 @@ def create(
     chunks, shards = _object_shapes(grid, chunk_size, shard)
     write_plane(group, grid, spec.bands)
     write_times(group, periods)
-    common: dict[str, Any] = {
-        "dtype": _DATA_TYPE,
-        "fill_value": FILL,
-        "compressors": compressor(),
-        "overwrite": True,
-    }
-    group.create_array(
-        spec.varname,
-        shape=(*shape, len(spec.bands)),
-        chunks=(*chunks, len(spec.bands)),
-        shards=(*shards, len(spec.bands)) if shards else None,
-        dimension_names=("time", *grid.axes, "band"),
-        attributes={
-            "long_name": "median of clear observations",
-            "standard_name": "surface_bidirectional_reflectance",
-            # No valid_min and valid_max: readers apply them to reflectance too. No units: with them odc-geo writes no
-            # GeoTIFF of several bands, and CF does not need them for numbers without dimension.
-            "scale_factor": spec.encoding.scale,
-            "add_offset": spec.encoding.offset,
-            "_FillValue": FILL,
-            **_clipping(spec.encoding),
-            "ancillary_variables": COUNT,
-            "grid_mapping": "spatial_ref",
-            "coordinates": "spatial_ref",  # makes it a coordinate in xarray
-            "cell_methods": "time: median",
-        },
-        **common,
-    )
+    for layer in spec.layers:
+        last = (len(spec.bands),) if layer.banded else ()
+        group.create_array(
+            layer.name,
+            shape=(*shape, *last),
+            chunks=(*chunks, *last),
+            shards=(*shards, *last) if shards else None,
+            dimension_names=("time", *grid.axes, *(("band",) if layer.banded else ())),
+            attributes=_attributes_of(layer, spec.encoding),
+            dtype=layer.dtype,
+            fill_value=layer.fill,
+            compressors=compressor(),
+            overwrite=True,
+        )
     group.create_array(
         COUNT,
         shape=shape,
@@ -141,9 +132,33 @@ def create(
             "coordinates": "spatial_ref",  # makes it a coordinate in xarray
             "cell_methods": "time: sum",
         },
-        **common,
+        dtype=_COUNT_TYPE,
+        fill_value=FILL,
+        compressors=compressor(),
+        overwrite=True,
     )
     _consolidate(place)
+
+
+def _attributes_of(layer: Layer, encoding: CubeEncoding) -> dict[str, Any]:
+    """Return the attributes of a variable that a composite fills."""
+    # No valid_min and valid_max: readers apply them to reflectance too. No units: with them odc-geo writes no GeoTIFF
+    # of several bands, and CF does not need them for numbers without dimension.
+    attributes: dict[str, Any] = {"long_name": layer.long_name}
+    if layer.quantity == "reflectance":
+        attributes |= {"standard_name": "surface_bidirectional_reflectance", **_clipping(encoding)}
+    if layer.quantity != "number":  # NaN needs no attribute, and JSON does not have it
+        attributes["scale_factor"] = encoding.scale
+        attributes["add_offset"] = encoding.offset if layer.quantity == "reflectance" else 0.0
+        attributes["_FillValue"] = int(layer.fill)
+    attributes |= {
+        "ancillary_variables": COUNT,
+        "grid_mapping": "spatial_ref",
+        "coordinates": "spatial_ref",  # makes it a coordinate in xarray
+    }
+    attributes |= {"cell_methods": layer.cell_methods} if layer.cell_methods else {}
+    comments = [text for text in (attributes.get("comment"), layer.comment) if text]
+    return attributes | ({"comment": "; ".join(comments)} if comments else {})
 
 
 def _clipping(encoding: CubeEncoding) -> dict[str, str]:
@@ -152,6 +167,11 @@ def _clipping(encoding: CubeEncoding) -> dict[str, str]:
         return {}
     least, most = encoding.limits
     return {"comment": f"reflectance is clipped to {least:g} .. {most:g}"}
+
+
+def _fill_in_json(layer: Layer) -> Any:
+    """Return the fill value of a variable as Zarr's metadata state it."""
+    return int(layer.fill) if layer.quantity != "number" else "NaN"
 
 
 def read_attributes(place: Place) -> dict[str, Any]:
@@ -166,15 +186,20 @@ def read_attributes(place: Place) -> dict[str, Any]:
         return dict(json.loads(place.read(METADATA) or b"{}").get("attributes") or {})
 
 
-def extend(place: Place, varname: str, periods: Sequence[Period], attributes: Mapping[str, Any] | None = None) -> None:
+def extend(
+    place: Place,
+    names: str | Sequence[str],
+    periods: Sequence[Period],
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Extend the time axis to `periods`; existing chunks stay unchanged. Repeating it changes nothing.
 
     Parameters
     ----------
     place : Place
         Address of the store.
-    varname : str
-        Name of the variable with the composite.
+    names : str or sequence of str
+        Variables of the composites.
     periods : sequence of Period
         The longer time axis.
     attributes : mapping, optional
@@ -182,7 +207,7 @@ def extend(place: Place, varname: str, periods: Sequence[Period], attributes: Ma
     """
     with damage_as_store_error(place.uri):
         group = zarr.open_group(zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
-        for name in (varname, COUNT):
+        for name in (*([names] if isinstance(names, str) else names), COUNT):
             array = array_of(group, name)
             if array.shape[0] < len(periods):
                 array.resize((len(periods), *array.shape[1:]))
@@ -193,17 +218,18 @@ def extend(place: Place, varname: str, periods: Sequence[Period], attributes: Ma
             zarr.open_group(zarr_store(place), mode="r+", zarr_format=3).update_attributes(dict(attributes))
 
 
-def remove(place: Place, varname: str) -> None:
+def remove(place: Place, *variables: str) -> None:
     """Delete the arrays and metadata that `create` wrote, and no other file.
 
     Raises
     ------
     StoreError
-        If `varname` is not a plain name.
+        If one of the variables is not a plain name.
     """
-    if "/" in varname or varname in ("", ".", ".."):
-        raise StoreError(f"{varname!r} is not a variable of a cube; nothing was removed")
-    arrays = (varname, COUNT, *COORDINATES)
+    for name in variables:
+        if "/" in name or name in ("", ".", ".."):
+            raise StoreError(f"{name!r} is not a variable of a cube; nothing was removed")
+    arrays = (*variables, COUNT, *COORDINATES)
     names = place.list()
     # The group's metadata first, because the rest without it is no cube to any reader.
     place.remove([METADATA] if METADATA in names else [])

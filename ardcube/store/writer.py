@@ -28,8 +28,8 @@ from ardcube.store.validate import METADATA, damage_as_store_error
 class CubeStore:
     """The arrays of a cube, open for writing."""
 
-    composite: zarr.Array[Any]
-    """uint16 (time, latitude, longitude, band)"""
+    layers: tuple[zarr.Array[Any], ...]
+    """Variables of the composites: (time, latitude, longitude, band) or (time, latitude, longitude)."""
     count: zarr.Array[Any]
     """uint16 (time, latitude, longitude)"""
     uri: str
@@ -52,18 +52,17 @@ class CubeStore:
             group = zarr.open_group(
                 _WriteOnlyStore(zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False
             )
-            opened = cls(array_of(group, spec.varname), array_of(group, COUNT), uri)
-        if opened.composite.shape[:3] != shape or opened.count.shape != shape:
+            layers = tuple(array_of(group, layer.name) for layer in spec.layers)
+            opened = cls(layers, array_of(group, COUNT), uri)
+        if any(array.shape[:3] != shape for array in (*layers, opened.count)):
             # zarr clips a region that is outside the array, and reports nothing.
             raise StoreError(f"{uri} has shape {opened.count.shape}, the plan {shape}; run again to make a new plan")
         return opened
 
-    def write_chunk(
-        self, time_index: int, window: Window, values: NDArray[np.uint16], count: NDArray[np.uint16]
-    ) -> None:
+    def write_chunk(self, time_index: int, window: Window, *arrays: NDArray[Any]) -> None:
         """Write one chunk, or one shard, as one object of each array, which appears whole or not at all.
 
-        An array whose values are all 0 gets no object.
+        An array of fill values alone gets no object.
 
         Parameters
         ----------
@@ -71,10 +70,8 @@ class CubeStore:
             Position on the time axis.
         window : Window
             Region in the plane, from the tile grid.
-        values : uint16 (y, x, band)
-            Composite.
-        count : uint16 (y, x)
-            Clear days.
+        *arrays : arrays (y, x, band) or (y, x)
+            The variables of the composites, in order, then the count of clear observations.
 
         Raises
         ------
@@ -86,13 +83,13 @@ class CubeStore:
             If the store refuses the object, permanently or for a while. The object is then the old or the new one.
         """
         _, height, width = self.count.shape
-        _, *stored = self.count.shards or self.count.chunks
-        if _cuts(window.y0, window.y1, height, stored[0]) or _cuts(window.x0, window.x1, width, stored[1]):
-            raise StoreError(f"{window} cuts through the store's objects of {stored[0]} x {stored[1]} pixels")
+        _, *sides = self.count.shards or self.count.chunks
+        if _cuts(window.y0, window.y1, height, sides[0]) or _cuts(window.x0, window.x1, width, sides[1]):
+            raise StoreError(f"{window} cuts through the store's objects of {sides[0]} x {sides[1]} pixels")
         rows, cols = window.slices
         with explained(self.uri):
-            _for_values(self.composite, values)[time_index : time_index + 1, rows, cols, :] = values[None]
-            _for_values(self.count, count)[time_index : time_index + 1, rows, cols] = count[None]
+            for stored, values in zip((*self.layers, self.count), arrays, strict=True):
+                _for_values(stored, values)[time_index : time_index + 1, rows, cols] = values[None]
 
 
 def _cuts(start: int, stop: int, length: int, step: int) -> bool:
@@ -100,14 +97,20 @@ def _cuts(start: int, stop: int, length: int, step: int) -> bool:
     return start % step != 0 or (stop % step != 0 and stop != length)
 
 
-def _for_values(array: zarr.Array[Any], values: NDArray[np.uint16]) -> zarr.Array[Any]:
-    """Return the array, set to write values that are not all 0 without comparing them with the fill value.
+def _for_values(array: zarr.Array[Any], values: NDArray[Any]) -> zarr.Array[Any]:
+    """Return the array, set to write values that are not all fill values without comparing them again.
 
     zarr compares ten times as slowly as NumPy counts. In a shard zarr has to compare, because it leaves out chunks.
     """
-    if array.shards is not None or not np.count_nonzero(values):
+    if array.shards is not None or not _has_values(values, array.fill_value):
         return array
     return array.with_config({"write_empty_chunks": True})
+
+
+def _has_values(values: NDArray[Any], fill: Any) -> bool:
+    if fill == 0:
+        return bool(np.count_nonzero(values))
+    return not bool((np.isnan(values) if np.isnan(fill) else values == fill).all())
 
 
 class _WriteOnlyStore(WrapperStore[Store]):

@@ -25,6 +25,7 @@ from rasterio.transform import Affine
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.extent.lattice import METRES_PER_DEGREE
+from ardcube.pixels.composites.per_band import Median
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.planning.memory import (
     STACK_BYTES,
@@ -54,7 +55,7 @@ WORKLOADS = st.builds(
     class_step=st.just(0.0) | st.floats(0.1, 60.0),
     class_reach=st.floats(0.0, 1000.0),
 )
-USUAL = Workload.of(SCLCloudMaskHook(), 4, (1200, 1200), 12, 14, METRES_PER_DEGREE / 3600)
+USUAL = Workload.of(SCLCloudMaskHook(), (Median(),), 4, (1200, 1200), 12, 14, METRES_PER_DEGREE / 3600)
 
 
 @given(days=DAYS, height=SIDES, width=SIDES, bands=BANDS, stack=st.integers(1, STACK_BYTES))
@@ -106,8 +107,8 @@ def test_a_thousand_dates_need_no_more_than_ten() -> None:
 
 def test_a_coarse_cube_holds_the_classification_of_whole_scenes() -> None:
     """Two scenes of 5490 x 5490 pixels, whatever the size of the chunk."""
-    at = [Workload.of(SCLCloudMaskHook(), 4, (side, side), 30, 200, 1113.2) for side in (150, 600)]
-    none = [Workload.of(DefaultCloudMaskHook(), 4, (side, side), 30, 200, 1113.2) for side in (150, 600)]
+    at = [Workload.of(SCLCloudMaskHook(), (Median(),), 4, (side, side), 30, 200, 1113.2) for side in (150, 600)]
+    none = [Workload.of(DefaultCloudMaskHook(), (Median(),), 4, (side, side), 30, 200, 1113.2) for side in (150, 600)]
     more = [chunk_bytes(one) - chunk_bytes(other) for one, other in zip(at, none, strict=True)]
     assert all(50e6 < bytes_ < 100e6 for bytes_ in more)
     assert chunk_bytes(at[0], 100_000_000 + least_bytes(at[0])) < chunk_bytes(at[0])

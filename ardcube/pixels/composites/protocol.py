@@ -1,0 +1,153 @@
+"""Interfaces of composites, and the stack of observations that they reduce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENTRY_POINTS = "ardcube.composites"
+"""Entry-point group in which installed packages register their composites."""
+
+Quantity = Literal["reflectance", "difference", "number"]
+"""Kind of a variable's values: `reflectance`, uint16 with scale and offset, 0 without observation; `difference` of two
+reflectances, uint16 with the scale alone, 65535 without observation, because 0 is a value; `number`, float32, NaN
+without observation."""
+_DTYPES: dict[Quantity, tuple[str, float]] = {
+    "reflectance": ("uint16", 0),
+    "difference": ("uint16", 65535),
+    "number": ("float32", float("nan")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One variable that a composite fills."""
+
+    long_name: str
+    """CF attribute of the variable."""
+    quantity: Quantity = "reflectance"
+    banded: bool = True
+    """Whether the variable has the dimension `band`."""
+    cell_methods: str = ""
+    """CF attribute of the variable; empty if CF has no word for the composite."""
+    name: str = ""
+    """Name of the variable; empty for the name of the composite."""
+    comment: str = ""
+    """CF attribute of the variable; empty for none."""
+
+    @property
+    def dtype(self) -> str:
+        """Data type of the variable."""
+        return _DTYPES[self.quantity][0]
+
+    @property
+    def fill(self) -> float:
+        """Value of a pixel without observation."""
+        return _DTYPES[self.quantity][1]
+
+    def pixel_bytes(self, bands: int) -> int:
+        """Return the bytes of a pixel in a cube of `bands` bands."""
+        return np.dtype(self.dtype).itemsize * (bands if self.banded else 1)
+
+    def empty(self, height: int, width: int, bands: int) -> NDArray[Any]:
+        """Return an array without observation, (y, x, band) or (y, x)."""
+        shape = (height, width, bands) if self.banded else (height, width)
+        return np.full(shape, self.fill, self.dtype) if self.fill else np.zeros(shape, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The clear observations of some rows of a chunk, all bands of each observation."""
+
+    numbers: NDArray[np.uint16]
+    """Digital numbers (band, observation, y, x). 0 means no observation: in all bands or in none. Do not change it."""
+    bands: tuple[str, ...]
+    dates: NDArray[np.datetime64]
+    """Solar day of each observation, datetime64[ns] (observation,), ascending."""
+    scale: float
+    offset: float
+    """`reflectance = DN * scale + offset`."""
+    shared: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False)
+    """Results that composites of one stack share, by name."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.numbers.shape[2], self.numbers.shape[3]
+
+
+@runtime_checkable
+class Composite(Protocol):
+    """Properties that all composites have. A composite is a `BandComposite` or an `ObservationComposite`.
+
+    A composite must be picklable, because it is sent to the workers. Make it a frozen dataclass. If it takes
+    parameters (``--composite NAME:PARAMETERS``), it has a class method ``parse(text)`` that returns the composite, and
+    raises `ValueError` for wrong parameters.
+    """
+
+    name: ClassVar[str]
+    """Registered name. The name and the parameters are part of the cube's identity."""
+
+    @property
+    def parameters(self) -> str:
+        """Parameters in the form that `parse` accepts; empty if there are none. Equal composites have equal texts."""
+        ...
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands that the cube must have."""
+        ...
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Variables that the composite fills."""
+        ...
+
+
+@runtime_checkable
+class BandComposite(Composite, Protocol):
+    """Interface of a composite that reduces each band by itself. It has one layer, which has bands."""
+
+    def reduce_band(self, numbers: NDArray[np.uint16], out: NDArray[Any]) -> None:
+        """Fill `out` with the composite of one band.
+
+        Parameters
+        ----------
+        numbers : uint16 (observation, y, x)
+            Digital numbers by ascending date; 0 means no observation.
+        out : array (y, x)
+            Of the data type of the layer; filled in place. It holds the fill value of the layer, and must keep it
+            where there is no observation.
+        """
+        ...
+
+
+@runtime_checkable
+class ObservationComposite(Composite, Protocol):
+    """Interface of a composite that needs all bands of an observation at once."""
+
+    def reduce(self, stack: Stack, out: tuple[NDArray[Any], ...]) -> None:
+        """Fill the arrays of the layers.
+
+        Parameters
+        ----------
+        stack : Stack
+            Observations with all bands valid. A pixel of an observation that lacks a band is 0 in all bands.
+        out : tuple of arrays (y, x, band) or (y, x)
+            One for each layer, of its data type; filled in place. They hold the fill values of the layers, and must
+            keep them where there is no observation.
+        """
+        ...
+
+
+def text_of(composite: Composite) -> str:
+    """Return the text that names a composite: ``NAME`` or ``NAME:PARAMETERS``."""
+    return f"{composite.name}:{composite.parameters}" if composite.parameters else composite.name
+
+
+def needs_all_bands(composites: tuple[Composite, ...]) -> bool:
+    """Return whether one of the composites needs all bands of an observation at once."""
+    return any(isinstance(composite, ObservationComposite) for composite in composites)
