@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         QAPixelCloudMaskHook,
         SCLCloudMaskHook,
     )
+    from ardcube.pixels.composites.protocol import BandComposite, Composite, Layer, ObservationComposite, Stack
     from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, DefaultCloudMaskHook, SceneMaskHook
     from ardcube.pixels.morphology import CleanUp
     from ardcube.pixels.observations import Observations
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessError",
     "ArdcubeError",
+    "BandComposite",
     "BuildSummary",
     "CatalogError",
     "ChunkKey",
@@ -54,13 +56,16 @@ __all__ = [
     "CleanUp",
     "CloudMaskHook",
     "CloudProbabilityMaskHook",
+    "Composite",
     "CubeConfig",
     "DayMaskHook",
     "DefaultCloudMaskHook",
     "FmaskCloudMaskHook",
     "InputError",
+    "Layer",
     "LeaseHeldError",
     "LeaseLostError",
+    "ObservationComposite",
     "Observations",
     "OutageError",
     "PermanentError",
@@ -71,6 +76,7 @@ __all__ = [
     "SCLCloudMaskHook",
     "SceneError",
     "SceneMaskHook",
+    "Stack",
     "StoreError",
     "TransientError",
     "UnreachableError",
@@ -113,6 +119,7 @@ _MODULES = {
         "QAPixelCloudMaskHook",
         "SCLCloudMaskHook",
     ),
+    "ardcube.pixels.composites.protocol": ("BandComposite", "Composite", "Layer", "ObservationComposite", "Stack"),
     "ardcube.pixels.masks": ("CloudMaskHook", "DayMaskHook", "DefaultCloudMaskHook", "SceneMaskHook"),
     "ardcube.pixels.morphology": ("CleanUp",),
     "ardcube.pixels.observations": ("Observations",),

@@ -125,9 +125,7 @@ def _help(name: str, field: "FieldInfo") -> str:
     text = field.description or ""
     if field.is_required():
         return f"{text}  [required]"
-    if field.default_factory_takes_validated_data:  # the description says which default
-        return text
-    default = field.get_default(call_default_factory=True)
+    default = field.get_default(call_default_factory=True, validated_data={})
     if default in (None, False, {}, ()):
         return text
     shown = ", ".join(default) if isinstance(default, tuple) else default

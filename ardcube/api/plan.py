@@ -74,6 +74,7 @@ class Plan:
         """Return the names and texts of the rows of a plan."""
         spec, counts = self._plan.spec, self.estimate
         west, south, east, north = spec.grid.outline.bounds
+        pixel_bytes = sum(layer.pixel_bytes(len(spec.bands)) for layer in spec.layers)
         labels = [period.label for period in self._plan.periods]
         span = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
         return (
@@ -88,7 +89,10 @@ class Plan:
             *((("access", access_to(counts.access)),) if access_to(counts.access) else ()),
             ("mask", counts.cloud_mask),
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
-            ("size", f"{_size(2 * counts.pixels * len(spec.bands))} of pixels before compression"),
+            (
+                "size",
+                f"{_size(counts.pixels * pixel_bytes)} of pixels before compression",
+            ),
             ("read", f"about {_size(counts.bytes_to_read)}"),
             ("memory", f"{_size(counts.bytes_per_chunk)} for each chunk that is built at once"),
             *(("warning", message) for message in EmptyPeriods.planned(self._plan).messages()),

@@ -62,6 +62,7 @@ CUBE: dict[str, Any] = {
     "chunk_size": 600,
     "shard": 2,
     "bands": ("nir", "swir16"),
+    "composites": ("percentile:25",),
     "varname": "composite",
     "cloud_mask": "scl",
     "cloud_mask_options": {"closing": 3, "allowed_values": [4, 5, 6]},
@@ -213,7 +214,7 @@ def test_help_shows_every_description_and_default(name: str, monkeypatch: pytest
         row = rows[option_name(field_name)]
         assert field.description is not None
         assert field.description in row
-        default = field.get_default(call_default_factory=True)
+        default = field.get_default(call_default_factory=True, validated_data={})
         if field.is_required():
             assert row.endswith("[required]")
         elif default not in (None, False, {}, ()):
@@ -273,7 +274,7 @@ def test_the_round_trip_covers_every_field() -> None:
     assert {name for _, name in every - given} == ONE_VALUE
     for model, values in [(CubeConfig, CUBE), (RunConfig, RUN)]:
         for name, value in values.items():
-            assert model.model_fields[name].get_default(call_default_factory=True) != value
+            assert model.model_fields[name].get_default(call_default_factory=True, validated_data={}) != value
 
 
 def test_without_options_the_model_sets_every_default() -> None:

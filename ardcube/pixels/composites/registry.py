@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 from ardcube.config.variables import RESERVED_NAMES, VARIABLE_NAME, variable_name
@@ -41,7 +41,7 @@ def composite(text: str) -> Composite:
     if found is None:
         raise InputError(f"composite {name} is unknown; choose one of {', '.join(composite_names())}")
     try:
-        factory: Any = found.load() if isinstance(found, EntryPoint) else found
+        factory: Any = found if isinstance(found, type) else found.load()
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"composite {name} cannot be loaded: {error}; repair or remove the package that registers it"

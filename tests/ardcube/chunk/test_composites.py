@@ -1,0 +1,188 @@
+"""Cubes of several composites: each becomes a variable, and scenes are read once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.typing import NDArray
+
+import ardcube
+from ardcube.errors import InputError
+from ardcube.pixels.composites import registry
+from ardcube.planning import memory
+from ardcube.report.quicklook import write_quicklooks
+from ardcube.sample import write_archive
+
+REQUEST: dict[str, Any] = {
+    "bbox": (11.92, 46.84, 11.97, 46.865),
+    "start_date": "2023-06",
+    "end_date": "2023-06",
+    "resolution": 0.00025,
+    "chunk_size": 64,
+    "cloud_mask": "scl",
+}
+ALL = ("median", "mean", "min", "max", "std", "percentile:25")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
+    write_archive(folder)
+    return folder
+
+
+def built(archive: Path, uri: Path, *composites: str, run: dict[str, Any] | None = None, **cube: Any) -> xr.Dataset:
+    config = ardcube.CubeConfig(**REQUEST | {"stac_url": str(archive), "composites": composites} | cube)
+    summary = ardcube.build(config, uri, **run or {})
+    assert summary.failed == 0
+    return xr.open_zarr(uri, mask_and_scale=False).load()
+
+
+@pytest.fixture(scope="module")
+def several(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    return built(archive, tmp_path_factory.mktemp("cube") / "several.zarr", *ALL)
+
+
+def numbers(cube: xr.Dataset, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = cube[name].values
+    return values
+
+
+def test_each_composite_is_a_variable_and_the_median_is_that_of_a_cube_of_its_own(
+    archive: Path, tmp_path: Path, several: xr.Dataset
+) -> None:
+    alone = built(archive, tmp_path / "alone.zarr", "median")
+    assert "rgb_median" in alone
+    np.testing.assert_array_equal(numbers(several, "median"), numbers(alone, "rgb_median"))
+    np.testing.assert_array_equal(several["observation_count"], alone["observation_count"])
+    observed = numbers(several, "median") != 0
+    assert observed.mean() > 0.5
+    for low, high in (("min", "percentile_25"), ("percentile_25", "median"), ("median", "max"), ("min", "mean")):
+        assert (numbers(several, low) <= numbers(several, high)).all()
+        np.testing.assert_array_equal(numbers(several, low) != 0, observed)
+    np.testing.assert_array_equal(numbers(several, "std") != 65535, observed)
+    assert several.attrs["composite"] == "median, mean, min, max, std, percentile:25"
+
+
+def test_a_composite_alone_is_named_after_itself_or_by_varname(archive: Path, tmp_path: Path) -> None:
+    assert "percentile_25" in built(archive, tmp_path / "a.zarr", "percentile:25")
+    assert "lower" in built(archive, tmp_path / "b.zarr", "percentile:25", varname="lower")
+
+
+def test_strips_and_chunks_change_no_composite(
+    archive: Path, tmp_path: Path, several: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "STACK_BYTES", 20_000)
+    other = built(archive, tmp_path / "other.zarr", *ALL, chunk_size=40, shard=2)
+    for name in several.data_vars:
+        np.testing.assert_array_equal(other[name], several[name], err_msg=str(name))
+
+
+def test_open_scales_reflectance_with_the_offset_and_differences_without(archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    stored = built(archive, uri, "mean", "std")
+    cube = ardcube.open(uri)
+    observed = numbers(stored, "mean") != 0
+    offset = stored["mean"].attrs["add_offset"]
+    assert offset == -0.1
+    np.testing.assert_allclose(cube["mean"].values, np.where(observed, stored["mean"] * 1e-4 + offset, np.nan), 1e-5)
+    np.testing.assert_allclose(cube["std"].values, np.where(observed, stored["std"] * 1e-4, np.nan), 1e-5)
+    (picture,) = write_quicklooks(str(uri), tmp_path / "pictures")
+    assert picture.name == "mean_2023-06.png"
+
+
+def test_resume_extension_and_removal_know_all_variables(archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    config = ardcube.CubeConfig(**REQUEST | {"stac_url": str(archive), "composites": ("mean", "std")})
+    ardcube.build(config, uri)
+    again = ardcube.build(config, uri)
+    assert again.written == 0
+    longer = config.model_copy(update={"end_date": ardcube.CubeConfig(**REQUEST | {"end_date": "2023-07"}).end_date})
+    ardcube.build(longer, uri)
+    with xr.open_zarr(uri) as cube:
+        assert (cube["mean"].sizes["time"], cube["std"].sizes["time"]) == (2, 2)
+    with pytest.raises(InputError, match="composites is"):
+        ardcube.build(config.model_copy(update={"composites": ("mean", "max")}), uri)
+    other = ardcube.CubeConfig(**REQUEST | {"stac_url": str(archive), "composites": ("mean",)})
+    ardcube.build(other, uri, overwrite=True)
+    assert not (uri / "std").exists()
+
+
+def test_the_default_is_no_part_of_the_identity(archive: Path, tmp_path: Path) -> None:
+    for name, given in (("a", {}), ("b", {"composites": ("median",)}), ("c", {"composites": ("mean",)})):
+        config = ardcube.CubeConfig(**REQUEST | {"stac_url": str(archive)} | given)
+        ardcube.build(config, tmp_path / f"{name}.zarr")
+    found = [json.loads((tmp_path / f"{name}.zarr.ardcube/cube.json").read_text()) for name in "abc"]
+    assert found[0]["identity"] == found[1]["identity"]
+    assert "composites" not in found[0]["identity"]
+    assert found[2]["identity"]["composites"] == ["mean"]
+    assert found[2]["identity"]["varname"] == "mean"
+
+
+SPAN = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import ardcube
+
+
+@dataclass(frozen=True)
+class Span:
+    """Largest number of all bands of the last observation, and the number of observations."""
+
+    name: ClassVar[str] = "span"
+    parameters: ClassVar[str] = ""
+    bands: ClassVar[tuple[str, ...]] = ("red",)
+    layers: ClassVar[tuple[ardcube.Layer, ...]] = (
+        ardcube.Layer("largest number"), ardcube.Layer("observations", "number", banded=False, name="seen"),
+    )
+
+    def reduce(self, stack, out):
+        assert isinstance(stack, ardcube.Stack) and stack.bands == ("red", "green", "blue", "nir")
+        complete = (stack.numbers != 0).all(axis=0)
+        assert (complete == (stack.numbers != 0).any(axis=0)).all()
+        assert (stack.dates[1:] >= stack.dates[:-1]).all()
+        seen = complete.sum(axis=0)
+        out[0][...] = stack.numbers.max(axis=(0, 1))[..., None]
+        out[1][seen > 0] = seen[seen > 0]
+
+
+class NoComposite:
+    name = "none"
+'''
+
+
+def test_a_composite_of_an_installed_package_fills_its_variables(
+    archive: Path, tmp_path: Path, several: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "span.py").write_text(SPAN)
+    info = tmp_path / "span-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: span\nVersion: 1.0\n")
+    points = "span = span:Span\nno-composite = span:NoComposite\nmissing = span:Missing\nmedian = span:Span\n"
+    (info / "entry_points.txt").write_text(f"[ardcube.composites]\n{points}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._registered.cache_clear()
+    try:
+        cube = built(archive, tmp_path / "span.zarr", "median", "span")
+        np.testing.assert_array_equal(cube["median"], several["median"])
+        np.testing.assert_array_equal(numbers(cube, "span")[..., 0], numbers(several, "max").max(axis=-1))
+        seen = numbers(cube, "seen")
+        assert seen.dtype == np.float32
+        np.testing.assert_array_equal(np.nan_to_num(seen), cube["observation_count"])
+        assert np.isnan(ardcube.open(tmp_path / "span.zarr")["seen"]).sum() == (cube["observation_count"] == 0).sum()
+        for name, message in {
+            "no-composite": "is neither a BandComposite nor an ObservationComposite",
+            "missing": "cannot be loaded",
+        }.items():
+            with pytest.raises(InputError, match=message):
+                registry.composite(name)
+        with pytest.raises(InputError, match="composite span: it needs the band red, and the cube has nir"):
+            registry.composites_of(("span",), "v", ("nir",))
+    finally:
+        registry._registered.cache_clear()
