@@ -53,7 +53,7 @@ def numbers(cube: xr.Dataset, name: str) -> NDArray[Any]:
     return values
 
 
-def test_each_composite_is_a_variable_and_the_median_is_that_of_a_cube_of_its_own(
+def test_each_composite_is_a_variable_and_the_median_is_that_of_another_cube(
     archive: Path, tmp_path: Path, several: xr.Dataset
 ) -> None:
     alone = built(archive, tmp_path / "alone.zarr", "median")
