@@ -199,10 +199,14 @@ def find_in_all(
 
     An item that two catalogues have in collections of one id counts once, from the catalogue that comes first.
     """
+    each = [
+        find_scenes(source.catalog, source.parser(bands, categories), grid, period, source.policy) for source in sources
+    ]
+    if len(each) == 1:
+        return each[0]
     found: dict[str, Scene] = {}
-    for source in sources:
-        for scene in find_scenes(source.catalog, source.parser(bands, categories), grid, period, source.policy):
-            found.setdefault(scene.id, scene)
+    for scene in chain.from_iterable(each):
+        found.setdefault(scene.id, scene)
     return sorted(found.values(), key=lambda scene: (scene.datetime, scene.id))
 
 
@@ -304,7 +308,8 @@ def finest_pixel(
 
 
 def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item], source: Source) -> None:
-    """Raise InputError for a band that no item has."""
+    """Raise InputError for a band that no item has; without items, for one that no definition of the collection has."""
+    possible = [] if items else source.definitions.of_collection(source.address.collection)
     described = [(item, assets, source.definitions.of(item)) for item in items if (assets := item.get("assets"))]
     for band in unlisted:
         holds = any(
@@ -312,6 +317,7 @@ def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item],
             or (definition is not None and definition.asset_key(item, band) is not None)
             for item, assets, definition in described
         )
+        holds = holds or any(definition.band(band) for definition in possible)
         if not holds and (described or listed):
             stated = [raster_bands(assets) for assets in (listed, *(assets for _, assets, _ in described))]
             defined = [
@@ -319,7 +325,7 @@ def _check_names(unlisted: Sequence[str], listed: Assets, items: Sequence[Item],
                 for item, _, definition in described
                 if definition is not None
             ]
-            known = dict.fromkeys(chain(*stated, *defined))
+            known = dict.fromkeys(chain(*stated, *defined, *(definition.bands for definition in possible)))
             raise InputError(f"band {band}: not in {source.noun}; choose from {in_one_line(known)}")
 
 

@@ -22,6 +22,7 @@ from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.pixels.masks import CloudMaskHook, SCLCloudMaskHook
+from ardcube.pixels.observations import Observations
 from ardcube.raster.cog import Cog
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks
@@ -213,3 +214,38 @@ def test_the_count_is_that_of_days_with_a_clear_valid_pixel_in_any_band(archive:
     red[20:50], nir[40:70] = 1, 1
     found = composite([archive.scene("a", CLEAR, {"red": red, "nir": nir})])
     np.testing.assert_array_equal(found.count, (row >= 20) & (row < 70))
+
+
+class _Recorder:
+    """A day mask that accepts all pixels of even columns, and keeps the observations that it gets."""
+
+    name = "recorder"
+    bands = ("scl",)
+    halo = 2
+
+    def __init__(self) -> None:
+        self.seen: list[Observations] = []
+
+    def clear(self, observations: Observations) -> NDArray[np.bool_]:
+        self.seen.append(observations)
+        clear: NDArray[np.bool_] = observations["scl"] == 4
+        return clear
+
+
+def test_a_day_mask_gets_a_day_once_for_each_sensor(archive: Archive) -> None:
+    """Each sensor has its own classes there, and its own clear observation."""
+    half = CLEAR.copy()
+    half[:, : SIDE // 2] = 9
+    scenes = [
+        replace(archive.scene("a", CLEAR, {"red": 200}, 9), sensor="Sentinel-2 MSI"),
+        replace(archive.scene("b", half, {"red": 300}, 10), sensor="Landsat OLI"),
+        replace(archive.scene("c", CLEAR, {"red": 500}, 11), sensor="Landsat OLI"),
+    ]
+    mask = _Recorder()
+    found = composite(scenes, mask)
+    (observations,) = mask.seen
+    assert [str(day)[:10] for day in observations.time] == ["2023-08-10", "2023-08-10"]
+    assert observations.to_xarray().sizes["time"] == 2
+    column = nearest_class_pixel(GRID, CLEAR.shape)[1]
+    np.testing.assert_array_equal(found.count, np.where(column < SIDE // 2, 1, 2))
+    np.testing.assert_array_equal(found.values[..., 0], np.where(column < SIDE // 2, 200, 250))

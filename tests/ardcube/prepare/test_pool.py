@@ -189,6 +189,20 @@ def test_a_collection_without_a_scene_is_reported(tmp_path: Path, caplog: pytest
     assert dict(estimate(plan).collections) == {"landsat": 0, "s2": 1}
 
 
+def test_the_bands_of_a_collection_without_a_scene_are_those_of_its_definitions(tmp_path: Path) -> None:
+    """Its first scenes may come later: Landsat 9 was launched in 2021."""
+    listed = document("hls2-l30") | {"item_assets": {"B04": {"eo:bands": [{"name": "B04"}]}, "Fmask": {}}}
+    with EarthSearch([document("s2", -0.1), listed], [sentinel_2()]) as server:
+        request = pooled(tmp_path, "hls2-l30", "s2", stac_url=server.url)
+        plan = plan_of(request)
+        assert dict(estimate(plan).collections) == {"hls2-l30": 0, "s2": 1}
+        assert plan.spec.encoding.offset == -0.9999  # of HLS, whose scenes come later
+        with pytest.raises(
+            InputError, match=r"^band nir09: not in collection hls2-l30; choose from B04, coastal, blue"
+        ):
+            pooled(tmp_path, "hls2-l30", "s2", stac_url=server.url, bands=("nir09",))
+
+
 def test_a_collection_of_bad_scenes_only_is_refused_with_its_id(tmp_path: Path) -> None:
     bad = [landsat(name) | {"geometry": None} for name in ("a", "b")]
     write(tmp_path / "catalogue", sentinel_2(), *bad)
