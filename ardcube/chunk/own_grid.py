@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ardcube.catalog.scene import Scene
 from ardcube.chunk.read import ChunkReader, ahead, result_of
-from ardcube.errors import SceneError
 from ardcube.pixels.bitmask import Bits
 from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample
 from ardcube.pixels.masks import SceneMaskHook, mask_of, no_data_of
 from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
+from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks, Header
 from ardcube.raster.levels import category_level, pixel_at
 from ardcube.raster.open import Raster
@@ -89,10 +89,6 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
     A raster in degrees may touch it at several multiples of 360 degrees.
     """
     band = mask.bands[0]
-    if np.dtype(raster.header.dtype).kind != "u":
-        error = SceneError(f"band {band} of item {scene.id} holds {raster.header.dtype}; a mask needs uint8 or uint16")
-        error.scene = scene.id
-        raise error
     for header in (placed[band] for placed in reader.placed({band: raster.header})):
         level = category_level(header, pixel_at(reader.grid.lattice, header), scene.bands[band].overviews)
         pixel = metres_per_pixel(header.crs, level)
@@ -101,7 +97,10 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
         wanted = reader.within_reach(scene)
         blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
         stated = {number for number in (scene.bands[band].nodata, header.nodata) if number is not None}
-        nodata = no_data_of(mask, stated) | ({0} if header.masked else set())  # readers return masked pixels as 0
+        nodata = no_data_of(mask, stated)
+        if header.masked and 0 not in nodata and isinstance(raster, GdalRaster):
+            largest = int(np.iinfo(header.dtype).max)  # 0 would be taken for a number of the mask
+            raster, nodata = replace(raster, masked_as=largest), nodata | {largest}
         if blocks is not None:
             yield _Read(mask, scene, raster, header, blocks, pixel, nodata, wanted)
 

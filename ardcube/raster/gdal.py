@@ -75,6 +75,8 @@ class GdalRaster:
     access: FileAccess
     mask_file: str = ""
     """Address of the mask file next to the file; empty if there is none."""
+    masked_as: int | None = None
+    """Number of masked pixels; by default the smallest of the data type, which is no data in reflectance."""
     decodes: ClassVar[bool] = True
 
     @classmethod
@@ -164,7 +166,7 @@ class GdalRaster:
     def _read(self, blocks: Blocks) -> GdalBand:
         options = {} if blocks.level.index == 0 else {"OVERVIEW_LEVEL": blocks.level.index - 1}
         window = rasterio.windows.Window(blocks.column, blocks.row, blocks.width, blocks.height)
-        no_data = np.iinfo(self.header.dtype).min
+        no_data = np.iinfo(self.header.dtype).min if self.masked_as is None else self.masked_as
 
         def read(source: Any) -> NDArray[Any]:
             values: NDArray[Any] = source.read(1, window=window)
