@@ -53,6 +53,19 @@ def test_the_number_of_threads_changes_no_pixel(sample_archive: Path, tmp_path: 
     assert np.array_equal(pixels(tmp_path / "1.zarr"), pixels(tmp_path / "3.zarr"), equal_nan=True)
 
 
+def test_a_build_with_the_mask_auto_continues_one_with_the_mask_by_name(sample_archive: Path, tmp_path: Path) -> None:
+    named = {"definition": "sentinel-2-c1-l2a", "cloud_mask_options": {"closing": 60}}
+    auto, scl = (cube_of(sample_archive, cloud_mask=name, **named) for name in ("auto", "scl"))
+    for number, (first, second) in enumerate([(auto, scl), (scl, auto)]):
+        uri = tmp_path / f"{number}.zarr"
+        ardcube.build(first, uri, limit=5)
+        assert ardcube.build(second, uri, limit=1).already_done == 5
+        assert ardcube.retry(uri, missing=True, limit=1) is not None
+    other = cube_of(sample_archive, cloud_mask="none", definition="sentinel-2-c1-l2a")
+    with pytest.raises(ardcube.InputError, match="cloud_mask is 'scl' there and 'none' here"):
+        ardcube.build(other, uri)
+
+
 def test_a_build_continues_where_another_one_ended(sample_archive: Path, tmp_path: Path) -> None:
     cube, uri = cube_of(sample_archive), tmp_path / "cube.zarr"
     first = ardcube.build(cube, uri, limit=5)
