@@ -219,5 +219,5 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     planned = within_memory(planned, run.memory_bytes, run.local_threads)
     records = {} if run.overwrite or run.fsspec_uri == _NO_STORE else request.ledger.records(brief=True)
     pending = planned.jobs.without(finished(records, run.skip_bad_scenes)) if records else ()
-    print_estimate(console, request.grid, estimate(planned), len(pending), run.local_threads)
+    print_estimate(console, planned.spec, estimate(planned), len(pending), run.local_threads)
     print_empty_periods(console, EmptyPeriods.planned(planned))

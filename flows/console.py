@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.memory import WORKER_BYTES
+from ardcube.planning.plan import CubeSpec
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
@@ -165,10 +165,11 @@ def _print(console: Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)
 
 
-def print_estimate(console: Console, grid: Grid, estimate: Estimate, pending: int, threads: int) -> None:
-    """Print the grid and the size of a plan."""
+def print_estimate(console: Console, spec: CubeSpec, estimate: Estimate, pending: int, threads: int) -> None:
+    """Print the grid, the encoding and the size of a plan."""
     table = Table(show_header=False, box=None)
-    table.add_row("grid", str(grid))
+    table.add_row("grid", str(spec.grid))
+    table.add_row("reflectance", str(spec.encoding))
     table.add_row("tiles", f"{estimate.tiles:,}")
     table.add_row("periods", f"{estimate.periods:,}")
     table.add_row("chunks", f"{estimate.chunks:,}" + (f", {pending:,} not done yet" if pending else ""))

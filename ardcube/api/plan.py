@@ -81,6 +81,7 @@ class Plan:
             ("grid", str(spec.grid)),
             ("bounds", f"{west:.6g} {south:.6g} {east:.6g} {north:.6g}"),
             ("bands", ", ".join(spec.bands)),
+            ("values", f"reflectance = {spec.encoding}"),
             ("periods", f"{counts.periods}, {span}"),
             ("scenes", f"{counts.scenes}, {counts.chunk_scenes / max(1, counts.chunks):.1f} in a chunk"),
             *((("pooled", names_of(counts.collections)),) if counts.collections else ()),

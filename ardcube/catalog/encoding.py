@@ -86,6 +86,12 @@ class ItemEncoding:
         """Return the difference between the encoding that is used and the one of the definition, or an empty text."""
         if self.definition is None:
             return ""
+        dtype, defined = self._dtype(key, band), self.definition.data_type(key)
+        if dtype in _DTYPES and defined in _DTYPES and (dtype in _SIGNED_DTYPES) != (defined in _SIGNED_DTYPES):
+            return (
+                f"band {band} is {dtype} by its items or collection, and definition {self.definition.name} expects "
+                f"{defined}; reflectance that {defined} cannot hold may be clipped"
+            )
         expected = self.definition.scale(key), self.definition.offset(key, self.rule)
         for name, ours, theirs in zip(("scale", "offset"), used, expected, strict=True):
             if theirs is not None and not math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=10**-_DIGITS):

@@ -45,6 +45,12 @@ class CubeEncoding:
         scale, offset = decimal(self.scale), decimal(self.offset)
         return float(self.low * scale + offset), float(self.high * scale + offset)
 
+    def __str__(self) -> str:
+        clipped = "" if (self.low, self.high) == (LEAST, MOST) else ", clipped to {:g} .. {:g}".format(*self.limits)
+        sign = "-" if self.offset < 0 else "+"
+        shift = f" {sign} {abs(self.offset):g}" if self.offset else ""
+        return f"number * {self.scale:g}{shift}{clipped}"
+
     @property
     def fields(self) -> dict[str, Any]:
         """Scale, offset and valid range, as JSON."""

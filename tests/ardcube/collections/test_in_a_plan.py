@@ -128,6 +128,21 @@ def test_a_stated_offset_that_the_definition_does_not_expect_is_used_and_reporte
     assert line.endswith("definition sentinel-2-c1-l2a expects -0.1; the items are followed")
 
 
+def test_a_sign_that_the_definition_does_not_expect_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The encoding of the cube follows the definition, and does not hold negative reflectance."""
+    properties = L2A | {"s2:processing_baseline": "05.11"}
+    signed = raster_band(-0.1)[0] | {"data_type": "int16"}
+    assets = {"red": {"href": "https://127.0.0.1:1/red.tif", "raster:bands": [signed]}}
+    catalogue(tmp_path, stac_item("a", "2023-01-10T10:00:00Z", BBOX, assets=assets, **properties))
+    with caplog.at_level(logging.WARNING):
+        assert [scene.bands["red"].dtype for scene in scenes(check(tmp_path, bands=("red",)))] == ["int16"]
+    (line,) = caplog.messages
+    assert line.startswith("1 scenes: band red is int16 by its items or collection, and definition ")
+    assert line.endswith("expects uint16; reflectance that uint16 cannot hold may be clipped")
+
+
 def test_an_offset_that_was_applied_is_not_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assets = {"red": {"href": "https://127.0.0.1:1/red.tif", "raster:bands": raster_band(-0.1)}}
     properties = L2A | {"s2:processing_baseline": "05.11", "earthsearch:boa_offset_applied": True}

@@ -88,6 +88,18 @@ def test_an_encoding_is_restored_from_its_fields() -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        (CubeEncoding(), "number * 0.0001"),
+        (CubeEncoding(2.75e-5, -0.2), "number * 2.75e-05 - 0.2"),
+        (CubeEncoding(0.0001, 0.1, 1, 9000), "number * 0.0001 + 0.1, clipped to 0.1001 .. 1"),
+    ],
+)
+def test_an_encoding_is_shown_as_a_formula(encoding: CubeEncoding, text: str) -> None:
+    assert str(encoding) == text
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"scale": 0.0},
