@@ -24,7 +24,7 @@ from rasterio.windows import bounds as bounds_of
 import ardcube
 from ardcube.config import CubeConfig
 from tests.oracle.compare import assert_equals_oracle
-from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
+from tests.oracle.cube import Encoding, OracleCube, oracle_cube, read_catalogue
 from tests.oracle.masks import AnyMask, BitMask, ProbabilityMask, SclMask
 
 pytestmark = pytest.mark.real
@@ -338,3 +338,43 @@ def test_one_cube_of_scenes_with_different_masks(shared_real: Path, tmp_path: Pa
     assert (numbers.fmask.where(~of_hls, drop=True) == 0).all()
     assert set(np.unique(numbers.scl)) <= set(range(12))
     assert (numbers.fmask.where(of_hls, drop=True) >= 64).any()
+
+
+def test_a_pool_of_sentinel_2_and_hls_with_a_mask_for_each(shared_real: Path, tmp_path: Path) -> None:
+    """Real reflectance and quality of both. The days of HLS are moved into the summer of Sentinel-2."""
+    sensors = shared_real / "sensors"
+    for number, path in enumerate(sorted(sensors.glob("*-exeter-stack/per-band/*/*.json"))):
+        item = json.loads(path.read_text())
+        for asset in item["assets"].values():
+            asset["href"] = str((path.parent / asset["href"]).resolve())
+        item["properties"]["datetime"] = f"2024-07-{10 + number}T11:27:08Z"
+        folder = tmp_path / item["collection"]
+        folder.mkdir(exist_ok=True)
+        (folder / path.name).write_text(json.dumps(item))
+    area, store = (-3.55, 50.695, -3.47, 50.745), tmp_path / "cube"
+    cube = CubeConfig(
+        stac_url=str(tmp_path / "hls2-s30"), collection=["hls2-s30", f"{tmp_path / 'sentinel-2-l2a'}#sentinel-2-l2a"],
+        bbox=area, start_date="2024-07", end_date="2024-07", crs="EPSG:32630", resolution=30, bands=("nir",),
+        chunk_size=96, cloud_mask="auto", cloud_mask_options={"opening": 45, "closing": 0, "buffer": 60},
+    )  # fmt: skip
+    assert ardcube.plan(cube).estimate.cloud_mask == "fmask, scl"
+    ardcube.build(cube, store, threads=2)
+    group = zarr.open_group(str(store), mode="r")
+    attributes = group["rgb_median"].attrs
+
+    def compute(nudge: float) -> OracleCube:
+        items = [item for folder in ("hls2-s30", "sentinel-2-l2a") for item in read_catalogue(tmp_path / folder)[0]]
+        for item in items:
+            item["assets"]["nir"] = item["assets"]["B08"]
+        return oracle_cube(
+            items, None, bbox=area, start="2024-07-01", end="2024-07-31", crs="EPSG:32630", resolution=30,
+            bands=["nir"], cloud_mask="other", nudge=nudge,
+            mask=(SclMask(closing=0, opening=45, buffer=60, band="SCL"), BitMask("Fmask", (1, 2, 3), 255, 0, 45, 60)),
+            encoding=Encoding(float(attributes["scale_factor"]), float(attributes["add_offset"])),
+            stated=lambda item, _band: (0.0001, 0.0 if "Fmask" in item["assets"] else -0.1),
+        )  # fmt: skip
+
+    assert_equals_oracle(group["rgb_median"][...], group["observation_count"][...], compute)
+    assert group["observation_count"][...].max() >= 4
+    again = cube.model_copy(update={"collection": cube.collection[::-1]})
+    assert ardcube.build(again, store).already_done == ardcube.status(store).shape[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from ardcube.errors import SceneError
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
+from ardcube.pixels.morphology import CleanUp
 from ardcube.prepare.scene_mask import categories_of
 from tests.ardcube.chunk.test_clear import GRID, LEFT, METRES, TO_DEGREES, TOP, nearest_class_pixel
 from tests.ardcube.pixels.naive_clean_up import naive_clean_up
@@ -140,3 +143,28 @@ def test_a_signed_quality_band_is_a_bad_scene(tmp_path: Path) -> None:
     found = scene(tmp_path, href, mask, "hls-l30", {})
     with pytest.raises(SceneError, match="holds int16, and neither its item nor a definition states this data type"):
         clear(found, mask)
+
+
+@dataclass(frozen=True)
+class SnowOnly:
+    """Mask as another package may write it: only pixels of snow, and of number 0, are clear."""
+
+    name: ClassVar[str] = "snow-only"
+    bands: ClassVar[tuple[str, ...]] = ("fmask",)
+    halo: ClassVar[int] = 0
+    classes: ClassVar[tuple[str, ...]] = ("snow", "water")
+    clean_up: ClassVar[CleanUp] = CleanUp()
+
+    def is_clear(self, numbers: NDArray[Any], members: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        return (members["snow"] & ~members["water"]) | (numbers == 0)
+
+
+def test_a_mask_of_another_package_may_name_classes(tmp_path: Path) -> None:
+    """It says nothing of no data, so that 0 is no data although the mask accepts it."""
+    mask: Any = SnowOnly()
+    numbers = RNG.choice(np.array([0, 80, 112, 64], np.uint8), (SIDE, SIDE))
+    href = write(tmp_path / "quality.tif", numbers)
+    found = scene(tmp_path, href, mask, "hls-s30", {})
+    expected = (numbers == 80)[nearest_class_pixel(GRID, (SIDE, SIDE))]
+    assert 0.2 < expected.mean() < 0.3
+    np.testing.assert_array_equal(clear(found, mask), expected)
