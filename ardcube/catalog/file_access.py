@@ -6,11 +6,13 @@ A catalogue chooses the addresses of its files, so a token or header is only sen
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 from ardcube.catalog.hrefs import HTTP, split
 from ardcube.catalog.scene import Scene
+from ardcube.collections.parts import Catalogue
 from ardcube.config import AccessByHost, AssetAccess, FileAccess, HeaderAccess, HostAccess, TokenAccess
 
 _PORTS = {"https": ":443", "http": ":80"}
@@ -39,6 +41,19 @@ def used_access(access: AssetAccess, scenes: Iterable[Scene]) -> list[HostAccess
     return [entry for entry in access.hosts if entry in used]
 
 
+def readable_href(asset: Mapping[str, Any], catalogues: Iterable[Catalogue]) -> Any:
+    """Return the href of an asset, or an alternate one if the first is at a host where a person must log in.
+
+    USGS and CDSE state such an address first, and that on S3 as an alternate (STAC extension `alternate-assets`).
+    """
+    href, alternates = asset["href"], asset.get("alternate")
+    if not isinstance(alternates, Mapping) or not isinstance(href, str):
+        return href
+    hosts = [host for one in catalogues if _matches(href, one.login_hosts) for host in one.hosts]
+    others = (other.get("href") for other in alternates.values() if isinstance(other, Mapping))
+    return next((other for other in others if isinstance(other, str) and _matches(other, hosts)), href)
+
+
 def is_at(href: str, hosts: tuple[str, ...]) -> bool:
     """Return whether a secret for some hosts may be sent to an address: encrypted, or within this machine."""
     url = split(href)
@@ -51,7 +66,7 @@ def _has(entry: HostAccess, href: str) -> bool:
     return _matches(href, (entry.host,))
 
 
-def _matches(href: str, hosts: tuple[str, ...]) -> bool:
+def _matches(href: str, hosts: Iterable[str]) -> bool:
     url = split(href)
     if url is None or "@" in url.netloc:
         return False

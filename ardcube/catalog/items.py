@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from ardcube.catalog.bands import asset_key
 from ardcube.catalog.categories import Categories
 from ardcube.catalog.encoding import ItemEncoding
+from ardcube.catalog.file_access import readable_href
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene, solar_hours
@@ -166,7 +167,10 @@ def _parse(
             contradictions.append(encoding.contradiction(key, band, numbers))
         overviews = "" if definition is None or band in bands else definition.overviews(band)
         described = _band_asset(item, item["assets"][key], *numbers, encoding.nodata(key, band), overviews)
-        assets[band] = replace(described, dtype=dtype, classes=categories.tests_of(item, definition, key, band))
+        href = described.href if definition is None else readable_href(item["assets"][key], definition.catalogues)
+        assets[band] = replace(
+            described, href=href, dtype=dtype, classes=categories.tests_of(item, definition, key, band)
+        )
     acquisition, baseline, generated = processing_of(item, None if definition is None else definition.acquisition)
     checksums = {band: item["assets"][key].get("file:checksum") for band, key in keys.items()}
     revision = {

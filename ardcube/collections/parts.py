@@ -79,12 +79,16 @@ class Catalogue(Part):
     hosts: tuple[str, ...] = ()
     """Hosts and buckets of its files, as patterns such as `*.blob.core.windows.net` or `s3://usgs-landsat`."""
     access: Access = Access()
+    login_hosts: tuple[str, ...] = ()
+    """Hosts where a person must log in. Of an asset there, an alternate address at `hosts` is read instead."""
 
     @model_validator(mode="after")
     def _hosts_suit_the_access(self) -> Self:
         secret = self.access.kind in ("sas", "header")
         if self.access.kind != "unsigned" and not self.hosts:
             raise ValueError(f"access of the kind {self.access.kind} needs hosts")
+        if wrong := [host for host in self.login_hosts if not _HOST.fullmatch(host)]:
+            raise ValueError(f"login_hosts: {wrong[0]!r:.100} is none such as www.example.org")
         for host in self.hosts:
             if not (_HOST if secret else _HOST_OR_BUCKET).fullmatch(host):
                 bucket = "" if secret else " or s3://bucket"

@@ -204,3 +204,17 @@ def test_a_plan_names_the_access_of_private_files(
     assert ended.returncode == 0, ended.stderr
     assert f"with a token that is fetched when a file is read ({server.host})" in " ".join(ended.stdout.split())
     assert server.tokens == []
+
+
+def test_a_plan_says_that_the_requester_pays(sample_archive: Path, tmp_path: Path) -> None:
+    catalogue = write_catalogue(tmp_path / "catalogue", sample_archive, "s3://usgs-landsat/sample")
+    definition = tmp_path / "private.toml"
+    definition.write_text(definition_text("private", "s3://usgs-landsat", '{ kind = "requester-pays" }'))
+    cube = sample_cube(catalogue, **SIX_CHUNKS, collection_file=str(definition))
+    run = run_config(tmp_path / "cube.zarr", asset_endpoint_url="http://127.0.0.1:1")
+    ended = jobs.run(["plan", *options(cube, run)])
+    assert ended.returncode == 0, ended.stderr
+    said = " ".join(ended.stdout.split())
+    assert "requester pays: requests and transfer are charged to your account (s3://usgs-landsat)" in said
+    warned = "files of s3://usgs-landsat: the requester pays for requests and transfer"
+    assert warned in ended.stdout + ended.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 S2_SCALE = 0.0001
 """Sentinel-2 products: QUANTIFICATION_VALUE 10000."""
@@ -168,3 +169,10 @@ ITEMS = (
     ),
 )  # fmt: skip
 """Items of all catalogues but Earth Search's Sentinel-2."""
+
+
+def address_of(asset: dict[str, Any]) -> str:
+    """Return the address of an asset that can be read without a login in a browser."""
+    in_browser = asset["href"].startswith(("https://landsatlook.usgs.gov/", "https://zipper.dataspace.copernicus.eu/"))
+    address: str = asset["alternate"]["s3"]["href"] if in_browser and "alternate" in asset else asset["href"]
+    return address

@@ -14,7 +14,7 @@ from ardcube.catalog.bands import asset_key
 from ardcube.catalog.encoding import ItemEncoding
 from ardcube.catalog.items import parse_scene, processing_of
 from ardcube.collections.registry import load_definitions
-from tests.ardcube.collections.expected import ITEMS, Expected
+from tests.ardcube.collections.expected import ITEMS, Expected, address_of
 from tests.ardcube.collections.made import MADE
 
 Item = dict[str, Any]
@@ -149,7 +149,7 @@ def test_every_item_is_a_scene_with_its_encoding(shared_real: Path, expected: Ex
     assert (red.dtype == "int16") == (expected.nodata == -9999)
     if is_sentinel:
         key = next(key for key in ("SCL_20m", "SCL", "scl") if key in item["assets"])
-        assert bands["scl"].href == item["assets"][key]["href"]
+        assert bands["scl"].href == address_of(item["assets"][key])
 
 
 def test_an_older_processing_of_landsat_is_older() -> None:

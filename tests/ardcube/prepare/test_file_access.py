@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from ardcube.catalog.file_access import access_of
+from ardcube.catalog.items import parse_scene
 from ardcube.collections.model import Definition
 from ardcube.collections.parse import parse_definition
+from ardcube.collections.recognize import Definitions
 from ardcube.collections.registry import installed_definitions
 from ardcube.config import (
     AccessByHost,
@@ -23,6 +25,7 @@ from ardcube.config import (
 from ardcube.errors import InputError
 from ardcube.prepare.file_access import asset_access, check_variables
 from ardcube.report.wording import access_to
+from tests.ardcube.collections.made import item
 from tests.private_archive import definition_text
 
 PC = TokenAccess("https://planetarycomputer.microsoft.com/api/sas/v1/token/{account}/{container}")
@@ -93,6 +96,37 @@ def test_the_definition_of_the_user_precedes_installed_ones() -> None:
     text = definition_text("mine", "s3://eodata", '{ kind = "unsigned", region = "here" }')
     access = by(parse_definition(text, "mine.toml"), *installed_definitions())
     assert access_of(CDSE, access) == S3Access("unsigned", "", "here")
+
+
+BROWSER = "https://landsatlook.usgs.gov/data/SR_B4.TIF"
+
+
+@pytest.mark.parametrize(
+    ("href", "alternate", "expected"),
+    [
+        (BROWSER, {"s3": {"href": USGS}}, USGS),
+        (BROWSER, {"other": {"href": "s3://another/red.tif"}, "s3": {"href": USGS}}, USGS),
+        (USGS, {"https": {"href": LANDSAT_PC}}, USGS),
+        (BROWSER, {"https": {"href": LANDSAT_PC}}, BROWSER),  # of another catalogue
+        (BROWSER, {"s3": {"href": "s3://another/red.tif"}}, BROWSER),
+        (BROWSER, {"s3": {"href": "../red.tif"}}, BROWSER),
+        (BROWSER, {"s3": {"href": 5}, "more": "text"}, BROWSER),
+        (BROWSER, ["s3"], BROWSER),
+        (BROWSER, None, BROWSER),
+        # Copies, whose items still name the place that they came from.
+        ("/scenes/red.tif", {"s3": {"href": USGS}}, "/scenes/red.tif"),
+        ("https://mirror.example.org/red.tif", {"s3": {"href": USGS}}, "https://mirror.example.org/red.tif"),
+        ("s3://mirror/red.tif", {"s3": {"href": USGS}}, "s3://mirror/red.tif"),
+    ],
+)
+def test_an_alternate_address_is_read_instead_of_a_page_with_a_login(href: str, alternate: Any, expected: str) -> None:
+    name = "landsat-c2-l2"
+    (definition,) = (one for one in installed_definitions() if one.name == name)
+    properties = {"datetime": "2023-06-07T23:55:41Z", "platform": "LANDSAT_9", "landsat:correction": "L2SP"}
+    keys = ("red", "green", "blue", "nir08", "swir16", "swir22")
+    made = item("scene", {key: {"href": href, "alternate": alternate} for key in keys}, **properties)
+    found = parse_scene(made, None, ("red",), definitions=Definitions((definition,)))
+    assert (found.definition, found.bands["red"].href) == (name, expected)
 
 
 def test_a_missing_variable_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
