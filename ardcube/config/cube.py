@@ -19,7 +19,7 @@ from ardcube.config.pool import (
     one_or_several,
 )
 from ardcube.config.selection import Comparison, parse_months, written_months
-from ardcube.config.variables import MEDIAN, RESERVED_NAMES, VARIABLE_NAME, default_variable
+from ardcube.config.variables import MEDIAN, MEDIAN_VARIABLE, RESERVED_NAMES, VARIABLE_NAME, default_variable
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 DEFAULT_CRS = "EPSG:4326"
@@ -155,7 +155,7 @@ class GrowingCubeConfig(Model):
         ),
     )
     varname: str = Field(
-        default_factory=lambda data: default_variable(data.get("composites", (MEDIAN,))),
+        default_factory=lambda: MEDIAN_VARIABLE,  # no default in the form, where it would be sent with any composite
         title="Variable name",
         json_schema_extra=form_schema.expects(
             {"pattern": f"^{VARIABLE_NAME.pattern}$", "not": {"enum": sorted(RESERVED_NAMES)}},
@@ -263,6 +263,14 @@ class GrowingCubeConfig(Model):
         hook = values.get("cloud_mask") if isinstance(values, dict) else None
         if is_dataclass(hook) and not isinstance(hook, type) and hasattr(hook, "name"):
             return {**values, "cloud_mask": hook.name, "cloud_mask_options": json.loads(json.dumps(asdict(hook)))}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variable_is_named_after_its_composite(cls, values: Any) -> Any:
+        composites = values.get("composites") if isinstance(values, dict) else None
+        if isinstance(composites, list | tuple) and composites and all(isinstance(one, str) for one in composites):
+            return {"varname": default_variable(tuple(composites)), **values}
         return values
 
     @model_validator(mode="before")

@@ -279,6 +279,7 @@ def test_bad_input_is_one_line_with_value_problem_and_remedy(
     changes: Changes, said: list[str], refused: Refused
 ) -> None:
     line = refused(changes)
+    assert "Pydantic" not in line
     assert [words for words in said if words not in line] == []
 
 

@@ -142,7 +142,7 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
 def test_the_server_refuses_values_out_of_range_unknown_choices_and_secrets_and_does_not_repeat_secrets(
     model: str, changes: dict[str, Any], message: str
 ) -> None:
-    if "fmask" not in changes.values():  # the model accepts any name; the flow checks the mask
+    if "s2cloudless" not in changes.values():  # the model accepts any name; the flow checks the mask
         assert not accepted_by_the_model(model, changes)
     answer = refusal(model, changes)
     assert message in answer
