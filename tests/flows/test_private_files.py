@@ -21,7 +21,7 @@ from flows.checked import already_checked
 from flows.retry_cube import retry_cube
 from tests.flows import jobs
 from tests.flows.jobs import Pixels, options, pixels, records, run_config, sample_cube
-from tests.flows.remote import EACH_READ_IS_A_REQUEST
+from tests.flows.remote import EACH_READ_IS_A_REQUEST, QUICK_RETRIES
 from tests.private_archive import definition_text, write_catalogue
 from tests.servers import processes
 from tests.servers.private_files import HeaderServer, TokenServer
@@ -102,6 +102,30 @@ def test_a_build_outlasts_its_tokens_and_stores_none(
     assert files_with(server.tokens, tmp_path) == []
     assert files_with(server.tokens, prefect_server.home) == []
     assert not [token for token in server.tokens if token in prefect_server.log.read_text()]
+
+
+@pytest.mark.parametrize("reader", ["auto", "gdal"])
+def test_a_build_whose_tokens_are_refused_reveals_none(
+    sample_archive: Path,
+    prefect_server: PrefectServer,
+    serve: Callable[[TokenServer], TokenServer],
+    tmp_path: Path,
+    reader: Reader,
+) -> None:
+    """Errors of both libraries contain the address that was requested."""
+    server = serve(TokenServer(sample_archive.parent, 3600))
+    cube = sample_cube(sample_archive, **private_cube(tmp_path, sample_archive, server.host, server.access))
+    server.fail(f"{sample_archive.name}/*/B04.tif", times=None, status=403)
+    run = run_config(tmp_path / "cube.zarr", reader=reader, retries=0, debug=True)
+    ended = jobs.run(["build", *options(cube, run)], {**WITH_LOGS, **QUICK_RETRIES}, seconds=600)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1, said[-3000:]
+    assert f"access is refused (HTTP 403) with a new token of {server.host}" in said
+    assert "Traceback" in said
+    assert server.tokens
+    assert [line for line in said.splitlines() if any(token in line for token in server.tokens)] == []
+    assert files_with(server.tokens, tmp_path) == []
+    assert files_with(server.tokens, prefect_server.home) == []
 
 
 def test_a_retry_reads_private_files_by_the_definitions_of_the_plan(
