@@ -129,8 +129,10 @@ def _resample_and_convert(
     unconverted = replace(source, encoding=replace(source.encoding, shift=0.0, conversion=None))
     resample_window(out, bands, wanted, projection, unconverted, resampling)
     for band, filled in zip(bands, before, strict=True):
-        new = ~unpacked(filled, width) & (out[band] != 0)
-        out[band][new] = table[out[band][new]]
+        for top in range(0, out.shape[1], ROWS):  # in parts, so that little memory is needed
+            numbers = out[band, top : top + ROWS]
+            new = ~unpacked(filled[top : top + ROWS], width) & (numbers != 0)
+            numbers[new] = table[numbers[new]]
 
 
 def _fill_complete(

@@ -201,6 +201,33 @@ def test_pixels_of_the_same_grid_pass_unchanged(tmp_path: Path, resampling: str)
     assert np.array_equal(band(item_of(file), geobox[7:100, 11:90], resampling=resampling), values[7:100, 11:90])
 
 
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+@pytest.mark.parametrize("declared", [-9999, None])
+def test_numbers_of_a_signed_file_have_a_bias_if_it_is_asked_for(
+    tmp_path: Path, resampling: str, declared: int | None
+) -> None:
+    values = rasters.pixels(dtype="int16")
+    values[10:14] = -9999
+    file = rasters.write_cog(tmp_path / "scene.tif", values, nodata=declared)
+    item = item_of(file, nodata=-9999 + 32768)
+    geobox = GeoBox(values.shape, rasters.ORIGIN, "EPSG:32633")
+    options: dict[str, Any] = {"resampling": resampling, "dtype": "uint16", "nodata": 0}
+    found = band(item, geobox, ExactDriver(with_bias=True), **options)
+    missing = np.isin(values, (-9999,) if declared else (-9999, 0))
+    np.testing.assert_array_equal(found, np.where(missing, 0, values.astype(int) + 32768))
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+def test_a_signed_file_is_otherwise_read_by_the_rasterio_driver(tmp_path: Path, resampling: str) -> None:
+    values = rasters.pixels(dtype="int16")
+    values[10:14] = -9999
+    file = rasters.write_cog(tmp_path / "scene.tif", values, nodata=-9999)
+    geobox = GeoBox(values.shape, rasters.ORIGIN, "EPSG:32633")[3:200, 5:99]
+    ours, plain = (band(item_of(file, -9999), geobox, driver, resampling=resampling) for driver in (DRIVER, "rio"))
+    assert (ours < 0).any()
+    np.testing.assert_array_equal(ours, plain)
+
+
 def test_a_coordinate_on_an_edge_belongs_to_the_next_pixel(tmp_path: Path) -> None:
     values = np.arange(1, 101, dtype=np.uint16).reshape(10, 10)
     file = rasters.write_cog(tmp_path / "scene.tif", values)
