@@ -43,6 +43,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
+from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import cloud_mask
 from ardcube.planning.estimate import estimate
 from ardcube.planning.plan import CubePlan
@@ -126,6 +127,7 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
         cube=cube,
         run=run,
         mask=cloud_mask("scl"),
+        composites=composites_of(cube.composites, cube.varname, cube.bands),
         area=Area(box(*bounds)),
         grid=Grid.from_bounds(bounds, RESOLUTION),
         periods=calendar_periods(cube.start_date, cube.end_date, 1)[:periods],
