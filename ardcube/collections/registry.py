@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -22,32 +22,36 @@ _LARGEST_FILE = 1_000_000
 """Bytes of a file of the user."""
 
 
-def load_definitions(name: str | None = None, collection_file: str | None = None) -> Definitions:
+def load_definitions(name: str | None = None, collection_file: str | Sequence[str] | None = None) -> Definitions:
     """Return the definitions by which the items of a cube are recognized.
 
     Parameters
     ----------
     name : str, optional
         Definition of all items. By default each item is recognized by what it contains.
-    collection_file : str, optional
-        Path of a TOML file with a further definition.
+    collection_file : str or sequence of str, optional
+        Paths of TOML files with further definitions.
 
     Raises
     ------
     InputError
-        If the file cannot be used, or no definition has the name.
+        If a file cannot be used, or no definition has the name.
     """
     known = installed_definitions()
-    own = () if collection_file is None else (read_definition(collection_file),)
-    by_name = {definition.name: definition for definition in (*known, *own)}
-    if own and own[0].name in {definition.name for definition in known}:
-        raise InputError(
-            f"collection-file {collection_file}: the name {own[0].name} is one of an installed definition; choose "
-            "another name"
-        )
+    by_name, own = {definition.name: definition for definition in known}, dict[str, Definition]()
+    for file in (collection_file,) if isinstance(collection_file, str) else collection_file or ():
+        definition = read_definition(file)
+        if definition.name in by_name or definition.name in own:
+            whose = "another file" if definition.name in own else "an installed definition"
+            raise InputError(
+                f"collection-file {file}: the name {definition.name} is one of {whose}; choose another name"
+            )
+        own[definition.name] = definition
+    by_name |= own
     if name is not None and name not in by_name:
         raise InputError(f"definition {name}: unknown; choose from {', '.join(sorted(by_name))}")
-    return Definitions(known, own, None if name is None else by_name[name])
+    in_any_order = tuple(own[one] for one in sorted(own))
+    return Definitions(known, in_any_order, None if name is None else by_name[name])
 
 
 def list_definitions(names: Collection[str] = (), collection_file: str | None = None) -> list[Definition]:

@@ -218,8 +218,9 @@ class GrowingCubeConfig(Model):
             "the one of a collection. Default: each item is recognized by its assets and properties."
         ),
     )
-    collection_file: str | None = Field(
+    collection_file: Annotated[str | tuple[str, ...] | None, BeforeValidator(one_or_several)] = Field(
         default=None,
+        json_schema_extra=form_schema.one_or_several("file", {}),
         description=(
             "TOML file with a definition of a collection that is not installed. It takes precedence over installed "
             "definitions."

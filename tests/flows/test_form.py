@@ -104,7 +104,7 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
     assert [edge["title"].split()[0].lower() for edge in cube["bbox"]["anyOf"][0]["properties"].values()] == list(EDGES)
     assert run["workers"]["type"] == "integer"
     assert [name for fields in (cube, run) for name, field in fields.items() if "anyOf" in field] == [
-        "bbox", "collection", "definition",
+        "bbox", "collection", "definition", "collection_file",
     ]  # fmt: skip
     assert [kind["title"] for kind in cube["collection"]["anyOf"]] == ["One collection", "Several collections"]
     assert cube["collection"]["default"] == "sentinel-2-c1-l2a"

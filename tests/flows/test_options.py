@@ -120,6 +120,7 @@ OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
             "like": "dem.tif",
             "collection": ("hls2-l30", "https://example.com/v1#hls2-s30"),
             "definition": ("hls2-l30=a", "hls2-s30=b"),
+            "collection_file": ("a.toml", "b.toml"),
         },
     ),
     (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "like": "dem.tif"}),

@@ -108,6 +108,16 @@ def test_a_definition_of_a_file_takes_precedence(tmp_path: Path) -> None:
     )
 
 
+def test_several_files_have_different_names_and_no_order(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(SMALL.replace('"small"', '"other"', 1).replace('"RE"', '"GR"'))
+    files = [write(tmp_path), str(tmp_path / "other.toml")]
+    definitions = load_definitions(collection_file=files)
+    assert [definitions.of(item("x", key)).name for key in ("RE", "GR")] == ["small", "other"]  # type: ignore[union-attr]
+    assert definitions == load_definitions(collection_file=files[::-1])
+    with pytest.raises(InputError, match=r"own.toml: the name small is one of another file; choose another name"):
+        load_definitions(collection_file=[*files, files[0]])
+
+
 def test_a_chosen_definition_is_that_of_all_items() -> None:
     definitions = load_definitions("hls-l30")
     assert definitions.of(item("x", "red")).name == "hls-l30"  # type: ignore[union-attr]

@@ -17,6 +17,7 @@ from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import initialize_store, plan_build
 from ardcube.prepare.request import Request
 from ardcube.store import schema
+from tests.ardcube.collections.test_model import SMALL
 from tests.ardcube.prepare.test_check import BBOX, check, plan_of
 from tests.servers.earth_search import EarthSearch
 from tests.strategies import raster_band, stac_collection, stac_item
@@ -221,6 +222,23 @@ def test_a_definition_is_named_for_one_collection_and_belongs_to_the_identity(tm
     assert found["s2/s2"].definition == ""
     other = pooled(tmp_path, definition="s2=planetary-computer-sentinel-2-l2a", bands=("red",))
     assert len({str(one.identity.get("definitions")) for one in (request, other, pooled(tmp_path))}) == 3
+
+
+def test_each_collection_may_have_a_definition_in_a_file(tmp_path: Path) -> None:
+    items = [sentinel_2(offset=None), landsat(offset=None)]
+    for item, key in zip(items, ("RE", "GR"), strict=True):
+        item["assets"] = {key: {"href": f"https://127.0.0.1:1/{key}.tif"}}
+    write(tmp_path / "catalogue", *items)
+    other = SMALL.replace('"small"', '"other"', 1).replace('"RE"', '"GR"').replace("Sentinel-2 MSI", "Other")
+    files = [tmp_path / "small.toml", tmp_path / "other.toml"]
+    for file, text in zip(files, (SMALL, other), strict=True):
+        file.write_text(text)
+    request = pooled(tmp_path, collection_file=[str(file) for file in files])
+    assert {name: (scene.definition, scene.sensor) for name, scene in scenes_of(request).items()} == {
+        "s2/s2": ("small", "Sentinel-2 MSI"),
+        "landsat/l8": ("other", "Other"),
+    }
+    assert request.identity == pooled(tmp_path, collection_file=[str(file) for file in files[::-1]]).identity
 
 
 def test_the_store_and_the_manifest_record_collections_sensors_and_products(tmp_path: Path) -> None:
