@@ -150,7 +150,8 @@ class GrowingCubeConfig(Model):
         max_length=form_schema.MOST_COMPOSITES,
         json_schema_extra=form_schema.composites,
         description=(
-            "Composites of the clear observations: median, mean, min, max, std, percentile:25, or one from an "
+            "Composites of the clear observations: median, mean, min, max, std, percentile:25, geomedian, mads, "
+            "medoid, nearest-to-median, max-ndvi, max:EXPRESSION, min:EXPRESSION, first, last, or one from an "
             "installed package. Each becomes a variable."
         ),
     )

@@ -19,7 +19,10 @@ _DEGREES = {"west": (-180, 180), "south": (-90, 90), "east": (-180, 540), "north
 EDGES = tuple(_DEGREES)
 """Edges of a bounding box, in the order of a list of four numbers."""
 _OTHER_BANDS = 16
-COMPOSITES = ("median", "mean", "min", "max", "std")
+COMPOSITES = (
+    "median", "mean", "min", "max", "std", "geomedian", "mads", "medoid", "nearest-to-median", "max-ndvi", "first",
+    "last",
+)  # fmt: skip
 """Built-in composites that need no parameters."""
 MOST_COMPOSITES = 16
 """Composites that a cube may have."""

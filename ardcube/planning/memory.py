@@ -126,7 +126,8 @@ def stack_size(
     height, width = shape
     if all_bands:
         row_bytes = max(1, observation_bytes(days, width, bands))
-        return bands, min(height, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // row_bytes))
+        rows = min(height, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // row_bytes)) or 1
+        return bands, math.ceil(height / max(1, math.ceil(height / rows)))
     band_bytes = max(1, days * height * width * 2)
     bands_at_once = min(bands, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // band_bytes))
     strips = min(height, math.ceil(band_bytes / stack_bytes)) or 1

@@ -10,7 +10,17 @@ from typing import Any
 
 from ardcube.config.variables import RESERVED_NAMES, VARIABLE_NAME, variable_name
 from ardcube.errors import InputError
-from ardcube.pixels.composites.per_band import Maximum, Mean, Median, Minimum, Percentile, StandardDeviation
+from ardcube.pixels.composites.choice import (
+    First,
+    Last,
+    MaximumOrIndex,
+    MaxNDVI,
+    Medoid,
+    MinimumOrIndex,
+    NearestToMedian,
+)
+from ardcube.pixels.composites.geomedian import Geomedian, MedianDeviations
+from ardcube.pixels.composites.per_band import Mean, Median, Percentile, StandardDeviation
 from ardcube.pixels.composites.protocol import (
     ENTRY_POINTS,
     BandComposite,
@@ -20,7 +30,10 @@ from ardcube.pixels.composites.protocol import (
     text_of,
 )
 
-_BUILT_IN: tuple[Any, ...] = (Median, Mean, Minimum, Maximum, StandardDeviation, Percentile)
+_BUILT_IN: tuple[Any, ...] = (
+    Median, Mean, MinimumOrIndex, MaximumOrIndex, StandardDeviation, Percentile, Geomedian, MedianDeviations, Medoid,
+    NearestToMedian, MaxNDVI, First, Last,
+)  # fmt: skip
 
 
 def composite_names() -> list[str]:
@@ -95,6 +108,10 @@ def composites_of(texts: Sequence[str], varname: str, bands: Sequence[str]) -> t
                 f"composite {text}: it needs the band {lacking[0]}, and the cube has {', '.join(bands)}; add it with "
                 f"--bands {lacking[0]}"
             )
+    for one in made:
+        for other in getattr(one, "along_with", ()):
+            if other not in known:
+                raise InputError(f"composite {text_of(one)}: it needs {other} too; add --composite {other}")
     for name, text in variables(made, varname):
         if name in RESERVED_NAMES or not VARIABLE_NAME.fullmatch(name):
             raise InputError(f"composite {text}: the store has no variable {name}; choose another composite")

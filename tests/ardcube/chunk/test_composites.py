@@ -26,7 +26,7 @@ REQUEST: dict[str, Any] = {
     "chunk_size": 64,
     "cloud_mask": "scl",
 }
-ALL = ("median", "mean", "min", "max", "std", "percentile:25")
+ALL = ("median", "mean", "min", "max", "std", "percentile:25", "geomedian", "mads", "medoid", "max-ndvi", "last")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,23 @@ def test_each_composite_is_a_variable_and_the_median_is_that_of_another_cube(
         assert (numbers(several, low) <= numbers(several, high)).all()
         np.testing.assert_array_equal(numbers(several, low) != 0, observed)
     np.testing.assert_array_equal(numbers(several, "std") != 65535, observed)
-    assert several.attrs["composite"] == "median, mean, min, max, std, percentile:25"
+    assert several.attrs["composite"] == ", ".join(ALL)
+
+
+def test_composites_of_whole_observations_need_all_bands(several: xr.Dataset) -> None:
+    low, high = numbers(several, "min").astype(int), numbers(several, "max").astype(int)
+    complete = numbers(several, "last").all(axis=-1)
+    assert 0.5 < complete.mean() <= (numbers(several, "observation_count") > 0).mean()
+    for name in ("geomedian", "medoid", "max_ndvi", "last"):
+        values = numbers(several, name).astype(int)
+        assert ((low <= values) & (values <= high))[complete].all()
+        np.testing.assert_array_equal(values.any(axis=-1), complete)
+    for name in ("emad", "smad", "bcmad"):
+        values = numbers(several, name)
+        assert (values.dtype, values.shape) == (np.float32, complete.shape)
+        np.testing.assert_array_equal(np.isfinite(values), complete)
+        assert (values[complete] >= 0).all()
+        assert several[name].attrs["grid_mapping"] == "spatial_ref"
 
 
 def test_a_composite_alone_is_named_after_itself_or_by_varname(archive: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from rasterio.transform import Affine
 from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.extent.lattice import METRES_PER_DEGREE
+from ardcube.pixels.composites.geomedian import Geomedian, MedianDeviations
 from ardcube.pixels.composites.per_band import Median
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
 from ardcube.planning.memory import (
@@ -34,6 +35,7 @@ from ardcube.planning.memory import (
     chunk_bytes,
     chunk_limit,
     least_bytes,
+    observation_bytes,
     stack_size,
     subdivide,
 )
@@ -52,6 +54,8 @@ WORKLOADS = st.builds(
     halo=st.integers(0, 100),
     mask_bands=st.integers(0, 3),
     independent_days=st.booleans(),
+    all_bands=st.booleans(),
+    pixel_bytes=st.integers(0, 100),
     class_step=st.just(0.0) | st.floats(0.1, 60.0),
     class_reach=st.floats(0.0, 1000.0),
 )
@@ -235,3 +239,18 @@ def test_a_limit_holds_over_many_dates_and_changes_no_pixel(many_dates: Path, tm
     assert bound["peak"] <= 1.05 * bound["estimate"]
     assert free["peak"] <= 1.1 * free["estimate"]
     assert bound["peak"] < free["peak"]
+
+
+def test_composites_of_whole_observations_stack_all_bands_in_fewer_rows() -> None:
+    mask, shape = SCLCloudMaskHook(), (1200, 1200)
+    median = Workload.of(mask, (Median(),), 10, shape, 60, 70, 31.0)
+    geomedian = Workload.of(mask, (Geomedian(), MedianDeviations()), 10, shape, 60, 70, 31.0)
+    assert (geomedian.all_bands, geomedian.pixel_bytes) == (True, 2 * 10 + 3 * 4 + 2)
+    bands, rows = stack_size(60, shape, 10, all_bands=True)
+    assert bands == 10
+    assert 1 <= rows < 1200
+    assert 0.7 < observation_bytes(60, rows * 1200, 10) / STACK_BYTES <= 0.8
+    assert stack_size(60, shape, 10, 1, all_bands=True) == (10, 1)
+    assert least_bytes(geomedian) > least_bytes(median)
+    for limit in (least_bytes(geomedian), least_bytes(geomedian) + 10_000_000, 2 * least_bytes(geomedian)):
+        assert chunk_bytes(geomedian, limit) <= limit
