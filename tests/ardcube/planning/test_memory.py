@@ -55,7 +55,7 @@ WORKLOADS = st.builds(
     mask_bands=st.integers(0, 3),
     independent_days=st.booleans(),
     all_bands=st.booleans(),
-    pixel_bytes=st.integers(0, 100),
+    pixel_bytes=st.just(0) | st.integers(26, 100),
     class_step=st.just(0.0) | st.floats(0.1, 60.0),
     class_reach=st.floats(0.0, 1000.0),
 )
