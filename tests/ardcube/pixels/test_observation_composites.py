@@ -230,7 +230,7 @@ def test_the_sum_of_distances_is_not_larger_than_that_of_geomad() -> None:
     assert np.nanpercentile(difference, [50, 90]).max() < 6  # its error where the sum of distances is flat is larger
     for (y, x), seen in pixels(numbers):
         if len(seen):
-            assert cost(found[:, y, x], seen) <= cost(theirs[y, x].astype(np.float64), seen) * (1 + 1e-5)
+            assert cost(found[:, y, x], seen) <= cost(theirs[y, x].astype(np.float64), seen) * (1 + 1e-5) + 0.05
 
 
 # ---- deviations ----------------------------------------------------------------------------------
