@@ -233,6 +233,54 @@ def test_a_stated_data_type_that_cannot_be_read_is_refused(dtype: str, where: st
     assert f"band red is {dtype}; only uint8, uint16, int16 are supported" in refusal(item, collection)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "expected"),
+    [
+        ("int16", -9999, -9999),
+        ("int16", "-9999", -9999),
+        ("int16", -9999.0, -9999),
+        ("int16", -40_000, None),
+        ("int16", 65_535, None),
+        ("uint16", -9999, None),
+        ("uint16", 65_535, 65_535),
+        (None, -9999, None),
+        ("int16", math.nan, None),
+    ],
+)
+def test_a_negative_nodata_value_counts_if_the_data_type_holds_it(
+    dtype: str | None, nodata: Any, expected: int | None
+) -> None:
+    stated = {"scale": 0.0001, "offset": 0.0, "nodata": nodata, "data_type": dtype}
+    asset = parse_scene(item_of({"raster:bands": [stated]}), None, ("red",)).bands["red"]
+    assert (asset.nodata, asset.dtype) == (expected, dtype or "")
+
+
+def test_a_signed_data_type_may_be_stated_by_the_collection_or_the_definition() -> None:
+    """An unsigned one is not compared with the file, as ever."""
+    item = item_of({"raster:bands": [{"scale": 0.0001, "offset": 0.0}]})
+    for dtype, expected in (("int16", "int16"), ("uint16", "")):
+        collection = {"id": OTHER, "item_assets": {"red": {"raster:bands": [{"data_type": dtype}]}}}
+        assert parse_scene(item, collection, ("red",)).bands["red"].dtype == expected
+    assets = {key: {"href": "/a.tif"} for key in ("Fmask", "B04", "B8A")}
+    hls = stac_item("HLS.S30.T30UVB.2021159T112119.v2.0", assets=assets)
+    red = parse_scene(hls, None, ("red",), definitions=load_definitions()).bands["red"]
+    assert (red.scale, red.offset, red.nodata, red.dtype) == (0.0001, 0.0, -9999, "int16")
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_categories_of_a_signed_type_are_refused(dtype: str) -> None:
+    item = item_of({"raster:bands": [{"data_type": dtype}]})
+    with pytest.raises(SceneError, match=f"band red is {dtype}; only uint8, uint16 are supported"):
+        parse_scene(item, None, (), ("red",))
+
+
+def test_other_scales_are_kept_as_they_are_stated() -> None:
+    for stated, scale in ((2.75e-5, 2.75e-5), (2.750000021478627e-05, 2.75e-5), (1 / 65535, 1 / 65535)):
+        item = item_of({"raster:bands": [{"scale": stated, "offset": -0.20000000298023224}]})
+        asset = parse_scene(item, None, ("red",)).bands["red"]
+        assert (asset.scale, asset.offset) == (scale, -0.2)
+
+
 def test_a_data_type_that_says_nothing_is_left_to_the_file() -> None:
     for dtype in ("other", "unknown", None):
         asset = {"raster:bands": [{"scale": 0.0001, "offset": 0.0, "data_type": dtype}]}
