@@ -49,8 +49,9 @@ def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig
     """
     today = refresh.as_of or datetime.now(UTC).date()
     dated = limit_to_ended_periods(cube, today, refresh.delay_days)
+    shown = "%Y-%m-%d" if dated.period_rule.has_days else "%Y-%m"
     get_run_logger().info(
-        "as of %s the cube goes from %s to %s", today, f"{dated.start_date:%Y-%m}", f"{dated.end_date:%Y-%m}"
+        "as of %s the cube goes from %s to %s", today, dated.start_date.strftime(shown), dated.end_date.strftime(shown)
     )
     # Not a second flow run, because an operator should see and cancel one run.
     return try_again(lambda: build_cube.fn(dated, run), refresh.retry_hours)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pystac
     import xarray as xr
 
-_KEY = re.compile(r"(?P<period>\d{4}-\d{2})_y(?P<row>\d{1,9})_x(?P<col>\d{1,9})", re.ASCII)
+_KEY = re.compile(r"(?P<period>\d{4}-\d{2}(-\d{2})?)_y(?P<row>\d{1,9})_x(?P<col>\d{1,9})", re.ASCII)
 _EXTENSIONS = ["https://stac-extensions.github.io/raster/v1.1.0/schema.json"]
 _TYPE = "image/tiff; application=geotiff"
 

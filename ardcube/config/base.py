@@ -1,6 +1,7 @@
 """Base of the models: strict validation, and the types of dates and addresses."""
 
 import re
+from calendar import monthrange
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Annotated, Any, Self
@@ -45,6 +46,7 @@ class Model(BaseModel):
         return self
 
 
+_MONTH = re.compile(r"\s*(\d{4})-(\d{1,2})Z?\s*", re.ASCII)
 _DAY_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 
 
@@ -71,9 +73,20 @@ def _parsed(value: Any, formats: Iterable[str], shown: str) -> Any:
     return value
 
 
+def _as_last_month(value: Any) -> Any:
+    """Accept a month as well, which becomes its last day."""
+    if isinstance(value, str) and (match := _MONTH.fullmatch(value)):
+        year, month = int(match[1]), int(match[2])
+        if year and 1 <= month <= 12:
+            return date(year, month, monthrange(year, month)[1])
+    return _as_month(value)
+
+
 Day = Annotated[date, BeforeValidator(_as_day)]
 Month = Annotated[date, BeforeValidator(_as_month)]
-"""A month, given as such or by any of its days."""
+"""A month, given as such or by any of its days. Periods of days begin on the day."""
+LastMonth = Annotated[date, BeforeValidator(_as_last_month)]
+"""As `Month`, with the last day of a month that is given as such."""
 
 
 def check_address(address: str) -> str:

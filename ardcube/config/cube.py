@@ -3,14 +3,14 @@
 import json
 import re
 from dataclasses import asdict, is_dataclass
-from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.base import ADDRESS_FORM, ADDRESSES_FORM, Address, Model, Month, check_address
+from ardcube.config.base import ADDRESS_FORM, ADDRESSES_FORM, Address, LastMonth, Model, Month, check_address
 from ardcube.config.encoding import GivenEncoding
+from ardcube.config.period import FORM_PATTERN, MOST_MONTHS, PeriodRule
 from ardcube.config.pool import (
     CollectionAddress,
     as_texts,
@@ -41,13 +41,13 @@ class GrowingCubeConfig(Model):
     """Options that change the pixels or the layout of a cube; the end may be open."""
 
     start_date: Month = Field(
-        description="First month of the cube, such as 2023-01. A day is ignored.",
+        description="First month of the cube, such as 2023-01. A day counts for periods of days only.",
     )
-    end_date: Month | None = Field(
+    end_date: LastMonth | None = Field(
         default=None,
         description=(
-            "Last month that the cube may have, included. A day is ignored. Default: no end; the cube grows with "
-            "each run."
+            "Last month that the cube may have, included. A day counts for periods of days only. Default: no end; "
+            "the cube grows with each run."
         ),
     )
     bbox: tuple[float, float, float, float] | None = Field(
@@ -87,8 +87,23 @@ class GrowingCubeConfig(Model):
             "'sat:orbit_state=descending'. A scene without the property is not used."
         ),
     )
-    time_frequency_months: int = Field(
-        default=1, ge=1, le=24, title="Time frequency (months)", description="Length of one period, in months."
+    period: str | None = Field(
+        default=None,
+        max_length=1000,
+        json_schema_extra=form_schema.expects(
+            {"type": "null", "pattern": FORM_PATTERN}, "1M, 10D, season, year, or the path of a .csv file"
+        ),
+        description=(
+            "Periods: 1M to 24M, 1D to 183D (counted from January 1st), 'season' (DJF, MAM, JJA, SON), 'year', or a "
+            "CSV file of first and last days, which may overlap. Default: 1M."
+        ),
+    )
+    time_frequency_months: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_MONTHS,
+        title="Time frequency (months)",
+        description="Length of one period, in months: another way to give the period.",
     )
     crs: str = Field(
         default=DEFAULT_CRS,
@@ -234,6 +249,13 @@ class GrowingCubeConfig(Model):
         return frozenset() if self.months is None else parse_months(self.months)
 
     @property
+    def period_rule(self) -> PeriodRule:
+        """Kind of the periods."""
+        if self.period is not None:
+            return PeriodRule.parse(self.period)
+        return PeriodRule("months", self.time_frequency_months or 1)
+
+    @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """The conditions on scenes."""
         return tuple(map(Comparison.parse, self.query))
@@ -285,6 +307,37 @@ class GrowingCubeConfig(Model):
         if values.get("crs") not in (None, DEFAULT_CRS, crs):
             raise ValueError(f"crs {values['crs']!r:.100} and epsg {values['epsg']}: both are given; give one of them")
         return {**values, "crs": crs, "epsg": None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _months_become_time_frequency(cls, values: Any) -> Any:
+        """Store whole months in one way, which cubes of earlier versions have too."""
+        if not isinstance(values, dict):
+            return values
+        period, months = values.get("period"), values.get("time_frequency_months")
+        try:
+            rule = PeriodRule.parse(period) if isinstance(period, str) else PeriodRule("months", 1)
+        except ValueError:
+            return values  # the validator of the field reports it
+        if period is None:
+            return values if months is not None else {**values, "time_frequency_months": 1}
+        if not isinstance(period, str):
+            return values
+        if months is not None and (rule.kind != "months" or str(months).strip() != str(rule.length)):
+            raise ValueError(
+                f"period {rule!s:.100} and time_frequency_months {months!r:.20}: both are given and differ; give one"
+            )
+        is_months = rule.kind == "months"
+        return {
+            **values,
+            "period": None if is_months else str(rule),
+            "time_frequency_months": rule.length if is_months else None,
+        }
+
+    @field_validator("period")
+    @classmethod
+    def _period_is_known(cls, value: str | None) -> str | None:
+        return None if value is None else str(PeriodRule.parse(value))
 
     @field_validator("crs")
     @classmethod
@@ -396,12 +449,7 @@ class GrowingCubeConfig(Model):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        if self.end_date is not None and self.end_date.year > _LAST_YEAR:
-            raise ValueError(
-                f"end_date {self.end_date}: after the last year of the calendar; choose one before {_LAST_YEAR + 1}"
-            )
-        if self.end_date is not None and _month(self.end_date) < _month(self.start_date):
-            raise ValueError(f"end_date {self.end_date:%Y-%m}: before start_date {self.start_date:%Y-%m}; swap them")
+        self._check_dates()
         self._check_collections()
         if self.like is not None:
             given = [
@@ -432,6 +480,19 @@ class GrowingCubeConfig(Model):
             raise ValueError("use_geometry_mask: needs a geometry_file; give one or omit the mask")
         return self
 
+    def _check_dates(self) -> None:
+        """Raise ValueError if the end is before the start, or too late."""
+        if self.end_date is None:
+            return
+        if self.end_date.year > _LAST_YEAR:
+            raise ValueError(
+                f"end_date {self.end_date}: after the last year of the calendar; choose one before {_LAST_YEAR + 1}"
+            )
+        shown = "%Y-%m-%d" if self.period_rule.has_days else "%Y-%m"
+        start, end = self.start_date.strftime(shown), self.end_date.strftime(shown)
+        if end < start:
+            raise ValueError(f"end_date {end}: before start_date {start}; swap them")
+
     def _check_collections(self) -> None:
         """Raise ValueError if a collection comes twice, or a definition is named for another one."""
         given = [(one.stac_url.rstrip("/"), one.collection) for one in self.collections]
@@ -456,10 +517,6 @@ class GrowingCubeConfig(Model):
 class CubeConfig(GrowingCubeConfig):
     """Options that change the pixels or the layout of a cube."""
 
-    end_date: Month = Field(
-        description="Last month of the cube, included, such as 2023-03. A day is ignored.",
+    end_date: LastMonth = Field(
+        description="Last month of the cube, included, such as 2023-03. A day counts for periods of days only.",
     )
-
-
-def _month(day: date) -> tuple[int, int]:
-    return day.year, day.month

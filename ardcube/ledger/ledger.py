@@ -40,7 +40,7 @@ _CHUNKS = "chunks"
 _MERGED = re.compile(rf"{_CHUNKS}/gathered-(\d{{6,}})-\w+\.parquet")
 _LISTS = ("lengthened", "definitions", "sensors", "variables")
 """Fields of `cube.json` that are lists, and that early cubes do not have."""
-_MONTH = re.compile(r"[0-9]{1,4}-[0-9]{2}")
+_END = re.compile(r"[0-9]{1,4}-[0-9]{2}(-[0-9]{2})?")
 _FILES_AT_ONCE = 2_000
 """Small files that are read together, and in memory together."""
 _READ_ATTEMPTS = 20
@@ -236,7 +236,7 @@ def _check_cube(cube: Any) -> None:
     """Raise an error for content of `cube.json` that other code does not expect."""
     if not isinstance(cube, dict) or not isinstance(cube["identity"], dict):
         raise ValueError("no identity")
-    if not isinstance(cube["identity"]["varname"], str) or not _MONTH.fullmatch(cube["end"]):
+    if not isinstance(cube["identity"]["varname"], str) or not _END.fullmatch(cube["end"]):
         raise ValueError("no variable or no end")
     if not abs(float(cube["offset"])) < LARGEST_OFFSET or not all(
         isinstance(cube.get(name, []), list) for name in _LISTS

@@ -26,7 +26,7 @@ from ardcube.storage.place import Options, Place
 
 _SCENES_KEPT = 20_000
 """Scenes in memory, some 50 MB; of several periods, because batches go through all periods, tile by tile."""
-_WRITTEN = re.compile(r"items/\d{1,4}-\d{2}-[0-9a-f]{16}\.parquet", re.ASCII)
+_WRITTEN = re.compile(r"items/\d{1,4}-\d{2}(-\d{2})?-[0-9a-f]{16}\.parquet", re.ASCII)
 """Names that `write_manifest` gives; other files in the folder are not touched."""
 _SCHEMA = pa.schema(
     [

@@ -15,7 +15,7 @@ from ardcube.planning.jobs import ChunkJob, ChunkKey
 Status = Literal["written", "empty", "failed"]
 DONE: tuple[Status, ...] = ("written", "empty")
 """Status of chunks that are finished."""
-_PERIOD = re.compile(r"[0-9]{1,4}-[0-9]{2}")
+_PERIOD = re.compile(r"[0-9]{1,4}-[0-9]{2}(-[0-9]{2})?")
 """Form of a period; strict, because the period is part of a file name."""
 _LARGEST_NUMBER = sys.float_info.max
 _FIRST_ATTEMPTS = 3

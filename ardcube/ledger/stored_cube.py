@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, METRES_PER_DEGREE, Lattice, crs_of
-from ardcube.extent.periods import Period, calendar_periods
+from ardcube.extent.periods import Period, Span, periods_of
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 
@@ -54,6 +55,12 @@ class StoredCube:
         try:
             config = CubeConfig(**found["config"])
             _check_agreement(config, found["identity"])
+            periods = periods_of(
+                config.period_rule, config.start_date, config.end_date, config.kept_months, _listed(found)
+            )
+            if periods[0].label != found["identity"]["start"]:
+                start = found["identity"]["start"]
+                raise ValueError(f"the start is {periods[0].label} in config and {start!r:.100} in identity")
             return cls(
                 config=config,
                 identity=found["identity"],
@@ -61,9 +68,7 @@ class StoredCube:
                 encoding=stored_encoding(found),
                 variables=tuple(found.get("variables", [config.varname])),
                 grid=_grid(found["identity"]["grid"]),
-                periods=calendar_periods(
-                    config.start_date, config.end_date, config.time_frequency_months, config.kept_months
-                ),
+                periods=periods,
             )
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:500]
@@ -121,12 +126,19 @@ def no_cube_error(store: Place, ledger: Ledger) -> InputError:
 
 def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
     """Raise ValueError if configuration and identity differ, because one of the two was edited."""
+    early = {"shard": 1}  # early cubes state none
     for name in ("bands", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling"):
-        configured, built = getattr(config, name), identity.get(name, 1)  # early cubes state no shard
+        configured, built = getattr(config, name), identity.get(name, early.get(name))
         if (list(configured) if name == "bands" else configured) != built:
             raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
-    if f"{config.start_date:%Y-%m}" != identity["start"]:
-        raise ValueError(f"the start is {config.start_date:%Y-%m} in config and {identity['start']!r:.100} in identity")
+    kind = None if config.period is None else config.period_rule.identity
+    if kind != identity.get("period"):
+        raise ValueError(f"the period is {kind} in config and {identity.get('period')!r:.100} in identity")
+
+
+def _listed(found: Mapping[str, Any]) -> list[Span]:
+    """Return the periods of a cube whose periods are those of a file; the file may have changed since."""
+    return [(date.fromisoformat(start), date.fromisoformat(end)) for start, end in found.get("periods", [])]
 
 
 def _grid(stored: dict[str, Any]) -> Grid:

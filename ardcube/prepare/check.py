@@ -17,7 +17,8 @@ from ardcube.config import CollectionAddress, CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import Area, load_area
 from ardcube.extent.grid import Grid
-from ardcube.extent.periods import Period, calendar_periods
+from ardcube.extent.period_file import cube_periods
+from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
 from ardcube.pixels.composites.registry import composites_of
@@ -57,7 +58,7 @@ def check_request(
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     composites = composites_of(cube.composites, cube.varname, cube.bands)
     definitions = cube_definitions(cube)
-    periods = _periods(cube)
+    periods = cube_periods(cube, cube.end_date)
     sources = _LateSources(cube, run, definitions, periods)
     area, grid = _area_and_grid(cube, sources, periods)
     rows, cols = grid.tile_counts(cube.chunk_size)
@@ -137,13 +138,6 @@ class _LateSources:
             definitions,
         )
         return Source(address, catalog, definitions, policy, is_pooled)
-
-
-def _periods(cube: CubeConfig) -> tuple[Period, ...]:
-    try:
-        return calendar_periods(cube.start_date, cube.end_date, cube.time_frequency_months, cube.kept_months)
-    except ValueError as error:
-        raise InputError(f"months {cube.months}: {error}; choose other months or dates") from error
 
 
 def _area_and_grid(cube: CubeConfig, sources: _LateSources, periods: Sequence[Period]) -> tuple[Area, Grid]:
@@ -244,10 +238,22 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
         for name in sorted(requested.keys() | existing.keys())
         if existing.get(name) != requested.get(name)
     ]
+    unit = "day" if request.cube.period_rule.has_days else "month"
     if not differences and request.end < stored["end"]:
-        differences = [f"its last month is before {stored['end']} there and before {request.end} here"]
+        differences = [f"its last {unit} is before {stored['end']} there and before {request.end} here"]
+    if not differences and (moved := _first_difference(stored.get("periods", []), request.listed)):
+        differences = [moved]
     if differences:
         raise InputError(
             f"fsspec-uri {request.place.uri} holds another cube: {'; '.join(differences)}; choose another location, "
             "the same configuration, or --overwrite"
         )
+
+
+def _first_difference(stored: Any, requested: Sequence[Any]) -> str:
+    """Return the first period of a file that differs from the stored one; a longer file is no difference."""
+    for number, found in enumerate(stored if isinstance(stored, list) else []):
+        given = requested[number] if number < len(requested) else None
+        if given != found:
+            return f"period {number + 1} is {found!r:.60} there and {given!r:.60} here"
+    return ""

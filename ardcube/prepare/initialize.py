@@ -45,6 +45,8 @@ def initialize(request: Request, plan: CubePlan) -> None:
         "config": request.cube.model_dump(mode="json"),
         **made_of,
     }
+    if request.listed:
+        described["periods"] = request.listed
     if request.variables != [request.cube.varname]:
         described["variables"] = request.variables
     if request.stored is None or not schema.exists(place):

@@ -171,7 +171,9 @@ def lengthened_periods(request: Request) -> list[str]:
     """Return labels of periods that a former end of the cube clipped; their records may be of the shorter period."""
     assert request.stored is not None
     end = request.stored["end"]
-    grown = {period.label for period in request.periods if period.label < end < f"{period.end:%Y-%m}"}
+    grown = {period.label for period in request.periods if period.label < end < period.end_label}
+    if request.listed:  # a period of a file is never clipped
+        grown = set()
     return sorted(grown.union(request.stored.get("lengthened", ())))
 
 

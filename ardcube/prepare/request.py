@@ -55,8 +55,8 @@ class Request:
         identity = {
             "pixels": PIXEL_RULES,
             "grid": asdict(self.grid),
-            "start": f"{self.periods[0].start:%Y-%m}",
-            "time_frequency_months": cube.time_frequency_months,
+            "start": self.periods[0].label,
+            **_kind_of_periods(cube),
             "chunk_size": cube.chunk_size,
             "shard": cube.shard,
             "bands": list(cube.bands),
@@ -108,5 +108,19 @@ class Request:
 
     @property
     def end(self) -> str:
-        """First month after the time axis, such as ``2023-04``."""
-        return f"{self.periods[-1].end:%Y-%m}"
+        """First month after the time axis, such as ``2023-04``; first day if periods begin on any day."""
+        return self.periods[-1].end_label
+
+    @property
+    def listed(self) -> list[list[str]]:
+        """Periods of a cube whose periods are listed in a file: first day, and first day after."""
+        if self.cube.period_rule.kind != "file":
+            return []
+        return [[period.start.isoformat(), period.end.isoformat()] for period in self.periods]
+
+
+def _kind_of_periods(cube: CubeConfig) -> dict[str, Any]:
+    """Return the kind of the periods as the identity has it; that of months is the one of earlier versions."""
+    if cube.period is None:
+        return {"time_frequency_months": cube.time_frequency_months}
+    return {"period": cube.period_rule.identity}

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.config.period import has_days
 from ardcube.config.variables import variable_name
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
@@ -45,7 +46,8 @@ def write_quicklooks(
     uri : str
         Address of the store.
     folder : Path
-        Folder of the pictures `<varname>_<YYYY-MM>.png`; created if it does not exist.
+        Folder of the pictures `<varname>_<YYYY-MM>.png`, with the day for periods of days; created if it does not
+        exist.
     storage_options : dict, optional
         Options of the store's filesystem.
     max_side : int
@@ -79,13 +81,13 @@ def write_quicklooks(
         position = _position(cube, window)
         thumbnail = Thumbnail.of(window, position.pixel_width, max_side)
         pictures = [_read(data, period, thumbnail) for period in range(data.sizes["time"])]
-        months = data["time"].dt.strftime("%Y-%m").to_numpy()
+        labels = data["time"].dt.strftime("%Y-%m-%d" if has_days(str(cube.attrs.get("period"))) else "%Y-%m").to_numpy()
         bounds = cube["time_bnds"].to_numpy().astype("datetime64[D]")
     low, high = stretch_of(pictures, FILL)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for month, (start, end), numbers in zip(months, bounds, pictures, strict=True):
-        path = folder / f"{name}_{month}.png"
+    for label, (start, end), numbers in zip(labels, bounds, pictures, strict=True):
+        path = folder / f"{name}_{label}.png"
         picture, origin = draw_frame(stretched(numbers, low, high, FILL), position, f"{start} to {end - 1}")
         path.write_bytes(encode_png(picture))
         path.with_suffix(".pgw").write_text(position.world_file(thumbnail.shape, origin))

@@ -74,6 +74,7 @@ def provenance(
         "source": "; ".join([products, *credited]),
         "instrument": ", ".join(origin.sensors),
         "history": f"{moment} ardcube {version}: built {periods[0].label} to {last.label}",
+        "period": cube.period_rule.name,
         "date_created": moment,
         "date_modified": moment,
         "time_coverage_start": f"{first:%Y-%m-%d}",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def records(uri: Path | str, storage_options: Mapping[str, Any] | None = None) -
     return Ledger.of_store(Place.at(str(uri), storage_options)).records()
 
 
-def expected(archive: Path, cube: CubeConfig, nudge: float = 0.0) -> OracleCube:
+def expected(
+    archive: Path, cube: CubeConfig, nudge: float = 0.0, periods: Sequence[tuple[date, date]] = ()
+) -> OracleCube:
     """Return the cube that the oracle computes."""
     items, collection = read_catalogue(archive)
     assert cube.bbox is not None
@@ -83,7 +86,8 @@ def expected(archive: Path, cube: CubeConfig, nudge: float = 0.0) -> OracleCube:
         bbox=cube.bbox,
         start=cube.start_date,
         end=cube.end_date,
-        months=cube.time_frequency_months,
+        months=cube.time_frequency_months or 1,
+        periods=periods,
         resolution=cube.resolution,
         bands=cube.bands,
         cloud_mask=cube.cloud_mask,

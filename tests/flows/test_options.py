@@ -111,7 +111,15 @@ RUN: dict[str, Any] = {
 }
 # Fields that exclude those above, and fields with a single value.
 OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
-    (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "bbox": (-123.3, 48.9, -122.9, 49.4)}),
+    (
+        CubeConfig,
+        {
+            "start_date": "2023-01-01",
+            "end_date": "2023-12-31",
+            "bbox": (-123.3, 48.9, -122.9, 49.4),
+            "period": "season",
+        },
+    ),
     (
         CubeConfig,
         {

@@ -146,6 +146,7 @@ def oracle_cube(
     start: date | str,
     end: date | str,
     months: int = 1,
+    periods: Sequence[tuple[date, date]] = (),
     resolution: float,
     crs: str = DEGREES,
     anchor: Literal["edge", "center"] = "edge",
@@ -171,6 +172,8 @@ def oracle_cube(
         Only year and month count; the end's month is part of the cube.
     months : int
         Length of a period.
+    periods : sequence of (date, date), optional
+        Half-open periods instead of `start`, `end` and `months`; they may overlap.
     resolution, crs, anchor : float, str, str
         Output pixel in units of the CRS, and the part of it that is at whole multiples.
     cloud_mask, mask : str, SclMask, BitMask or ProbabilityMask
@@ -197,7 +200,7 @@ def oracle_cube(
     masks = mask if isinstance(mask, Sequence) else (mask,)
     plane = Plane(crs, x, y, (affine.a, affine.e), {}, nudge)
     box = geobox.extent.to_crs(DEGREES).geom
-    periods = calendar_periods(start, end, months)
+    periods = list(periods or calendar_periods(start, end, months))
 
     ordered = in_order(items)
     outlines = {item["id"]: footprint(item) for item in ordered}

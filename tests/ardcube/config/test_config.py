@@ -154,7 +154,7 @@ def test_an_invalid_run_is_refused_with_a_message_that_names_the_value(change: d
 
 
 def test_a_growing_cube_ends_with_a_month_and_the_day_of_a_run_is_a_day() -> None:
-    assert GrowingCubeConfig(**CUBE | {"start_date": "2023-01", "end_date": "2023-08"}).end_date == date(2023, 8, 1)
+    assert GrowingCubeConfig(**CUBE | {"start_date": "2023-01", "end_date": "2023-08"}).end_date == date(2023, 8, 31)
     assert RefreshConfig(as_of="2023-08-31").as_of == date(2023, 8, 31)
     with pytest.raises(ValidationError, match="'2023-08' is not a date; use the format 2023-01-01"):
         RefreshConfig(as_of="2023-08")
