@@ -9,13 +9,15 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numba
+from filelock import FileLock
+from numba.core.caching import FunctionCache
 
 _HERE = Path(__file__).parent
 _config: Any = numba.config  # numba adds the attributes at run time
@@ -31,6 +33,23 @@ def _digest() -> str:
 _FOLDER = f"kernels-{_digest()}"
 _KEPT = 4
 """Caches that are kept, because versions of this package may share a folder; one takes some megabytes."""
+_LONGEST_WAIT = 30.0
+"""Seconds to wait for another process that writes to the cache."""
+
+
+class _Cache(FunctionCache):
+    """Numba's cache, to which one process writes at a time.
+
+    Without it, two processes that compile a function for different types at once choose one file name for both. The
+    index then states the wrong types of the file, and every later call fails until somebody deletes the cache.
+    """
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with ExitStack() as stack:
+            with suppress(OSError, NotImplementedError):  # a filesystem without locks; Timeout is an OSError too
+                self._impl.locator.ensure_cache_path()
+                stack.enter_context(FileLock(Path(self.cache_path) / "lock", timeout=_LONGEST_WAIT))
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -56,7 +75,9 @@ def jit(function: Callable[..., Any], *, inline: bool = False) -> Any:
         before = _config.CACHE_DIR
         _config.CACHE_DIR = str(_cache_in(Path(before or _HERE / "__pycache__")))
         try:
-            return numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=inline)(function)
+            compiled: Any = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+            compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
+            return compiled
         finally:
             _config.CACHE_DIR = before
 

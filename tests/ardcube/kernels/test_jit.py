@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from ardcube.kernels.jit import _cache_in
-from tests.servers.processes import ROOT
+from tests.servers.processes import ROOT, environment
 
 
 @pytest.mark.slow
@@ -36,6 +37,33 @@ def test_a_changed_constant_in_another_file_is_compiled_again(tmp_path: Path) ->
     layout = tmp_path / "ardcube" / "kernels" / "layout.py"
     layout.write_text(layout.read_text().replace("HOLE_CELL = 32", "HOLE_CELL = 8"))
     assert hole() == 40
+
+
+@pytest.mark.slow
+def test_two_processes_that_compile_for_different_types_at_once_do_not_share_a_file(tmp_path: Path) -> None:
+    program = (
+        "import sys, time, numpy as np\n"
+        "from numba.core.caching import IndexDataCacheFile\n"
+        "from ardcube.kernels.interleave import find_holes\n"
+        "def call(dtype):\n"
+        "    values, found = np.ones(64, dtype), np.zeros(2, bool); values[40] = 0\n"
+        "    find_holes(values, 0, 0, 64, 1, dtype(0), found); return found.tolist()\n"
+        "def slow(self, overloads, save=IndexDataCacheFile._save_index): time.sleep(3); save(self, overloads)\n"
+        "if len(sys.argv) > 1: IndexDataCacheFile._save_index = slow\n"
+        "for name in sys.argv[1:] or ('uint8', 'uint16'):\n"
+        "    print(call(getattr(np, name)), sum(find_holes.stats.cache_hits.values()))"
+    )
+    env = environment({"NUMBA_CACHE_DIR": str(tmp_path)})
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(subprocess.Popen([sys.executable, "-c", program, name], cwd=ROOT, env=env))
+            for name in ("uint8", "uint16")
+        ]
+    assert [process.returncode for process in both] == [0, 0]
+    again = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert again.stdout == "[False, True] 1\n[False, True] 2\n"
 
 
 def test_only_the_caches_that_were_used_last_are_kept(tmp_path: Path) -> None:
