@@ -155,6 +155,19 @@ def test_an_unknown_collection_is_refused(tmp_path: Path) -> None:
         pooled(tmp_path, "s2", "hls")
 
 
+def test_a_local_catalogue_lets_a_remote_one_refer_to_no_local_file(tmp_path: Path) -> None:
+    local, remote = sentinel_2(), landsat()
+    for item in (local, remote):
+        for key, asset in item["assets"].items():
+            asset["href"] = f"file://{tmp_path}/{key}.tif"
+    write(tmp_path / "catalogue", local)
+    with EarthSearch([document("landsat", -0.2)], [remote]) as server:
+        request = pooled(tmp_path, "s2", f"{server.url}#landsat")
+        with pytest.raises(InputError, match=r"band red of item landsat/l8 is at .*a local file; to read it, add"):
+            search_scenes(request)
+    assert [*scenes_of(pooled(tmp_path, "s2"))] == ["s2"]
+
+
 def test_an_item_that_names_no_collection_is_refused(tmp_path: Path) -> None:
     nameless = {name: value for name, value in landsat("x").items() if name != "collection"}
     write(tmp_path / "catalogue", sentinel_2(), landsat(), nameless)
