@@ -1,4 +1,4 @@
-"""Refresh a cube on a schedule: add ended months, build changed chunks again."""
+"""Refresh a cube on a schedule: add ended periods, build changed chunks again."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig
 
     Existing chunks are built again if their scenes have changed.
 
-    A month that a run missed is built by the next one. With `run.look_back_months`, complete months before the
+    A period that a run missed is built by the next one. With `run.look_back_months`, complete periods before the
     look-back are not searched, and remain unchanged even if their scenes have changed.
 
     Parameters
@@ -38,7 +38,7 @@ def refresh_cube(cube: GrowingCubeConfig, run: RunConfig, refresh: RefreshConfig
     run : RunConfig
         Where and how the cube is built.
     refresh : RefreshConfig
-        When a month counts as ended.
+        When a period counts as ended.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def scenes(self) -> dict[str, int]:
-        """Number of scenes by period, whose key is its first month, such as ``2023-06``."""
+        """Number of scenes by period, whose key is its first month, such as ``2023-06``, or its first day."""
         return {period.label: len(self._plan.scenes[period.label]) for period in self._plan.periods}
 
     def tiles(self) -> gpd.GeoDataFrame:

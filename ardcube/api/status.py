@@ -32,7 +32,7 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
     -------
     geopandas.GeoDataFrame
         One row per chunk, in order of time, row and column; the index is the chunk's key, such as
-        ``2023-06_y0000_x0003``. Columns: `period` (first month), `tile` (row and column of the tile), `status`
+        ``2023-06_y0000_x0003``. Columns: `period` (first month or day), `tile` (row and column of the tile), `status`
         (`written`, `empty`, `failed`, or `missing` if no run has built it), `attempts`, `error` (of the last attempt,
         or None), `scenes` (that the composite was made of) and `footprint` (polygon, EPSG:4326).
         ``status(uri).explore("status")`` draws a map, with the packages of ``ardcube[notebook]``. Its `attrs` has the

@@ -91,7 +91,7 @@ class GrowingCubeConfig(Model):
         default=None,
         max_length=1000,
         json_schema_extra=form_schema.expects(
-            {"type": "null", "pattern": FORM_PATTERN}, "1M, 10D, season, year, or the path of a .csv file"
+            {"pattern": FORM_PATTERN}, "1M, 10D, season, year, or the path of a .csv file"
         ),
         description=(
             "Periods: 1M to 24M, 1D to 183D (counted from January 1st), 'season' (DJF, MAM, JJA, SON), 'year', or a "

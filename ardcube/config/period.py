@@ -10,11 +10,13 @@ from typing import Literal, Self
 MOST_MONTHS = 24
 MOST_DAYS = 183
 """Days of a period at most, so that a year has at least two."""
-SUFFIX = ".csv"
-"""End of the name of a file of periods, in any case."""
-FORM_PATTERN = r"^\s*([0-9]+[mMdD]|[sS][eE][aA][sS][oO][nN]|[yY][eE][aA][rR]|.+\.[cC][sS][vV])\s*$"
-"""Regular expression for the texts that the form accepts."""
-_LENGTH = re.compile(r"(\d{1,4})([MD])", re.ASCII)
+_FILE = r"[^\x00-\x1f]+\.[cC][sS][vV]"
+FORM_PATTERN = (
+    r"^ *(([1-9]|1[0-9]|2[0-4])[mM]|([1-9]|[1-9][0-9]|1[0-7][0-9]|18[0-3])[dD]|[sS][eE][aA][sS][oO][nN]|"
+    rf"[yY][eE][aA][rR]|{_FILE}) *$"
+)
+"""Regular expression for the texts that are periods."""
+_LENGTH = re.compile(r"([1-9][0-9]{0,2})([MD])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ class PeriodRule:
         ValueError
             If the text is none of them.
         """
-        given = text.strip()
-        if given.lower().endswith(SUFFIX):
+        given = text.strip(" ")
+        if re.fullmatch(_FILE, given):
             return cls("file", file=given)
         if given.lower() == "season":
             return cls("season", 3)
@@ -51,7 +53,7 @@ class PeriodRule:
             return cls("days", length)
         raise ValueError(
             f"{text!r:.100} is none; choose from 1M to {MOST_MONTHS}M, 1D to {MOST_DAYS}D, season, year, or the path "
-            f"of a {SUFFIX} file of first and last days"
+            f"of a .csv file of first and last days"
         )
 
     @property

@@ -11,13 +11,13 @@ _FIRST_YEAR = 2015
 
 
 class RefreshConfig(Model):
-    """Months of a growing cube that a run builds; resolved when the run begins."""
+    """Periods of a growing cube that a run builds; resolved when the run begins."""
 
     delay_days: int = Field(
         default=5,
         ge=0,
         le=366,
-        description="Days after the end of a month until the month is built, so that late scenes are included.",
+        description="Days after the end of a period until the period is built, so that late scenes are included.",
     )
     retry_hours: float = Field(
         default=12.0,

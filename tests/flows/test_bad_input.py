@@ -143,6 +143,24 @@ def test_a_template_that_nobody_fills_in_is_refused(refused: Refused) -> None:
 
 ROWS: dict[str, tuple[Changes, list[str]]] = {
     "end before start": ({"--end-date": "2023-04-30"}, ["--end-date 2023-04", "--start-date 2023-05", "swap them"]),
+    "unknown period": ({"--period": "10X"}, ["--period: '10X' is none", "1M to 24M, 1D to 183D, season, year", ".csv"]),
+    "two periods": (
+        {"--period": "10D", "--time-frequency-months": "1"},
+        ["--period 10D and --time-frequency-months 1: both are given and differ", "give one"],
+    ),
+    "days before start": (
+        {"--period": "10D", "--start-date": "2023-05-20", "--end-date": "2023-05-10"},
+        ["--end-date 2023-05-10: before --start-date 2023-05-20", "swap them"],
+    ),
+    "too many periods": (
+        {"--period": "1D", "--start-date": "1980-01-01"},
+        ["period 1D: 1 days from 1980-01-01 to 2023-06-30 are more than 4096 periods", "choose other dates"],
+    ),
+    "no period in these months": (
+        {"--period": "10D", "--months": "1"},
+        ["months 1: no period has a day in one of the months [1]", "choose other months or dates"],
+    ),
+    "no file of periods": ({"--period": "none.csv"}, ["period none.csv: cannot be read", "correct the path"]),
     "bbox west above east": ({"--bbox": "12.04 46 11.96 47"}, ["--bbox", "12.04 46 11.96 47", "min_lon min_lat"]),
     "bbox west equals east": ({"--bbox": "12 46 12 47"}, ["--bbox", "12 46 12 47", "not below its maximum"]),
     "bbox south above north": ({"--bbox": "11 47 12 46"}, ["--bbox", "11 47 12 46", "not below its maximum"]),
@@ -478,8 +496,43 @@ def test_a_local_path_without_stac_items(
 
 
 @pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", ["has no rows", "write rows 2023-01-01,2023-03-31"]),
+        ("start,end\n", ["has no rows"]),
+        ("begin,until\n2023-05-01,2023-05-31", ["line 1: 'begin' is not a date", "2023-01-31"]),
+        ("2023-05-01,2023-05-31\n2023-06-01,31.6.2023", ["line 2: '31.6.2023' is not a date"]),
+        ("2023-05-01,2023-02-30", ["line 1: '2023-02-30' is not a date"]),
+        ("2023-05-01,9999-12-31", ["line 1: 9999-12-31 is after the last year"]),
+        ("2023-05-31,2023-05-01", ["line 1 ends on 2023-05-01, before it starts on 2023-05-31", "swap"]),
+        ("2023-05-01;2023-05-31", ["line 1 has 1 columns", "2023-01-01,2023-03-31"]),
+        ("2023-05-01,2023-05-31,x", ["line 1 has 3 columns"]),
+        ("2023-06-01,2023-06-30\n\n2023-05-01,2023-05-31", ["line 3 (2023-05-01 to 2023-05-31) does not start and"]),
+        ("2023-05-01,2023-05-31\n2023-05-01,2023-06-30", ["line 2", "keep one row of each start"]),
+        ("2023-05-01,2023-06-30\n2023-05-10,2023-06-30", ["line 2", "keep one row of each start and of each end"]),
+        ("2022-05-01,2022-05-31", ["no period of the file is within 2023-05-01 to 2023-06-30", "choose other dates"]),
+        ("\xff", ["is no CSV file in UTF-8"]),
+        ('2023-05-01,"2023-05-31', ["is no CSV file in UTF-8"]),
+        ("\n".join(["2023-05-01,2023-05-31"] * 4097), ["has 4097 rows, more than 4096"]),
+        ("2023-05-01,2023-05-31\n" * 50_000, ["has more than 1000000 bytes"]),
+    ],
+    ids=range(17),
+)
+def test_a_file_of_periods_that_cannot_be_used(rows: str, said: list[str], refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "rolling.csv").write_bytes(rows.encode("latin-1"))
+    line = refused({"--period": "rolling.csv"})
+    assert "period rolling.csv: " in line
+    assert [words for words in said if words not in line] == []
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            {"--period": "10D"},
+            ["period is None there and '10D' here", "start is '2023-05' there"],
+        ),
+        ({"--period": "season"}, ["period is None there and 'season' here"]),
         ({"--resolution": "0.001"}, ["grid is", "0.0005", "0.001"]),
         ({"--bbox": "11.97 46.85 12.04 46.89"}, ["grid is"]),
         ({"--bands": "nir"}, ["bands is ['red', 'green', 'blue', 'nir'] there and ['nir'] here"]),

@@ -117,6 +117,7 @@ def test_fields_are_shown_as_dates_choices_and_numbers() -> None:
         ("cube", {"bbox": {**BOX, "north": 95}}, "95 is greater than the maximum of 90"),
         ("cube", {"bands": ["red", "red"]}, "non-unique"),
         ("cube", {"bands": []}, "non-empty"),
+        ("cube", {"period": "25M"}, "'1M, 10D, season, year, or the path of a .csv file' was expected"),
         ("cube", {"varname": "a/b"}, "'a name of letters, digits and _ that the store does not use itself'"),
         ("cube", {"varname": "time"}, "'a name of letters, digits and _ that the store does not use itself'"),
         ("cube", {"cloud_mask": "s2cloudless"}, "'s2cloudless' is not one of"),
@@ -218,6 +219,9 @@ def test_a_whole_model_is_accepted_with_null_for_omitted_fields() -> None:
     "varname": st.sampled_from(["x", "time", "a b", "é"]),
     "bands": st.lists(st.sampled_from(["red", "B04", "red,nir"]), max_size=3),
     "shard": st.integers(-1, 3),
+    "period": st.sampled_from([
+        None, "1M", "24m", "25M", "0D", "7D", "183D", "184D", "season", "YEAR", "week", "a/b.csv", ".csv", "",
+    ]),
 }))  # fmt: skip
 def test_the_server_accepts_a_value_of_a_field_if_and_only_if_the_model_does(changes: dict[str, Any]) -> None:
     assert passes("cube", changes) == accepted_by_the_model("cube", changes)

@@ -111,6 +111,12 @@ def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None
         ({"shard": 14}, "shard 14 of chunk_size 1200: 16800 pixels per side are more than 16384"),
         ({"time_frequency_months": 0}, "time_frequency_months: Input should be greater than or equal to 1"),
         ({"time_frequency_months": 25}, "time_frequency_months: Input should be less than or equal to 24"),
+        ({"period": "25M"}, "period: Value error, '25M' is none; choose from 1M to 24M, 1D to 183D, season, year, or"),
+        ({"period": 3}, "period: Input should be a valid string"),
+        (
+            {"period": "2M", "time_frequency_months": 3},
+            "period 2M and time_frequency_months 3: both are given",
+        ),
         ({"bands": ()}, "bands"),
         ({"bands": ("red", "nir", "red")}, "red is given more than once"),
         (
@@ -151,6 +157,31 @@ def test_an_invalid_cube_is_refused_with_a_message_that_names_the_value(change: 
 )
 def test_an_invalid_run_is_refused_with_a_message_that_names_the_value(change: dict[str, Any], message: str) -> None:
     assert message in refusal(RunConfig, RUN | change)
+
+
+@pytest.mark.parametrize("months", [1, 3, 24])
+def test_a_period_of_months_is_the_time_frequency(months: int) -> None:
+    given = CubeConfig(**CUBE, time_frequency_months=months)
+    assert CubeConfig(**CUBE, period=f"{months}M") == given
+    assert CubeConfig(**CUBE, period=f" {months}m", time_frequency_months=months) == given
+    assert (given.period, given.time_frequency_months) == (None, months)
+
+
+@pytest.mark.parametrize("period", ["10D", "season", "year", "a/b.csv"])
+def test_another_period_is_stored_without_a_time_frequency(period: str) -> None:
+    cube = CubeConfig(**CUBE, period=period.upper() if "/" not in period else period)
+    assert (cube.period, cube.time_frequency_months) == (period, None)
+    assert CubeConfig(**cube.model_dump()) == cube
+    with pytest.raises(ValidationError, match=r"period .* and time_frequency_months 1: both are given and differ"):
+        CubeConfig(**CUBE, period=period, time_frequency_months=1)
+
+
+def test_days_of_the_dates_count_for_periods_of_days() -> None:
+    dates = {"start_date": "2023-05-20", "end_date": "2023-05-10"}
+    assert CubeConfig(**CUBE | dates).end_date == date(2023, 5, 10)
+    with pytest.raises(ValidationError, match="end_date 2023-05-10: before start_date 2023-05-20; swap them"):
+        CubeConfig(**CUBE | dates, period="10D")
+    assert CubeConfig(**CUBE | {"end_date": "2024-02"}, period="10D").end_date == date(2024, 2, 29)
 
 
 def test_a_growing_cube_ends_with_a_month_and_the_day_of_a_run_is_a_day() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig
 from ardcube.errors import InputError
 from ardcube.extent.months import add_months, last_ended_month, limit_to_ended_periods, periods_to_search
-from ardcube.extent.periods import calendar_periods
+from ardcube.extent.periods import calendar_periods, day_periods
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 
@@ -83,6 +84,46 @@ def test_a_cube_that_starts_in_the_future_is_refused() -> None:
         end_on(date(2022, 6, 1))
 
 
+@pytest.mark.parametrize(
+    ("period", "today", "end"),
+    [
+        ("10D", date(2023, 2, 9), date(2023, 1, 30)),
+        ("10D", date(2023, 2, 10), date(2023, 2, 9)),
+        ("16D", date(2024, 1, 1), date(2023, 12, 31)),
+        ("season", date(2023, 5, 31), date(2023, 2, 1)),
+        ("season", date(2023, 6, 1), date(2023, 5, 1)),
+        ("season", date(2024, 2, 29), date(2023, 11, 1)),
+        ("year", date(2024, 1, 1), date(2023, 12, 1)),
+    ],
+)
+def test_a_cube_of_another_kind_ends_with_its_last_ended_period(period: str, today: date, end: date) -> None:
+    assert limit_to_ended_periods(growing(period=period), today, 0).end_date == end
+    assert limit_to_ended_periods(growing(period=period), today + timedelta(days=5), 5).end_date == end
+    assert limit_to_ended_periods(growing(period=period), today, 0).period == period
+
+
+def test_a_period_of_days_that_the_end_date_clips_is_built_when_that_day_has_ended() -> None:
+    cube = growing(period="10D", end_date="2023-02-14")
+    assert limit_to_ended_periods(cube, date(2023, 2, 14), 0).end_date == date(2023, 2, 9)
+    assert limit_to_ended_periods(cube, date(2023, 2, 15), 0).end_date == date(2023, 2, 14)
+
+
+def test_a_cube_of_a_file_ends_with_its_last_ended_row(tmp_path: Path) -> None:
+    path = tmp_path / "rolling.csv"
+    path.write_text("2023-01-01,2023-01-31\n2023-01-16,2023-02-15\n2023-02-01,2023-02-28\n2023-02-16,2023-03-15\n")
+    cube = growing(period=str(path))  # starts on January 15th
+    assert limit_to_ended_periods(cube, date(2023, 3, 1), 0).end_date == date(2023, 2, 28)
+    assert limit_to_ended_periods(cube, date(2030, 3, 1), 0).end_date == date(2023, 3, 15)
+    with pytest.raises(InputError, match=r"start_date 2023-01-15: its first period .* has not ended on 2023-02-15"):
+        limit_to_ended_periods(cube, date(2023, 2, 15), 0)
+
+
+@pytest.mark.parametrize(("period", "today"), [("10D", date(2023, 1, 20)), ("year", date(2023, 12, 31))])
+def test_a_first_period_of_another_kind_that_has_not_ended_is_refused(period: str, today: date) -> None:
+    with pytest.raises(InputError, match=rf"its first period \({period}\) has not ended on {today}"):
+        limit_to_ended_periods(growing(period=period), today, 0)
+
+
 def test_a_run_before_the_first_scenes_is_refused() -> None:
     assert RefreshConfig(as_of="2023-07-06T12:00:00").as_of == date(2023, 7, 6)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="0001-01-01: before the first scenes"):
@@ -118,6 +159,14 @@ def test_an_incomplete_month_is_searched_regardless_of_its_age() -> None:
 def test_a_period_that_becomes_longer_is_searched() -> None:
     # The first quarter ended with February before; its third month is new.
     assert searched("2023-06", stored_end="2023-03", months=0, every=3) == ["2023-01", "2023-04"]
+
+
+def test_the_look_back_of_days_is_counted_in_months_before_the_first_new_day() -> None:
+    periods = day_periods(date(2023, 1, 1), date(2023, 6, 9), 10)
+    done = [period.label for period in periods]
+    searched = periods_to_search(periods, done, "2023-05-31", 1)
+    assert [period.label for period in searched] == ["2023-04-01", "2023-04-11", "2023-04-21", "2023-05-01",
+                                                     "2023-05-11", "2023-05-21", "2023-05-31"]  # fmt: skip
 
 
 @given(st.integers(0, 1200), st.integers(1, 24))

@@ -21,6 +21,7 @@ from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import Attempt, ChunkRecord
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.masks import cloud_mask
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
@@ -371,6 +372,73 @@ def test_a_period_that_was_clipped_is_searched_in_every_later_run(world: Path) -
     initialize(longer, plan_of(longer))
     again = check(world, end_date="2023-08-31", time_frequency_months=2, look_back_months=0)
     assert list(search_scenes(again)) == ["2023-01", "2023-07"]
+
+
+def test_the_identity_of_a_cube_of_months_is_that_of_earlier_versions(world: Path) -> None:
+    request = check(world, period="2M")
+    assert request.identity["time_frequency_months"] == 2
+    assert "period" not in request.identity
+    assert request.identity == check(world, time_frequency_months=2).identity
+    days = check(world, period="10D").identity
+    assert (days["period"], days["start"]) == ("10D", "2023-01-01")
+    assert "time_frequency_months" not in days
+
+
+@pytest.mark.parametrize(
+    ("period", "before", "later", "lengthened", "searched"),
+    [
+        ("10D", "2023-02-14", "2023-02-25", "2023-02-10", ["2023-02-10", "2023-02-20"]),
+        ("season", "2023-04-30", "2023-06-30", "2023-03", ["2023-03", "2023-06"]),
+        ("year", "2023-04-30", "2024-01-31", "2023-01", ["2023-01", "2024-01"]),
+    ],
+)
+def test_a_clipped_period_of_each_kind_becomes_longer(
+    world: Path, period: str, before: str, later: str, lengthened: str, searched: list[str]
+) -> None:
+    first, _ = made = prepare(world, end_date=before, period=period)
+    finish(*made)
+    assert first.periods[-1].label == lengthened
+    longer = check(world, end_date=later, period=period, look_back_months=0)
+    assert [label for label in search_scenes(longer) if label >= lengthened] == searched
+    initialize(longer, plan_of(longer))
+    stored = longer.ledger.read_cube()
+    assert stored is not None
+    assert (stored["lengthened"], stored["end"]) == ([lengthened], longer.periods[-1].end_label)
+    found = StoredCube.read(longer.ledger)
+    assert found is not None
+    assert found.periods == longer.periods
+    unit = "day" if period == "10D" else "month"
+    assert f"its last {unit} is before" in refusal(world, end_date=before, period=period)
+
+
+def rolling(world: Path, *rows: str) -> dict[str, str]:
+    """Return the options of a cube of a file of periods."""
+    (world / "rolling.csv").write_text("\n".join(rows))
+    return {"period": str(world / "rolling.csv"), "end_date": "2023-12-31"}
+
+
+def test_a_cube_of_a_file_is_extended_by_rows_at_the_end_and_refused_with_other_rows(world: Path) -> None:
+    rows = ["2023-01-01,2023-02-28", "2023-02-01,2023-03-31", "2023-03-01,2023-04-30"]
+    finish(*prepare(world, **rolling(world, *rows[:2])))
+    longer = check(world, **rolling(world, *rows))
+    plan = plan_of(longer)
+    assert [period.label for period in plan.periods] == ["2023-01-01", "2023-02-01", "2023-03-01"]
+    initialize(longer, plan)
+    stored = longer.ledger.read_cube()
+    assert stored is not None
+    assert stored["periods"][0] == ["2023-01-01", "2023-03-01"]
+    assert stored["lengthened"] == []
+    moved = [rows[0], "2023-02-02,2023-03-31", rows[2]]
+    expected = "period 2 is ['2023-02-01', '2023-04-01'] there and ['2023-02-02', '2023-04-01'] here"
+    assert expected in refusal(world, **rolling(world, *moved))
+    assert "its last day is before 2023-05-01 there and before 2023-04-01 here" in refusal(
+        world, **rolling(world, *rows[:2])
+    )
+    assert "period is 'file' there and '10D' here" in refusal(world, period="10D")
+    (world / "rolling.csv").unlink()
+    found = StoredCube.read(longer.ledger)
+    assert found is not None
+    assert found.periods == longer.periods
 
 
 def test_a_store_states_its_origin_and_an_extension_adds_to_its_history(world: Path) -> None:
