@@ -24,7 +24,7 @@ class Estimate:
     tiles: int
     periods: int
     scenes: int
-    """Scenes of all periods."""
+    """Scenes, summed over periods: a scene of overlapping periods counts in each."""
     chunk_scenes: int
     """Scenes summed over chunks."""
     pixels: int

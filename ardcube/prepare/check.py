@@ -241,7 +241,7 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
     unit = "day" if request.cube.period_rule.has_days else "month"
     if not differences and request.end < stored["end"]:
         differences = [f"its last {unit} is before {stored['end']} there and before {request.end} here"]
-    if not differences and (moved := _first_difference(stored.get("periods", []), request.listed)):
+    if not differences and (moved := _first_difference(stored.get("periods"), request.listed)):
         differences = [moved]
     if differences:
         raise InputError(
@@ -252,7 +252,11 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
 
 def _first_difference(stored: Any, requested: Sequence[Any]) -> str:
     """Return the first period of a file that differs from the stored one; a longer file is no difference."""
-    for number, found in enumerate(stored if isinstance(stored, list) else []):
+    if not requested:  # the periods of this cube follow from its identity
+        return ""
+    if not isinstance(stored, list):
+        return f"its periods are {stored!r:.60} there"
+    for number, found in enumerate(stored):
         given = requested[number] if number < len(requested) else None
         if given != found:
             return f"period {number + 1} is {found!r:.60} there and {given!r:.60} here"

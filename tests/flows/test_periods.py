@@ -102,6 +102,24 @@ def test_a_cube_equals_the_oracle_pixel_for_pixel(
     check_cube(sample_archive, uri, cube, spans)
 
 
+@pytest.mark.real
+def test_real_scenes_in_overlapping_periods_equal_the_oracle(shared_real: Path, tmp_path: Path) -> None:
+    rows = ["2023-10-01,2023-11-15", "2023-10-16,2023-11-30", "2023-11-01,2023-12-31"]
+    archive = shared_real / "scenes" / "antwerp-2023q4"
+    cube = sample_cube(
+        archive,
+        collection="sentinel-2-l2a",
+        bbox=(4.2608, 51.3086, 4.2675, 51.3134),
+        start_date="2023-10-01",
+        end_date="2023-12-31",
+        period=write_rows(tmp_path, rows),
+        resolution=0.0001,
+        chunk_size=32,
+    )
+    build_cube(cube, run_config(tmp_path / "cube.zarr"))
+    check_cube(archive, tmp_path / "cube.zarr", cube, spans_of(rows))
+
+
 def test_periods_of_days_have_pictures_states_and_observations_of_their_own(
     sample_archive: Path, tmp_path: Path, make: Make
 ) -> None:

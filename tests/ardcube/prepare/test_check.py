@@ -16,7 +16,7 @@ import xarray as xr
 
 from ardcube.catalog.search import local_path
 from ardcube.config import CubeConfig, RunConfig
-from ardcube.errors import InputError
+from ardcube.errors import InputError, StoreError
 from ardcube.fingerprint import digest
 from ardcube.ledger.ledger import finished
 from ardcube.ledger.manifest import read_manifest
@@ -439,6 +439,18 @@ def test_a_cube_of_a_file_is_extended_by_rows_at_the_end_and_refused_with_other_
     found = StoredCube.read(longer.ledger)
     assert found is not None
     assert found.periods == longer.periods
+
+
+@pytest.mark.parametrize("damage", [None, 3, "2023", [1], [["2023-01-01"]], [["2023-01-01", "soon"]], {"a": 1}])
+def test_damaged_periods_of_a_file_are_refused(world: Path, damage: Any) -> None:
+    options = rolling(world, "2023-01-01,2023-02-28", "2023-02-01,2023-03-31")
+    request, _ = prepare(world, **options)
+    stored = request.ledger.read_cube()
+    assert stored is not None
+    request.ledger.write_cube(stored | {"periods": damage})
+    assert "holds another cube: " in refusal(world, **options)
+    with pytest.raises(StoreError, match=r"cube\.json cannot be used"):
+        StoredCube.read(request.ledger)
 
 
 def test_a_store_states_its_origin_and_an_extension_adds_to_its_history(world: Path) -> None:
