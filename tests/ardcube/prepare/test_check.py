@@ -441,6 +441,16 @@ def test_a_cube_of_a_file_is_extended_by_rows_at_the_end_and_refused_with_other_
     assert found.periods == longer.periods
 
 
+@pytest.mark.parametrize("period", ["1M", "10D"])
+def test_a_cube_whose_first_months_are_not_kept_is_read_again(world: Path, period: str) -> None:
+    """Its first period begins later than its start date."""
+    request, _ = prepare(world, months="2", period=period)
+    found = StoredCube.read(request.ledger)
+    assert found is not None
+    assert found.periods == request.periods
+    assert found.periods[0].start > found.config.start_date
+
+
 @pytest.mark.parametrize("damage", [None, 3, "2023", [1], [["2023-01-01"]], [["2023-01-01", "soon"]], {"a": 1}])
 def test_damaged_periods_of_a_file_are_refused(world: Path, damage: Any) -> None:
     options = rolling(world, "2023-01-01,2023-02-28", "2023-02-01,2023-03-31")
