@@ -29,7 +29,7 @@ from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
 from ardcube.prepare.request import Request
-from ardcube.prepare.scene_mask import categories_of, choose_mask
+from ardcube.prepare.scene_mask import FirstItems, categories_of, choose_mask
 from ardcube.storage.failures import explain
 from ardcube.storage.place import Place
 
@@ -72,7 +72,11 @@ def check_request(
         cube,
         mask,
         lambda: (
-            (source.definitions, first_items(source.catalog, area.bounds, periods))
+            FirstItems(
+                source.definitions,
+                first_items(source.catalog, area.bounds, periods),
+                source.definitions.of_collection(source.address.collection) if source.is_pooled else (),
+            )
             for source in sources.open(area.bounds)
         ),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ardcube.catalog.bands import in_one_line
@@ -15,6 +16,18 @@ from ardcube.errors import InputError
 from ardcube.pixels.masks import AutoCloudMaskHook, CloudMaskHook, classes_of, cloud_mask, cloud_mask_names, scene_masks
 
 
+@dataclass(frozen=True, slots=True)
+class FirstItems:
+    """The first items of a collection, by which the mask of a cube is chosen."""
+
+    definitions: Definitions
+    """Definitions by which the items are recognized."""
+    items: Iterable[Item]
+    """The items, in the order of a search."""
+    possible: Sequence[Definition] = ()
+    """Definitions that a collection of a pool may have if it has no item, because later months may have scenes."""
+
+
 def categories_of(mask: CloudMaskHook) -> Categories:
     """Return the categorical bands that a mask needs of each item, and the classes in them."""
     masks = scene_masks(mask)
@@ -25,7 +38,7 @@ def categories_of(mask: CloudMaskHook) -> Categories:
 
 
 def choose_mask(
-    cube: CubeConfig, mask: CloudMaskHook, first_items: Callable[[], Iterable[tuple[Definitions, Iterable[Item]]]]
+    cube: CubeConfig, mask: CloudMaskHook, first_items: Callable[[], Iterable[FirstItems]]
 ) -> tuple[CubeConfig, CloudMaskHook]:
     """Return the configuration and the mask of a cube; only the mask `auto` is not one yet.
 
@@ -36,8 +49,7 @@ def choose_mask(
     mask : CloudMaskHook
         Its mask.
     first_items : callable
-        Search the first items of each collection; called only if they are needed. Yields the definitions by which the
-        items of a collection are recognized, and the items.
+        Search the first items of each collection; called only if they are needed.
 
     Returns
     -------
@@ -62,25 +74,10 @@ def choose_mask(
     return chosen, cloud_mask(chosen.cloud_mask, chosen.cloud_mask_options)
 
 
-def _named(first_items: Iterable[tuple[Definitions, Iterable[Item]]]) -> set[str]:
+def _named(first_items: Iterable[FirstItems]) -> set[str]:
     """Return the names of the masks that the definitions of items name."""
     advice = f"choose one of {', '.join(name for name in cloud_mask_names() if name != AutoCloudMaskHook.name)}"
-    found: dict[str, Definition] = {}
-    for definitions, items in first_items:
-        if definitions.chosen is not None:
-            found[definitions.chosen.name] = definitions.chosen
-            continue
-        for item in items:
-            try:
-                definition = definitions.of(item)
-            except MALFORMED:
-                continue  # reported when it is parsed
-            if definition is None:
-                raise InputError(
-                    f"cloud-mask auto: no definition recognizes item {printable_id(item)}; {advice}, or name a "
-                    "definition with --definition"
-                )
-            found[definition.name] = definition
+    found = {one.name: one for collection in first_items for one in _definitions_of(collection, advice)}
     if not found:
         raise InputError(f"cloud-mask auto: no scene is found whose definition names a mask; {advice}")
     for definition in found.values():
@@ -92,3 +89,25 @@ def _named(first_items: Iterable[tuple[Definitions, Iterable[Item]]]) -> set[str
                 f"installed; {advice}"
             )
     return {str(definition.mask) for definition in found.values()}
+
+
+def _definitions_of(collection: FirstItems, advice: str) -> Iterator[Definition]:
+    """Yield the definitions of the items of a collection, without any item those that it may have."""
+    definitions, is_empty = collection.definitions, True
+    if definitions.chosen is not None:
+        yield definitions.chosen
+        return
+    for item in collection.items:
+        is_empty = False
+        try:
+            definition = definitions.of(item)
+        except MALFORMED:
+            continue  # reported when it is parsed
+        if definition is None:
+            raise InputError(
+                f"cloud-mask auto: no definition recognizes item {printable_id(item)}; {advice}, or name a "
+                "definition with --definition"
+            )
+        yield definition
+    if is_empty:
+        yield from (one for one in collection.possible if one.mask is not None)

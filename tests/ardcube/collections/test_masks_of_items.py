@@ -17,7 +17,7 @@ from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError
 from ardcube.pixels.masks import AutoCloudMaskHook, cloud_mask, mask_options
-from ardcube.prepare.scene_mask import categories_of, choose_mask
+from ardcube.prepare.scene_mask import FirstItems, categories_of, choose_mask
 from tests.ardcube.collections.expected import ITEMS, Expected, address_of
 from tests.ardcube.collections.made import MADE
 from tests.strategies import stac_item
@@ -35,7 +35,7 @@ CUBE = CubeConfig(bbox=(0, 0, 1, 1), start_date="2023-01-01", end_date="2023-02-
 def chosen(items: Iterable[dict[str, Any]], cube: CubeConfig = CUBE) -> Any:
     """Return configuration and mask of a cube of items whose mask is `auto`."""
     mask = cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
-    return choose_mask(cube, mask, lambda: [(KNOWN, items)])
+    return choose_mask(cube, mask, lambda: [FirstItems(KNOWN, items)])
 
 
 def parsed(item: dict[str, Any], mask: Any) -> Scene:
@@ -123,12 +123,15 @@ def test_a_scene_whose_mask_the_cube_does_not_have_is_bad() -> None:
 
 
 def test_the_named_definition_of_a_collection_decides_without_an_item() -> None:
-    _, mask = choose_mask(CUBE, AutoCloudMaskHook(), lambda: [(load_definitions("hls-s30"), [])])
+    _, mask = choose_mask(CUBE, AutoCloudMaskHook(), lambda: [FirstItems(load_definitions("hls-s30"), [])])
     assert mask == cloud_mask("fmask")
 
 
 def test_collections_of_a_pool_may_have_different_masks() -> None:
-    sources = [(KNOWN, [MADE["lp cloud hls l30"][0]]), (load_definitions("cdse-sentinel-2-l2a"), [])]
+    sources = [
+        FirstItems(KNOWN, [MADE["lp cloud hls l30"][0]]),
+        FirstItems(load_definitions("cdse-sentinel-2-l2a"), []),
+    ]
     cube, mask = choose_mask(CUBE, AutoCloudMaskHook(), lambda: sources)
     assert cube.cloud_mask_options == {"masks": ["fmask", "scl"]}
     assert mask == cloud_mask("auto", {"masks": ["scl", "fmask"]})
@@ -161,7 +164,7 @@ def test_a_definition_without_an_installed_mask_is_refused(tmp_path: Path, mask:
     (tmp_path / "own.toml").write_text(text)
     definitions = load_definitions("own", str(tmp_path / "own.toml"))
     with pytest.raises(InputError, match=f"cloud-mask auto: .*{message}"):
-        choose_mask(CUBE, AutoCloudMaskHook(), lambda: [(definitions, [])])
+        choose_mask(CUBE, AutoCloudMaskHook(), lambda: [FirstItems(definitions, [])])
 
 
 # ---- named classes -------------------------------------------------------------------------------

@@ -217,6 +217,14 @@ def test_the_bands_of_a_collection_without_a_scene_are_those_of_its_definitions(
             pooled(tmp_path, "hls2-l30", "s2", stac_url=server.url, bands=("nir09",))
 
 
+def test_the_mask_of_a_collection_without_a_scene_is_that_of_its_definitions(tmp_path: Path) -> None:
+    write(tmp_path / "catalogue", landsat(), sentinel_2(when="2023-04-10T10:00:00Z") | {"collection": "hls2-s30"})
+    named = {"definition": "landsat=landsat-c2-l2", "cloud_mask": "auto"}
+    request = pooled(tmp_path, "landsat", "hls2-s30", **named)  # January to March
+    assert request.cube.cloud_mask == "auto"
+    assert request.cube.cloud_mask_options == {"masks": ["fmask", "qa_pixel"]}
+
+
 def test_a_collection_of_bad_scenes_only_is_refused_with_its_id(tmp_path: Path) -> None:
     bad = [landsat(name) | {"geometry": None} for name in ("a", "b")]
     write(tmp_path / "catalogue", sentinel_2(), *bad)
