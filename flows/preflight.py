@@ -13,8 +13,7 @@ from prefect.settings import get_current_settings
 
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
-from ardcube.config import RunConfig
-from ardcube.config.cube import EARTH_SEARCH
+from ardcube.config import EARTH_SEARCH, RunConfig
 from ardcube.errors import InputError
 from ardcube.storage.place import Place
 from flows.ask_workers import Answers, ask_workers, first_problem, seen_by_flow

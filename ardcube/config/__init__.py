@@ -4,6 +4,7 @@ Options of a person, a form or a deployment come in; validated, frozen models go
 the command line and of the Prefect form, and both show the descriptions of the fields.
 """
 
+from ardcube.config.area import DEFAULT_CRS, DEFAULT_RESOLUTION, UTM
 from ardcube.config.asset_access import (
     Access,
     AccessByHost,
@@ -15,18 +16,11 @@ from ardcube.config.asset_access import (
     TokenAccess,
     header_variables,
 )
-from ardcube.config.cube import (
-    DEFAULT_CRS,
-    DEFAULT_RESOLUTION,
-    EARTH_SEARCH,
-    UTM,
-    CubeConfig,
-    GrowingCubeConfig,
-    Resampling,
-)
+from ardcube.config.cube import CubeConfig, GrowingCubeConfig, Resampling
 from ardcube.config.pool import CollectionAddress
 from ardcube.config.refresh import RefreshConfig
 from ardcube.config.run import Reader, RunConfig
+from ardcube.config.scenes import EARTH_SEARCH
 
 __all__ = [
     "DEFAULT_CRS",

@@ -12,8 +12,7 @@ import pytest
 from distributed import Client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from ardcube.config import RunConfig
-from ardcube.config.cube import EARTH_SEARCH
+from ardcube.config import EARTH_SEARCH, RunConfig
 from ardcube.errors import InputError, RunStopsError
 from flows.build_cube import build_cube
 from flows.preflight import check_region, check_workers
