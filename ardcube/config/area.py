@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.base import Model
+from ardcube.config.base import ADDRESS_FORM, Address, Model
 
 DEFAULT_CRS = "EPSG:4326"
 UTM = "utm"
@@ -26,8 +26,9 @@ class AreaOptions(Model):
             "above 180 (179 -17 181 -16). Give this or a geometry file, not both."
         ),
     )
-    geometry_file: str | None = Field(
+    geometry_file: Address | None = Field(
         default=None,
+        json_schema_extra=ADDRESS_FORM,
         description=(
             "File of geometries (.shp, .gpkg or .geojson, any CRS). Their bounds are the area of the cube. "
             "Give this or a bounding box, not both."
@@ -64,8 +65,9 @@ class AreaOptions(Model):
         default="edge",
         description="Part of pixels that is at whole multiples of the resolution: their edges or their centres.",
     )
-    like: str | None = Field(
+    like: Address | None = Field(
         default=None,
+        json_schema_extra=ADDRESS_FORM,
         description=(
             "Raster file or Zarr cube whose grid the cube gets: CRS, origin, pixel size and shape. Replaces the area, "
             "the CRS and the resolution."

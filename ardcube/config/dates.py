@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from ardcube.config import form_schema
-from ardcube.config.base import LastMonth, Model, Month
+from ardcube.config.base import LastMonth, Model, Month, check_address
 from ardcube.config.period import FORM_PATTERN, MOST_MONTHS, PeriodRule
 from ardcube.config.selection import parse_months, written_months
 
@@ -90,7 +90,7 @@ class TimeOptions(Model):
     @field_validator("period")
     @classmethod
     def _period_is_known(cls, value: str | None) -> str | None:
-        return None if value is None else str(PeriodRule.parse(value))
+        return None if value is None else str(PeriodRule.parse(check_address(value)))
 
     @field_validator("months")
     @classmethod

@@ -56,7 +56,7 @@ class SceneOptions(Model):
     )
     collection_file: Annotated[str | tuple[str, ...] | None, BeforeValidator(one_or_several)] = Field(
         default=None,
-        json_schema_extra=form_schema.one_or_several("file", {}),
+        json_schema_extra=form_schema.one_or_several("file", ADDRESSES_FORM),
         description=(
             "TOML file with a definition of a collection that is not installed. It takes precedence over installed "
             "definitions."
@@ -84,6 +84,13 @@ class SceneOptions(Model):
         for text in as_texts(value):
             check_address(text)
             check_collection(text)
+        return value
+
+    @field_validator("collection_file")
+    @classmethod
+    def _files_have_no_credentials(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for text in as_texts(value):
+            check_address(text)
         return value
 
     @field_validator("definition")

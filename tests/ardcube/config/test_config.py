@@ -238,12 +238,16 @@ ADDRESSES_WITH_CREDENTIALS = (
 
 @pytest.mark.parametrize("address", ADDRESSES_WITH_CREDENTIALS)
 @pytest.mark.parametrize(
-    "field", ["stac_url", "fsspec_uri", "scheduler_address", "allow_asset_roots", "endpoint_url", "proxies"]
-)
+    "field",
+    [
+        "stac_url", "like", "geometry_file", "collection_file", "period", "fsspec_uri", "scheduler_address",
+        "allow_asset_roots", "endpoint_url", "proxies",
+    ],
+)  # fmt: skip
 def test_credentials_in_an_address_are_refused_and_not_shown(field: str, address: str) -> None:
     """Neither the error of the model nor the message of the command line quotes them."""
-    model: type[CubeConfig | RunConfig] = CubeConfig if field == "stac_url" else RunConfig
-    values: dict[str, Any] = (CUBE if field == "stac_url" else RUN) | {
+    model: type[CubeConfig | RunConfig] = CubeConfig if field in CubeConfig.model_fields else RunConfig
+    values: dict[str, Any] = (CUBE if model is CubeConfig else RUN) | {
         "endpoint_url": {"storage_options": {field: address}},
         "proxies": {"storage_options": {"config_kwargs": {field: {"http": address}}}},
         "allow_asset_roots": {field: ("/data", address)},
