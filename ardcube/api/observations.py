@@ -46,8 +46,10 @@ def observations(uri: Uri, chunk: ChunkKey | str, *, storage_options: Mapping[st
     xarray.Dataset
         One variable per band, (time, latitude, longitude), in Dask chunks of one scene. Reflectance is float32, NaN
         where the scene has no data and outside of its footprint. Bands that the cloud mask reads are digital
-        numbers, 0 without data. Pixels are those that the cube was made of, before masks. The coordinates `scene`,
-        `solar_day` and `sensor` belong to each time. Scenes of one solar day and one sensor are one observation.
+        numbers, 0 without data. In bits and probabilities 0 is a number too, such as clear land in Fmask: a pixel of 0
+        may have no data, above all where reflectance is NaN and at the edge of a swath, where the cube has no clear
+        observation. Pixels are those that the cube was made of, before masks. The coordinates `scene`, `solar_day` and
+        `sensor` belong to each time. Scenes of one solar day and one sensor are one observation.
 
     Raises
     ------
