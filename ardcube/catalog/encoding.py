@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -125,11 +126,16 @@ class ItemEncoding:
                 f"item {printable_id(self.item)}: band {band} is {dtype}; only {in_one_line(supported)} are supported: "
                 "choose another band or collection"
             )
-        return stated_dtype(self.item["assets"][key]) or ("" if dtype not in _SIGNED_DTYPES else str(dtype))
+        return stated_dtype(self.item["assets"][key]) or (str(dtype) if dtype in _SIGNED_DTYPES else "")
 
-    def _dtype(self, key: str, band: str) -> Any:
-        dtype = self._value(key, band, "data_type")
-        return self.definition.data_type(key) if dtype is None and self.definition is not None else dtype
+    def _dtype(self, key: str, band: str) -> str | None:
+        """Return the data type from the item, else from its collection, else from the definition, or None.
+
+        Other texts, such as `other` of the raster extension, and numbers state none.
+        """
+        assets = chain([self.item["assets"][key]], _assets_of(self.collection, key, band))
+        stated = next(filter(None, map(stated_dtype, assets)), None)
+        return self.definition.data_type(key) if stated is None and self.definition is not None else stated
 
     def nodata(self, key: str, band: str) -> int | None:
         """Return the digital number of nodata that is stated, also as text; None if no file can hold it.

@@ -233,6 +233,14 @@ def test_a_stated_data_type_that_cannot_be_read_is_refused(dtype: str, where: st
     assert f"band red is {dtype}; only uint8, uint16, int16 are supported" in refusal(item, collection)
 
 
+@pytest.mark.parametrize("stated", ["other", "INT16", 16, ["int16"]])
+def test_an_unknown_data_type_does_not_hide_that_of_the_definition(stated: Any) -> None:
+    assets = {key: {"href": "/a.tif", "raster:bands": [{"data_type": stated}]} for key in ("Fmask", "B04", "B8A")}
+    hls = stac_item("HLS.S30.T30UVB.2021159T112119.v2.0", assets=assets)
+    red = parse_scene(hls, None, ("red",), definitions=load_definitions()).bands["red"]
+    assert (red.nodata, red.dtype) == (-9999, "int16")
+
+
 @pytest.mark.parametrize(
     ("dtype", "nodata", "expected"),
     [
