@@ -49,7 +49,7 @@ def nearest_rows(stack, pairs, chosen):  # type: ignore[no-untyped-def]
     squares = np.empty((days, width), np.float64)
     least = np.empty(width, np.float64)
     for i in range(height):
-        medians_of_row(stack[:, :, i], pairs, medians)
+        medians_of_row(stack, i, pairs, medians)
         squares[:] = 0
         for day in range(days):
             for band in range(bands):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ardcube.kernels.jit import jit
+from ardcube.kernels.statistics import sort_row
 
 LANES = 64
 """Pixels that are iterated together."""
@@ -45,31 +46,20 @@ def geomedian_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
     row = np.empty((bands, width), np.float64)
     unfinished = 0
     for i in range(height):
-        medians_of_row(stack[:, :, i], pairs, start)
+        medians_of_row(stack, i, pairs, start)
         unfinished += _geomedian_row(stack[:, :, i], start, row)
         result[:, i] = row
     return unfinished
 
 
 @jit
-def medians_of_row(stack, pairs, medians):  # type: ignore[no-untyped-def]
-    """Fill `medians` (band, x) with the exact medians of the days of `stack` (band, day, x); NaN without one."""
-    bands, days, width = stack.shape
+def medians_of_row(stack, i, pairs, medians):  # type: ignore[no-untyped-def]
+    """Fill `medians` (band, x) with the exact medians of row `i` of `stack` (band, day, y, x); NaN without one."""
+    bands, days, _, width = stack.shape
     lanes = np.empty((days, width), np.uint16)
     count = np.empty(width, np.int64)
     for band in range(bands):
-        count[:] = 0
-        for day in range(days):
-            for j in range(width):
-                value = stack[band, day, j]
-                count[j] += value != 0
-                lanes[day, j] = value - np.uint16(1)  # 0 becomes the largest number
-        for pair in range(pairs.shape[0]):
-            low, high = lanes[pairs[pair, 0]], lanes[pairs[pair, 1]]
-            for j in range(width):
-                one, other = low[j], high[j]
-                low[j] = min(one, other)
-                high[j] = max(one, other)
+        sort_row(stack[band], i, pairs, lanes, count)
         for j in range(width):
             if count[j] == 0:
                 medians[band, j] = np.nan

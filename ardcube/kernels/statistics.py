@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ardcube.kernels.jit import jit
+from ardcube.kernels.jit import jit, jit_inline
 from ardcube.kernels.layout import FLAGS_TO_BITS
 
 
@@ -24,29 +24,36 @@ def observe(stack, observed):  # type: ignore[no-untyped-def]
             observed[day, i, byte] |= (eights[byte] * FLAGS_TO_BITS) >> np.uint64(56)
 
 
-@jit
-def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
-    """Fill `result` (y, x) with the medians over axis 0 of the values that are not 0, by a sorting network.
+@jit_inline
+def sort_row(stack, i, pairs, lanes, count):  # type: ignore[no-untyped-def]
+    """Fill `lanes` (day, x) with the sorted numbers of row `i` of `stack` (day, y, x), and `count` (x) with how many.
 
     One is subtracted before sorting, so that 0, which means no observation, wraps around to the largest number and is
-    sorted last. `pairs` (n, 2) are the days that the network compares and exchanges.
+    sorted last. `pairs` (n, 2) are the days that the sorting network compares and exchanges.
     """
+    days, _, width = stack.shape
+    count[:] = 0
+    for day in range(days):
+        for j in range(width):
+            value = stack[day, i, j]
+            count[j] += value != 0
+            lanes[day, j] = value - np.uint16(1)
+    for pair in range(pairs.shape[0]):
+        low, high = lanes[pairs[pair, 0]], lanes[pairs[pair, 1]]
+        for j in range(width):
+            one, other = low[j], high[j]
+            low[j] = min(one, other)
+            high[j] = max(one, other)
+
+
+@jit
+def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
+    """Fill `result` (y, x) with the medians over axis 0 of the values that are not 0; `pairs` as in `sort_row`."""
     days, height, width = stack.shape
     lanes = np.empty((days, width), np.uint16)
     count = np.empty(width, np.int64)
     for i in range(height):
-        count[:] = 0
-        for day in range(days):
-            for j in range(width):
-                value = stack[day, i, j]
-                count[j] += value != 0
-                lanes[day, j] = value - np.uint16(1)
-        for pair in range(pairs.shape[0]):
-            low, high = lanes[pairs[pair, 0]], lanes[pairs[pair, 1]]
-            for j in range(width):
-                one, other = low[j], high[j]
-                low[j] = min(one, other)
-                high[j] = max(one, other)
+        sort_row(stack, i, pairs, lanes, count)
         for j in range(width):
             if count[j] == 0:
                 result[i, j] = 0
@@ -60,24 +67,13 @@ def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
 def percentile_rows(stack, pairs, share, whole, result):  # type: ignore[no-untyped-def]
     """Fill `result` (y, x) with a percentile over axis 0 of the values that are not 0: `share` of `whole`.
 
-    Numbers are sorted as in `median_rows`, and interpolated in whole numbers, so that each rounding is exact.
+    `pairs` are those of `sort_row`. Numbers are interpolated in whole numbers, so that each rounding is exact.
     """
     days, height, width = stack.shape
     lanes = np.empty((days, width), np.uint16)
     count = np.empty(width, np.int64)
     for i in range(height):
-        count[:] = 0
-        for day in range(days):
-            for j in range(width):
-                value = stack[day, i, j]
-                count[j] += value != 0
-                lanes[day, j] = value - np.uint16(1)
-        for pair in range(pairs.shape[0]):
-            low, high = lanes[pairs[pair, 0]], lanes[pairs[pair, 1]]
-            for j in range(width):
-                one, other = low[j], high[j]
-                low[j] = min(one, other)
-                high[j] = max(one, other)
+        sort_row(stack, i, pairs, lanes, count)
         for j in range(width):
             if count[j] == 0:
                 result[i, j] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,14 +20,14 @@ Chosen = NDArray[np.int16]
 """Position of the chosen observation (y, x); -1 without observation."""
 
 
-class _Choice:
+class _Choice(ABC):
     """A composite that chooses; subclasses define `choose`."""
 
     __slots__ = ()
 
+    @abstractmethod
     def choose(self, stack: Stack) -> Chosen:
         """Return the chosen observation of each pixel."""
-        raise NotImplementedError
 
     def reduce(self, stack: Stack, out: tuple[NDArray[Any], ...]) -> None:
         """Fill the layer with the chosen observations."""
