@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,12 @@ def grid_like(path: str) -> Grid:
 
 def _raster_grid(path: str) -> tuple[str, tuple[float, ...], tuple[int, int]]:
     import rasterio  # slow to import
+    from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.open(path) as raster:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the refusal is the one line about it
+        opened = rasterio.open(path)
+    with opened as raster:
         if raster.crs is None:
             raise InputError(f"like {path}: has no CRS; assign one with `gdal_edit.py -a_srs EPSG:CODE FILE`")
         return raster.crs.to_wkt(), tuple(raster.transform)[:6], (raster.height, raster.width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,6 @@ def test_a_grid_like_a_raster_has_its_transform_shape_and_crs(tmp_path: Path, of
     np.testing.assert_allclose(tuple(found.transform), tuple(transform), rtol=0, atol=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize(
     ("transform", "crs", "message"),
     [
@@ -132,6 +132,16 @@ def test_a_raster_without_a_usable_grid_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         grid_like(write(tmp_path / "a.tif", transform, crs))
+
+
+def test_a_raster_without_any_reference_is_refused_without_a_warning_of_the_library(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of writing it
+        path = write(tmp_path / "a.tif", Affine.identity(), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match="has no CRS; assign one"):
+            grid_like(path)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
