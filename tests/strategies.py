@@ -17,6 +17,7 @@ from ardcube.catalog.items import parse_scene
 from ardcube.catalog.scene import Scene
 from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid
+from ardcube.extent.periods import Period
 from ardcube.extent.window import Window
 from ardcube.pixels.masks import DefaultCloudMaskHook
 from ardcube.planning.plan import CubeSpec
@@ -26,6 +27,7 @@ FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthChec
 MANY = settings(max_examples=80, deadline=None)
 """Settings for properties of plain values."""
 
+JANUARY = Period(0, date(2023, 1, 1), date(2023, 2, 1))
 RESOLUTIONS = (1 / 3600, 0.0011, 0.00025, 0.00009, 0.05)
 """Degrees: an arc second, 120 m, 28 m, native pixels, a coarse globe."""
 RANDOM = st.integers(0, 2**32 - 1).map(np.random.default_rng)

@@ -87,7 +87,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
     spec, timer = cube.spec, StageTimer()
     scenes = cube.scenes(job).query(spec.grid.window_outline(job.window.grow(spec.mask.halo)))
     pixels, skipped = without_bad_scenes(
-        lambda good: composite_chunk(spec, job.window, good, timer),
+        lambda good: composite_chunk(spec, job.window, good, timer, job.period),
         scenes,
         spec.skip_bad_scenes,
         last=last,

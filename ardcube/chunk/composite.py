@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.clear import clear_observations
-from ardcube.chunk.fuse import fuse_reflectance
+from ardcube.chunk.fuse import SceneArea, fuse_reflectance
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
+from ardcube.extent.periods import Period
 from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import none_set
-from ardcube.pixels.composites.protocol import needs_all_bands
+from ardcube.pixels.composites.protocol import Stack, needs_all_bands
 from ardcube.pixels.composites.reduce import reduce_bands, reduce_observations
 from ardcube.pixels.median import count_days, observe
 from ardcube.planning.memory import Workload, stack_size, subdivide
@@ -46,7 +47,11 @@ class ChunkPixels:
 
 
 def composite_chunk(
-    spec: CubeSpec, window: Window, scenes: Sequence[Scene], timer: StageTimer | None = None
+    spec: CubeSpec,
+    window: Window,
+    scenes: Sequence[Scene],
+    timer: StageTimer | None = None,
+    period: Period | None = None,
 ) -> ChunkPixels:
     """Composite a chunk, in parts of bounded size, so that a large shard takes little more memory than a chunk.
 
@@ -60,6 +65,8 @@ def composite_chunk(
         All scenes whose reach meets the window and its halo.
     timer : StageTimer, optional
         Adds up the seconds of each stage.
+    period : Period, optional
+        Period of the chunk, for composites that depend on it.
 
     Raises
     ------
@@ -77,60 +84,85 @@ def composite_chunk(
     limits = subdivide(workload, spec.chunk_memory)
     layers = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.layers)
     count = np.zeros((height, width), np.uint16)
+    part_filler = _PartFiller(spec, limits.stack_bytes, timer, period)
     parts = list(window.split(limits.side))
     if len(parts) == 1:
-        return ChunkPixels(layers, count, days, _fill(spec, window, scenes, limits.stack_bytes, timer, (layers, count)))
+        return ChunkPixels(layers, count, days, part_filler.fill(window, scenes, (layers, count)))
     index, bytes_read = SceneIndex(scenes), 0
     for part in parts:
         near = index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
         inside = part.relative_to(window).slices
         result = tuple(layer[inside] for layer in layers), count[inside]
-        bytes_read += _fill(spec, part, near, limits.stack_bytes, timer, result)
+        bytes_read += part_filler.fill(part, near, result)
     return ChunkPixels(layers, count, days, bytes_read)
 
 
-def _fill(
-    spec: CubeSpec,
-    window: Window,
-    scenes: Sequence[Scene],
-    stack_bytes: int,
-    timer: StageTimer,
-    result: tuple[tuple[NDArray[Any], ...], NDArray[np.uint16]],
-) -> int:
-    """Fill the variables and the count (y, x) of a window; return the bytes read.
+@dataclass(frozen=True, slots=True)
+class _PartFiller:
+    """Fills the variables and the count of parts of one chunk."""
 
-    The mask comes first, for each scene: no reflectance is read where a scene is not clear. Bands and rows are then
-    stacked and reduced, as many at once as fit into `stack_bytes`.
-    """
-    layers, count = result
-    reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
-    with timer.stage("mask"):
-        observations = clear_observations(spec.mask, reader, solar_days(scenes))
-    bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
-    height, width = window.shape
-    observed = none_set(len(observations), height, width)
-    dates = np.array([areas[0].scene.solar_day() for areas in observations], "datetime64[ns]")
-    all_bands = needs_all_bands(spec.composites)
-    bands_at_once, rows_at_once = stack_size(
-        len(observations), window.shape, len(spec.bands), stack_bytes, all_bands=all_bands
-    )
-    for top in range(0, height, rows_at_once):
-        rows = slice(top, min(height, top + rows_at_once))
-        strip_window = Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1)
-        strip = reader.crop(strip_window)
-        strip_observations = [[area.rows(rows) for area in areas] for areas in observations]
-        for first in range(0, len(spec.bands), bands_at_once):
-            bands = spec.bands[first : first + bands_at_once]
-            with empty_stack((len(bands), len(observations), *strip_window.shape)) as stack:
-                with timer.stage("bands"):
-                    fuse_reflectance(strip, strip_observations, bands, spec.resampling, spec.encoding, stack)
-                with timer.stage("composite"):
-                    outs = [layer[rows] for layer in layers]
-                    reduce_bands(spec.composites, stack, outs, first)
-                    observe(stack, observed[:, rows])
-                    if all_bands:
-                        encoding = spec.encoding.scale, spec.encoding.offset
-                        reduce_observations(spec.composites, stack, outs, dates, spec.bands, encoding)
-        bytes_read += strip.bytes_read
-    count[...] = count_days(observed, width)
-    return bytes_read
+    spec: CubeSpec
+    stack_bytes: int
+    timer: StageTimer
+    period: Period | None
+
+    def fill(
+        self, window: Window, scenes: Sequence[Scene], result: tuple[tuple[NDArray[Any], ...], NDArray[np.uint16]]
+    ) -> int:
+        """Fill the variables and the count (y, x) of a window; return the bytes read.
+
+        The mask comes first, for each scene: no reflectance is read where a scene is not clear. Bands and rows are then
+        stacked and reduced, as many at once as fit into `stack_bytes`.
+        """
+        spec, (layers, count) = self.spec, result
+        reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
+        with self.timer.stage("mask"):
+            observations = clear_observations(spec.mask, reader, solar_days(scenes))
+        bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
+        height, width = window.shape
+        observed = none_set(len(observations), height, width)
+        bands_at_once, rows_at_once = stack_size(
+            len(observations), window.shape, len(spec.bands), self.stack_bytes,
+            all_bands=needs_all_bands(spec.composites),
+        )  # fmt: skip
+        for top in range(0, height, rows_at_once):
+            rows = slice(top, min(height, top + rows_at_once))
+            strip = reader.crop(Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1))
+            areas = [[area.rows(rows) for area in observation] for observation in observations]
+            outs = [layer[rows] for layer in layers]
+            for first in range(0, len(spec.bands), bands_at_once):
+                bands = slice(first, first + bands_at_once)
+                self._reduce(strip, areas, bands, outs, observed[:, rows])
+            bytes_read += strip.bytes_read
+        count[...] = count_days(observed, width)
+        return bytes_read
+
+    def _reduce(
+        self,
+        strip: ChunkReader,
+        observations: Sequence[Sequence[SceneArea]],
+        bands: slice,
+        outs: Sequence[NDArray[Any]],
+        observed: NDArray[np.uint8],
+    ) -> None:
+        """Read some bands of a strip of rows, and fill its part of the variables; set the pixels observed."""
+        spec, names = self.spec, self.spec.bands[bands]
+        with empty_stack((len(names), len(observations), *strip.window.shape)) as numbers:
+            with self.timer.stage("bands"):
+                fuse_reflectance(strip, observations, names, spec.resampling, spec.encoding, numbers)
+            with self.timer.stage("composite"):
+                reduce_bands(spec.composites, numbers, outs, bands.start)
+                observe(numbers, observed)
+                if needs_all_bands(spec.composites):
+                    reduce_observations(spec.composites, self._stack(numbers, observations), outs)
+
+    def _stack(self, numbers: NDArray[np.uint16], observations: Sequence[Sequence[SceneArea]]) -> Stack:
+        spec, period = self.spec, self.period
+        return Stack(
+            numbers,
+            spec.bands,
+            np.array([areas[0].scene.solar_day() for areas in observations], "datetime64[ns]"),
+            spec.encoding.scale,
+            spec.encoding.offset,
+            None if period is None else (period.start, period.end),
+        )

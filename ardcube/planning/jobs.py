@@ -65,6 +65,7 @@ class ChunkJob:
     """Hash of the period and of the scenes that the chunk is built from."""
     scenes: int
     """Scenes whose reach intersects the chunk."""
+    period: Period
 
     @property
     def pixels(self) -> int:
@@ -210,6 +211,7 @@ class ChunkJobs(Sequence[ChunkJob]):
                 manifest=jobs.manifest,
                 inputs=_as_text(hashed),
                 scenes=met,
+                period=jobs.period,
             )
 
 

@@ -16,10 +16,11 @@ from ardcube.planning.jobs import ChunkJob, ChunkKey
 from flows.progress import ProgressReceiver
 from flows.progress_artifact import ProgressArtifact
 from tests.servers.processes import PrefectServer
+from tests.strategies import JANUARY
 
 
 def job(col: int) -> ChunkJob:
-    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, col, col + 1), "items/x", "h", 1)
+    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, col, col + 1), "items/x", "h", 1, JANUARY)
 
 
 def record(col: int) -> ChunkRecord:

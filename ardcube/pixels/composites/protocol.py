@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -70,6 +71,8 @@ class Stack:
     scale: float
     offset: float
     """`reflectance = DN * scale + offset`."""
+    period: tuple[date, date] | None = None
+    """First day of the period, and first day after it; None if unknown."""
     shared: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False)
     """Results that composites of one stack share, by name."""
 

@@ -33,37 +33,23 @@ def reduce_bands(composites: Sequence[Composite], stack: NDArray[np.uint16], out
                 one.reduce_band(numbers, layers[0][..., position])
 
 
-def reduce_observations(
-    composites: Sequence[Composite],
-    numbers: NDArray[np.uint16],
-    out: Arrays,
-    dates: NDArray[np.datetime64],
-    bands: tuple[str, ...],
-    encoding: tuple[float, float],
-) -> None:
+def reduce_observations(composites: Sequence[Composite], stack: Stack, out: Arrays) -> None:
     """Fill the layers of composites of whole observations.
 
     Parameters
     ----------
     composites : sequence of Composite
         All composites of a cube.
-    numbers : uint16 (band, observation, y, x)
+    stack : Stack
         All bands of the observations. Pixels of observations that lack a band become 0 in all bands, in place.
     out : sequence of arrays (y, x, band) or (y, x)
         Layers of all composites, in order; those of `ObservationComposite` are filled in place.
-    dates : datetime64[ns] (observation,)
-        Solar days, ascending.
-    bands : tuple of str
-        Bands of the cube.
-    encoding : tuple of float
-        Scale and offset of reflectance.
     """
-    if not numbers.shape[1]:
+    if not len(stack.dates):
         return
     from ardcube.kernels.statistics import drop_incomplete  # numba takes a second to import
 
-    drop_incomplete(numbers)
-    stack = Stack(numbers, bands, dates, *encoding)
+    drop_incomplete(stack.numbers)
     for one, layers in _with_layers(composites, out):
         if isinstance(one, ObservationComposite):
             one.reduce(stack, layers)

@@ -16,13 +16,13 @@ from ardcube.extent.window import Window
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
-from tests.strategies import cube_spec
+from tests.strategies import JANUARY, cube_spec
 
 GRID = Grid.from_bounds((15.0, 46.0, 15.1, 46.1), 0.001)
 
 
 def job(col: int) -> ChunkJob:
-    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "a1", 0)
+    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "a1", 0, JANUARY)
 
 
 def test_a_batch_survives_pickling() -> None:

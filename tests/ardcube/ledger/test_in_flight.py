@@ -10,10 +10,11 @@ from ardcube.extent.window import Window
 from ardcube.ledger.in_flight import NAME, InFlightFile
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.place import Place
+from tests.strategies import JANUARY
 
 
 def job(col: int) -> ChunkJob:
-    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "a1", 0)
+    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "a1", 0, JANUARY)
 
 
 @pytest.fixture

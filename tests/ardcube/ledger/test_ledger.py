@@ -26,7 +26,7 @@ from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.compare_and_swap import Version
 from ardcube.storage.place import Place
 from tests.servers.processes import S3
-from tests.strategies import MANY
+from tests.strategies import JANUARY, MANY
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def record(col: int, status: Status = "written", inputs: str = "a1", period: str
 
 
 def job(of: ChunkRecord, inputs: str | None = None) -> ChunkJob:
-    return ChunkJob(of.key, 0, Window(0, 1, 0, 1), "items/a.parquet", inputs or of.inputs, 1)
+    return ChunkJob(of.key, 0, Window(0, 1, 0, 1), "items/a.parquet", inputs or of.inputs, 1, JANUARY)
 
 
 def files(ledger: Ledger) -> list[str]:

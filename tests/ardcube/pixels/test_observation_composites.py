@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def reduced(text: str, numbers: Numbers) -> tuple[NDArray[Any], ...]:
     one, stack = composite(text), stack_of(numbers)
     assert isinstance(one, ObservationComposite)
     out = tuple(layer.empty(*stack.shape, len(numbers)) for layer in one.layers)
-    reduce_observations((one,), numbers.copy(), out, stack.dates, stack.bands, (SCALE, OFFSET))
+    reduce_observations((one,), replace(stack, numbers=numbers.copy()), out)
     return out
 
 

@@ -8,10 +8,11 @@ from ardcube.extent.window import Window
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
+from tests.strategies import JANUARY
 
 
 def job(col: int) -> ChunkJob:
-    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "h", 1)
+    return ChunkJob(ChunkKey("2023-01", 0, col), 0, Window(0, 1, 0, 1), "items/a.parquet", "h", 1, JANUARY)
 
 
 def record(col: int, status: Status, bad: Mapping[str, str] = {}, **more: object) -> ChunkRecord:
