@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ardcube.api.existing import Uri, find_cube
 from ardcube.errors import InputError
 from ardcube.store.checked_codecs import checked_codecs
+from ardcube.store.conventions import without_conventions
 from ardcube.store.schema import COUNT, exists
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
@@ -72,7 +73,9 @@ def open(
     for variable in changed.values():
         for attribute in _OF_EARLIER_CUBES:
             variable.attrs.pop(attribute, None)
+        variable.attrs = without_conventions(variable.attrs)
         # An attribute, because arithmetic keeps attributes and drops encodings, and a file needs the CRS.
         variable.encoding.pop("grid_mapping", None)
         variable.attrs["grid_mapping"] = "spatial_ref"
+    cube.attrs = without_conventions(cube.attrs)
     return cube.assign(changed)

@@ -17,6 +17,7 @@ from ardcube.extent.periods import Period
 from ardcube.pixels.composites.protocol import Layer
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
+from ardcube.store import conventions
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.coordinates import COORDINATES, write_plane, write_times
 from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_store_error
@@ -100,7 +101,8 @@ def create(
         Global attributes in addition to those of every cube.
     """
     grid = spec.grid
-    group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=_ATTRIBUTES | dict(attributes or {}))
+    described = _ATTRIBUTES | conventions.of_group(grid) | dict(attributes or {})
+    group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=described)
     shape = (len(periods), grid.height, grid.width)
     chunks, shards = _object_shapes(grid, chunk_size, shard)
     write_plane(group, grid, spec.bands)
@@ -113,7 +115,7 @@ def create(
             chunks=(*chunks, *last),
             shards=(*shards, *last) if shards else None,
             dimension_names=("time", *grid.axes, *(("band",) if layer.banded else ())),
-            attributes=_attributes_of(layer, spec.encoding),
+            attributes=_attributes_of(layer, spec.encoding) | conventions.of_array(grid),
             dtype=layer.dtype,
             fill_value=layer.fill,
             compressors=compressor(),
@@ -131,6 +133,7 @@ def create(
             "grid_mapping": "spatial_ref",
             "coordinates": "spatial_ref",  # makes it a coordinate in xarray
             "cell_methods": "time: sum",
+            **conventions.of_array(grid),
         },
         dtype=_COUNT_TYPE,
         fill_value=FILL,
