@@ -82,7 +82,7 @@ def main() -> None:
             if isinstance(composites[0], BandComposite):
                 reduce_bands(composites, numbers, layers)  # type: ignore[arg-type]
             else:
-                reduce_observations(composites, numbers, layers, dates, names, (1e-4, -0.1))  # type: ignore[arg-type]
+                reduce_observations(composites, Stack(numbers, names, dates, 1e-4, -0.1), layers)  # type: ignore[arg-type]
 
         rows.append((", ".join(one.name for one in composites), cpu_seconds(reduce)))
     few = seen[:, :, :4]

@@ -74,7 +74,7 @@ class Plan:
         """Return the names and texts of the rows of a plan."""
         spec, counts = self._plan.spec, self.estimate
         west, south, east, north = spec.grid.outline.bounds
-        pixel_bytes = sum(layer.pixel_bytes(len(spec.bands)) for layer in spec.layers)
+        pixel_bytes = sum(layer.pixel_bytes(len(spec.bands)) for layer in spec.variables)
         labels = [period.label for period in self._plan.periods]
         span = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
         return (

@@ -94,7 +94,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
         chunk=str(job.key),
     )
     with timer.stage("write"):
-        cube.store.write_chunk(job.time_index, job.window, *pixels.layers, pixels.count)
+        cube.store.write_chunk(job.time_index, job.window, *pixels.variables)
     observed = int(np.count_nonzero(pixels.count))
     return ChunkRecord(
         key=job.key,
@@ -111,7 +111,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
         seconds={name: round(value, 4) for name, value in timer.seconds.items()},
         byte_counts={
             "read": pixels.bytes_read,
-            "written": sum(array.nbytes for array in (*pixels.layers, pixels.count)),
+            "written": sum(array.nbytes for array in pixels.variables),
         },
     )
 

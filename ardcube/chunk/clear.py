@@ -6,8 +6,10 @@ fused bands of solar days, on the pixels of the cube.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,25 @@ from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, SceneMaskHook, scen
 from ardcube.pixels.observations import Observations
 from ardcube.planning.memory import DAYS_AT_ONCE
 
-Observation = tuple[SceneArea, ...]
-"""The scenes of one solar day and sensor that have a clear pixel, in order. The first clear and valid pixel counts."""
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The clear pixels of one solar day and sensor in a window."""
+
+    date: date
+    sensor: str
+    """Name of the sensor; empty if unknown."""
+    areas: tuple[SceneArea, ...]
+    """Scenes that have a clear pixel, in order. The first clear and valid pixel counts."""
+
+    @classmethod
+    def of(cls, day: SolarDay, areas: Iterable[SceneArea]) -> Self:
+        """Return the observation of a day, without the areas that have no pixel."""
+        return cls(day.date, day.sensor, tuple(area for area in areas if area.pixels.any()))
+
+    def rows(self, rows: slice) -> Self:
+        """Return the part in some rows of the window."""
+        return replace(self, areas=tuple(area.rows(rows) for area in self.areas))
 
 
 def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> list[Observation]:
@@ -50,8 +69,8 @@ def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[
     else:
         assert isinstance(mask, DayMaskHook)
         found = _by_day(mask, reader, days)
-    clear = (tuple(area for area in areas if area.pixels.any()) for areas in found)
-    return [areas for areas in clear if areas]
+    observations = (Observation.of(day, areas) for day, areas in zip(days, found, strict=True))
+    return [one for one in observations if one.areas]
 
 
 def _by_scene(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
-from ardcube.chunk.clear import clear_observations
-from ardcube.chunk.fuse import SceneArea, fuse_reflectance
+from ardcube.chunk.clear import Observation, clear_observations
+from ardcube.chunk.fuse import fuse_reflectance
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
@@ -31,10 +31,8 @@ from ardcube.runtime.buffers import empty_stack
 class ChunkPixels:
     """The pixels of one chunk and what they were made from."""
 
-    layers: tuple[NDArray[Any], ...]
-    """One array for each variable of the cube: (y, x, band) or (y, x)."""
-    count: NDArray[np.uint16]
-    """Clear observations (y, x)."""
+    variables: tuple[NDArray[Any], ...]
+    """One array for each variable of the cube, as in `CubeSpec.variables`: (y, x, band) or (y, x)."""
     days: int
     """Observations, of one solar day and sensor each."""
     bytes_read: int
@@ -43,7 +41,12 @@ class ChunkPixels:
     @property
     def values(self) -> NDArray[Any]:
         """The first variable."""
-        return self.layers[0]
+        return self.variables[0]
+
+    @property
+    def count(self) -> NDArray[np.uint16]:
+        """Clear observations (y, x)."""
+        return self.variables[-1]
 
 
 def composite_chunk(
@@ -82,39 +85,35 @@ def composite_chunk(
         spec.mask, spec.composites, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres
     )
     limits = subdivide(workload, spec.chunk_memory)
-    layers = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.layers)
-    count = np.zeros((height, width), np.uint16)
+    variables = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.variables)
     part_filler = _PartFiller(spec, limits.stack_bytes, timer, period)
     parts = list(window.split(limits.side))
     if len(parts) == 1:
-        return ChunkPixels(layers, count, days, part_filler.fill(window, scenes, (layers, count)))
+        return ChunkPixels(variables, days, part_filler.fill(window, scenes, variables))
     index, bytes_read = SceneIndex(scenes), 0
     for part in parts:
         near = index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
         inside = part.relative_to(window).slices
-        result = tuple(layer[inside] for layer in layers), count[inside]
-        bytes_read += part_filler.fill(part, near, result)
-    return ChunkPixels(layers, count, days, bytes_read)
+        bytes_read += part_filler.fill(part, near, [variable[inside] for variable in variables])
+    return ChunkPixels(variables, days, bytes_read)
 
 
 @dataclass(frozen=True, slots=True)
 class _PartFiller:
-    """Fills the variables and the count of parts of one chunk."""
+    """Fills the variables of parts of one chunk."""
 
     spec: CubeSpec
     stack_bytes: int
     timer: StageTimer
     period: Period | None
 
-    def fill(
-        self, window: Window, scenes: Sequence[Scene], result: tuple[tuple[NDArray[Any], ...], NDArray[np.uint16]]
-    ) -> int:
-        """Fill the variables and the count (y, x) of a window; return the bytes read.
+    def fill(self, window: Window, scenes: Sequence[Scene], variables: Sequence[NDArray[Any]]) -> int:
+        """Fill the variables of a window; return the bytes read.
 
         The mask comes first, for each scene: no reflectance is read where a scene is not clear. Bands and rows are then
         stacked and reduced, as many at once as fit into `stack_bytes`.
         """
-        spec, (layers, count) = self.spec, result
+        spec = self.spec
         reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
         with self.timer.stage("mask"):
             observations = clear_observations(spec.mask, reader, solar_days(scenes))
@@ -128,19 +127,19 @@ class _PartFiller:
         for top in range(0, height, rows_at_once):
             rows = slice(top, min(height, top + rows_at_once))
             strip = reader.crop(Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1))
-            areas = [[area.rows(rows) for area in observation] for observation in observations]
-            outs = [layer[rows] for layer in layers]
+            parts = [one.rows(rows) for one in observations]
+            outs = [variable[rows] for variable in variables]
             for first in range(0, len(spec.bands), bands_at_once):
                 bands = slice(first, first + bands_at_once)
-                self._reduce(strip, areas, bands, outs, observed[:, rows])
+                self._reduce(strip, parts, bands, outs, observed[:, rows])
             bytes_read += strip.bytes_read
-        count[...] = count_days(observed, width)
+        variables[-1][...] = count_days(observed, width)
         return bytes_read
 
     def _reduce(
         self,
         strip: ChunkReader,
-        observations: Sequence[Sequence[SceneArea]],
+        observations: Sequence[Observation],
         bands: slice,
         outs: Sequence[NDArray[Any]],
         observed: NDArray[np.uint8],
@@ -149,20 +148,22 @@ class _PartFiller:
         spec, names = self.spec, self.spec.bands[bands]
         with empty_stack((len(names), len(observations), *strip.window.shape)) as numbers:
             with self.timer.stage("bands"):
-                fuse_reflectance(strip, observations, names, spec.resampling, spec.encoding, numbers)
+                areas = [one.areas for one in observations]
+                fuse_reflectance(strip, areas, names, spec.resampling, spec.encoding, numbers)
             with self.timer.stage("composite"):
                 reduce_bands(spec.composites, numbers, outs, bands.start)
                 observe(numbers, observed)
                 if needs_all_bands(spec.composites):
                     reduce_observations(spec.composites, self._stack(numbers, observations), outs)
 
-    def _stack(self, numbers: NDArray[np.uint16], observations: Sequence[Sequence[SceneArea]]) -> Stack:
+    def _stack(self, numbers: NDArray[np.uint16], observations: Sequence[Observation]) -> Stack:
         spec, period = self.spec, self.period
         return Stack(
             numbers,
             spec.bands,
-            np.array([areas[0].scene.solar_day() for areas in observations], "datetime64[ns]"),
+            np.array([one.date for one in observations], "datetime64[ns]"),
             spec.encoding.scale,
             spec.encoding.offset,
             None if period is None else (period.start, period.end),
+            tuple(one.sensor for one in observations),
         )

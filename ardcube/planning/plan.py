@@ -16,7 +16,7 @@ from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.extent.reproject import from_degrees
 from ardcube.pixels.composites.per_band import Median
-from ardcube.pixels.composites.protocol import Composite, Layer
+from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Composite, Layer
 from ardcube.pixels.composites.registry import named_layers
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.planning.jobs import ChunkJobs
@@ -62,8 +62,13 @@ class CubeSpec:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Variables of the store, in the order of the composites, each with its name."""
+        """Variables of the composites, in their order, each with its name."""
         return tuple(layer for _, layers in named_layers(self.composites, self.varname) for layer in layers)
+
+    @property
+    def variables(self) -> tuple[Layer, ...]:
+        """All variables of the store: those of the composites, then the count of observations."""
+        return (*self.layers, OBSERVATION_COUNT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ardcube.config.encoding import LEAST, MOST, CubeEncoding
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
-from ardcube.pixels.composites.protocol import Layer
+from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Layer
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import conventions
@@ -22,7 +22,7 @@ from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.coordinates import COORDINATES, write_plane, write_times
 from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_store_error
 
-COUNT = "observation_count"
+COUNT = OBSERVATION_COUNT.name
 FILL = 0
 _ATTRIBUTES = {
     "Conventions": "CF-1.11",
@@ -30,7 +30,6 @@ _ATTRIBUTES = {
     "coordinates": "time_bnds spatial_ref",
 }
 """Global attributes of every cube."""
-_COUNT_TYPE = "uint16"
 _BLOSC_BLOCK = 512 * 1024
 """Bytes of a Blosc block. With the size that Blosc chooses, chunks take twice as long and are 3 to 7 % larger."""
 
@@ -58,19 +57,17 @@ def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
     if shard_shape is not None:
         codecs = ("sharding_indexed", *codecs, "bytes", "crc32c")
     bands = (len(spec.bands),)
-    arrays: dict[str, tuple[str, Any, tuple[int, ...]]] = {
-        layer.name: (layer.dtype, _fill_in_json(layer), bands if layer.banded else ()) for layer in spec.layers
-    }
     created = {
-        name: Layout(
-            data_type=data_type,
-            fill_value=fill,
+        layer.name: Layout(
+            data_type=layer.dtype,
+            fill_value=_fill_in_json(layer),
             shape=(spec.periods, spec.grid.height, spec.grid.width, *last),
             object_shape=(*(shard_shape or chunk_shape), *last),
             codecs=codecs,
             chunk_shape=(*chunk_shape, *last),
         )
-        for name, (data_type, fill, last) in (arrays | {COUNT: (_COUNT_TYPE, FILL, ())}).items()
+        for layer in spec.variables
+        for last in (bands if layer.banded else (),)
     }
     check_layouts(place, created)
 
@@ -107,7 +104,7 @@ def create(
     chunks, shards = _object_shapes(grid, chunk_size, shard)
     write_plane(group, grid, spec.bands)
     write_times(group, periods)
-    for layer in spec.layers:
+    for layer in spec.variables:
         last = (len(spec.bands),) if layer.banded else ()
         group.create_array(
             layer.name,
@@ -115,51 +112,38 @@ def create(
             chunks=(*chunks, *last),
             shards=(*shards, *last) if shards else None,
             dimension_names=("time", *grid.axes, *(("band",) if layer.banded else ())),
-            attributes=_attributes_of(layer, spec.encoding) | conventions.of_array(grid),
+            attributes=_attributes_of(layer, spec) | conventions.of_array(grid),
             dtype=layer.dtype,
             fill_value=layer.fill,
             compressors=compressor(),
             overwrite=True,
         )
-    group.create_array(
-        COUNT,
-        shape=shape,
-        chunks=chunks,
-        shards=shards,
-        dimension_names=("time", *grid.axes),
-        attributes={
-            "long_name": "number of clear observations behind the composite",
-            "standard_name": "number_of_observations",
-            "grid_mapping": "spatial_ref",
-            "coordinates": "spatial_ref",  # makes it a coordinate in xarray
-            "cell_methods": "time: sum",
-            **conventions.of_array(grid),
-        },
-        dtype=_COUNT_TYPE,
-        fill_value=FILL,
-        compressors=compressor(),
-        overwrite=True,
-    )
     _consolidate(place)
 
 
-def _attributes_of(layer: Layer, encoding: CubeEncoding) -> dict[str, Any]:
-    """Return the attributes of a variable that a composite fills."""
+def _attributes_of(layer: Layer, spec: CubeSpec) -> dict[str, Any]:
+    """Return the attributes of a variable."""
+    encoding = spec.encoding
     # No valid_min and valid_max: readers apply them to reflectance too. No units: with them odc-geo writes no GeoTIFF
     # of several bands, and CF does not need them for numbers without dimension.
     attributes: dict[str, Any] = {"long_name": layer.long_name}
     if layer.quantity == "reflectance":
         attributes |= {"standard_name": "surface_bidirectional_reflectance", **_clipping(encoding)}
-    if layer.quantity != "number":  # NaN needs no attribute, and JSON does not have it
+    if layer.quantity in ("reflectance", "difference"):
         attributes["scale_factor"] = encoding.scale
         attributes["add_offset"] = encoding.offset if layer.quantity == "reflectance" else 0.0
+    if layer.quantity == "days":
+        attributes["units"] = "day"  # the unit "days" makes xarray decode times
+    if layer.quantity not in ("number", "observations"):  # NaN needs no attribute; 0 observations are a value
         attributes["_FillValue"] = int(layer.fill)
+    if layer in spec.layers:
+        attributes["ancillary_variables"] = " ".join(one.name for one in spec.variables[len(spec.layers) :])
     attributes |= {
-        "ancillary_variables": COUNT,
         "grid_mapping": "spatial_ref",
         "coordinates": "spatial_ref",  # makes it a coordinate in xarray
     }
-    attributes |= {"cell_methods": layer.cell_methods} if layer.cell_methods else {}
+    named = {"standard_name": layer.standard_name, "cell_methods": layer.cell_methods}
+    attributes |= {name: text for name, text in named.items() if text}
     comments = [text for text in (attributes.get("comment"), layer.comment) if text]
     return attributes | ({"comment": "; ".join(comments)} if comments else {})
 

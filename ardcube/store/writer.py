@@ -20,7 +20,6 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
 from ardcube.store.backend import array_of, zarr_store
-from ardcube.store.schema import COUNT
 from ardcube.store.validate import METADATA, damage_as_store_error
 
 
@@ -28,10 +27,8 @@ from ardcube.store.validate import METADATA, damage_as_store_error
 class CubeStore:
     """The arrays of a cube, open for writing."""
 
-    layers: tuple[zarr.Array[Any], ...]
-    """Variables of the composites: (time, latitude, longitude, band) or (time, latitude, longitude)."""
-    count: zarr.Array[Any]
-    """uint16 (time, latitude, longitude)"""
+    variables: tuple[zarr.Array[Any], ...]
+    """As in `CubeSpec.variables`: (time, latitude, longitude, band) or (time, latitude, longitude)."""
     uri: str
     """Address of the store, for messages."""
 
@@ -52,11 +49,10 @@ class CubeStore:
             group = zarr.open_group(
                 _WriteOnlyStore(zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False
             )
-            layers = tuple(array_of(group, layer.name) for layer in spec.layers)
-            opened = cls(layers, array_of(group, COUNT), uri)
-        if any(array.shape[:3] != shape for array in (*layers, opened.count)):
+            opened = cls(tuple(array_of(group, layer.name) for layer in spec.variables), uri)
+        if wrong := [found for array in opened.variables if (found := array.shape[:3]) != shape]:
             # zarr clips a region that is outside the array, and reports nothing.
-            raise StoreError(f"{uri} has shape {opened.count.shape}, the plan {shape}; run again to make a new plan")
+            raise StoreError(f"{uri} has shape {wrong[0]}, the plan {shape}; run again to make a new plan")
         return opened
 
     def write_chunk(self, time_index: int, window: Window, *arrays: NDArray[Any]) -> None:
@@ -71,7 +67,7 @@ class CubeStore:
         window : Window
             Region in the plane, from the tile grid.
         *arrays : arrays (y, x, band) or (y, x)
-            The variables of the composites, in order, then the count of clear observations.
+            The variables, in order.
 
         Raises
         ------
@@ -82,13 +78,13 @@ class CubeStore:
         UnwritableError, TransientError
             If the store refuses the object, permanently or for a while. The object is then the old or the new one.
         """
-        _, height, width = self.count.shape
-        _, *sides = self.count.shards or self.count.chunks
+        _, height, width = self.variables[-1].shape
+        _, *sides = self.variables[-1].shards or self.variables[-1].chunks
         if _cuts(window.y0, window.y1, height, sides[0]) or _cuts(window.x0, window.x1, width, sides[1]):
             raise StoreError(f"{window} cuts through the store's objects of {sides[0]} x {sides[1]} pixels")
         rows, cols = window.slices
         with explained(self.uri):
-            for stored, values in zip((*self.layers, self.count), arrays, strict=True):
+            for stored, values in zip(self.variables, arrays, strict=True):
                 _for_values(stored, values)[time_index : time_index + 1, rows, cols] = values[None]
 
 

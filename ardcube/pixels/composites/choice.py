@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ardcube.pixels.composites.expression import Expression
 from ardcube.pixels.composites.per_band import Maximum, Minimum
-from ardcube.pixels.composites.protocol import Layer, Stack
+from ardcube.pixels.composites.protocol import ChoiceComposite, Layer, Stack, chosen_of
 from ardcube.pixels.median import sorting_network
 
 _ROWS = 32
@@ -29,11 +29,11 @@ class _Choice(ABC):
     def choose(self, stack: Stack) -> Chosen:
         """Return the chosen observation of each pixel."""
 
-    def reduce(self, stack: Stack, out: tuple[NDArray[Any], ...]) -> None:
+    def reduce(self: ChoiceComposite, stack: Stack, out: tuple[NDArray[Any], ...]) -> None:
         """Fill the layer with the chosen observations."""
         from ardcube.kernels.choice import take_rows  # numba takes a second to import
 
-        take_rows(stack.numbers, self.choose(stack), out[0])
+        take_rows(stack.numbers, chosen_of(self, stack), out[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,20 +12,24 @@ from numpy.typing import NDArray
 ENTRY_POINTS = "ardcube.composites"
 """Entry-point group in which installed packages register their composites."""
 
-Quantity = Literal["reflectance", "difference", "number"]
+Quantity = Literal["reflectance", "difference", "number", "observations", "count", "days"]
 """Kind of a variable's values: `reflectance`, uint16 with scale and offset, 0 without observation; `difference` of two
 reflectances, uint16 with the scale alone, 65535 without observation, because 0 is a value; `number`, float32, NaN
-without observation."""
+without observation; `observations`, uint16, 0 without observation; `count`, uint16, 65535 where it is unknown; `days`
+since the start of the period, int32, the smallest number without observation."""
 _DTYPES: dict[Quantity, tuple[str, float]] = {
     "reflectance": ("uint16", 0),
     "difference": ("uint16", 65535),
     "number": ("float32", float("nan")),
+    "observations": ("uint16", 0),
+    "count": ("uint16", 65535),
+    "days": ("int32", -(2**31)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One variable that a composite fills."""
+    """One variable of a cube."""
 
     long_name: str
     """CF attribute of the variable."""
@@ -38,6 +42,8 @@ class Layer:
     """Name of the variable; empty for the name of the composite."""
     comment: str = ""
     """CF attribute of the variable; empty for none."""
+    standard_name: str = ""
+    """CF attribute of the variable; empty for none. Reflectance has its own."""
 
     @property
     def dtype(self) -> str:
@@ -59,6 +65,17 @@ class Layer:
         return np.full(shape, self.fill, self.dtype) if self.fill else np.zeros(shape, self.dtype)
 
 
+OBSERVATION_COUNT = Layer(
+    "number of clear observations behind the composite",
+    "observations",
+    banded=False,
+    name="observation_count",
+    cell_methods="time: sum",
+    standard_name="number_of_observations",
+)
+"""The variable that every cube has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """The clear observations of some rows of a chunk, all bands of each observation."""
@@ -73,6 +90,8 @@ class Stack:
     """`reflectance = DN * scale + offset`."""
     period: tuple[date, date] | None = None
     """First day of the period, and first day after it; None if unknown."""
+    sensors: tuple[str, ...] = ()
+    """Sensor of each observation; empty texts if it is unknown."""
     shared: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False)
     """Results that composites of one stack share, by name."""
 
@@ -144,6 +163,29 @@ class ObservationComposite(Composite, Protocol):
             keep them where there is no observation.
         """
         ...
+
+
+@runtime_checkable
+class ChoiceComposite(ObservationComposite, Protocol):
+    """Interface of a composite that chooses one observation of each pixel; quality layers have the date of it."""
+
+    def choose(self, stack: Stack) -> NDArray[np.int16]:
+        """Return the position of the chosen observation of each pixel, int16 (y, x); -1 without one.
+
+        `reduce` gets it by `chosen_of`, so that it is computed once for a stack.
+        """
+        ...
+
+
+def chosen_of(composite: ChoiceComposite, stack: Stack) -> NDArray[np.int16]:
+    """Return the position of the chosen observation of each pixel, int16 (y, x), computed once for a stack.
+
+    -1 without an observation.
+    """
+    name = f"chosen by {text_of(composite)}"
+    if name not in stack.shared:
+        stack.shared[name] = composite.choose(stack)
+    return stack.shared[name]
 
 
 def text_of(composite: Composite) -> str:
