@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
 from ardcube.extent.antimeridian import gather, unwrap
+from ardcube.extent.clip import Clip
 from ardcube.extent.geometry_file import brief, read_features
 from ardcube.extent.reproject import area_in_crs, area_on_ellipsoid, to_degrees
 
@@ -35,6 +36,8 @@ class Area:
     geometry: BaseGeometry
     mask: BaseGeometry | None = None
     """Geometry that a tile must intersect to be built; None builds all tiles."""
+    clip: Clip | None = None
+    """Geometries that contain the centres of all pixels that are built; None builds all pixels."""
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -55,13 +58,37 @@ def load_area(cube: CubeConfig) -> Area:
     if cube.bbox is not None:
         return Area(box(*cube.bbox))
     assert cube.geometry_file is not None  # CubeConfig ensures one of the two
-    geometry = _read_geometries(Path(cube.geometry_file), cube.geometry_layer)
+    path = Path(cube.geometry_file)
+    shapes = _read_shapes(path, cube.geometry_layer)
+    geometry = _gathered(shapes, path)
     if not geometry.area > 0:
-        raise InputError(f"geometry file {cube.geometry_file}: covers no area; give polygons, or use --bbox")
+        raise InputError(f"geometry file {path}: covers no area; give polygons, or use --bbox")
+    if cube.clip:  # decides on tiles too, by their pixels
+        return Area(geometry, clip=_clip(shapes, path))
     return Area(geometry, geometry if cube.use_geometry_mask else None)
 
 
-def _read_geometries(path: Path, layer: str | None) -> BaseGeometry:
+def load_clip(cube: CubeConfig) -> Clip | None:
+    """Return the geometries that clip a cube whose grid does not depend on them; None if it is not clipped.
+
+    Raises
+    ------
+    InputError
+        As `load_area`.
+    """
+    if not cube.clip:
+        return None
+    assert cube.geometry_file is not None  # CubeConfig ensures it
+    path = Path(cube.geometry_file)
+    return _clip(_read_shapes(path, cube.geometry_layer), path)
+
+
+def _clip(shapes: geopandas.GeoSeries, path: Path) -> Clip:
+    return Clip.of(shapes.to_numpy(), shapes.crs.to_wkt(), f"geometry file {path}: a geometry")
+
+
+def _read_shapes(path: Path, layer: str | None) -> geopandas.GeoSeries:
+    """Read the geometries of a file that are not empty, and check that they are valid."""
     frame = read_features(path, layer)
     shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
     if shapes.empty:
@@ -73,6 +100,11 @@ def _read_geometries(path: Path, layer: str | None) -> BaseGeometry:
             f"geometry file {path}: the geometry of feature {broken.index[0]} is invalid ({reason}); repair it with "
             "`ogr2ogr -makevalid fixed.gpkg FILE`"
         )
+    return shapes
+
+
+def _gathered(shapes: geopandas.GeoSeries, path: Path) -> BaseGeometry:
+    """Return all geometries as one in degrees, in as few longitudes as possible."""
     try:
         parts = [part for geometry in _in_degrees(shapes, path) for part in shapely.get_parts(geometry)]
     except (RuntimeError, ValueError, ProjError, shapely.errors.ShapelyError) as error:

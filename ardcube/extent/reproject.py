@@ -27,7 +27,7 @@ _LONGEST_EDGE = 1.0
 """Degrees: longest edge for which an area is computed, because a straight edge on the map bends on Earth."""
 
 
-def to_degrees(polygon: Polygon, crs: str) -> BaseGeometry:
+def to_degrees(polygon: Polygon, crs: str, datum: str = DEGREES) -> BaseGeometry:
     """Reproject a polygon to longitude and latitude.
 
     Longitudes continue above 180 or below -180 across the antimeridian. A polygon around a pole reaches the pole.
@@ -38,13 +38,15 @@ def to_degrees(polygon: Polygon, crs: str) -> BaseGeometry:
         Coordinates x (easting or longitude) and y. Straight edges are reprojected by their ends alone.
     crs : str
         CRS of the polygon, in any notation of PROJ.
+    datum : str
+        Geographic CRS of the result.
 
     Raises
     ------
     ValueError
         If the CRS is not defined at a vertex.
     """
-    to_lon_lat = transformer(crs, DEGREES)
+    to_lon_lat = transformer(crs, datum)
     outline: BaseGeometry = _ring_to_degrees(Polygon(polygon.exterior), to_lon_lat)
     for interior in polygon.interiors:
         west, _, east, _ = outline.bounds

@@ -21,6 +21,11 @@ class Window:
         return self.y1 - self.y0, self.x1 - self.x0
 
     @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return (self.y1 - self.y0) * (self.x1 - self.x0)
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """The region of an array (y, x)."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
