@@ -87,7 +87,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
     spec, timer = cube.spec, StageTimer()
     scenes = cube.scenes(job).query(spec.grid.window_outline(job.window.grow(spec.mask.halo)))
     pixels, skipped = without_bad_scenes(
-        lambda good: composite_chunk(spec, job.window, good, timer, job.period),
+        lambda good: composite_chunk(spec, job.window, good, timer, job.period, cube.clip),
         scenes,
         spec.skip_bad_scenes,
         last=last,
@@ -105,8 +105,8 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
         skipped=skipped,
         statistics={
             "days": pixels.days,
-            "mean_clear_days": float(pixels.count.mean()),
-            "observed_share": observed / job.pixels,
+            "mean_clear_days": float(pixels.count.sum() / max(1, pixels.inside)),
+            "observed_share": observed / max(1, pixels.inside),
         },
         seconds={name: round(value, 4) for name, value in timer.seconds.items()},
         byte_counts={

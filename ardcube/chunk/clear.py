@@ -45,7 +45,9 @@ class Observation:
         return replace(self, areas=tuple(area.rows(rows) for area in self.areas))
 
 
-def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> list[Observation]:
+def clear_observations(
+    mask: CloudMaskHook, reader: ChunkReader, days: Sequence[SolarDay], inside: NDArray[np.bool_] | None = None
+) -> list[Observation]:
     """Return the observations with a clear pixel in the window of a reader.
 
     Parameters
@@ -56,6 +58,8 @@ def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[
         Reads onto the window.
     days : sequence of SolarDay
         Days with a scene in the window or the mask's halo.
+    inside : bool (y, x), optional
+        Pixels of the window that are not clipped. No others are clear.
 
     Raises
     ------
@@ -69,6 +73,9 @@ def clear_observations(mask: CloudMaskHook, reader: ChunkReader, days: Sequence[
     else:
         assert isinstance(mask, DayMaskHook)
         found = _by_day(mask, reader, days)
+    if inside is not None:
+        bits = packed(inside)
+        found = ([area.within(bits) for area in areas] for areas in found)
     observations = (Observation.of(day, areas) for day, areas in zip(days, found, strict=True))
     return [one for one in observations if one.areas]
 

@@ -16,6 +16,7 @@ from ardcube.chunk.fuse import fuse_reflectance
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
+from ardcube.extent.clip_grid import GridClip
 from ardcube.extent.periods import Period
 from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import none_set
@@ -37,6 +38,8 @@ class ChunkPixels:
     """Observations, of one solar day and sensor each."""
     bytes_read: int
     """Bytes fetched from files."""
+    inside: int
+    """Pixels that are not clipped."""
 
     @property
     def values(self) -> NDArray[Any]:
@@ -55,6 +58,7 @@ def composite_chunk(
     scenes: Sequence[Scene],
     timer: StageTimer | None = None,
     period: Period | None = None,
+    clip: GridClip | None = None,
 ) -> ChunkPixels:
     """Composite a chunk, in parts of bounded size, so that a large shard takes little more memory than a chunk.
 
@@ -70,6 +74,8 @@ def composite_chunk(
         Adds up the seconds of each stage.
     period : Period, optional
         Period of the chunk, for composites that depend on it.
+    clip : GridClip, optional
+        Geometries that contain the centres of all pixels that are built.
 
     Raises
     ------
@@ -88,14 +94,17 @@ def composite_chunk(
     variables = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.variables)
     part_filler = _PartFiller(spec, limits.stack_bytes, timer, period)
     parts = list(window.split(limits.side))
-    if len(parts) == 1:
-        return ChunkPixels(variables, days, part_filler.fill(window, scenes, variables))
-    index, bytes_read = SceneIndex(scenes), 0
+    index, bytes_read, pixels_inside = SceneIndex(scenes), 0, 0
     for part in parts:
-        near = index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
-        inside = part.relative_to(window).slices
-        bytes_read += part_filler.fill(part, near, [variable[inside] for variable in variables])
-    return ChunkPixels(variables, days, bytes_read)
+        inside = None if clip is None else clip.inside(part)
+        pixels_of_part = part.pixels if inside is None else int(np.count_nonzero(inside))
+        if pixels_of_part == 0:
+            continue
+        pixels_inside += pixels_of_part
+        near = scenes if len(parts) == 1 else index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
+        region = part.relative_to(window).slices
+        bytes_read += part_filler.fill(part, near, [variable[region] for variable in variables], inside)
+    return ChunkPixels(variables, days, bytes_read, pixels_inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +116,14 @@ class _PartFiller:
     timer: StageTimer
     period: Period | None
 
-    def fill(self, window: Window, scenes: Sequence[Scene], variables: Sequence[NDArray[Any]]) -> int:
-        """Fill the variables of a window; return the bytes read.
+    def fill(
+        self,
+        window: Window,
+        scenes: Sequence[Scene],
+        variables: Sequence[NDArray[Any]],
+        inside: NDArray[np.bool_] | None,
+    ) -> int:
+        """Fill the variables of a window, in all pixels or those inside (y, x); return the bytes read.
 
         The mask comes first, for each scene: no reflectance is read where a scene is not clear. Bands and rows are then
         stacked and reduced, as many at once as fit into `stack_bytes`.
@@ -116,7 +131,7 @@ class _PartFiller:
         spec = self.spec
         reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
         with self.timer.stage("mask"):
-            observations = clear_observations(spec.mask, reader, solar_days(scenes))
+            observations = clear_observations(spec.mask, reader, solar_days(scenes), inside)
         bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
         height, width = window.shape
         observed = none_set(len(observations), height, width)
@@ -134,6 +149,9 @@ class _PartFiller:
                 self._reduce(strip, parts, bands, outs, observed[:, rows])
             bytes_read += strip.bytes_read
         variables[-1][...] = count_days(observed, width)
+        if inside is not None:
+            for layer, variable in zip(spec.variables, variables, strict=True):
+                variable[~inside] = layer.fill
         return bytes_read
 
     def _reduce(

@@ -30,6 +30,10 @@ class SceneArea:
         """Return the part in some rows of the window."""
         return SceneArea(self.scene, self.pixels[rows], tuple(area.rows(rows) for area in self.newer))
 
+    def within(self, pixels: Bits) -> SceneArea:
+        """Return the part in some pixels of the window."""
+        return SceneArea(self.scene, self.pixels & pixels, tuple(area.within(pixels) for area in self.newer))
+
 
 def scene_areas(reader: ChunkReader, day: SolarDay, pixels: Mapping[str, Bits]) -> list[SceneArea]:
     """Return the areas of the scenes of a day.

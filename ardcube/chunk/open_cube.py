@@ -6,6 +6,8 @@ from functools import cached_property
 from threading import Lock
 
 from ardcube.catalog.spatial_index import SceneIndex
+from ardcube.extent.clip_grid import GridClip
+from ardcube.ledger.clip_file import read_clip
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.planning.jobs import ChunkJob
@@ -37,6 +39,13 @@ class OpenCube:
     def store(self) -> CubeStore:
         """The store's arrays, opened at the first use, so that an error is recorded for the chunk that met it."""
         return CubeStore.open(self.spec, self.ledger.fence)
+
+    @cached_property
+    def clip(self) -> GridClip | None:
+        """The geometries that clip the cube, read at the first use; None if it is not clipped."""
+        if not self.spec.clip:
+            return None
+        return GridClip(read_clip(self.ledger.place, self.spec.clip), self.spec.grid)
 
     def scenes(self, job: ChunkJob) -> SceneIndex:
         """Return the scenes of the job's period, from its manifest."""

@@ -42,6 +42,13 @@ class AreaOptions(Model):
         default=False,
         description="Build only the tiles that intersect geometries of the geometry file.",
     )
+    clip: bool = Field(
+        default=False,
+        description=(
+            "Build only the pixels whose centre is inside of geometries of the geometry file. All others are nodata. "
+            "Tiles without such a pixel are not built."
+        ),
+    )
     crs: str = Field(
         default=DEFAULT_CRS,
         title="CRS",
@@ -131,7 +138,7 @@ class AreaOptions(Model):
         if self.like is not None:
             changed = {
                 "bbox": self.bbox is not None,
-                "geometry_file": self.geometry_file is not None,
+                "geometry_file": self.geometry_file is not None and not self.clip,
                 "crs": self.crs != DEFAULT_CRS,
                 "resolution": self.resolution is not None,
                 "align": self.align != "edge",
@@ -145,6 +152,8 @@ class AreaOptions(Model):
             raise ValueError("bbox and geometry_file: none of them is given; give one of them, or like")
         if self.geometry_layer is not None and self.geometry_file is None:
             raise ValueError("geometry_layer: needs a geometry_file; give one or omit the layer")
+        if self.clip and self.geometry_file is None:
+            raise ValueError("clip: needs a geometry_file; give one or omit clip")
         if self.use_geometry_mask and self.geometry_file is None:
             raise ValueError("use_geometry_mask: needs a geometry_file; give one or omit the mask")
         return self

@@ -131,6 +131,8 @@ def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
         configured, built = getattr(config, name), identity.get(name, early.get(name))
         if (list(configured) if name == "bands" else configured) != built:
             raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
+    if config.clip != ("clip" in identity):
+        raise ValueError(f"clip is {config.clip} in config and {identity.get('clip')!r:.100} in identity")
     kind = None if config.period is None else config.period_rule.identity
     if kind != identity.get("period"):
         raise ValueError(f"the period is {kind} in config and {identity.get('period')!r:.100} in identity")

@@ -59,6 +59,8 @@ class CubeSpec:
     least_memory: int = 0
     """Bytes that building the largest chunk takes at least."""
     composites: tuple[Composite, ...] = (Median(),)
+    clip: str = ""
+    """Fingerprint of the geometries that clip the cube, which are in its ledger; empty if the cube is not clipped."""
 
     @property
     def layers(self) -> tuple[Layer, ...]:

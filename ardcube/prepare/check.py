@@ -15,7 +15,7 @@ from ardcube.catalog.selection import SelectedCatalog, check_properties, query_o
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CollectionAddress, CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
-from ardcube.extent.area import Area, load_area
+from ardcube.extent.area import Area, load_area, load_clip
 from ardcube.extent.grid import Grid
 from ardcube.extent.period_file import cube_periods
 from ardcube.extent.periods import Period
@@ -147,7 +147,7 @@ class _LateSources:
 def _area_and_grid(cube: CubeConfig, sources: _LateSources, periods: Sequence[Period]) -> tuple[Area, Grid]:
     if cube.like is not None:
         grid = grid_like(cube.like)
-        return Area(grid.outline), grid
+        return Area(grid.outline, clip=load_clip(cube)), grid
     area = load_area(cube)
     return area, output_grid(
         cube, area, lambda: finest_pixel(sources.open(area.bounds), cube.bands, area.bounds, periods)

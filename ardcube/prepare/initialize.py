@@ -8,6 +8,8 @@ from importlib.metadata import version
 
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
+from ardcube.ledger.clip_file import NAME as CLIP
+from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.ledger.stored_cube import with_encoding
 from ardcube.planning.plan import CubePlan
@@ -31,6 +33,8 @@ def initialize(request: Request, plan: CubePlan) -> None:
     from ardcube.store import schema  # zarr is slow to import
 
     ledger, place = request.ledger, request.place
+    if request.area.clip is not None:
+        write_clip(ledger.place, request.area.clip)
     options, made_of = request.identity["cloud_mask_options"], _made_of(request, plan)
     origin = provenance(
         request.cube, _origin(request, made_of), options, request.periods, version("ardcube"), datetime.now(UTC)
@@ -96,7 +100,7 @@ def remove_cube(request: Request) -> None:
     schema.remove(request.place, *map(str, stored.get("variables", [stored["identity"]["varname"]])))
     own = request.ledger.place.list()
     request.ledger.place.remove(
-        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", IN_FLIGHT)
+        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", IN_FLIGHT, CLIP)
     )
     request.ledger.place.remove(["cube.json"])  # last, because it marks the location as ardcube's
     request.ledger.place.remove_empty_folders()

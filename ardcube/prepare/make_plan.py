@@ -16,6 +16,8 @@ from ardcube.catalog.search import Source, find_in_all, none_usable
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import InputError, StoreError
+from ardcube.extent.clip_grid import clipped_tiles
+from ardcube.extent.grid import Tiles
 from ardcube.extent.months import periods_to_search
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
@@ -81,7 +83,7 @@ def _check_bad_scenes(request: Request, found: FoundScenes) -> None:
     if request.run.skip_bad_scenes:
         logger.warning("%d of %d scenes cannot be used and are left out: %s", len(bad), len(scenes), bad[0].problem)
         return
-    tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
+    tiles = tiles_of(request)
     _, met = AreaIndex(tiles.outlines(request.mask.halo)).join(bad)
     bad = [bad[int(position)] for position in np.unique(met)]
     if bad:
@@ -123,9 +125,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
     InputError
         If no tile intersects the geometry.
     """
-    tiles = tiles_meeting(request.grid, request.cube.tile_size, request.area.mask)
-    if not tiles:
-        raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
+    tiles = tiles_of(request)
     encoding = _cube_encoding(request, scenes)  # before anything is written, because it may be refused
     from ardcube.ledger.manifest import write_manifest  # pyarrow is slow to import
 
@@ -156,11 +156,31 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
     return CubePlan(spec, request.cube.chunk_size, periods, scenes, ChunkJobs(tiles, by_period), pools)
 
 
+def tiles_of(request: Request) -> Tiles:
+    """Return the tiles that are built.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    size, area = request.cube.tile_size, request.area
+    if area.clip is not None:
+        if tiles := clipped_tiles(area.clip, request.grid, size):
+            return tiles
+        raise InputError(
+            "clip: no pixel has its centre inside of the geometries; choose a finer resolution, or omit --clip"
+        )
+    if tiles := tiles_meeting(request.grid, size, area.mask):
+        return tiles
+    raise InputError("no tile intersects the geometry; leave out --use-geometry-mask")
+
+
 def _searched_periods(request: Request) -> tuple[Period, ...]:
     months, stored = request.run.look_back_months, request.stored
     if months is None or stored is None:
         return request.periods
-    tiles = len(tiles_meeting(request.grid, request.cube.tile_size, request.area.mask))
+    tiles = len(tiles_of(request))
     records = request.ledger.records(brief=True).values()
     done = Counter(record.key.period for record in records if record.is_built(request.run.skip_bad_scenes))
     settled = {period for period, chunks in done.items() if chunks >= tiles} - set(lengthened_periods(request))

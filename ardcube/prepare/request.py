@@ -71,6 +71,8 @@ class Request:
         }
         if cube.composites != (MEDIAN,):
             identity["composites"] = [text_of(composite) for composite in self.composites]
+        if self.area.clip is not None:
+            identity["clip"] = self.area.clip.fingerprint
         if given := self._given_definitions:
             identity["definitions"] = digest(given)
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))

@@ -50,4 +50,5 @@ def cube_spec(
         patience=run.patience_seconds,
         skip_bad_scenes=run.skip_bad_scenes,
         threads=Threads(run.requests, run.decode_threads or 0),
+        clip=cube.identity.get("clip", ""),
     )

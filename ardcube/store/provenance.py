@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ardcube.config import CubeConfig
@@ -86,6 +87,7 @@ def provenance(
         "cloud_mask_options": json.dumps(dict(mask_options), sort_keys=True),
         "resampling": cube.resampling,
         "composite": ", ".join(cube.composites),
+        **({"clip": Path(cube.geometry_file or "").name} if cube.clip else {}),
     }
 
 

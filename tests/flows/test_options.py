@@ -53,6 +53,7 @@ CUBE: dict[str, Any] = {
     "definition": "sentinel-2-c1-l2a",
     "collection_file": "own.toml",
     "use_geometry_mask": True,
+    "clip": True,
     "months": "3,6",
     "query": ("eo:cloud_cover<60", "view:sun_elevation>20"),
     "time_frequency_months": 3,

@@ -101,6 +101,8 @@ def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None
         ({"bbox": None}, "bbox and geometry_file: none of them is given"),
         ({"geometry_file": "area.gpkg"}, "bbox and geometry_file: both are given"),
         ({"use_geometry_mask": True}, "use_geometry_mask: needs a geometry_file"),
+        ({"clip": True}, "clip: needs a geometry_file; give one or omit clip"),
+        ({"bbox": None, "like": "dem.tif", "geometry_file": "area.gpkg"}, "like and geometry_file: both are given"),
         ({"geometry_layer": "fields"}, "geometry_layer: needs a geometry_file"),
         ({"resolution": 0}, "resolution: Input should be greater than 0"),
         ({"resolution": -0.1}, "resolution: Input should be greater than 0"),
