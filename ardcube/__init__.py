@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ardcube.api.observations import observations
     from ardcube.api.open import open
     from ardcube.api.plan import Plan, plan
+    from ardcube.api.stac import stac
     from ardcube.api.status import status
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.errors import (
@@ -87,6 +88,7 @@ __all__ = [
     "open",
     "plan",
     "retry",
+    "stac",
     "status",
 ]
 
@@ -95,6 +97,7 @@ _MODULES = {
     "ardcube.api.observations": ("observations",),
     "ardcube.api.open": ("open",),
     "ardcube.api.plan": ("Plan", "plan"),
+    "ardcube.api.stac": ("stac",),
     "ardcube.api.status": ("status",),
     "ardcube.config": ("CubeConfig", "RunConfig"),
     "ardcube.errors": (

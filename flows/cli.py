@@ -193,6 +193,19 @@ def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
         click.echo(picture)
 
 
+@cli.command()
+@click.argument("uri")
+@click.option("--output", default="inside", help="Folder of the documents: a path or URI. Default: the store itself.")
+@storage_option
+@debug_option
+def stac(uri: str, output: str, storage_options: dict[str, Any]) -> None:
+    """Write a STAC Collection of the cube at URI, with one Item per period."""
+    from ardcube.api.stac import stac
+
+    collection = stac(uri, output, storage_options=storage_options)
+    click.echo(f"{collection.get_self_href()}: {len(collection.get_item_links())} Items")
+
+
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     cube, run = _models()
     return build_model(cube, values), build_model(run, values)

@@ -10,6 +10,8 @@ from ardcube.redaction import without_secrets
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary, RunScope, summarize
 from ardcube.report.wording import count_of
+from ardcube.stac_output.folder import NONE
+from ardcube.stac_output.write import write_stac
 from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 
@@ -52,6 +54,9 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
         logger.error("%d more causes", len(summary.causes) - _MOST_LOGGED)
     for message in summary.empty_periods.messages():
         logger.warning("%s", message)
+    if context.run.stac != NONE:
+        collection = write_stac(pending.place, context.run.stac, context.run.storage_options)
+        logger.info("STAC Collection %s", collection.get_self_href())
     return summary
 
 

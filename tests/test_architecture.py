@@ -20,6 +20,7 @@ LAYERS = (
     ("hooks",),
     ("ardcube.api",),
     ("ardcube.chunk", "ardcube.odc_driver", "ardcube.prepare", "ardcube.report"),
+    ("ardcube.stac_output",),
     ("ardcube.ledger", "ardcube.store"),
     ("ardcube.planning",),
     ("ardcube.pixels",),

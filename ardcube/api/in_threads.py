@@ -20,6 +20,8 @@ from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.pending import PendingBuild
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
+from ardcube.stac_output.folder import NONE
+from ardcube.stac_output.write import write_stac
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,8 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     summary = summarize(scope, records, seconds, run.skip_bad_scenes)
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
+    if run.stac != NONE:
+        write_stac(place, run.stac, run.storage_options)
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from ardcube.collections.condition import Item
-from ardcube.collections.parts import Acquisition, Band, BandName, Catalogue, Encoding, Form, OffsetRule, Part
+from ardcube.collections.parts import Acquisition, Band, BandName, Catalogue, Encoding, Form, OffsetRule, Part, Provider
 
 _WHOLE_RANGE = (1, 65535)
 """Valid range that clips nothing in uint16. Identities of cubes do not contain it."""
@@ -28,6 +28,11 @@ class Definition(Part):
     """Short name of the product, for titles of cubes, such as `Sentinel-2 L2A`."""
     credit: str = ""
     """Attribution that cubes carry; `{years}` becomes their years."""
+    license: str = ""
+    """Licence as an SPDX identifier; empty if there is none for it."""
+    license_url: str = ""
+    """Address of the terms."""
+    providers: tuple[Provider, ...] = ()
     sensors: Mapping[str, tuple[str, ...]] = Field(min_length=1)
     """Names of the property `platform`, by sensor."""
     catalogues: tuple[Catalogue, ...] = ()

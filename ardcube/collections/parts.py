@@ -31,6 +31,14 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Provider(Part):
+    """An organization that made, licenses or hosts a collection, as in STAC."""
+
+    name: str
+    roles: tuple[Literal["licensor", "producer", "processor", "host"], ...] = ("producer",)
+    url: str = ""
+
+
 class Access(Part):
     """How the files of a catalogue are read."""
 

@@ -229,6 +229,16 @@ class RunConfig(Model):
             "about 1000 task runs."
         ),
     )
+    stac: Address = Field(
+        default="none",
+        min_length=1,
+        title="STAC documents",
+        json_schema_extra=ADDRESS_FORM,
+        description=(
+            "STAC documents that the end of a run writes: 'none', 'inside' (in the store), or the path or URI of a "
+            "folder. A folder with another catalogue is refused."
+        ),
+    )
     dry_run: bool = Field(default=False, description="Show the plan and write nothing to the store.")
     debug: bool = Field(default=False, description="Log details and show tracebacks.")
     max_chunks: int = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,10 @@ from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
 from ardcube.prepare.request import Request
 from ardcube.prepare.scene_mask import FirstItems, categories_of, choose_mask
+from ardcube.stac_output.folder import check_output
 from ardcube.storage.failures import explain
 from ardcube.storage.place import Place
+from ardcube.storage.writable import can_write
 
 
 def check_request(
@@ -88,6 +89,7 @@ def check_request(
         _check_memory(run, Workload.of(mask, composites, len(cube.bands), shape, days, 2 * days, grid.metres))
     if build:
         _check_place(place, ledger, run)
+        check_output(place, run.stac, run.storage_options)
     opened = sources.open(area.bounds)
     for source in opened:
         check_bands(source, source.parser(cube.bands, categories_of(mask)), grid, periods)
@@ -200,7 +202,7 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
             f"fsspec-uri {place.uri} holds something that ardcube did not write (there is no {place.uri}{SUFFIX}); "
             "choose another location"
         )
-    if place.is_local and not _can_write(Path(place.path)):
+    if place.is_local and not can_write(Path(place.path)):
         raise InputError(f"fsspec-uri {place.uri} cannot be written; choose a folder that you may write to")
     if not run.initialize and not complete:
         raise InputError(f"fsspec-uri {place.uri} holds no cube; drop --no-initialize to create one")
@@ -216,12 +218,6 @@ def _is_complete(place: Place) -> bool:
     from ardcube.store.schema import exists  # zarr is slow to import
 
     return exists(place)
-
-
-def _can_write(path: Path) -> bool:
-    """Return whether a folder can be created at the path: its nearest existing parent is a writable folder."""
-    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def _is_empty_folder(place: Place) -> bool:

@@ -15,6 +15,7 @@ from ardcube.ledger.stored_cube import with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
+from ardcube.stac_output.folder import INSIDE, Folder
 from ardcube.store.provenance import Origin, continued, provenance
 
 _LEDGER_VERSION = 1
@@ -96,6 +97,7 @@ def remove_cube(request: Request) -> None:
     stored = request.ledger.read_cube()
     if stored is None:
         return
+    Folder.of(request.place, INSIDE).remove()
     # Cubes of one composite may state no variables.
     schema.remove(request.place, *map(str, stored.get("variables", [stored["identity"]["varname"]])))
     own = request.ledger.place.list()

@@ -28,6 +28,7 @@ from ardcube.prepare.definitions import cube_definitions
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.spec import cube_spec
+from ardcube.stac_output.folder import check_output
 from ardcube.storage.place import Place
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def check_retry(run: RunConfig) -> Retry:
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
     if planned is None:
         raise InputError(f"{ledger.place.uri} records no plan; run the build again")
+    check_output(place, run.stac, run.storage_options)
     patience = run.patience_seconds
     return Retry(run, place.waiting(patience), Ledger(ledger.place.waiting(patience)), cube, planned)
 

@@ -202,7 +202,12 @@ def extend(
         _consolidate(place)
         if attributes:
             # With the consolidated metadata, in one object: a group without them is not a complete store.
-            zarr.open_group(zarr_store(place), mode="r+", zarr_format=3).update_attributes(dict(attributes))
+            update_attributes(place, attributes)
+
+
+def update_attributes(place: Place, attributes: Mapping[str, Any]) -> None:
+    """Replace global attributes of the same names, in one object with the consolidated metadata."""
+    zarr.open_group(zarr_store(place), mode="r+", zarr_format=3).update_attributes(dict(attributes))
 
 
 def remove(place: Place, *variables: str) -> None:
@@ -236,4 +241,5 @@ def _consolidate(place: Place) -> None:
     with warnings.catch_warnings():
         # The specification of Zarr v3 does not define them yet; every reader named in the README reads them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component")  # STAC documents
         zarr.consolidate_metadata(zarr_store(place))

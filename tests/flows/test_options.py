@@ -82,6 +82,7 @@ RUN: dict[str, Any] = {
     "threads": 2,
     "memory_limit": "2 GB",
     "patience": "2 h",
+    "stac": "inside",
     "limit": 5,
     "look_back_months": 3,
     "initialize": False,

@@ -226,7 +226,8 @@ def rustac_api(*documents: Path, log: Path) -> Iterator[str]:
     """Serve collection and item-collection files as a STAC API from memory; yield its URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [_BIN / "rustac", "serve", "--addr", f"127.0.0.1:{port}", *documents]
+    # rustac follows the links of a collection from the working directory.
+    command = ["env", "-C", documents[0].parent, _BIN / "rustac", "serve", "--addr", f"127.0.0.1:{port}", *documents]
     with running(command, log) as process:
         wait_until(lambda: answers(url) is not None, "rustac serve", seconds=60, process=process, log=log)
         yield url
