@@ -37,7 +37,15 @@ if TYPE_CHECKING:
         QAPixelCloudMaskHook,
         SCLCloudMaskHook,
     )
-    from ardcube.pixels.composites.protocol import BandComposite, Composite, Layer, ObservationComposite, Stack
+    from ardcube.pixels.composites.protocol import (
+        BandComposite,
+        ChoiceComposite,
+        Composite,
+        Layer,
+        ObservationComposite,
+        Stack,
+        chosen_of,
+    )
     from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, DefaultCloudMaskHook, SceneMaskHook
     from ardcube.pixels.morphology import CleanUp
     from ardcube.pixels.observations import Observations
@@ -52,6 +60,7 @@ __all__ = [
     "BandComposite",
     "BuildSummary",
     "CatalogError",
+    "ChoiceComposite",
     "ChunkKey",
     "ChunksFailedError",
     "CleanUp",
@@ -84,6 +93,7 @@ __all__ = [
     "UnwritableError",
     "__version__",
     "build",
+    "chosen_of",
     "observations",
     "open",
     "plan",
@@ -122,7 +132,15 @@ _MODULES = {
         "QAPixelCloudMaskHook",
         "SCLCloudMaskHook",
     ),
-    "ardcube.pixels.composites.protocol": ("BandComposite", "Composite", "Layer", "ObservationComposite", "Stack"),
+    "ardcube.pixels.composites.protocol": (
+        "BandComposite",
+        "ChoiceComposite",
+        "Composite",
+        "Layer",
+        "ObservationComposite",
+        "Stack",
+        "chosen_of",
+    ),
     "ardcube.pixels.masks": ("CloudMaskHook", "DayMaskHook", "DefaultCloudMaskHook", "SceneMaskHook"),
     "ardcube.pixels.morphology": ("CleanUp",),
     "ardcube.pixels.observations": ("Observations",),

@@ -38,7 +38,8 @@ def open(
     -------
     xarray.Dataset
         One variable for each composite, float32 (time, latitude, longitude, band): reflectance, 0 to about 1, NaN
-        without observation. `emad`, `smad` and `bcmad` have no band.
+        without observation. `emad`, `smad` and `bcmad` have no band. One variable for each quality layer, float32, NaN
+        where it is unknown. Layers of days count from the start of the period.
         `observation_count`, uint16 (time, latitude, longitude): clear observations of each pixel. In a projected CRS
         the axes are `y` and `x`. The coordinate `spatial_ref` holds the CRS, which rioxarray and odc-geo find.
 

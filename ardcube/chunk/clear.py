@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import reduce
+from operator import or_
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +21,7 @@ from ardcube.chunk.own_grid import evaluate_scenes
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import SolarDay, dates_of
 from ardcube.errors import PermanentError
-from ardcube.pixels.bitmask import packed
+from ardcube.pixels.bitmask import Bits, packed
 from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, SceneMaskHook, scene_masks
 from ardcube.pixels.observations import Observations
 from ardcube.planning.memory import DAYS_AT_ONCE
@@ -34,11 +36,20 @@ class Observation:
     """Name of the sensor; empty if unknown."""
     areas: tuple[SceneArea, ...]
     """Scenes that have a clear pixel, in order. The first clear and valid pixel counts."""
+    masked: Bits | None = None
+    """Pixels where a scene has data and is not clear; None if there are none, or if nothing needs them."""
 
     @classmethod
-    def of(cls, day: SolarDay, areas: Iterable[SceneArea]) -> Self:
+    def of(cls, day: SolarDay, areas: Iterable[SceneArea], masked: Iterable[Bits] = ()) -> Self:
         """Return the observation of a day, without the areas that have no pixel."""
-        return cls(day.date, day.sensor, tuple(area for area in areas if area.pixels.any()))
+        clear = tuple(area for area in areas if area.pixels.any())
+        of_scenes = list(masked)
+        return cls(day.date, day.sensor, clear, reduce(or_, of_scenes) if of_scenes else None)
+
+    def within(self, pixels: Bits) -> Self:
+        """Return the part in some pixels of the window."""
+        areas = (area.within(pixels) for area in self.areas)
+        return replace(self, areas=tuple(area for area in areas if area.pixels.any()))
 
     def rows(self, rows: slice) -> Self:
         """Return the part in some rows of the window."""
@@ -46,9 +57,14 @@ class Observation:
 
 
 def clear_observations(
-    mask: CloudMaskHook, reader: ChunkReader, days: Sequence[SolarDay], inside: NDArray[np.bool_] | None = None
+    mask: CloudMaskHook,
+    reader: ChunkReader,
+    days: Sequence[SolarDay],
+    inside: NDArray[np.bool_] | None = None,
+    *,
+    masked: bool = False,
 ) -> list[Observation]:
-    """Return the observations with a clear pixel in the window of a reader.
+    """Return the observations with a clear pixel in the window of a reader; with `masked`, also those without one.
 
     Parameters
     ----------
@@ -60,6 +76,8 @@ def clear_observations(
         Days with a scene in the window or the mask's halo.
     inside : bool (y, x), optional
         Pixels of the window that are not clipped. No others are clear.
+    masked : bool
+        Whether the observations state the pixels that have data and are not clear.
 
     Raises
     ------
@@ -69,35 +87,40 @@ def clear_observations(
         If a scene cannot be read.
     """
     if masks := scene_masks(mask):
-        found = _by_scene(masks, reader, days)
+        found = _by_scene(masks, reader, days, masked)
     else:
         assert isinstance(mask, DayMaskHook)
-        found = _by_day(mask, reader, days)
+        found = _by_day(mask, reader, days, masked)
     if inside is not None:
         bits = packed(inside)
-        found = ([area.within(bits) for area in areas] for areas in found)
-    observations = (Observation.of(day, areas) for day, areas in zip(days, found, strict=True))
-    return [one for one in observations if one.areas]
+        found = (one.within(bits) for one in found)
+    return [one for one in found if one.areas or one.masked is not None]
 
 
 def _by_scene(
-    masks: Sequence[SceneMaskHook], reader: ChunkReader, days: Sequence[SolarDay]
-) -> Iterator[list[SceneArea]]:
-    """Return the clear pixels of each scene of each day."""
-    clear = evaluate_scenes(masks, reader, [scene for day in days for scene in day.scenes])
-    return (scene_areas(reader, day, clear) for day in days)
+    masks: Sequence[SceneMaskHook], reader: ChunkReader, days: Sequence[SolarDay], masked: bool
+) -> Iterator[Observation]:
+    """Yield the observations of days whose scenes are evaluated each by itself."""
+    found = evaluate_scenes(masks, reader, [scene for day in days for scene in day.scenes], masked=masked)
+    clear = {name: pixels.clear for name, pixels in found.items()}
+    for day in days:
+        own = (found[scene.id].masked for scene in day.scenes if scene.id in found)
+        yield Observation.of(day, scene_areas(reader, day, clear), (bits for bits in own if bits is not None))
 
 
-def _by_day(mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[list[SceneArea]]:
-    """Yield the pixels of each scene within its reach that are clear on its day."""
+def _by_day(mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay], masked: bool) -> Iterator[Observation]:
+    """Yield the observations of days that are evaluated whole: pixels of each scene within its reach."""
     around = reader.grow(mask.halo)
     at_once = DAYS_AT_ONCE if getattr(mask, "independent_days", False) else max(1, len(days))
     for first in range(0, len(days), at_once):
         group = days[first : first + at_once]
         bands = {band: fuse_categories(around, group, band) for band in mask.bands}
-        for day, clear in zip(group, _apply(mask, around, group, bands), strict=True):
+        for number, (day, clear) in enumerate(zip(group, _apply(mask, around, group, bands), strict=True)):
             bits = packed(clear)
-            yield scene_areas(reader, day, {scene.id: reader.within_reach(scene) & bits for scene in day.scenes})
+            areas = scene_areas(reader, day, {scene.id: reader.within_reach(scene) & bits for scene in day.scenes})
+            inside = _without_halo(mask, reader.window.shape)
+            data = (packed((band[number][inside] != 0) & ~clear) for band in bands.values() if masked)
+            yield Observation.of(day, areas, data)
     reader.bytes_read += around.bytes_read
 
 
@@ -119,3 +142,9 @@ def _apply(
             f"cloud mask {mask.name} returned {clear.dtype} {clear.shape}; it must be bool {(len(days), height, width)}"
         )
     return clear[:, mask.halo : height - mask.halo, mask.halo : width - mask.halo]
+
+
+def _without_halo(mask: DayMaskHook, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of a window (height, width) in arrays with the halo of a mask."""
+    height, width = shape
+    return slice(mask.halo, mask.halo + height), slice(mask.halo, mask.halo + width)

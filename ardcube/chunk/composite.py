@@ -13,6 +13,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.clear import Observation, clear_observations
 from ardcube.chunk.fuse import fuse_reflectance
+from ardcube.chunk.quality import fill_counted
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.chunk.stage_timer import StageTimer
@@ -88,7 +89,7 @@ def composite_chunk(
     height, width = window.shape
     days = len(solar_days(scenes))
     workload = Workload.of(
-        spec.mask, spec.composites, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres
+        spec.mask, spec.composites, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres, spec.quality
     )
     limits = subdivide(workload, spec.chunk_memory)
     variables = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.variables)
@@ -131,7 +132,8 @@ class _PartFiller:
         spec = self.spec
         reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
         with self.timer.stage("mask"):
-            observations = clear_observations(spec.mask, reader, solar_days(scenes), inside)
+            found = clear_observations(spec.mask, reader, solar_days(scenes), inside, masked=spec.quality.needs_valid)
+            observations = [one for one in found if one.areas]
         bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
         height, width = window.shape
         observed = none_set(len(observations), height, width)
@@ -149,6 +151,9 @@ class _PartFiller:
                 self._reduce(strip, parts, bands, outs, observed[:, rows])
             bytes_read += strip.bytes_read
         variables[-1][...] = count_days(observed, width)
+        if spec.quality.counted:
+            with self.timer.stage("quality"):
+                fill_counted(spec.quality, found, observed, self.period, variables)
         if inside is not None:
             for layer, variable in zip(spec.variables, variables, strict=True):
                 variable[~inside] = layer.fill
@@ -169,10 +174,10 @@ class _PartFiller:
                 areas = [one.areas for one in observations]
                 fuse_reflectance(strip, areas, names, spec.resampling, spec.encoding, numbers)
             with self.timer.stage("composite"):
-                reduce_bands(spec.composites, numbers, outs, bands.start)
+                reduce_bands(spec.reduced, numbers, outs, bands.start)
                 observe(numbers, observed)
                 if needs_all_bands(spec.composites):
-                    reduce_observations(spec.composites, self._stack(numbers, observations), outs)
+                    reduce_observations(spec.reduced, self._stack(numbers, observations), outs)
 
     def _stack(self, numbers: NDArray[np.uint16], observations: Sequence[Observation]) -> Stack:
         spec, period = self.spec, self.period

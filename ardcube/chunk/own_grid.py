@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -44,7 +45,23 @@ class _Read:
     """Pixels of the window within the scene's reach."""
 
 
-def evaluate_scenes(masks: Sequence[SceneMaskHook], reader: ChunkReader, scenes: Sequence[Scene]) -> dict[str, Bits]:
+@dataclass(frozen=True, slots=True)
+class ScenePixels:
+    """Pixels of a window that a classification states."""
+
+    clear: Bits
+    masked: Bits | None = None
+    """Pixels with data that are not clear; None if nothing needs them."""
+
+    def __or__(self, other: Self) -> Self:
+        """Return the pixels of both."""
+        masked = None if self.masked is None or other.masked is None else self.masked | other.masked
+        return type(self)(self.clear | other.clear, masked)
+
+
+def evaluate_scenes(
+    masks: Sequence[SceneMaskHook], reader: ChunkReader, scenes: Sequence[Scene], *, masked: bool = False
+) -> dict[str, ScenePixels]:
     """Return the clear pixels of scenes on a window of the cube.
 
     While one scene is sampled, the next ones are decoded and evaluated, and the scenes after them fetched.
@@ -57,10 +74,12 @@ def evaluate_scenes(masks: Sequence[SceneMaskHook], reader: ChunkReader, scenes:
         Reads onto the window.
     scenes : sequence of Scene
         Scenes of any days.
+    masked : bool
+        Whether the pixels that are not clear are returned too.
 
     Returns
     -------
-    dict of Bits
+    dict of ScenePixels
         By id of the scene. A scene whose file does not touch the window is left out.
 
     Raises
@@ -76,10 +95,10 @@ def evaluate_scenes(masks: Sequence[SceneMaskHook], reader: ChunkReader, scenes:
         (read, reader.threads.decode(_evaluate, read, reader.fetched(read.scene, [fetched])))
         for read, fetched in ahead(fetching, FILES_AHEAD)
     )
-    to_window, found = on_a_core(_sample), dict[str, Bits]()
+    to_window, found = on_a_core(_sample), dict[str, ScenePixels]()
     for read, pixels in ahead(decoding, DECODED_AHEAD):
-        name, clear = read.scene.id, to_window(reader, read, result_of(read.scene, pixels))
-        found[name] = clear | found[name] if name in found else clear
+        name, sampled = read.scene.id, to_window(reader, read, result_of(read.scene, pixels), masked)
+        found[name] = sampled | found[name] if name in found else sampled
     return found
 
 
@@ -112,7 +131,10 @@ def _evaluate(read: _Read, fetched: Sequence[FetchedBand]) -> ClearPixels:
     return clear_pixels(read.mask, source.values[..., 0], read.nodata, read.pixel, tests)
 
 
-def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels) -> Bits:
-    """Return the pixels of the window whose nearest pixel is clear."""
+def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels, masked: bool) -> ScenePixels:
+    """Return the pixels of the window whose nearest pixel is clear, and those whose nearest pixel is masked."""
     nearest = reader.projection(read.header).nearest_pixels(read.blocks.level)
-    return read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
+    clear = read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
+    if not masked:
+        return ScenePixels(clear)
+    return ScenePixels(clear, read.wanted & sample(pixels.masked, pixels.layout, nearest, read.blocks))

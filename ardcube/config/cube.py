@@ -13,7 +13,15 @@ from ardcube.config.base import LastMonth
 from ardcube.config.dates import TimeOptions
 from ardcube.config.encoding import GivenEncoding
 from ardcube.config.scenes import SceneOptions
-from ardcube.config.variables import MEDIAN, MEDIAN_VARIABLE, RESERVED_NAMES, VARIABLE_NAME, default_variable
+from ardcube.config.variables import (
+    MEDIAN,
+    MEDIAN_VARIABLE,
+    QUALITY_NAMES,
+    RESERVED_NAMES,
+    VARIABLE_NAME,
+    QualityName,
+    default_variable,
+)
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
 _COMPOSITE = re.compile(r"[a-z][a-z0-9-]*(:[^\x00-\x20]+)?")
@@ -71,6 +79,15 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
         description=(
             "Name of the variable that holds the composite. Default: rgb_median for the median, else the name of the "
             "composite. Several composites use their names."
+        ),
+    )
+    quality: tuple[QualityName, ...] = Field(
+        default=(),
+        title="Quality layers",
+        json_schema_extra={"uniqueItems": True},
+        description=(
+            "Quality layers, each a variable: valid_count, date (of the chosen observation, else the median), "
+            "first_date, last_date, spread, clear_share, sensor_share."
         ),
     )
     cloud_mask: str = Field(
@@ -146,6 +163,14 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
         if twice:
             raise ValueError(f"{', '.join(twice)} is given more than once; give each composite once")
         return value
+
+    @field_validator("quality")
+    @classmethod
+    def _quality_layers_have_one_order(cls, value: tuple[QualityName, ...]) -> tuple[QualityName, ...]:
+        twice = sorted({name for name in value if value.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is given more than once; give each layer once")
+        return tuple(name for name in QUALITY_NAMES if name in value)
 
     @field_validator("varname")
     @classmethod

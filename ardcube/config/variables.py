@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, get_args
 
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 RESERVED_NAMES = frozenset(
     {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "spatial_ref", "observation_count"}
 )
 """Names that the store uses itself."""
+QualityName = Literal["valid_count", "date", "first_date", "last_date", "spread", "clear_share", "sensor_share"]
+"""Name of a quality layer."""
+QUALITY_NAMES: tuple[QualityName, ...] = get_args(QualityName)
+"""Names of the quality layers, in the order of their variables."""
 MEDIAN = "median"
 """Name of the default composite."""
 MEDIAN_VARIABLE = "rgb_median"

@@ -46,6 +46,13 @@ def sort_row(stack, i, pairs, lanes, count):  # type: ignore[no-untyped-def]
             high[j] = max(one, other)
 
 
+@jit_inline
+def half_to_even(total):  # type: ignore[no-untyped-def]
+    """Return half of a whole number, rounded half to even."""
+    half = total >> 1
+    return half + (total & half & 1)
+
+
 @jit
 def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
     """Fill `result` (y, x) with the medians over axis 0 of the values that are not 0; `pairs` as in `sort_row`."""
@@ -59,8 +66,7 @@ def median_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
                 result[i, j] = 0
                 continue
             total = np.int64(lanes[(count[j] - 1) // 2, j]) + np.int64(lanes[count[j] // 2, j]) + 2
-            half = total >> 1
-            result[i, j] = half + (total & half & 1)
+            result[i, j] = half_to_even(total)
 
 
 @jit
@@ -134,6 +140,35 @@ def deviation_rows(stack, result):  # type: ignore[no-untyped-def]
             if count[j] > 0:
                 variance = count[j] * squares[j] - total[j] * total[j]
                 result[i, j] = np.rint(np.sqrt(np.float64(variance)) / count[j])
+
+
+@jit
+def spread_rows(stack, pairs, result):  # type: ignore[no-untyped-def]
+    """Fill `result` (y, x) with the median absolute deviations over axis 0 of the values that are not 0.
+
+    Deviations are those from the median, rounded half to even, and their median is rounded alike. `pairs` are those of
+    `sort_row`. A pixel without a value is left unchanged.
+    """
+    days, height, width = stack.shape
+    lanes = np.empty((days, width), np.uint16)
+    count = np.empty(width, np.int64)
+    medians = np.empty(width, np.int64)
+    distances = np.empty((days, 1, width), np.uint16)
+    for i in range(height):
+        sort_row(stack, i, pairs, lanes, count)
+        for j in range(width):
+            if count[j] > 0:
+                total = np.int64(lanes[(count[j] - 1) // 2, j]) + np.int64(lanes[count[j] // 2, j]) + 2
+                medians[j] = half_to_even(total)
+        for day in range(days):
+            for j in range(width):
+                value = np.int64(stack[day, i, j])
+                distances[day, 0, j] = abs(value - medians[j]) + 1 if value != 0 else 0
+        sort_row(distances, 0, pairs, lanes, count)
+        for j in range(width):
+            if count[j] > 0:
+                total = np.int64(lanes[(count[j] - 1) // 2, j]) + np.int64(lanes[count[j] // 2, j])
+                result[i, j] = half_to_even(total)
 
 
 @jit

@@ -38,7 +38,7 @@ class StoredCube:
     grid: Grid
     periods: tuple[Period, ...]
     variables: tuple[str, ...] = ()
-    """Variables of the store that hold composites."""
+    """Variables of the store that hold composites and quality layers."""
 
     @classmethod
     def read(cls, ledger: Ledger) -> Self | None:
@@ -133,6 +133,11 @@ def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
             raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
     if config.clip != ("clip" in identity):
         raise ValueError(f"clip is {config.clip} in config and {identity.get('clip')!r:.100} in identity")
+    if list(config.quality) != identity.get("quality", []):
+        raise ValueError(f"quality is {config.quality} in config and {identity.get('quality')!r:.100} in identity")
+    sensors = identity.get("sensors", [])
+    if not isinstance(sensors, list) or not all(isinstance(sensor, str) for sensor in sensors):
+        raise ValueError(f"the sensors are {sensors!r:.100}")
     kind = None if config.period is None else config.period_rule.identity
     if kind != identity.get("period"):
         raise ValueError(f"the period is {kind} in config and {identity.get('period')!r:.100} in identity")

@@ -32,7 +32,15 @@ class ClearPixels:
 
     clear: Words
     """Pixels that are clear after the clean-up."""
+    covered: Words
+    """Pixels with data, clear or not."""
     layout: Layout
+
+    @property
+    def masked(self) -> Words:
+        """Pixels with data that are not clear."""
+        masked: Words = self.covered & ~self.clear
+        return masked
 
 
 def clear_pixels(
@@ -72,7 +80,7 @@ def clear_pixels(
     disks = mask.clean_up.disks(pixel)
     layout = Layout.of(classes.shape, disks)
     covered = _packed(classes, known, layout)
-    return ClearPixels(clean(_packed(classes, known & clear, layout), covered, layout, disks), layout)
+    return ClearPixels(clean(_packed(classes, known & clear, layout), covered, layout, disks), covered, layout)
 
 
 def sample(words: Words, layout: Layout, pixels: NDArray[np.unsignedinteger[Any]], blocks: Blocks) -> Bits:

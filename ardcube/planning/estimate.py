@@ -127,7 +127,9 @@ def largest_work(plan: CubePlan) -> Workload:
     met = int(plan.jobs.scenes.max())
     days = max((len({scene.observation() for scene in scenes}) for scenes in plan.scenes.values()), default=met)
     shape = min(tiles.size, tiles.grid.height), min(tiles.size, tiles.grid.width)
-    return Workload.of(spec.mask, spec.composites, len(spec.bands), shape, min(met, days), met, spec.grid.metres)
+    return Workload.of(
+        spec.mask, spec.composites, len(spec.bands), shape, min(met, days), met, spec.grid.metres, spec.quality
+    )
 
 
 def _by_collection(plan: CubePlan) -> dict[str, int]:

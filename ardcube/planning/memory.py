@@ -9,8 +9,9 @@ from typing import Self
 
 from ardcube.errors import InputError
 from ardcube.kernels.layout import LANES
-from ardcube.pixels.composites.protocol import Composite, needs_all_bands
+from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Composite, needs_all_bands
 from ardcube.pixels.masks import CloudMaskHook, scene_masks
+from ardcube.pixels.quality.registry import NO_QUALITY, Quality
 
 STACK_BYTES = 350_000_000
 """Bytes of the stack of observations of one chunk: 24 days of four bands, or 121 days of one, of 1200 x 1200 pixels."""
@@ -77,6 +78,8 @@ class Workload:
     """Whether a composite needs all bands of an observation at once."""
     pixel_bytes: int = 0
     """Bytes per pixel of the variables and the count; 0 means those of one composite, uint16."""
+    masked_bits: bool = False
+    """Whether a bit of each day and pixel states that it is valid and not clear."""
 
     @classmethod
     def of(
@@ -88,10 +91,14 @@ class Workload:
         days: int,
         scenes: int,
         metres: float,
+        quality: Quality = NO_QUALITY,
     ) -> Self:
         """Return the workload of a chunk of a shape (height, width); pixels have a side of `metres`."""
-        pixel_bytes = sum(layer.pixel_bytes(bands) for one in composites for layer in one.layers) + 2
-        of_all = cls(*shape, bands, days, scenes, all_bands=needs_all_bands(tuple(composites)), pixel_bytes=pixel_bytes)
+        layers = (*(layer for one in composites for layer in one.layers), *quality.layers, OBSERVATION_COUNT)
+        of_all = cls(
+            *shape, bands, days, scenes, all_bands=needs_all_bands(tuple(composites)),
+            pixel_bytes=sum(layer.pixel_bytes(bands) for layer in layers), masked_bits=quality.needs_valid,
+        )  # fmt: skip
         if masks := scene_masks(mask):
             step = metres / _CLASS_METRES
             reach = max(one.clean_up.reach for one in masks) / _CLASS_METRES
@@ -242,6 +249,8 @@ def _part_bytes(workload: Workload, side: int) -> int:
         masked_days = min(workload.days, DAYS_AT_ONCE) if workload.independent_days else workload.days
         masks = masked_days * (3 + workload.mask_bands) * with_halo
     bits = (workload.days + 2 * workload.scenes) / 8 * height * width
+    if workload.masked_bits:
+        bits += (workload.days + workload.scenes) / 8 * height * width
     return int(bits + masks + blocks)
 
 

@@ -19,6 +19,7 @@ from ardcube.pixels.composites.per_band import Median
 from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Composite, Layer
 from ardcube.pixels.composites.registry import named_layers
 from ardcube.pixels.masks import CloudMaskHook
+from ardcube.pixels.quality.registry import NO_QUALITY, Quality
 from ardcube.planning.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
@@ -61,6 +62,8 @@ class CubeSpec:
     composites: tuple[Composite, ...] = (Median(),)
     clip: str = ""
     """Fingerprint of the geometries that clip the cube, which are in its ledger; empty if the cube is not clipped."""
+    quality: Quality = NO_QUALITY
+    """Quality layers of the cube."""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -69,8 +72,13 @@ class CubeSpec:
 
     @property
     def variables(self) -> tuple[Layer, ...]:
-        """All variables of the store: those of the composites, then the count of observations."""
-        return (*self.layers, OBSERVATION_COUNT)
+        """All variables of the store: those of the composites, the quality layers, the count of observations."""
+        return (*self.layers, *self.quality.layers, OBSERVATION_COUNT)
+
+    @property
+    def reduced(self) -> tuple[Composite, ...]:
+        """The composites, and the quality layers that are computed as composites are: the first variables."""
+        return (*self.composites, *self.quality.composites)
 
 
 @dataclass(frozen=True, slots=True)

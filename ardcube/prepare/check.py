@@ -22,8 +22,9 @@ from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
 from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
+from ardcube.pixels.quality.registry import quality_of
 from ardcube.planning.memory import Workload, chunk_limit
-from ardcube.prepare.definitions import cube_definitions
+from ardcube.prepare.definitions import cube_definitions, cube_sensors
 from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
@@ -81,12 +82,14 @@ def check_request(
             for source in sources.open(area.bounds)
         ),
     )
+    quality = quality_of(cube.quality, composites, cube.varname, mask, cube_sensors(cube, definitions))
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.of_store(place)
     if run.memory_limit is not None:
         shape = min(cube.tile_size, grid.height), min(cube.tile_size, grid.width)
         days = max((period.end - period.start).days for period in periods) * len(cube.collections)
-        _check_memory(run, Workload.of(mask, composites, len(cube.bands), shape, days, 2 * days, grid.metres))
+        workload = Workload.of(mask, composites, len(cube.bands), shape, days, 2 * days, grid.metres, quality)
+        _check_memory(run, workload)
     if build:
         _check_place(place, ledger, run)
         check_output(place, run.stac, run.storage_options)
@@ -98,6 +101,7 @@ def check_request(
         run=run,
         mask=mask,
         composites=composites,
+        quality=quality,
         area=area,
         grid=grid,
         periods=periods,

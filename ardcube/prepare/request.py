@@ -21,6 +21,7 @@ from ardcube.ledger.stored_cube import PIXEL_RULES
 from ardcube.pixels.composites.protocol import Composite, text_of
 from ardcube.pixels.composites.registry import variables
 from ardcube.pixels.masks import CloudMaskHook, mask_options
+from ardcube.pixels.quality.registry import Quality
 from ardcube.prepare.scene_mask import categories_of
 from ardcube.storage.place import Place
 
@@ -33,6 +34,7 @@ class Request:
     run: RunConfig
     mask: CloudMaskHook
     composites: tuple[Composite, ...]
+    quality: Quality
     area: Area
     grid: Grid
     periods: tuple[Period, ...]
@@ -73,6 +75,10 @@ class Request:
             identity["composites"] = [text_of(composite) for composite in self.composites]
         if self.area.clip is not None:
             identity["clip"] = self.area.clip.fingerprint
+        if cube.quality:
+            identity["quality"] = list(cube.quality)
+        if self.quality.sensors:
+            identity["sensors"] = list(self.quality.sensors)
         if given := self._given_definitions:
             identity["definitions"] = digest(given)
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))
@@ -84,8 +90,9 @@ class Request:
 
     @property
     def variables(self) -> list[str]:
-        """Variables of the store that hold composites."""
-        return [name for name, _ in variables(self.composites, self.cube.varname)]
+        """Variables of the store that hold composites and quality layers."""
+        names = [name for name, _ in variables(self.composites, self.cube.varname)]
+        return names + [layer.name for layer in self.quality.layers]
 
     @property
     def _collections(self) -> str | list[str]:

@@ -7,6 +7,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import CloudMaskHook
+from ardcube.pixels.quality.registry import quality_of
 from ardcube.planning.plan import CubeSpec
 from ardcube.runtime.threads import Threads
 from ardcube.storage.place import Place
@@ -32,14 +33,17 @@ def cube_spec(
     access : AssetAccess
         How the files of scenes are read.
     """
+    config = cube.config
+    composites = composites_of(config.composites, config.varname, config.bands)
     return CubeSpec(
         fingerprint=cube.fingerprint,
         grid=cube.grid,
         periods=len(cube.periods),
-        bands=cube.config.bands,
-        varname=cube.config.varname,
-        composites=composites_of(cube.config.composites, cube.config.varname, cube.config.bands),
-        resampling=cube.config.resampling,
+        bands=config.bands,
+        varname=config.varname,
+        composites=composites,
+        quality=quality_of(config.quality, composites, config.varname, mask, cube.identity.get("sensors", ())),
+        resampling=config.resampling,
         encoding=cube.encoding,
         mask=mask,
         store_uri=place.uri,

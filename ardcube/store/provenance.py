@@ -88,6 +88,7 @@ def provenance(
         "resampling": cube.resampling,
         "composite": ", ".join(cube.composites),
         **({"clip": Path(cube.geometry_file or "").name} if cube.clip else {}),
+        **({"quality": ", ".join(cube.quality)} if cube.quality else {}),
     }
 
 

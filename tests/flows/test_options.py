@@ -64,6 +64,7 @@ CUBE: dict[str, Any] = {
     "shard": 2,
     "bands": ("nir", "swir16"),
     "composites": ("percentile:25",),
+    "quality": ("valid_count", "spread"),
     "varname": "composite",
     "cloud_mask": "scl",
     "cloud_mask_options": {"closing": 3, "allowed_values": [4, 5, 6]},

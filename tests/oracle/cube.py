@@ -58,6 +58,20 @@ class OracleCube:
     """First day of each period, and the first day after it."""
     offset: float
     """Reflectance of the digital number 0."""
+    observations: list["Observations"]
+    """Of each period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """The observations of one period."""
+
+    days: list[tuple[date, str]]
+    """Solar day and sensor of each."""
+    numbers: NDArray[np.int64]
+    """Digital numbers (observation, band, y, x), 0 where one is not clear and valid."""
+    masked: Callable[[], NDArray[np.bool_]]
+    """Computes where a scene of each has a class and is not clear: bool (observation, y, x)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +139,17 @@ def band_of_item(item: Item, band: str, plane: Plane, where: NDArray[np.bool_], 
     return resample(level, plane.coordinates(level), where, method, plane.nudge, MISSING)
 
 
-def clear_of_item(item: Item, plane: Plane, masks: Sequence[AnyMask]) -> NDArray[np.bool_]:
-    """Pixels that are clear by the classification, evaluated on its own grid, bool (row, column)."""
+def clear_of_item(
+    item: Item, plane: Plane, masks: Sequence[AnyMask], *, covered_only: bool = False
+) -> NDArray[np.bool_]:
+    """Pixels that are clear by the classification, evaluated on its own grid, bool (row, column); or all covered."""
     mask = mask_of_item(masks, item["assets"])
     asset = asset_of(item["assets"], mask.band)
     if asset is None:
         raise ValueError(f"item {item['id']} has no {mask.band}")
     level = read_level(asset["href"], plane.step[0], nodata_of(asset), categories=True, cube_crs=plane.crs)
     covered, bad = mask.covered_and_bad(level)
-    clear = covered & ~clean(bad, covered, pixel_in_metres(level), mask)
+    clear = covered if covered_only else covered & ~clean(bad, covered, pixel_in_metres(level), mask)
     row, column, inside = nearest_pixels(level, plane.coordinates(level))
     return inside & clear[row, column]
 
@@ -214,25 +230,37 @@ def oracle_cube(
 
     cube = np.zeros((len(periods), height, width, len(bands)), np.uint16)
     count = np.zeros((len(periods), height, width), np.uint16)
+    observations = []
     for number, (first, stop) in enumerate(periods):
         low, high = (datetime.combine(day, time(), UTC) for day in (first, stop))
         days: dict[tuple[date, str], list[Item]] = {}
         for item in here:
             if low <= moment(item) < high:
                 days.setdefault((solar_day(item, outlines[item["id"]]), sensor(item)), []).append(item)
+        used = masks if cloud_mask != "none" else ()
+        masked = partial(_masked, list(days.values()), areas, plane, used)
         if not days:
+            observations.append(Observations([], np.zeros((0, len(bands), height, width), np.int64), masked))
             continue
         encode = partial(_in_encoding, stated=stated, encoding=encoding)
-        stack = np.stack(
-            [
-                _one_day(scenes, areas, plane, bands, masks if cloud_mask != "none" else (), encode, resampling)
-                for scenes in days.values()
-            ]
-        )
+        stack = np.stack([_one_day(scenes, areas, plane, bands, used, encode, resampling) for scenes in days.values()])
         for index in range(len(bands)):
             cube[number, :, :, index] = median(stack[:, index], stack[:, index] != 0)
         count[number] = (stack != 0).any(axis=1).sum(axis=0)
-    return OracleCube(cube, count, y, x, periods, encoding.offset)
+        observations.append(Observations(list(days), stack, masked))
+    return OracleCube(cube, count, y, x, periods, encoding.offset, observations)
+
+
+def _masked(
+    days: Sequence[list[Item]], areas: dict[str, shapely.Geometry], plane: Plane, masks: Sequence[AnyMask]
+) -> NDArray[np.bool_]:
+    """Pixels where a scene of each day has a class and is not clear, bool (day, row, column)."""
+    found = np.zeros((len(days), plane.y.size, plane.x.size), bool)
+    for day, scenes in enumerate(days if masks else ()):
+        for item in scenes:
+            covered = clear_of_item(item, plane, masks, covered_only=True) & ~clear_of_item(item, plane, masks)
+            found[day] |= covered & plane.within(areas[item["id"]])
+    return found
 
 
 def _stated(collection: dict[str, Any] | None, item: Item, band: str) -> tuple[float, float]:

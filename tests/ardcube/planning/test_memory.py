@@ -23,11 +23,13 @@ from pyproj import Transformer
 from rasterio.transform import Affine
 
 from ardcube.config import RunConfig
+from ardcube.config.variables import QualityName
 from ardcube.errors import InputError
 from ardcube.extent.lattice import METRES_PER_DEGREE
 from ardcube.pixels.composites.geomedian import Geomedian, MedianDeviations
 from ardcube.pixels.composites.per_band import Median
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
+from ardcube.pixels.quality.registry import quality_of
 from ardcube.planning.memory import (
     STACK_BYTES,
     WORKER_BYTES,
@@ -256,3 +258,14 @@ def test_composites_of_whole_observations_stack_all_bands_in_fewer_rows() -> Non
     assert least_bytes(geomedian) > least_bytes(median)
     for limit in (least_bytes(geomedian), least_bytes(geomedian) + 10_000_000, 2 * least_bytes(geomedian)):
         assert chunk_bytes(geomedian, limit) <= limit + observation_bytes(60, 1200, 10)
+
+
+def test_quality_layers_take_memory_of_pixels_and_of_masked_bits() -> None:
+    mask, shape, median = SCLCloudMaskHook(), (1200, 1200), (Median(),)
+    plain = Workload.of(mask, median, 4, shape, 60, 70, 31.0)
+    names: tuple[QualityName, ...] = ("valid_count", "date", "spread", "clear_share")
+    quality = quality_of(names, median, "rgb_median", mask, ())
+    with_layers = Workload.of(mask, median, 4, shape, 60, 70, 31.0, quality)
+    assert with_layers.pixel_bytes - plain.pixel_bytes == 2 + 4 + 4 * 2 + 4
+    assert chunk_bytes(with_layers) - chunk_bytes(plain) > (4 + 8 + 6) * 1200**2 + (60 + 70) / 8 * 1200**2
+    assert least_bytes(with_layers) > least_bytes(plain)
