@@ -13,7 +13,8 @@ from ardcube.redaction import SECRET_NAMES
 from ardcube.runtime.cpus import cpu_count
 
 Reader = Literal["auto", "gdal"]
-_SECRET = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re.IGNORECASE)
+SECRET_OPTION = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re.IGNORECASE)
+"""Names of options of a filesystem that hold credentials."""
 _BYTES = TypeAdapter(ByteSize)
 
 
@@ -38,7 +39,7 @@ class RunConfig(Model):
     storage_options: dict[str, JsonValue] = Field(
         default_factory=dict,
         json_schema_extra=form_schema.without_secrets(
-            f"(?i){_SECRET.pattern}",
+            f"(?i){SECRET_OPTION.pattern}",
             f"no credentials, because they {STORED}; put them into the environment",
             ADDRESS_FORM,
         ),
@@ -305,7 +306,7 @@ class RunConfig(Model):
     @field_validator("storage_options")
     @classmethod
     def _no_secrets(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        secret = sorted(name for name in _names(value) if _SECRET.search(name))
+        secret = sorted(name for name in _names(value) if SECRET_OPTION.search(name))
         if secret:
             raise ValueError(
                 f"{', '.join(secret)} {STORED}; put credentials into the environment, such as AWS_ACCESS_KEY_ID and "

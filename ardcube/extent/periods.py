@@ -41,6 +41,11 @@ class Period:
         """First month or day after the period, as in `label`."""
         return self._text(self.end)
 
+    @property
+    def days(self) -> str:
+        """First and last day, such as ``2023-01-01 to 2023-01-31``."""
+        return f"{self.start} to {self.end - _DAY}"
+
     def _text(self, day: date) -> str:
         return f"{day:%Y-%m-%d}" if self.has_days else f"{day:%Y-%m}"
 

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 _NONE = (190, 190, 190)
 """Colour of pixels without a clear day."""
-_FEW, _MOST = (255, 237, 160), (8, 64, 129)
-"""Colours of the smallest and the largest number; between them colours are mixed."""
+RAMP = ((255, 237, 160), (65, 182, 196), (8, 64, 129))
+"""Colours of no, half and all of the largest number; between them colours are mixed. Readers without red or green see
+the order too."""
 _SHADES = 5
 """Numbers that a legend shows at most, without 0."""
 
@@ -28,8 +29,8 @@ def shaded(days: NDArray[np.float32], most: float) -> NDArray[np.uint8]:
     uint8 (4, y, x)
         Grey without a clear day, yellow to blue with few to many, transparent where nothing was built.
     """
-    share = np.clip(np.nan_to_num(days) / most, 0, 1)[..., None]
-    colour = np.rint(np.array(_FEW) + share * (np.array(_MOST) - np.array(_FEW)))
+    share, stops = np.clip(np.nan_to_num(days) / most, 0, 1), np.linspace(0, 1, len(RAMP))
+    colour = np.rint(np.stack([np.interp(share, stops, parts) for parts in zip(*RAMP, strict=True)], axis=-1))
     colour = np.where(days[..., None] == 0, np.array(_NONE), colour)
     alpha = np.where(np.isnan(days), 0, 255)[..., None]
     rgba = np.concatenate([np.where(alpha > 0, colour, 0), alpha], axis=-1)

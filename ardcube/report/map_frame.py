@@ -123,7 +123,7 @@ def draw_frame(
         write(row, west)
         write(row, east, right)
     draw.rectangle((left - 1, top - 1, left + wide, bottom), outline=_GREY)
-    bar, text = _scale_bar(position.metres / wide, inner)
+    bar, text = scale_bar(position.metres / wide, inner)
     row = bottom + _LINE + _LINE // 2
     draw.line((_MARGIN, row, _MARGIN + bar, row), fill=_INK, width=2)
     for end in (_MARGIN, _MARGIN + bar):
@@ -134,8 +134,16 @@ def draw_frame(
     return framed, (top, left)
 
 
-def _scale_bar(metres: float, width: int) -> tuple[int, str]:
-    """Return the length in pixels, and the text, of the longest bar of 1, 2 or 5 times a power of ten metres."""
+def scale_bar(metres: float, width: int) -> tuple[int, str]:
+    """Return the length of a scale bar in pixels, and its text.
+
+    Parameters
+    ----------
+    metres : float
+        Metres per pixel.
+    width : int
+        Pixels of the map. The bar is the longest of 1, 2 or 5 times a power of ten metres below 40 % of them.
+    """
     most = metres * width * _BAR
     power = 10.0 ** math.floor(math.log10(most))
     length = power * max(step for step in (1, 2, 5) if step * power <= most)

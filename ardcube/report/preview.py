@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ardcube.extent.periods import Period
-from ardcube.extent.window import Window
-from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
-from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched, with_zeros
+from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched
+from ardcube.report.shown_part import fullest_part, read_built, tile_pixels, whole
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
@@ -56,10 +53,10 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
     place, cube = snapshot.place, snapshot.cube
     written = np.isin(snapshot.states, (WRITTEN, RETRIED))
     built = written | (snapshot.states == EMPTY)
-    chosen = _newest(written, _tile_pixels(cube))
+    chosen = _newest(written, tile_pixels(cube))
     if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
         return None
-    window = _fullest(cube, written[chosen[0]]) if len(chosen) == 1 else _whole(cube)
+    window = fullest_part(cube, written[chosen[0]], _MOST_PIXELS) if len(chosen) == 1 else whole(cube.grid)
     position = MapPosition.of(cube.grid, window)
     thumbnail = Thumbnail.of(window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
     bands = shown_bands(cube.config.bands)
@@ -74,14 +71,14 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         composite, count = opened[shown_variable(opened) or cube.config.varname].variable, opened[COUNT].variable
         colours, days = [], []
         for period in chosen:
-            read = partial(_read, composite[period], cube, written[period])
+            read = partial(read_built, composite[period], cube, written[period])
             colours.append(digital_numbers(thumbnail.mean(read, cube.config.chunk_size)[..., bands]))
-            read = partial(_read, count[period], cube, built[period])
+            read = partial(read_built, count[period], cube, built[period])
             days.append(thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0])
     low, high = stretch_of(colours, FILL)
-    part = "" if window == _whole(cube) else ", a part"
+    part = "" if window == whole(cube.grid) else ", a part"
     labels = [cube.periods[period].label + part for period in chosen]
-    spans = [_days(cube.periods[period]) for period in chosen]
+    spans = [cube.periods[period].days for period in chosen]
     most = max(1.0, *(float(np.nanmax(numbers)) for numbers in days))
     colour_maps = [stretched(numbers, low, high, FILL) for numbers in colours]
     day_maps = [shaded(numbers, most) for numbers in days]
@@ -108,16 +105,6 @@ def _panels(
     ]
 
 
-def _days(period: Period) -> str:
-    """Return the first and the last day of a period."""
-    return f"{period.start} to {period.end - timedelta(days=1)}"
-
-
-def _tile_pixels(cube: StoredCube) -> int:
-    size = cube.config.tile_size
-    return min(size, cube.grid.height) * min(size, cube.grid.width)
-
-
 def _newest(written: NDArray[np.bool_], tile_pixels: int) -> list[int]:
     """Return the newest periods with written chunks, sorted by time, as many as may be read."""
     chosen: list[int] = []
@@ -128,31 +115,3 @@ def _newest(written: NDArray[np.bool_], tile_pixels: int) -> list[int]:
             break
         chosen.append(int(period))
     return sorted(chosen)
-
-
-def _whole(cube: StoredCube) -> Window:
-    return Window(0, cube.grid.height, 0, cube.grid.width)
-
-
-def _fullest(cube: StoredCube, written: NDArray[np.bool_]) -> Window:
-    """Return the whole grid if it may be read, else the window with most written tiles."""
-    size, (rows, cols) = cube.config.tile_size, written.shape
-    if int(written.sum()) * _tile_pixels(cube) <= _MOST_PIXELS:
-        return _whole(cube)
-    side = max(1, int(_MOST_PIXELS**0.5) // size)
-    high, wide = min(side, rows), min(side, cols)
-    sums = np.pad(written.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    found = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
-    row, col = np.unravel_index(int(found.argmax()), found.shape)
-    most = min(side * size, int(_MOST_PIXELS**0.5))  # a tile may be a shard, which is larger than may be read
-    y0, x0 = int(row) * size, int(col) * size
-    return Window(y0, min(y0 + most, cube.grid.height), x0, min(x0 + most, cube.grid.width))
-
-
-def _read(array: xr.Variable, cube: StoredCube, built: NDArray[np.bool_], window: Window) -> NDArray[np.uint16] | None:
-    """Read a window of one chunk, (y, x, band), or None if the chunk was not built."""
-    tile = cube.config.tile_size
-    if not built[window.y0 // tile, window.x0 // tile]:
-        return None
-    values = with_zeros(array[window.slices].to_numpy(), array.attrs)
-    return values if values.ndim == 3 else values[..., None]

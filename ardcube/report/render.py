@@ -41,11 +41,11 @@ def render_svg(template: str, **values: Any) -> str:
 def _markdown() -> Environment:
     environment = _environment(autoescape=False, finalize=escaped)
     environment.filters |= {
-        "bytes": _bytes,
+        "bytes": as_bytes,
         "chunks": lambda count: count_of(count, "chunk"),
         "code": _code,
         "data_uri": _data_uri,
-        "duration": _duration,
+        "duration": as_duration,
         "options": _options,
         "python": _python,
         "redact": without_secrets,
@@ -107,13 +107,15 @@ def _data_uri(svg: str) -> Markdown:
     return Markdown(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
 
 
-def _duration(seconds: float) -> str:
+def as_duration(seconds: float) -> str:
+    """Return seconds as text."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
-def _bytes(count: float) -> str:
+def as_bytes(count: float) -> str:
+    """Return a number of bytes as text."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from ardcube.report.map_frame import MapPosition, _corner, _scale_bar, draw_frame
+from ardcube.report.map_frame import MapPosition, _corner, draw_frame, scale_bar
 from ardcube.report.png import encode_png
 from tests.grids import degrees_lattice
 
@@ -48,8 +48,8 @@ def test_the_world_file_places_the_map_where_gdal_expects_it(tmp_path: Path) -> 
     ("metres", "width", "text"),
     [(30.0, 400, "2 km"), (10.0, 320, "1 km"), (0.5, 300, "50 m"), (3000.0, 900, "1000 km")],
 )
-def test_a_scale_bar_has_a_round_length_of_less_than_half_the_picture(metres: float, width: int, text: str) -> None:
-    pixels, shown = _scale_bar(metres, width)
+def test_ascale_bar_has_a_round_length_of_less_than_half_the_picture(metres: float, width: int, text: str) -> None:
+    pixels, shown = scale_bar(metres, width)
     assert shown == text
     number, unit = text.split()
     assert abs(pixels * metres - float(number) * (1000 if unit == "km" else 1)) <= metres / 2
