@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ardcube.api.plan import Plan, plan
     from ardcube.api.stac import stac
     from ardcube.api.status import status
+    from ardcube.api.write_report import write_report
     from ardcube.config import CubeConfig, RunConfig
     from ardcube.errors import (
         AccessError,
@@ -100,6 +101,7 @@ __all__ = [
     "retry",
     "stac",
     "status",
+    "write_report",
 ]
 
 _MODULES = {
@@ -109,6 +111,7 @@ _MODULES = {
     "ardcube.api.plan": ("Plan", "plan"),
     "ardcube.api.stac": ("stac",),
     "ardcube.api.status": ("status",),
+    "ardcube.api.write_report": ("write_report",),
     "ardcube.config": ("CubeConfig", "RunConfig"),
     "ardcube.errors": (
         "AccessError",

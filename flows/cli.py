@@ -206,6 +206,18 @@ def stac(uri: str, output: str, storage_options: dict[str, Any]) -> None:
     click.echo(f"{collection.get_self_href()}: {len(collection.get_item_links())} Items")
 
 
+@cli.command()
+@click.argument("uri")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="File of the page, such as report.html.")
+@storage_option
+@debug_option
+def report(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
+    """Write a page with pictures, chunks and failures of the cube at URI."""
+    from ardcube.api.write_report import write_report
+
+    click.echo(write_report(uri, output, storage_options=storage_options))
+
+
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     cube, run = _models()
     return build_model(cube, values), build_model(run, values)

@@ -284,3 +284,12 @@ def test_quicklook_draws_a_picture_per_period(call: Call, built: Built, tmp_path
     with rasterio.open(paths[0]) as picture:
         assert picture.count == 4
         assert picture.read(4).any()
+
+
+def test_report_writes_one_page(call: Call, built: Built, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert call("report", str(built.uri), "--output", str(page)).strip() == str(page)
+    text = page.read_text()
+    assert f"<h1>{Path(built.uri).stem}</h1>" in text
+    assert text.count("data:image/webp;base64,") == 6  # of three periods: composite and clear days
+    assert len(text) < 1_000_000

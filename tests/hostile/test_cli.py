@@ -27,7 +27,7 @@ PLAN = {
 @hostile(30)
 def test_a_command_line_is_executed_or_refused_in_one_line(random: Random) -> None:
     with built_cube() as built:
-        command = random.choice(("plan", "plan", "status", "quicklook", "retry", "build"))
+        command = random.choice(("plan", "plan", "status", "quicklook", "report", "retry", "build"))
         if command in ("plan", "build"):
             given = {**PLAN, "--stac-url": str(built.catalogue)}
             for _ in range(random.choice((1, 1, 2, 4))):
@@ -38,7 +38,8 @@ def test_a_command_line_is_executed_or_refused_in_one_line(random: Random) -> No
             words += ["--fsspec-uri", str(built.store), *(("--dry-run",) if command == "build" else ())]
         else:
             words = [random.choice((str(built.store), changed_text(str(built.store), random), *TEXTS))]
-            words += ["--output", str(built.store / "pictures")] if command == "quicklook" else ["--retries", "x"]
+            output = ["--output", str(built.store / "pictures")]
+            words += output if command in ("quicklook", "report") else ["--retries", "x"]
         if random.random() < 0.2:
             words.insert(random.randrange(len(words) + 1), random.choice(TEXTS))
         before = sorted(built.files())
@@ -49,7 +50,7 @@ def test_a_command_line_is_executed_or_refused_in_one_line(random: Random) -> No
             assert errors.startswith("ardcube: ")
             assert "Traceback" not in errors
             assert all(letter.isprintable() for letter in errors.rstrip("\n")), errors
-        if command != "quicklook":
+        if command not in ("quicklook", "report"):
             assert sorted(built.files()) == before
 
 
