@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import shapely
 import xarray as xr
 
 import ardcube
 from ardcube.chunk.composite import composite_chunk
-from ardcube.errors import InputError
+from ardcube.errors import InputError, StoreError
 from ardcube.extent.periods import Period
+from ardcube.fingerprint import digest
 from ardcube.pixels.composites.per_band import Median
 from ardcube.pixels.composites.registry import composite
 from ardcube.pixels.masks import DefaultCloudMaskHook
@@ -139,6 +142,67 @@ def test_layers_are_part_of_the_cube_that_is_continued_extended_and_replaced(
     ardcube.build(plain, uri, overwrite=True)
     assert {path.name for path in uri.iterdir()} & set(cube.data_vars) == {"rgb_median", "observation_count"}
     assert "quality" not in json.loads((tmp_path / "cube.zarr.ardcube/cube.json").read_text())["identity"]
+
+
+def test_a_late_scene_changes_the_layers_of_its_pixels(
+    pool: tuple[Path, list[str], list[dict[str, Any]], xr.Dataset], tmp_path: Path
+) -> None:
+    folder, collections, _, cube = pool
+    shutil.copytree(folder / "near", tmp_path / "near")
+    late = next((tmp_path / "near").glob("*.json"))
+    content = late.read_text()
+    late.unlink()
+    request = request_of(tmp_path, [str(folder / "far#c1"), str(folder / "far#landsat"), "s2"], chunk_size=64)
+    ardcube.build(request, tmp_path / "cube.zarr")
+    before = stored(tmp_path / "cube.zarr")
+    late.write_text(content)
+    assert ardcube.build(request, tmp_path / "cube.zarr").written > 0
+    after = stored(tmp_path / "cube.zarr")
+    for name in cube.data_vars:
+        np.testing.assert_array_equal(after[name], cube[name], err_msg=str(name))
+    assert not np.array_equal(before["spread"], after["spread"])
+    assert sorted(collections) == sorted(request.collection)
+
+
+def test_layers_of_a_clipped_cube_are_unknown_outside(
+    pool: tuple[Path, list[str], list[dict[str, Any]], xr.Dataset], tmp_path: Path
+) -> None:
+    folder, collections, _, cube = pool
+    west, south, east, north = GRID.bounds
+    field = shapely.Polygon([(west, south), (east, south), (west, north)])
+    (tmp_path / "field.geojson").write_text(shapely.to_geojson(field))
+    changes = {"bbox": None, "geometry_file": str(tmp_path / "field.geojson"), "clip": True, "chunk_size": 64}
+    ardcube.build(request_of(folder, collections, **changes), tmp_path / "cube.zarr")
+    clipped = stored(tmp_path / "cube.zarr")
+    inside = shapely.contains_xy(field, *np.meshgrid(cube["longitude"], cube["latitude"]))
+    assert 0.3 < inside.mean() < 0.7
+    for name in cube.data_vars:
+        found, right = clipped[name].values[0], cube[name].values[0]
+        np.testing.assert_array_equal(found[inside], right[inside], err_msg=str(name))
+    assert (clipped["valid_count"].values[0][~inside] == 65535).all()
+    assert (clipped["date"].values[0][~inside] == NO_DAY).all()
+    assert np.isnan(clipped["clear_share"].values[0][~inside]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"quality": ["date"]}, r"quality is \('valid_count', .* in config and \['date'\] in identity"),
+        ({"sensors": "Landsat OLI"}, "the sensors are 'Landsat OLI'"),
+    ],
+)
+def test_an_edited_identity_is_refused(
+    pool: tuple[Path, list[str], list[dict[str, Any]], xr.Dataset], tmp_path: Path, change: Any, message: str
+) -> None:
+    shutil.copytree(pool[0] / "cube.zarr", tmp_path / "cube.zarr")
+    shutil.copytree(pool[0] / "cube.zarr.ardcube", tmp_path / "cube.zarr.ardcube")
+    file = tmp_path / "cube.zarr.ardcube/cube.json"
+    edited = json.loads(file.read_text())
+    edited["identity"] |= change
+    edited["fingerprint"] = digest(edited["identity"])
+    file.write_text(json.dumps(edited))
+    with pytest.raises(StoreError, match=message):
+        ardcube.open(tmp_path / "cube.zarr")
 
 
 # ---- single chunks -------------------------------------------------------------------------------
