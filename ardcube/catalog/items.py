@@ -206,6 +206,7 @@ def _parse(
         revision=digest(revision),
         bands=assets,
         sensor=sensor,
+        cloud_cover=_percentage(properties.get("eo:cloud_cover")),
         definition="" if definition is None else definition.name,
         contradiction=next(filter(None, contradictions), ""),
     )
@@ -264,6 +265,11 @@ def _valid_code(code: str) -> str:
 def _number_or_0(value: Any) -> float:
     """Return the magnitude of a number that only estimates use; 0 if it is implausible, so that no scene fails."""
     return float(abs(value)) if type(value) in (int, float) and abs(value) < _LARGEST_NUMBER else 0.0
+
+
+def _percentage(value: Any) -> float | None:
+    """Return a share in percent; None if it is missing or is none."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= 100 else None
 
 
 def _to_utc(timestamp: str) -> datetime:

@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ardcube.errors import SceneError
 from ardcube.extent.antimeridian import place
+from ardcube.fingerprint import digest
 
 FOOTPRINT_MARGIN = 0.02
 """Degrees of latitude added around a footprint, because footprints are simplified and valid pixels extend beyond."""
@@ -80,6 +81,8 @@ class Scene:
     bands: Mapping[str, BandAsset]
     sensor: str = ""
     """Sensor by the definition of the item, else by its platform, such as `Landsat OLI`; empty if unknown."""
+    cloud_cover: float | None = None
+    """Cloud cover that the item states, in percent; None if unknown."""
     problem: str = ""
     """Reason why the item cannot be used; such a bad scene has no bands."""
     collection: str = ""
@@ -93,6 +96,10 @@ class Scene:
     def processing(self) -> tuple[tuple[int, ...], str, str]:
         """Baseline, generation time and id; of two scenes of one acquisition, the newer processing is greater."""
         return self.baseline, self.generated, self.id
+
+    def with_cloud_cover(self) -> Scene:
+        """Return the scene with a revision that its cloud cover is part of, for cubes whose pixels depend on it."""
+        return replace(self, revision=digest([self.revision, self.cloud_cover]))
 
     def solar_day(self) -> date:
         """Return the local solar date: UTC plus `solar_hours`.

@@ -38,6 +38,7 @@ _SCHEMA = pa.schema(
         ("generated", pa.string()),
         ("revision", pa.string()),
         ("sensor", pa.string()),
+        ("cloud_cover", pa.float64()),
         ("problem", pa.string()),
         ("bands", pa.string()),
         ("geometry", pa.binary()),
@@ -131,6 +132,8 @@ def _read(ledger: Place, name: str) -> SceneIndex:
         table = parquet.ParquetFile(pa.BufferReader(content)).read()
         if "sensor" not in table.column_names:  # earlier versions had scenes of one sensor
             table = table.append_column("sensor", pa.array([""] * len(table), pa.string()))
+        if "cloud_cover" not in table.column_names:  # earlier versions had no use for it
+            table = table.append_column("cloud_cover", pa.nulls(len(table), pa.float64()))
         table = table.select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger.uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
@@ -191,6 +194,7 @@ class StoredScenes(Sequence[Scene]):
                 generated=row["generated"],
                 revision=row["revision"],
                 sensor=row["sensor"],
+                cloud_cover=row["cloud_cover"],
                 problem=row["problem"],
                 bands={band: BandAsset(**asset) for band, asset in orjson.loads(row["bands"]).items()},
             )
