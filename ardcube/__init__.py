@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         QAPixelCloudMaskHook,
         SCLCloudMaskHook,
     )
+    from ardcube.pixels.composites.figures import Needs, SceneFigures
     from ardcube.pixels.composites.protocol import (
         BandComposite,
         ChoiceComposite,
@@ -76,6 +77,7 @@ __all__ = [
     "Layer",
     "LeaseHeldError",
     "LeaseLostError",
+    "Needs",
     "ObservationComposite",
     "Observations",
     "OutageError",
@@ -86,6 +88,7 @@ __all__ = [
     "RunStopsError",
     "SCLCloudMaskHook",
     "SceneError",
+    "SceneFigures",
     "SceneMaskHook",
     "Stack",
     "StoreError",
@@ -135,6 +138,7 @@ _MODULES = {
         "QAPixelCloudMaskHook",
         "SCLCloudMaskHook",
     ),
+    "ardcube.pixels.composites.figures": ("Needs", "SceneFigures"),
     "ardcube.pixels.composites.protocol": (
         "BandComposite",
         "ChoiceComposite",

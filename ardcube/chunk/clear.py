@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.chunk.fuse import SceneArea, fuse_categories, scene_areas
-from ardcube.chunk.own_grid import evaluate_scenes
+from ardcube.chunk.own_grid import ScenePixels, evaluate_scenes
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import SolarDay, dates_of
 from ardcube.errors import PermanentError
 from ardcube.pixels.bitmask import Bits, packed
-from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, SceneMaskHook, scene_masks
+from ardcube.pixels.masks import CloudMaskHook, DayMaskHook, scene_masks
 from ardcube.pixels.observations import Observations
 from ardcube.planning.memory import DAYS_AT_ONCE
 
@@ -63,6 +63,7 @@ def clear_observations(
     inside: NDArray[np.bool_] | None = None,
     *,
     masked: bool = False,
+    cloud_metres: int = 0,
 ) -> list[Observation]:
     """Return the observations with a clear pixel in the window of a reader; with `masked`, also those without one.
 
@@ -78,6 +79,8 @@ def clear_observations(
         Pixels of the window that are not clipped. No others are clear.
     masked : bool
         Whether the observations state the pixels that have data and are not clear.
+    cloud_metres : int
+        Metres up to which distances to cloud are needed; 0 for none. Day masks have none.
 
     Raises
     ------
@@ -87,7 +90,10 @@ def clear_observations(
         If a scene cannot be read.
     """
     if masks := scene_masks(mask):
-        found = _by_scene(masks, reader, days, masked)
+        evaluated = evaluate_scenes(
+            masks, reader, [scene for day in days for scene in day.scenes], masked=masked, cloud_metres=cloud_metres
+        )
+        found = _by_scene(evaluated, reader, days)
     else:
         assert isinstance(mask, DayMaskHook)
         found = _by_day(mask, reader, days, masked)
@@ -97,15 +103,16 @@ def clear_observations(
     return [one for one in found if one.areas or one.masked is not None]
 
 
-def _by_scene(
-    masks: Sequence[SceneMaskHook], reader: ChunkReader, days: Sequence[SolarDay], masked: bool
-) -> Iterator[Observation]:
+def _by_scene(found: Mapping[str, ScenePixels], reader: ChunkReader, days: Sequence[SolarDay]) -> Iterator[Observation]:
     """Yield the observations of days whose scenes are evaluated each by itself."""
-    found = evaluate_scenes(masks, reader, [scene for day in days for scene in day.scenes], masked=masked)
     clear = {name: pixels.clear for name, pixels in found.items()}
     for day in days:
         own = (found[scene.id].masked for scene in day.scenes if scene.id in found)
-        yield Observation.of(day, scene_areas(reader, day, clear), (bits for bits in own if bits is not None))
+        areas = (
+            replace(area, cloud_distance=found[area.scene.id].cloud_distance)
+            for area in scene_areas(reader, day, clear)
+        )
+        yield Observation.of(day, areas, (bits for bits in own if bits is not None))
 
 
 def _by_day(mask: DayMaskHook, reader: ChunkReader, days: Sequence[SolarDay], masked: bool) -> Iterator[Observation]:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.clear import Observation, clear_observations
-from ardcube.chunk.fuse import fuse_reflectance
+from ardcube.chunk.figures import scene_figures
+from ardcube.chunk.fill import BandStack
+from ardcube.chunk.fuse import fuse
 from ardcube.chunk.quality import fill_counted
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
@@ -21,6 +23,7 @@ from ardcube.extent.clip_grid import GridClip
 from ardcube.extent.periods import Period
 from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import none_set
+from ardcube.pixels.composites.figures import needs_of
 from ardcube.pixels.composites.protocol import Stack, needs_all_bands
 from ardcube.pixels.composites.reduce import reduce_bands, reduce_observations
 from ardcube.pixels.median import count_days, observe
@@ -132,14 +135,17 @@ class _PartFiller:
         spec = self.spec
         reader = ChunkReader(spec.grid, window, spec.bands, spec.asset_access, spec.reader, spec.threads)
         with self.timer.stage("mask"):
-            found = clear_observations(spec.mask, reader, solar_days(scenes), inside, masked=spec.quality.needs_valid)
+            found = clear_observations(
+                spec.mask, reader, solar_days(scenes), inside,
+                masked=spec.quality.needs_valid, cloud_metres=needs_of(spec.composites).cloud_metres,
+            )  # fmt: skip
             observations = [one for one in found if one.areas]
         bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
         height, width = window.shape
         observed = none_set(len(observations), height, width)
         bands_at_once, rows_at_once = stack_size(
             len(observations), window.shape, len(spec.bands), self.stack_bytes,
-            all_bands=needs_all_bands(spec.composites),
+            all_bands=needs_all_bands(spec.composites), figures=needs_of(spec.composites).any,
         )  # fmt: skip
         for top in range(0, height, rows_at_once):
             rows = slice(top, min(height, top + rows_at_once))
@@ -168,18 +174,21 @@ class _PartFiller:
         observed: NDArray[np.uint8],
     ) -> None:
         """Read some bands of a strip of rows, and fill its part of the variables; set the pixels observed."""
-        spec, names = self.spec, self.spec.bands[bands]
-        with empty_stack((len(names), len(observations), *strip.window.shape)) as numbers:
+        spec, names, shape = self.spec, self.spec.bands[bands], (len(observations), *strip.window.shape)
+        source = np.zeros(shape, np.uint16) if needs_of(spec.composites).any else None
+        with empty_stack((len(names), *shape)) as numbers:
             with self.timer.stage("bands"):
                 areas = [one.areas for one in observations]
-                fuse_reflectance(strip, areas, names, spec.resampling, spec.encoding, numbers)
+                fuse(strip, areas, BandStack(numbers, names, spec.resampling, spec.encoding, source))
             with self.timer.stage("composite"):
                 reduce_bands(spec.reduced, numbers, outs, bands.start)
                 observe(numbers, observed)
                 if needs_all_bands(spec.composites):
-                    reduce_observations(spec.reduced, self._stack(numbers, observations), outs)
+                    reduce_observations(spec.reduced, self._stack(numbers, observations, source), outs)
 
-    def _stack(self, numbers: NDArray[np.uint16], observations: Sequence[Observation]) -> Stack:
+    def _stack(
+        self, numbers: NDArray[np.uint16], observations: Sequence[Observation], source: NDArray[np.uint16] | None
+    ) -> Stack:
         spec, period = self.spec, self.period
         return Stack(
             numbers,
@@ -189,4 +198,5 @@ class _PartFiller:
             spec.encoding.offset,
             None if period is None else (period.start, period.end),
             tuple(one.sensor for one in observations),
+            None if source is None else scene_figures([one.areas for one in observations], source),
         )

@@ -37,6 +37,9 @@ class BandStack:
     resampling: str
     encoding: CubeEncoding | None = None
     """Encoding of the cube's reflectance; None for categorical bands, which are never converted."""
+    source: NDArray[np.uint16] | None = None
+    """Position of the scene that gave the first band of each pixel (observation, y, x), zeros at first; None if no
+    composite needs it."""
 
     def missing(self, day: int, pixels: Bits) -> Bits:
         """Return the pixels that have no number yet in one of the bands."""

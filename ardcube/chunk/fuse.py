@@ -13,7 +13,6 @@ from ardcube.catalog.scene import Scene
 from ardcube.chunk.fill import BandStack, fill
 from ardcube.chunk.read import ChunkReader, result_of
 from ardcube.chunk.solar_days import SolarDay
-from ardcube.config.encoding import CubeEncoding
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 
 
@@ -25,14 +24,18 @@ class SceneArea:
     pixels: Bits
     newer: tuple[SceneArea, ...] = ()
     """Newer processings of the scene's acquisition, and the pixels that the scene gives only if these are not valid."""
+    cloud_distance: NDArray[np.uint16] | None = None
+    """Whole metres to the nearest pixel of the scene that is not clear (y, x); None if no composite needs it."""
 
     def rows(self, rows: slice) -> SceneArea:
         """Return the part in some rows of the window."""
-        return SceneArea(self.scene, self.pixels[rows], tuple(area.rows(rows) for area in self.newer))
+        distance = None if self.cloud_distance is None else self.cloud_distance[rows]
+        newer = tuple(area.rows(rows) for area in self.newer)
+        return replace(self, pixels=self.pixels[rows], newer=newer, cloud_distance=distance)
 
     def within(self, pixels: Bits) -> SceneArea:
         """Return the part in some pixels of the window."""
-        return SceneArea(self.scene, self.pixels & pixels, tuple(area.within(pixels) for area in self.newer))
+        return replace(self, pixels=self.pixels & pixels, newer=tuple(area.within(pixels) for area in self.newer))
 
 
 def scene_areas(reader: ChunkReader, day: SolarDay, pixels: Mapping[str, Bits]) -> list[SceneArea]:
@@ -76,20 +79,13 @@ def fuse_categories(reader: ChunkReader, days: Sequence[SolarDay], band: str) ->
     stack = np.zeros(shape, np.uint8 if dtypes <= {"uint8"} else np.uint16)
     reaches = ({scene.id: reader.within_reach(scene) for scene in day.scenes} for day in days)
     areas = [scene_areas(reader, day, reach) for day, reach in zip(days, reaches, strict=True)]
-    _fuse(reader, BandStack(stack, (band,), "nearest"), areas)
+    fuse(reader, areas, BandStack(stack, (band,), "nearest"))
     classes: NDArray[Any] = stack[0]
     return classes
 
 
-def fuse_reflectance(
-    reader: ChunkReader,
-    observations: Sequence[Sequence[SceneArea]],
-    bands: Sequence[str],
-    resampling: str,
-    encoding: CubeEncoding,
-    stack: NDArray[np.uint16],
-) -> None:
-    """Fill a stack with digital numbers of reflectance bands: per pixel and band, those of the first valid scene.
+def fuse(reader: ChunkReader, observations: Sequence[Sequence[SceneArea]], stack: BandStack) -> None:
+    """Fill a stack with digital numbers: per pixel and band, those of the first valid scene.
 
     Parameters
     ----------
@@ -97,22 +93,13 @@ def fuse_reflectance(
         Of the window.
     observations : sequence of sequence of SceneArea
         Scenes of each observation, in order, and the pixels to read of each.
-    bands : sequence of str
-        Names as in the scenes. Bands of one grid are resampled together.
-    resampling : str
-        `nearest`, `bilinear` or `cubic`.
-    encoding : CubeEncoding
-        Encoding of the cube's reflectance. Digital numbers of scenes with another one are converted.
-    stack : uint16 (band, observation, y, x)
-        Zeros; filled in place.
+    stack : BandStack
+        Filled in place: the first scene of each observation, then from the next scenes only the pixels that are still
+        missing. Bands of one grid are resampled together.
     """
-    _fuse(reader, BandStack(stack, bands, resampling, encoding), observations)
-
-
-def _fuse(reader: ChunkReader, stack: BandStack, observations: Sequence[Sequence[SceneArea]]) -> None:
-    """Read the first scene of each observation, then from the next scenes only the pixels that are still missing."""
     for order in range(max(map(len, observations), default=0)):
         areas = {day: scenes[order] for day, scenes in enumerate(observations) if order < len(scenes)}
+        lacking = {} if stack.source is None or not order else {day: stack.numbers[0, day] == 0 for day in areas}
         hidden = _fill_newer(reader, stack, areas)
         fill(reader, stack, {
             day: (area.scene, stack.missing(day, area.pixels) if order or area.newer else area.pixels)
@@ -120,6 +107,9 @@ def _fuse(reader: ChunkReader, stack: BandStack, observations: Sequence[Sequence
         })  # fmt: skip
         for day, pixels in hidden.items():
             stack.numbers[:, day][unpacked(pixels, reader.window.shape[1])] = 0
+        if stack.source is not None:
+            for day, empty in lacking.items():
+                stack.source[day][empty & (stack.numbers[0, day] != 0)] = order
 
 
 def _fill_newer(reader: ChunkReader, stack: BandStack, areas: Mapping[int, SceneArea]) -> dict[int, Bits]:

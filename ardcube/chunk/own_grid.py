@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ardcube.catalog.scene import Scene
 from ardcube.chunk.read import ChunkReader, ahead, result_of
 from ardcube.pixels.bitmask import Bits
-from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample
+from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample, sample_distances
 from ardcube.pixels.masks import SceneMaskHook, mask_of, no_data_of
 from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
@@ -43,6 +44,8 @@ class _Read:
     """Digital numbers that mean no data."""
     wanted: Bits
     """Pixels of the window within the scene's reach."""
+    cloud_metres: int
+    """Metres up to which distances to cloud are needed; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,25 @@ class ScenePixels:
     clear: Bits
     masked: Bits | None = None
     """Pixels with data that are not clear; None if nothing needs them."""
+    cloud_distance: NDArray[np.uint16] | None = None
+    """Whole metres to the nearest pixel of the scene that is not clear (y, x); None if no composite needs it."""
 
     def __or__(self, other: Self) -> Self:
-        """Return the pixels of both."""
+        """Return the pixels of both, which are places of one raster."""
         masked = None if self.masked is None or other.masked is None else self.masked | other.masked
-        return type(self)(self.clear | other.clear, masked)
+        distance = self.cloud_distance
+        if distance is not None and other.cloud_distance is not None:
+            distance = np.minimum(distance, other.cloud_distance)
+        return type(self)(self.clear | other.clear, masked, distance)
 
 
 def evaluate_scenes(
-    masks: Sequence[SceneMaskHook], reader: ChunkReader, scenes: Sequence[Scene], *, masked: bool = False
+    masks: Sequence[SceneMaskHook],
+    reader: ChunkReader,
+    scenes: Sequence[Scene],
+    *,
+    masked: bool = False,
+    cloud_metres: int = 0,
 ) -> dict[str, ScenePixels]:
     """Return the clear pixels of scenes on a window of the cube.
 
@@ -76,6 +89,8 @@ def evaluate_scenes(
         Scenes of any days.
     masked : bool
         Whether the pixels that are not clear are returned too.
+    cloud_metres : int
+        Metres up to which distances to cloud are needed; 0 for none.
 
     Returns
     -------
@@ -89,7 +104,11 @@ def evaluate_scenes(
     """
     here = [(mask_of(masks, scene.bands), scene) for scene in scenes if reader.within_reach(scene).any()]
     opened = [(mask, scene, reader.open(scene, mask.bands[0])) for mask, scene in here]
-    reads = (read for mask, scene, file in opened for read in _plan(mask, reader, scene, result_of(scene, file)))
+    reads = (
+        read
+        for mask, scene, file in opened
+        for read in _plan(mask, reader, scene, result_of(scene, file), cloud_metres)
+    )
     fetching = ((read, reader.fetch(read.raster, read.blocks)) for read in reads)
     decoding = (
         (read, reader.threads.decode(_evaluate, read, reader.fetched(read.scene, [fetched])))
@@ -102,7 +121,7 @@ def evaluate_scenes(
     return found
 
 
-def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster) -> Iterator[_Read]:
+def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster, cloud_metres: int) -> Iterator[_Read]:
     """Yield the parts of a classification under the window and around it: one, or none if the file does not touch it.
 
     A raster in degrees may touch it at several multiples of 360 degrees.
@@ -111,7 +130,7 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
     for header in (placed[band] for placed in reader.placed({band: raster.header})):
         level = category_level(header, pixel_at(reader.grid.lattice, header), scene.bands[band].overviews)
         pixel = metres_per_pixel(header.crs, level)
-        reach = mask.clean_up.reach
+        reach = mask.clean_up.reach + cloud_metres
         around = math.floor(reach / pixel[0] + _ROUNDING), math.floor(reach / pixel[1] + _ROUNDING)
         wanted = reader.within_reach(scene)
         blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
@@ -121,20 +140,22 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
             largest = int(np.iinfo(header.dtype).max)  # 0 would be taken for a number of the mask
             raster, nodata = replace(raster, masked_as=largest), nodata | {largest}
         if blocks is not None:
-            yield _Read(mask, scene, raster, header, blocks, pixel, nodata, wanted)
+            yield _Read(mask, scene, raster, header, blocks, pixel, nodata, wanted, cloud_metres)
 
 
 def _evaluate(read: _Read, fetched: Sequence[FetchedBand]) -> ClearPixels:
     """Decode a classification and evaluate the mask on its grid."""
     source = SourcePixels.decode(fetched, read.blocks, read.header.dtype, Encoding(0), find_holes=False)
     tests = read.scene.bands[read.mask.bands[0]].classes
-    return clear_pixels(read.mask, source.values[..., 0], read.nodata, read.pixel, tests)
+    return clear_pixels(read.mask, source.values[..., 0], read.nodata, read.pixel, tests, read.cloud_metres)
 
 
 def _sample(reader: ChunkReader, read: _Read, pixels: ClearPixels, masked: bool) -> ScenePixels:
     """Return the pixels of the window whose nearest pixel is clear, and those whose nearest pixel is masked."""
     nearest = reader.projection(read.header).nearest_pixels(read.blocks.level)
-    clear = read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks)
-    if not masked:
-        return ScenePixels(clear)
-    return ScenePixels(clear, read.wanted & sample(pixels.masked, pixels.layout, nearest, read.blocks))
+    distance = pixels.cloud_distance
+    return ScenePixels(
+        read.wanted & sample(pixels.clear, pixels.layout, nearest, read.blocks),
+        read.wanted & sample(pixels.masked, pixels.layout, nearest, read.blocks) if masked else None,
+        None if distance is None else sample_distances(distance, nearest, read.blocks),
+    )

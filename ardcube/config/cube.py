@@ -65,8 +65,8 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
         json_schema_extra=form_schema.composites,
         description=(
             "Composites of the clear observations: median, mean, min, max, std, percentile:25, geomedian, mads, "
-            "medoid, nearest-to-median, max-ndvi, max:EXPRESSION, min:EXPRESSION, first, last, or one from an "
-            "installed package. Each becomes a variable."
+            "medoid, nearest-to-median, max-ndvi, max:EXPRESSION, min:EXPRESSION, first, last, best-pixel, "
+            "least-cloudy, or one from an installed package. Each becomes a variable."
         ),
     )
     varname: str = Field(

@@ -21,7 +21,7 @@ EDGES = tuple(_DEGREES)
 _OTHER_BANDS = 16
 COMPOSITES = (
     "median", "mean", "min", "max", "std", "geomedian", "mads", "medoid", "nearest-to-median", "max-ndvi", "first",
-    "last",
+    "last", "best-pixel", "least-cloudy",
 )  # fmt: skip
 """Built-in composites that need no parameters."""
 MOST_COMPOSITES = 16

@@ -35,6 +35,8 @@ class ClearPixels:
     covered: Words
     """Pixels with data, clear or not."""
     layout: Layout
+    cloud_distance: NDArray[np.uint16] | None = None
+    """Whole metres to the nearest pixel with a class that is not clear (y, x), up to a limit; None if not needed."""
 
     @property
     def masked(self) -> Words:
@@ -49,6 +51,7 @@ def clear_pixels(
     nodata: Collection[int],
     pixel: tuple[float, float],
     tests: ClassTests = MappingProxyType({}),
+    cloud_metres: int = 0,
 ) -> ClearPixels:
     """Evaluate a cloud mask on the classification of a scene.
 
@@ -64,6 +67,8 @@ def clear_pixels(
         Height and width of a pixel, in metres.
     tests : ClassTests
         Numbers of the classes that the mask names.
+    cloud_metres : int
+        Metres up to which distances to cloud are computed; 0 for none.
 
     Raises
     ------
@@ -80,7 +85,14 @@ def clear_pixels(
     disks = mask.clean_up.disks(pixel)
     layout = Layout.of(classes.shape, disks)
     covered = _packed(classes, known, layout)
-    return ClearPixels(clean(_packed(classes, known & clear, layout), covered, layout, disks), covered, layout)
+    cleaned = clean(_packed(classes, known & clear, layout), covered, layout, disks)
+    if not cloud_metres:
+        return ClearPixels(cleaned, covered, layout)
+    from ardcube.kernels.cloud_distance import cloud_distances  # numba takes a second to import
+
+    metres = np.empty(classes.shape, np.uint16)
+    cloud_distances(cleaned, covered, layout.start, layout.stride, pixel, cloud_metres, metres)
+    return ClearPixels(cleaned, covered, layout, metres)
 
 
 def sample(words: Words, layout: Layout, pixels: NDArray[np.unsignedinteger[Any]], blocks: Blocks) -> Bits:
@@ -105,6 +117,18 @@ def sample(words: Words, layout: Layout, pixels: NDArray[np.unsignedinteger[Any]
         words, layout.start, layout.stride, layout.height, layout.width, rows, columns, blocks.row, blocks.column,
         sampled,
     )  # fmt: skip
+    return sampled
+
+
+def sample_distances(
+    metres: NDArray[np.uint16], pixels: NDArray[np.unsignedinteger[Any]], blocks: Blocks
+) -> NDArray[np.uint16]:
+    """Return distances to cloud at pixels of a raster: uint16 (y, x), 65535 outside of them. See `sample`."""
+    from ardcube.kernels import cloud_distance  # numba takes a second to import
+
+    rows, columns = pixels
+    sampled = np.full(rows.shape, np.iinfo(np.uint16).max, np.uint16)
+    cloud_distance.sample_distances(metres, blocks.row, blocks.column, rows, columns, sampled)
     return sampled
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from ardcube.errors import InputError
 from ardcube.kernels.layout import LANES
+from ardcube.pixels.composites.figures import needs_of
 from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Composite, needs_all_bands
 from ardcube.pixels.masks import CloudMaskHook, scene_masks
 from ardcube.pixels.quality.registry import NO_QUALITY, Quality
@@ -45,6 +46,8 @@ _CLASS_BYTES = 3
 _SCENE_BYTES = {"qa_pixel": 4 * 7900 * 7900}
 """Most such bytes of one scene, by name of the mask: Landsat scenes are larger, and their numbers have 16 bits. Pixels
 of 30 m have fewer bytes per area than those of 20 m."""
+_DISTANCE_BYTES = 4
+"""More such bytes of a pixel whose distance to cloud is computed."""
 _SHARE_FOR_SEVERAL_BANDS = 0.8
 """Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
 _OBSERVATION_BYTES = 6
@@ -76,6 +79,10 @@ class Workload:
     """Most bytes of the classification of one scene."""
     all_bands: bool = False
     """Whether a composite needs all bands of an observation at once."""
+    figures: bool = False
+    """Whether a composite needs figures of the scenes that give the pixels."""
+    distances: bool = False
+    """Whether a composite needs distances to cloud."""
     pixel_bytes: int = 0
     """Bytes per pixel of the variables and the count; 0 means those of one composite, uint16."""
     masked_bits: bool = False
@@ -95,13 +102,15 @@ class Workload:
     ) -> Self:
         """Return the workload of a chunk of a shape (height, width); pixels have a side of `metres`."""
         layers = (*(layer for one in composites for layer in one.layers), *quality.layers, OBSERVATION_COUNT)
+        needs = needs_of(composites)
         of_all = cls(
-            *shape, bands, days, scenes, all_bands=needs_all_bands(tuple(composites)),
+            *shape, bands, days, scenes, all_bands=needs_all_bands(tuple(composites)), figures=needs.any,
+            distances=needs.cloud_metres > 0,
             pixel_bytes=sum(layer.pixel_bytes(bands) for layer in layers), masked_bits=quality.needs_valid,
         )  # fmt: skip
         if masks := scene_masks(mask):
             step = metres / _CLASS_METRES
-            reach = max(one.clean_up.reach for one in masks) / _CLASS_METRES
+            reach = (max(one.clean_up.reach for one in masks) + needs.cloud_metres) / _CLASS_METRES
             scene = max(_SCENE_BYTES.get(one.name, _CLASS_BYTES * _CLASS_PIXELS) for one in masks)
             return replace(of_all, class_step=step, class_reach=reach, class_scene=scene)
         independent = bool(getattr(mask, "independent_days", False))
@@ -123,16 +132,22 @@ class Subdivision:
 
 
 def stack_size(
-    days: int, shape: tuple[int, int], bands: int, stack_bytes: int = STACK_BYTES, *, all_bands: bool = False
+    days: int,
+    shape: tuple[int, int],
+    bands: int,
+    stack_bytes: int = STACK_BYTES,
+    *,
+    all_bands: bool = False,
+    figures: bool = False,
 ) -> tuple[int, int]:
     """Return how many bands and rows are stacked at once.
 
     All bands of all rows if they fit into `stack_bytes`; otherwise fewer bands, then fewer rows. If a composite needs
-    all bands at once (`all_bands`), fewer rows.
+    all bands at once (`all_bands`), fewer rows; `figures` of scenes take as much as a band.
     """
     height, width = shape
     if all_bands:
-        row_bytes = max(1, observation_bytes(days, width, bands))
+        row_bytes = max(1, observation_bytes(days, width, bands + figures))
         rows = min(height, max(1, int(_SHARE_FOR_SEVERAL_BANDS * stack_bytes) // row_bytes)) or 1
         return bands, math.ceil(height / max(1, math.ceil(height / rows)))
     band_bytes = max(1, days * height * width * 2)
@@ -144,6 +159,10 @@ def stack_size(
 def observation_bytes(days: int, pixels: int, bands: int) -> int:
     """Return the bytes of all bands of the observations of some pixels, and of composites of whole observations."""
     return (2 * days + _OBSERVATION_BYTES) * bands * pixels
+
+
+def _observation_bytes(workload: Workload, pixels: int) -> int:
+    return observation_bytes(workload.days, pixels, workload.bands + workload.figures)
 
 
 def subdivide(workload: Workload, limit: int | None) -> Subdivision:
@@ -174,7 +193,7 @@ def least_bytes(workload: Workload) -> int:
     width = min(workload.width, _SMALLEST_PART)
     one_row = 2 * workload.days * width
     if workload.all_bands:
-        one_row = math.ceil(observation_bytes(workload.days, width, workload.bands) / _SHARE_FOR_SEVERAL_BANDS)
+        one_row = math.ceil(_observation_bytes(workload, width) / _SHARE_FOR_SEVERAL_BANDS)
     return _write_bytes(workload) + _part_bytes(workload, _SMALLEST_PART) + one_row
 
 
@@ -182,18 +201,20 @@ def chunk_bytes(workload: Workload, limit: int | None = None) -> int:
     """Return the bytes that building a chunk takes.
 
     For one part: the stack of observations, bounded by `STACK_BYTES`; one bit per day and pixel (observed) and two bits
-    per scene and pixel (reach, clear); the bands of a day mask of `DAYS_AT_ONCE` days, or of all days; the decoded
-    window of 1 + `DECODED_AHEAD` scenes, of reflectance or of the classification of a scene mask; the compressed blocks
-    of `FILES_AHEAD` files. For the whole chunk: the composite and its compressed copy.
+    per scene and pixel (reach, clear), and two bytes if distances to cloud are needed; the bands of a day mask of
+    `DAYS_AT_ONCE` days, or of all days; the decoded window of 1 + `DECODED_AHEAD` scenes, of reflectance or of the
+    classification of a scene mask; the compressed blocks of `FILES_AHEAD` files. For the whole chunk: the composite and
+    its compressed copy.
     """
     chosen = subdivide(workload, limit)
     part = workload.part(chosen.side)
     bands_at_once, rows_at_once = stack_size(
-        workload.days, part, workload.bands, chosen.stack_bytes, all_bands=workload.all_bands
-    )
+        workload.days, part, workload.bands, chosen.stack_bytes, all_bands=workload.all_bands,
+        figures=workload.figures,
+    )  # fmt: skip
     stack = 2 * workload.days * bands_at_once * rows_at_once * part[1]
     if workload.all_bands:
-        stack = observation_bytes(workload.days, rows_at_once * part[1], workload.bands)
+        stack = _observation_bytes(workload, rows_at_once * part[1])
     return stack + _part_bytes(workload, chosen.side) + _write_bytes(workload)
 
 
@@ -243,6 +264,8 @@ def _part_bytes(workload: Workload, side: int) -> int:
     if workload.class_step:
         rows, columns = (workload.class_step * side + 2 * workload.class_reach for side in (height, width))
         classes = (1 + DECODED_AHEAD) * min(_CLASS_BYTES * rows * columns, workload.class_scene)
+        if workload.distances:
+            classes *= 1 + _DISTANCE_BYTES / _CLASS_BYTES
         masks = max(0, int(classes) - blocks)  # at other times than reflectance
     else:
         with_halo = (height + 2 * workload.halo) * (width + 2 * workload.halo)
@@ -251,7 +274,8 @@ def _part_bytes(workload: Workload, side: int) -> int:
     bits = (workload.days + 2 * workload.scenes) / 8 * height * width
     if workload.masked_bits:
         bits += (workload.days + workload.scenes) / 8 * height * width
-    return int(bits + masks + blocks)
+    distances = 2 * workload.scenes * height * width if workload.distances else 0
+    return int(bits + distances + masks + blocks)
 
 
 def _write_bytes(workload: Workload) -> int:

@@ -22,6 +22,7 @@ from ardcube.extent.months import periods_to_search
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
 from ardcube.ledger.stored_cube import StoredCube, stored_encoding, with_encoding
+from ardcube.pixels.composites.figures import needs_of
 from ardcube.planning.jobs import ChunkJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan, definitions_of, tiles_meeting
 from ardcube.prepare.file_access import asset_access, check_variables, is_charged
@@ -54,12 +55,16 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     found: dict[str, Sequence[Scene]] = {}
     grid = request.grid.grow(request.mask.halo)
     bands, categories = request.cube.bands, categories_of(request.mask)
+    uses_cover = needs_of(request.composites).cloud_cover
     for period in _searched_periods(request):
-        found[period.label] = find_in_all(request.sources, bands, categories, grid, period)
+        scenes = find_in_all(request.sources, bands, categories, grid, period)
+        found[period.label] = [scene.with_cloud_cover() for scene in scenes] if uses_cover else scenes
         if on_period is not None:
             on_period(period, len(found[period.label]))
     _check_bad_scenes(request, found)
     _check_access(request, found)
+    if uses_cover:
+        _warn_of_unknown_cloud_cover(found)
     pools = {scene.collection for some in found.values() for scene in some}
     for source in request.sources:
         if source.is_pooled and source.pool not in pools:
@@ -68,6 +73,18 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
         if problem:
             logger.warning("%d scenes: %s", count, problem)
     return found
+
+
+def _warn_of_unknown_cloud_cover(found: FoundScenes) -> None:
+    """Warn if items do not state the cloud cover that a composite uses."""
+    stated = {scene.id: scene.cloud_cover is not None for some in found.values() for scene in some if not scene.problem}
+    unknown = len(stated) - sum(stated.values())
+    if unknown:
+        logger.warning(
+            "%s of %d scenes state no eo:cloud_cover: it is unknown to the composites that use it",
+            "all" if unknown == len(stated) else unknown,
+            len(stated),
+        )
 
 
 def _check_bad_scenes(request: Request, found: FoundScenes) -> None:

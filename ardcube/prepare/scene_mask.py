@@ -13,6 +13,9 @@ from ardcube.collections.model import Definition
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
+from ardcube.pixels.composites.best_pixel import BestPixel
+from ardcube.pixels.composites.figures import needs_of
+from ardcube.pixels.composites.protocol import Composite, text_of
 from ardcube.pixels.masks import AutoCloudMaskHook, CloudMaskHook, classes_of, cloud_mask, cloud_mask_names, scene_masks
 
 
@@ -72,6 +75,25 @@ def choose_mask(
         changes = {"cloud_mask": mask.name, "cloud_mask_options": options | {"masks": names}}
     chosen = cube.model_copy(update=changes)
     return chosen, cloud_mask(chosen.cloud_mask, chosen.cloud_mask_options)
+
+
+def check_figures(mask: CloudMaskHook, composites: Sequence[Composite]) -> None:
+    """Raise InputError if a composite needs distances to cloud, and the mask is evaluated for no scene.
+
+    Parameters
+    ----------
+    mask : CloudMaskHook
+        Mask of the cube, which is chosen.
+    composites : sequence of Composite
+        Composites of the cube.
+    """
+    for one in composites:
+        if needs_of((one,)).cloud_metres and not scene_masks(mask):
+            remedy = "; or leave the term out with best-pixel:cloud=0" if one.name == BestPixel.name else ""
+            raise InputError(
+                f"composite {text_of(one)}: cloud-mask {mask.name} gives no distance to cloud; choose a mask of "
+                f"scenes, such as scl{remedy}"
+            )
 
 
 def _named(first_items: Iterable[FirstItems]) -> set[str]:

@@ -23,7 +23,8 @@ from odc.loader import RasterLoadParams, RasterSource, reader_driver
 from pyproj import Transformer
 
 from ardcube.catalog.items import parse_scene
-from ardcube.chunk.fuse import fuse_categories, fuse_reflectance, scene_areas
+from ardcube.chunk.fill import BandStack
+from ardcube.chunk.fuse import fuse, fuse_categories, scene_areas
 from ardcube.chunk.read import ChunkReader
 from ardcube.chunk.solar_days import solar_days
 from ardcube.config.encoding import CubeEncoding
@@ -148,7 +149,8 @@ def test_pixels_equal_those_of_a_cube_on_its_grid(items: list[pystac.Item], resa
     reader, days = ChunkReader(grid, window), solar_days(scenes)
     stack = np.zeros((1, len(days), *window.shape), np.uint16)
     areas = [scene_areas(reader, day, {scene.id: reader.within_reach(scene) for scene in day.scenes}) for day in days]
-    fuse_reflectance(reader, areas, ["red"], resampling, CubeEncoding(offset=scenes[0].bands["red"].offset), stack)
+    encoding = CubeEncoding(offset=scenes[0].bands["red"].offset)
+    fuse(reader, areas, BandStack(stack, ["red"], resampling, encoding))
     classes = fuse_categories(reader, days, "scl")
 
     geobox = grid.geobox[window.slices]

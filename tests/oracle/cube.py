@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
+from tests.oracle.choices import Choice, chosen, metres_to_cloud
 from tests.oracle.footprints import footprint, reach
 from tests.oracle.items import (
     Item,
@@ -154,6 +155,18 @@ def clear_of_item(
     return inside & clear[row, column]
 
 
+def metres_of_item(item: Item, plane: Plane, masks: Sequence[AnyMask], metres: int) -> Floats:
+    """Metres to cloud in the classification of an item, at most `metres`, (row, column)."""
+    mask = mask_of_item(masks, item["assets"])
+    asset = asset_of(item["assets"], mask.band)
+    assert asset is not None
+    level = read_level(asset["href"], plane.step[0], nodata_of(asset), categories=True, cube_crs=plane.crs)
+    covered, bad = mask.covered_and_bad(level)
+    row, column, _ = nearest_pixels(level, plane.coordinates(level))
+    cloud = clean(bad, covered, pixel_in_metres(level), mask)
+    return metres_to_cloud(cloud, pixel_in_metres(level), metres)[row, column]
+
+
 def oracle_cube(
     items: Iterable[Item],
     collection: dict[str, Any] | None,
@@ -173,8 +186,9 @@ def oracle_cube(
     nudge: float = 0.0,
     encoding: Encoding | None = None,
     stated: Callable[[Item, str], tuple[float, float]] | None = None,
+    choice: Choice | None = None,
 ) -> OracleCube:
-    """Compute a whole cube of median composites.
+    """Compute a whole cube of median composites, or of chosen observations.
 
     Parameters
     ----------
@@ -200,6 +214,8 @@ def oracle_cube(
         Of the cube; by default the scale 0.0001 and the smallest offset of the collection.
     stated : callable, optional
         Scale and offset of the numbers in an item's file of a band; by default what the item or its collection says.
+    choice : Choice, optional
+        Choice of an observation instead of the median.
     """
     geobox = GeoBox.from_geopolygon(
         odc.geo.geom.box(*bbox, crs=DEGREES).segmented(max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / 100),
@@ -243,8 +259,17 @@ def oracle_cube(
             observations.append(Observations([], np.zeros((0, len(bands), height, width), np.int64), masked))
             continue
         encode = partial(_in_encoding, stated=stated, encoding=encoding)
-        stack = np.stack([_one_day(scenes, areas, plane, bands, used, encode, resampling) for scenes in days.values()])
-        for index in range(len(bands)):
+        stated_days = (
+            partial(choice.scores, day=day, period=(first, stop)) if choice else _unranked for day, _ in days
+        )
+        each = [
+            _one_day(scenes, areas, plane, bands, used, encode, resampling, choice.metres if choice else 0, rank)
+            for scenes, rank in zip(days.values(), stated_days, strict=True)
+        ]
+        stack = np.stack([fused for fused, _ in each])
+        if choice:
+            cube[number] = chosen(stack, [scores for _, scores in each])
+        for index in () if choice else range(len(bands)):
             cube[number, :, :, index] = median(stack[:, index], stack[:, index] != 0)
         count[number] = (stack != 0).any(axis=1).sum(axis=0)
         observations.append(Observations(list(days), stack, masked))
@@ -301,14 +326,18 @@ def _one_day(
     masks: Sequence[AnyMask],
     encode: Callable[[NDArray[np.int64], Item, str], NDArray[np.int64]],
     resampling: str,
-) -> NDArray[np.int64]:
+    metres: int,
+    rank: Callable[..., Floats],
+) -> tuple[NDArray[np.int64], Floats]:
     """Numbers of one solar day and sensor in the cube's encoding, 0 where none is clear and valid, (band, row, column).
+
+    And the score of the item that gave the first band, (row, column).
 
     The first scene that is clear at a pixel and valid in a band counts. A scene with a newer processing counts only
     where that processing has no valid pixel, clear or not.
     """
     shape = (plane.y.size, plane.x.size)
-    fused = np.zeros((len(bands), *shape), np.int64)
+    fused, scores = np.zeros((len(bands), *shape), np.int64), np.zeros(shape)
     within = {item["id"]: plane.within(areas[item["id"]]) for item in scenes}
     for item in scenes:
         newer = [
@@ -316,13 +345,22 @@ def _one_day(
             for other in scenes
             if acquisition(item) and acquisition(other) == acquisition(item) and processing(other) > processing(item)
         ]
-        clear = within[item["id"]]
+        clear, distance = within[item["id"]], np.zeros(shape)
         if masks:
             clear = clear & clear_of_item(item, plane, masks)
+        if metres:
+            distance = metres_of_item(item, plane, masks, metres)
+        ranks = rank(item, distance=distance)
         for index, band in enumerate(bands):
             where = clear & (fused[index] == 0)
             for other in newer:
                 where &= band_of_item(other, band, plane, within[other["id"]], resampling) == MISSING
             dn = encode(band_of_item(item, band, plane, where, resampling), item, band)
             fused[index] = np.where(where, dn, fused[index])
-    return fused
+            if index == 0:
+                scores = np.where(where & (dn != 0), ranks, scores)
+    return fused, scores
+
+
+def _unranked(item: Item, distance: Floats) -> Floats:
+    return distance

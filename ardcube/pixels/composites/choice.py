@@ -20,7 +20,7 @@ Chosen = NDArray[np.int16]
 """Position of the chosen observation (y, x); -1 without observation."""
 
 
-class _Choice(ABC):
+class Choice(ABC):
     """A composite that chooses; subclasses define `choose`."""
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class _Choice(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class _PlainChoice(_Choice):
+class PlainChoice(Choice):
     """A choice without parameters."""
 
     bands: ClassVar[tuple[str, ...]] = ()
@@ -45,7 +45,7 @@ class _PlainChoice(_Choice):
 
 
 @dataclass(frozen=True, slots=True)
-class Medoid(_PlainChoice):
+class Medoid(PlainChoice):
     """The observation with the smallest sum of Euclidean distances to the others (Flood 2013)."""
 
     name: ClassVar[str] = "medoid"
@@ -61,7 +61,7 @@ class Medoid(_PlainChoice):
 
 
 @dataclass(frozen=True, slots=True)
-class NearestToMedian(_PlainChoice):
+class NearestToMedian(PlainChoice):
     """The observation nearest to the median of each band."""
 
     name: ClassVar[str] = "nearest-to-median"
@@ -77,7 +77,7 @@ class NearestToMedian(_PlainChoice):
 
 
 @dataclass(frozen=True, slots=True)
-class First(_PlainChoice):
+class First(PlainChoice):
     """The earliest observation."""
 
     name: ClassVar[str] = "first"
@@ -90,7 +90,7 @@ class First(_PlainChoice):
 
 
 @dataclass(frozen=True, slots=True)
-class Last(_PlainChoice):
+class Last(PlainChoice):
     """The latest observation."""
 
     name: ClassVar[str] = "last"
@@ -125,7 +125,7 @@ def _extreme(expression: Expression, sign: float, stack: Stack) -> Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Index(_Choice):
+class _Index(Choice):
     """The observation at an extreme of an expression; the earliest of equal ones."""
 
     expression: Expression
@@ -174,7 +174,7 @@ class SmallestIndex(_Index):
 
 
 @dataclass(frozen=True, slots=True)
-class MaxNDVI(_PlainChoice):
+class MaxNDVI(PlainChoice):
     """The observation with the largest NDVI."""
 
     name: ClassVar[str] = "max-ndvi"

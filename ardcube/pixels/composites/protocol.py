@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.pixels.composites.figures import SceneFigures
+
 ENTRY_POINTS = "ardcube.composites"
 """Entry-point group in which installed packages register their composites."""
 
@@ -92,6 +94,8 @@ class Stack:
     """First day of the period, and first day after it; None if unknown."""
     sensors: tuple[str, ...] = ()
     """Sensor of each observation; empty texts if it is unknown."""
+    figures: SceneFigures | None = None
+    """Figures of the scenes that gave the pixels; None if no composite of the cube needs them."""
     shared: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False)
     """Results that composites of one stack share, by name."""
 
@@ -149,7 +153,11 @@ class BandComposite(Composite, Protocol):
 
 @runtime_checkable
 class ObservationComposite(Composite, Protocol):
-    """Interface of a composite that needs all bands of an observation at once."""
+    """Interface of a composite that needs all bands of an observation at once.
+
+    It may have one more member, `needs`: an `ardcube.Needs` with the figures of scenes that it uses. `stack.figures`
+    has them then.
+    """
 
     def reduce(self, stack: Stack, out: tuple[NDArray[Any], ...]) -> None:
         """Fill the arrays of the layers.

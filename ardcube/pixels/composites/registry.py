@@ -10,6 +10,7 @@ from typing import Any
 
 from ardcube.config.variables import RESERVED_NAMES, VARIABLE_NAME, variable_name
 from ardcube.errors import InputError
+from ardcube.pixels.composites.best_pixel import BestPixel, LeastCloudy
 from ardcube.pixels.composites.choice import (
     First,
     Last,
@@ -19,6 +20,7 @@ from ardcube.pixels.composites.choice import (
     MinimumOrIndex,
     NearestToMedian,
 )
+from ardcube.pixels.composites.figures import MOST_CLOUD_METRES, needs_of
 from ardcube.pixels.composites.geomedian import Geomedian, MedianDeviations
 from ardcube.pixels.composites.per_band import Mean, Median, Percentile, StandardDeviation
 from ardcube.pixels.composites.protocol import (
@@ -32,7 +34,7 @@ from ardcube.pixels.composites.protocol import (
 
 _BUILT_IN: tuple[Any, ...] = (
     Median, Mean, MinimumOrIndex, MaximumOrIndex, StandardDeviation, Percentile, Geomedian, MedianDeviations, Medoid,
-    NearestToMedian, MaxNDVI, First, Last,
+    NearestToMedian, MaxNDVI, First, Last, BestPixel, LeastCloudy,
 )  # fmt: skip
 
 
@@ -73,6 +75,9 @@ def composite(text: str) -> Composite:
         )
     if isinstance(made, BandComposite) and not (len(made.layers) == 1 and made.layers[0].banded):
         raise InputError(f"composite {name} is a BandComposite; it must have exactly one layer, which has bands")
+    metres = needs_of((made,)).cloud_metres
+    if not 0 <= metres <= MOST_CLOUD_METRES:
+        raise InputError(f"composite {name} needs distances to cloud up to {metres} m; at most {MOST_CLOUD_METRES} m")
     return made
 
 
