@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ardcube.api.build import build, retry
+    from ardcube.api.fill import FillSummary, fill
     from ardcube.api.observations import observations
     from ardcube.api.open import open
     from ardcube.api.plan import Plan, plan
@@ -72,6 +73,7 @@ __all__ = [
     "CubeConfig",
     "DayMaskHook",
     "DefaultCloudMaskHook",
+    "FillSummary",
     "FmaskCloudMaskHook",
     "InputError",
     "Layer",
@@ -98,6 +100,7 @@ __all__ = [
     "__version__",
     "build",
     "chosen_of",
+    "fill",
     "observations",
     "open",
     "plan",
@@ -109,6 +112,7 @@ __all__ = [
 
 _MODULES = {
     "ardcube.api.build": ("build", "retry"),
+    "ardcube.api.fill": ("FillSummary", "fill"),
     "ardcube.api.observations": ("observations",),
     "ardcube.api.open": ("open",),
     "ardcube.api.plan": ("Plan", "plan"),

@@ -152,6 +152,37 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
 
 
 @cli.command()
+@click.argument("uri")
+@click.option(
+    "--method",
+    type=click.Choice(["carry", "interpolate"]),
+    required=True,
+    help="carry: the last observed period. interpolate: linear in time between the last and the next observed period.",
+)
+@click.option(
+    "--max-periods",
+    type=click.IntRange(1, 254),
+    required=True,
+    help="Periods that an observed period may be away.",
+)
+@click.option("--output", metavar="URI", help="Store of the filled cube.  [default: cube-filled.zarr for cube.zarr]")
+@click.option("--allow-missing", is_flag=True, help="Fill also a cube with missing chunks, which count as gaps.")
+@click.option("--threads", type=click.IntRange(1), help="Chunks filled at once.  [default: number of CPUs]")
+@storage_option
+@debug_option
+def fill(uri: str, **options: Any) -> None:
+    """Fill pixels without observation of the cube at URI from other periods, into a second cube."""
+    from ardcube.api.fill import fill_cube
+
+    done = fill_cube(uri, **options)
+    before = f", {done.already_done} done before" if done.already_done else ""
+    click.echo(f"chunks   {done.chunks - done.already_done} of {done.chunks} filled{before}")
+    click.echo(f"pixels   {done.observed:.1%} observed, {done.filled:.1%} filled, {done.empty:.1%} empty")
+    click.echo(f"time     {done.seconds:.1f} s")
+    click.echo(f"cube     {done.uri}")
+
+
+@cli.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--collection-file", metavar="FILE", help="TOML file with a definition, which is checked and listed.")
 @click.option("--json", "as_json", is_flag=True, help="Print all fields as JSON.")

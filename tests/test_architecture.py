@@ -19,7 +19,7 @@ LAYERS = (
     ("tasks",),
     ("hooks",),
     ("ardcube.api",),
-    ("ardcube.chunk", "ardcube.odc_driver", "ardcube.prepare", "ardcube.report"),
+    ("ardcube.chunk", "ardcube.filling", "ardcube.odc_driver", "ardcube.prepare", "ardcube.report"),
     ("ardcube.stac_output",),
     ("ardcube.ledger", "ardcube.store"),
     ("ardcube.planning",),

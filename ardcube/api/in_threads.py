@@ -6,9 +6,9 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
 
+from ardcube.api.thread_pool import call_in_threads
 from ardcube.chunk.batch import process_batch
 from ardcube.config import RunConfig
 from ardcube.errors import PermanentError, RunStopsError, TransientError
@@ -82,24 +82,10 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
 
 def _records(spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease) -> Iterator[ChunkRecord | None]:
     """Build jobs, as many at once as the run has threads; yield each record, None for a chunk that failed."""
-    stop, waiting = Event(), iter(jobs)
-    in_flight: set[Future[ChunkRecord | None]] = set()
-    pool = ThreadPoolExecutor(run.local_threads, thread_name_prefix="ardcube-chunk")
-    try:
-        while True:
-            for job in waiting:
-                lease.check()
-                in_flight.add(pool.submit(_build, spec, run, job, stop))
-                if len(in_flight) == run.local_threads:
-                    break
-            if not in_flight:
-                return
-            done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+    stop = Event()
+    yield from call_in_threads(
+        lambda job: _build(spec, run, job, stop), jobs, run.local_threads, lease.check, stop=stop.set
+    )
 
 
 def _build(spec: CubeSpec, run: RunConfig, job: ChunkJob, stop: Event) -> ChunkRecord | None:

@@ -75,6 +75,13 @@ def write_planned(ledger: Ledger, plan: CubePlan) -> Collection[str]:
     return manifests.values()
 
 
+def copy_planned(source: Ledger, target: Ledger) -> None:
+    """Copy the plan of a cube into another ledger."""
+    content = source.place.read(_NAME)
+    if content is not None:
+        target.place.write(_NAME, content)
+
+
 def read_planned(ledger: Ledger, grid: Grid, tile_size: int) -> Planned | None:
     """Read the plan of the last build; None if no build has stored one.
 

@@ -21,6 +21,8 @@ from ardcube.storage.place import Place
 
 PIXEL_RULES = 2
 """Version of the rules that make a cube's pixels from its scenes. Cubes without it were built with version 1."""
+FILL_IDENTITY = "fill"
+"""Part of the identity of a filled cube: method and largest distance. Other cubes do not have it."""
 _LARGEST_DEGREES = 540.0
 """Degrees that a coordinate of a grid may have at most, beyond 180 for grids across the antimeridian."""
 

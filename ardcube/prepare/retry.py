@@ -20,7 +20,7 @@ from ardcube.ledger.last_plan import Planned, read_planned
 from ardcube.ledger.ledger import Ledger, finished
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
-from ardcube.ledger.stored_cube import StoredCube, check_pixel_rules, no_cube_error
+from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, check_pixel_rules, no_cube_error
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask, mask_options
 from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, jobs_of_period
 from ardcube.planning.plan import CubePlan
@@ -74,6 +74,8 @@ def check_retry(run: RunConfig) -> Retry:
     if cube is None:
         raise no_cube_error(place, ledger)
     check_pixel_rules(place, cube.identity)
+    if FILL_IDENTITY in cube.identity:
+        raise InputError(f"fsspec-uri {place.uri} is a filled cube; retry the cube that it was filled from")
     if not exists(place):
         raise InputError(f"fsspec-uri {place.uri} is missing or incomplete; run the build again")
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)

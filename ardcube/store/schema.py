@@ -23,6 +23,8 @@ from ardcube.store.coordinates import COORDINATES, write_plane, write_times
 from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_store_error
 
 COUNT = OBSERVATION_COUNT.name
+FLAGS, DISTANCE = "filled", "fill_distance"
+"""Layers of a filled cube."""
 FILL = 0
 _ATTRIBUTES = {
     "Conventions": "CF-1.11",
@@ -118,7 +120,7 @@ def create(
             compressors=compressor(),
             overwrite=True,
         )
-    _consolidate(place)
+    consolidate(place)
 
 
 def _attributes_of(layer: Layer, spec: CubeSpec) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def extend(
             if array.shape[0] < len(periods):
                 array.resize((len(periods), *array.shape[1:]))
         write_times(group, periods)
-        _consolidate(place)
+        consolidate(place)
         if attributes:
             # With the consolidated metadata, in one object: a group without them is not a complete store.
             update_attributes(place, attributes)
@@ -221,7 +223,7 @@ def remove(place: Place, *variables: str) -> None:
     for name in variables:
         if "/" in name or name in ("", ".", ".."):
             raise StoreError(f"{name!r} is not a variable of a cube; nothing was removed")
-    arrays = (*variables, COUNT, *COORDINATES)
+    arrays = (*variables, COUNT, FLAGS, DISTANCE, *COORDINATES)
     names = place.list()
     # The group's metadata first, because the rest without it is no cube to any reader.
     place.remove([METADATA] if METADATA in names else [])
@@ -237,7 +239,8 @@ def _object_shapes(grid: Grid, chunk_size: int, shard: int) -> tuple[tuple[int, 
     return (1, height, width), ((1, rows * height, cols * width) if shard > 1 else None)
 
 
-def _consolidate(place: Place) -> None:
+def consolidate(place: Place) -> None:
+    """Write the metadata of all arrays into those of the group; the store is complete then."""
     with warnings.catch_warnings():
         # The specification of Zarr v3 does not define them yet; every reader named in the README reads them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")

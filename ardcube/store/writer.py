@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,15 +42,26 @@ class CubeStore:
         StoreError
             If the arrays are missing, damaged, or not of the shape in `spec`.
         """
-        uri = spec.store_uri
-        shape = (spec.periods, spec.grid.height, spec.grid.width)
-        place = Place.at(uri, spec.storage_options)
+        place = Place.at(spec.store_uri, spec.storage_options)
+        names = [layer.name for layer in spec.variables]
+        return cls.open_arrays(place, names, (spec.periods, spec.grid.height, spec.grid.width), fence)
+
+    @classmethod
+    def open_arrays(cls, place: Place, names: Sequence[str], shape: tuple[int, ...], fence: Fence | None) -> Self:
+        """Open arrays by name, written only while the fence allows it.
+
+        Raises
+        ------
+        StoreError
+            If the arrays are missing, damaged, or not of the shape (time, y, x).
+        """
+        uri = place.uri
         with explained(uri), damage_as_store_error(uri):
             # Not the consolidated metadata: they are stale for a moment while the time axis is extended.
             group = zarr.open_group(
                 _WriteOnlyStore(zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False
             )
-            opened = cls(tuple(array_of(group, layer.name) for layer in spec.variables), uri)
+            opened = cls(tuple(array_of(group, name) for name in names), uri)
         if wrong := [found for array in opened.variables if (found := array.shape[:3]) != shape]:
             # zarr clips a region that is outside the array, and reports nothing.
             raise StoreError(f"{uri} has shape {wrong[0]}, the plan {shape}; run again to make a new plan")

@@ -278,6 +278,25 @@ def test_status_of_a_store_that_needs_options(call: Call, moto_s3: Any, built: B
 
 
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")  # a picture has none
+def test_fill_prints_the_shares_of_a_filled_cube(call: Call, built: Built, tmp_path: Path) -> None:
+    words = (
+        "fill",
+        str(built.uri),
+        "--method",
+        "carry",
+        "--max-periods",
+        "1",
+        "--output",
+        str(tmp_path / "filled.zarr"),
+    )
+    first, second = call(*words).splitlines(), call(*words).splitlines()
+    assert re.fullmatch(r"chunks   (\d+) of \1 filled", first[0])
+    assert re.fullmatch(r"chunks   0 of (\d+) filled, \1 done before", second[0])
+    assert re.fullmatch(r"pixels   [\d.]+% observed, [\d.]+% filled, [\d.]+% empty", first[1])
+    assert first[1] == second[1]
+    assert first[3] == f"cube     {tmp_path}/filled.zarr"
+
+
 def test_quicklook_draws_a_picture_per_period(call: Call, built: Built, tmp_path: Path) -> None:
     paths = call("quicklook", str(built.uri), "--output", str(tmp_path / "pictures")).splitlines()
     assert [Path(path).name for path in paths] == [f"rgb_median_2023-0{month}.png" for month in (5, 6, 7)]

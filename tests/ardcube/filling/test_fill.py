@@ -1,0 +1,341 @@
+"""`ardcube.fill`: filled cubes against plain Python, pandas and xarray; repeated, interrupted and refused passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+
+import ardcube
+from ardcube.errors import TransientError
+from ardcube.filling.chunk import OpenFilling
+from ardcube.lease.acquire import holding
+from ardcube.ledger.ledger import Ledger
+from ardcube.storage.place import Place
+from tests.ardcube.api_cube import cube_of
+from tests.servers.processes import S3
+
+REACH = 2
+
+
+def small(archive: Path, **changes: Any) -> ardcube.CubeConfig:
+    """Periods of ten days and three composites, of 30 x 70 pixels in 1 x 3 tiles."""
+    values = {"period": "10D", "resolution": 0.002, "chunk_size": 32, "composites": ("median", "mean", "std")}
+    return cube_of(archive, **values | changes)
+
+
+def ledger_of(uri: Path | str) -> Ledger:
+    return Ledger.of_store(Place.at(str(uri)))
+
+
+def rewrite(uri: Path, number: int) -> None:
+    """Replace the pixels of a cube by random ones with gaps, as if each chunk had been built with them."""
+    random, group = np.random.default_rng(number), zarr.open_group(uri, mode="r+")
+    count = group["observation_count"]
+    counts = random.integers(0, 3, count.shape).astype(np.uint16)
+    count[...] = counts
+    for name in ("median", "mean"):
+        array = group[name]
+        values = random.integers(1, 65536, array.shape).astype(np.uint16)
+        values[random.random(array.shape) < 0.05] = 0  # a band without a value where others have one
+        array[...] = np.where(counts[..., None] > 0, values, 0)
+    spread = random.integers(0, 65535, group["std"].shape)
+    group["std"][...] = np.where(counts[..., None] > 0, spread, 65535).astype(np.uint16)
+    ledger = ledger_of(uri)
+    for record in ledger.records().values():
+        ledger.write(dataclasses.replace(record, status="written"))
+
+
+@pytest.fixture(scope="module")
+def built(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished cube whose pixels are random, with gaps."""
+    uri = tmp_path_factory.mktemp("fill") / "cube.zarr"
+    ardcube.build(small(sample_archive), uri)
+    rewrite(uri, 1)
+    return uri
+
+
+@pytest.fixture
+def cube(built: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    shutil.copytree(f"{built}.ardcube", tmp_path / "cube.zarr.ardcube")
+    return Path(shutil.copytree(built, tmp_path / "cube.zarr"))
+
+
+def arrays(uri: Path | str) -> dict[str, NDArray[Any]]:
+    group = zarr.open_group(str(uri), mode="r")
+    return {name: array[...] for name, array in group.arrays()}
+
+
+def middles(stored: dict[str, NDArray[Any]]) -> list[Fraction]:
+    return [Fraction(int(start + end), 2) for start, end in stored["time_bnds"]]
+
+
+def oracle(before: dict[str, NDArray[Any]], method: str, most: int) -> dict[str, NDArray[Any]]:
+    """Fill pixel by pixel in plain Python with exact fractions."""
+    after = {name: array.copy() for name, array in before.items()}
+    counts, times = before["observation_count"], middles(before)
+    after["filled"], after["fill_distance"] = np.zeros(counts.shape, np.uint8), np.full(counts.shape, 255, np.uint8)
+    for index in np.ndindex(counts.shape):
+        period, pixel = index[0], index[1:]
+        if counts[index] > 0:
+            after["filled"][index], after["fill_distance"][index] = 1, 0
+            continue
+        seen = [other for other in range(len(times)) if counts[other][pixel] > 0 and abs(other - period) <= most]
+        first = max((other for other in seen if other < period), default=None)
+        second = min((other for other in seen if other > period), default=None)
+        if first is None or (second is None and method == "interpolate"):
+            continue
+        after["filled"][index] = 2
+        after["fill_distance"][index] = period - first
+        for name in ("median", "mean"):
+            values = before[name]
+            if method == "carry":
+                after[name][index] = values[first][pixel]
+                continue
+            assert second is not None
+            after["fill_distance"][index] = max(period - first, second - period)
+            share = (times[period] - times[first]) / (times[second] - times[first])
+            after[name][index] = [
+                round(int(low) + share * (int(high) - int(low))) if low and high else 0
+                for low, high in zip(values[first][pixel], values[second][pixel], strict=True)
+            ]
+    return after
+
+
+def assert_equal(found: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> None:
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("method", ["carry", "interpolate"])
+def test_a_filled_cube_is_that_of_plain_python(cube: Path, method: Any) -> None:
+    before = arrays(cube)
+    summary = ardcube.fill(cube, method=method, max_periods=REACH)
+    expected = oracle(before, method, REACH)
+    assert_equal(arrays(summary.uri), expected)
+    assert_equal(arrays(cube), before)  # the cube itself is unchanged
+    shares = [(expected["filled"] == flag).mean() for flag in (1, 2, 0)]
+    assert [summary.observed, summary.filled, summary.empty] == pytest.approx(shares)
+    assert summary.filled > 0.1
+
+
+def test_carrying_forward_is_that_of_pandas(cube: Path) -> None:
+    before = arrays(cube)
+    filled = ardcube.fill(cube, method="carry", max_periods=REACH).uri
+    counts, values = before["observation_count"], before["median"][..., 0].astype(float)
+    # A band that is nodata in an observed pixel is carried too, so it gets a number that pandas takes for a value.
+    series = pd.DataFrame(np.where(counts > 0, values, np.nan).reshape(len(counts), -1))
+    expected = series.ffill(limit=REACH).fillna(0).to_numpy().reshape(counts.shape)
+    np.testing.assert_array_equal(arrays(filled)["median"][..., 0], expected)
+
+
+def test_interpolating_is_that_of_xarray(cube: Path) -> None:
+    before = arrays(cube)
+    periods = len(before["time"])
+    filled = ardcube.fill(cube, method="interpolate", max_periods=periods).uri
+    counts = before["observation_count"]
+    whole = (before["median"][..., 0] > 0) | (counts == 0)
+    series = xr.DataArray(
+        np.where(counts > 0, before["median"][..., 0], np.nan),
+        dims=("time", "y", "x"),
+        coords={"time": [float(middle) for middle in middles(before)]},
+    )
+    expected = series.interpolate_na("time").fillna(0).to_numpy()
+    found = arrays(filled)["median"][..., 0]
+    at = np.broadcast_to(whole.all(axis=0), counts.shape)  # xarray takes nodata of a band for 0
+    assert at.mean() > 0.5
+    assert np.abs(found - expected)[at].max() <= 0.5 + 1e-9
+
+
+def test_readers_see_the_layers_of_a_filled_cube(cube: Path) -> None:
+    filled = ardcube.open(ardcube.fill(cube, method="carry", max_periods=REACH).uri)
+    flags = filled["filled"]
+    assert (flags.dtype, flags.dims) == (np.uint8, filled["observation_count"].dims)
+    assert flags.attrs["flag_values"] == [0, 1, 2]
+    assert flags.attrs["flag_meanings"] == "empty observed filled"
+    assert filled["median"].attrs["ancillary_variables"] == "observation_count filled fill_distance"
+    assert filled["median"].notnull().any("band").where(flags > 0, True).mean() > 0.99
+    assert filled["median"].isnull().where(flags == 0, True).all()
+    np.testing.assert_array_equal(filled["fill_distance"].isnull(), flags == 0)
+    assert (filled.attrs["fill_method"], filled.attrs["fill_max_periods"]) == ("carry", REACH)
+    assert "filled by carry within 2 periods" in filled.attrs["history"].splitlines()[-1]
+    assert ardcube.open(cube)["median"].attrs["ancillary_variables"] == "observation_count"
+
+
+# ---- again ----------------------------------------------------------------------------------------
+
+
+def fill_to(cube: Path, name: str) -> ardcube.FillSummary:
+    return ardcube.fill(cube, method="interpolate", max_periods=REACH, output=cube.parent / name)
+
+
+def test_a_second_pass_does_nothing(cube: Path) -> None:
+    first = fill_to(cube, "a.zarr")
+    objects = {path: path.stat().st_mtime_ns for path in Path(first.uri).rglob("*") if path.is_file()}
+    second = fill_to(cube, "a.zarr")
+    assert (second.chunks, second.already_done) == (first.chunks, first.chunks)
+    assert (second.observed, second.filled) == (first.observed, first.filled)
+    assert {path: path.stat().st_mtime_ns for path in Path(first.uri).rglob("*") if path.is_file()} == objects
+
+
+def test_an_interrupted_pass_continues(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, fill = [], OpenFilling.fill
+
+    def fails(self: OpenFilling, job: Any) -> Any:
+        calls.append(job)
+        if len(calls) == 5:
+            raise TransientError("the store is away")
+        return fill(self, job)
+
+    monkeypatch.setattr(OpenFilling, "fill", fails)
+    with pytest.raises(TransientError, match="away"):
+        ardcube.fill(cube, method="interpolate", max_periods=REACH, output=cube.parent / "a.zarr", threads=1)
+    again = fill_to(cube, "a.zarr")
+    assert again.already_done == 4
+    assert_equal(arrays(again.uri), arrays(fill_to(cube, "b.zarr").uri))
+
+
+def test_chunks_within_reach_of_a_chunk_that_was_built_again_are_filled_again(cube: Path) -> None:
+    done = fill_to(cube, "a.zarr")
+    ledger = ledger_of(cube)
+    record = next(one for one in ledger.records().values() if (one.key.period, one.key.col) == ("2023-05-21", 1))
+    group = zarr.open_group(cube, mode="r+")
+    for name in ("observation_count", "median", "mean", "std"):
+        group[name][2, :, 32:64] = group[name].fill_value
+    ledger.write(record.after(record, record.attempts[-1]))
+    again = fill_to(cube, "a.zarr")
+    assert again.chunks - again.already_done == 1 + 2 * REACH
+    assert again.observed < done.observed
+    assert_equal(arrays(again.uri), oracle(arrays(cube), "interpolate", REACH))
+
+
+def test_a_pass_over_an_extended_cube_extends_the_filled_cube(sample_archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    ardcube.build(small(sample_archive, end_date="2023-06-08"), uri)
+    fill_to(uri, "a.zarr")
+    ardcube.build(small(sample_archive), uri)
+    extended = fill_to(uri, "a.zarr")
+    assert 0 < extended.already_done < extended.chunks
+    fresh = arrays(fill_to(uri, "b.zarr").uri)
+    assert len(fresh["time"]) == 7
+    assert_equal(arrays(extended.uri), fresh)
+    assert_equal(fresh, oracle(arrays(uri), "interpolate", REACH))
+
+
+@pytest.mark.parametrize("shard", [1, 2])
+def test_threads_and_shards_change_no_pixel(sample_archive: Path, tmp_path: Path, shard: int) -> None:
+    uri = tmp_path / "cube.zarr"
+    ardcube.build(small(sample_archive, chunk_size=16, shard=shard, end_date="2023-06-08"), uri)
+    rewrite(uri, 2)
+    one = ardcube.fill(uri, method="carry", max_periods=REACH, output=tmp_path / "1.zarr", threads=1)
+    several = ardcube.fill(uri, method="carry", max_periods=REACH, output=tmp_path / "3.zarr", threads=3)
+    assert_equal(arrays(one.uri), arrays(several.uri))
+    assert_equal(arrays(one.uri), oracle(arrays(uri), "carry", REACH))
+
+
+def test_a_cube_on_s3_is_filled_there(sample_archive: Path, tmp_path: Path, moto_s3: S3) -> None:
+    cube = tmp_path / "cube.zarr"
+    ardcube.build(small(sample_archive, end_date="2023-06-08"), cube)
+    rewrite(cube, 3)
+    fs = Place.at(moto_s3.uri(""), moto_s3.storage_options).fs
+    for suffix in ("", ".ardcube"):
+        fs.put(f"{cube}{suffix}", moto_s3.uri(f"cube.zarr{suffix}"), recursive=True)
+    done = ardcube.fill(
+        moto_s3.uri("cube.zarr"), method="carry", max_periods=REACH, storage_options=moto_s3.storage_options
+    )
+    assert done.uri == moto_s3.uri("cube-filled.zarr")
+    fs.get(done.uri, str(cube.parent / "back.zarr"), recursive=True)
+    assert_equal(arrays(cube.parent / "back.zarr"), oracle(arrays(cube), "carry", REACH))
+
+
+# ---- refused --------------------------------------------------------------------------------------
+
+
+def test_an_unfinished_cube_is_filled_only_on_request(sample_archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    ardcube.build(small(sample_archive), uri, limit=10)
+    with pytest.raises(ardcube.InputError, match=r"11 of 21 chunks are missing; .* or add allow_missing"):
+        fill_to(uri, "a.zarr")
+    assert not list(tmp_path.glob("a.zarr*"))
+    done = ardcube.fill(uri, method="interpolate", max_periods=9, output=tmp_path / "a.zarr", allow_missing=True)
+    assert_equal(arrays(done.uri), oracle(arrays(uri), "interpolate", 9))
+    ardcube.build(small(sample_archive), uri)
+    assert_equal(arrays(fill_to(uri, "b.zarr").uri), oracle(arrays(uri), "interpolate", REACH))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "nearest"}, r"^method 'nearest': no such method; give one of carry, interpolate$"),
+        ({"max_periods": 0}, r"^max_periods=0: not a number of periods; give 1 to 254$"),
+        ({"max_periods": 2.5}, r"^max_periods=2.5: not a number"),
+        ({"max_periods": True}, r"^max_periods True: not a number"),
+        ({"threads": 0}, r"^threads=0: not a number of threads; give 1 or more$"),
+        ({"output": ""}, r"not a location"),
+    ],
+)
+def test_an_invalid_argument_is_refused_in_one_line(cube: Path, arguments: Any, message: str) -> None:
+    with pytest.raises(ardcube.InputError, match=message) as caught:
+        ardcube.fill(cube, **{"method": "carry", "max_periods": REACH} | arguments)
+    assert "\n" not in str(caught.value)
+    assert not list(cube.parent.glob("*filled*"))
+
+
+def test_a_location_that_holds_something_else_is_refused(cube: Path, built: Path) -> None:
+    def refused(message: str, output: Path, uri: Path = cube, method: Any = "carry") -> None:
+        before = sorted(cube.parent.rglob("*"))
+        with pytest.raises(ardcube.InputError, match=message):
+            ardcube.fill(uri, method=method, max_periods=REACH, output=output)
+        assert sorted(cube.parent.rglob("*")) == before
+
+    refused("the cube itself", cube)
+    refused("no cube of ardcube", cube.parent / "a.zarr", uri=cube.parent / "other.zarr")
+    (cube.parent / "mine").mkdir()
+    (cube.parent / "mine" / "file").touch()
+    refused("holds something that ardcube did not write", cube.parent / "mine")
+    filled = Path(ardcube.fill(cube, method="carry", max_periods=REACH).uri)
+    refused(
+        "carry max_periods=2 there and filled with method interpolate max_periods=2 here", filled, method="interpolate"
+    )
+    refused("a filled cube; give the cube that it was filled from", cube.parent / "b.zarr", uri=filled)
+    refused("not filled there", built)
+
+
+def test_a_filled_cube_is_not_built_or_retried(sample_archive: Path, cube: Path) -> None:
+    filled = ardcube.fill(cube, method="carry", max_periods=REACH).uri
+    with pytest.raises(ardcube.InputError, match=r"holds another cube: fill is"):
+        ardcube.build(small(sample_archive), filled)
+    with pytest.raises(ardcube.InputError, match="is a filled cube; retry the cube that it was filled from"):
+        ardcube.retry(filled)
+    table = ardcube.status(filled)
+    assert (table.attrs["chunks"], table.attrs["due"]) == (21, 0)
+
+
+def test_a_cube_that_another_run_writes_is_not_filled(cube: Path) -> None:
+    with holding(ledger_of(cube).place), pytest.raises(ardcube.LeaseHeldError):
+        ardcube.fill(cube, method="carry", max_periods=REACH)
+    assert not list(cube.parent.glob("*filled*"))
+
+
+def test_a_damaged_chunk_stops_the_pass_and_names_the_cube(cube: Path) -> None:
+    victim = next(path for path in sorted((cube / "median" / "c").rglob("*")) if path.is_file())
+    victim.write_bytes(b"no pixels")
+    with pytest.raises(ardcube.StoreError, match=rf"^{cube} is damaged"):
+        ardcube.fill(cube, method="carry", max_periods=REACH)
+
+
+def test_a_build_with_overwrite_leaves_no_layer_of_a_filling(sample_archive: Path, cube: Path) -> None:
+    filled = Path(ardcube.fill(cube, method="carry", max_periods=REACH).uri)
+    ardcube.build(small(sample_archive, end_date="2023-05-31"), filled, overwrite=True)
+    assert "filled" not in arrays(filled)
