@@ -9,7 +9,7 @@ from ardcube.api.existing import Uri, find_cube
 from ardcube.errors import InputError
 from ardcube.store.checked_codecs import checked_codecs
 from ardcube.store.conventions import without_conventions
-from ardcube.store.schema import COUNT, exists
+from ardcube.store.schema import COUNT, DISTANCE, FLAGS, exists
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open(
         )
     for axis in axes:
         cube[axis].encoding["_FillValue"] = None  # a coordinate of CF has none, and xarray would write NaN
-    changed = {COUNT: cube[COUNT]}
+    changed = {name: cube[name] for name in (COUNT, FLAGS, DISTANCE) if name in cube}
     for name in found.cube.variables:
         changed[name] = cube[name].astype("float32")
         changed[name].encoding = {"_FillValue": changed[name].dtype.type("nan")}
