@@ -262,7 +262,10 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "wrong percentile": ({"--composite": "percentile:x"}, ["composite percentile:x", "write it as percentile:25"]),
     "parameters of none": ({"--composite": "mean:3"}, ["composite mean:3", "takes no parameters"]),
     "unknown quality": ({"--quality": "clouds"}, ["--quality", "'clouds'", "'valid_count'", "'sensor_share'"]),
-    "quality twice": ({"--quality": "date --quality date"}, ["--quality date is given more than once", "once"]),
+    "quality twice": (
+        {"--quality": "date --quality date"},
+        ["--quality: date is given more than once", "give each layer once"],
+    ),
     "one sensor": ({"--quality": "sensor_share"}, ["quality sensor_share", "the sensor Sentinel-2 MSI", "leave"]),
     "invalid name": ({"--varname": "a/b"}, ["--varname", "'a/b'", "use letters, digits and _"]),
     "unknown crs": ({"--crs": "EPSG:99999"}, ["crs 'EPSG:99999': unknown", "give an EPSG code such as EPSG:32633"]),
