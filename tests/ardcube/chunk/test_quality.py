@@ -249,9 +249,9 @@ def test_the_date_is_that_of_the_choice_and_several_choices_have_one_each(scenes
         scenes.add(f"2023-08-{day}T10:00", red)
     assert (layers_of(scenes, "date", texts=("median",))["date"] == 8).all()
     assert (layers_of(scenes, "date", texts=("median", "medoid"))["date"] == 19).all()
-    found = layers_of(scenes, "date", texts=("mean", "medoid", "max:red", "first"))
+    found = layers_of(scenes, "date", texts=("mean", "medoid", "max:red", "first", "best-pixel", "least-cloudy"))
     assert "date" not in found
-    for variable, day in (("medoid", 19), ("max_red", 8), ("first", 4)):
+    for variable, day in (("medoid", 19), ("max_red", 8), ("first", 4), ("best_pixel", 19), ("least_cloudy", 4)):
         assert (found[f"{variable}_date"] == day).all()
 
 
