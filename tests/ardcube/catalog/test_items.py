@@ -384,6 +384,27 @@ def test_fields_that_cannot_change_a_pixel_keep_the_revision(change: Change) -> 
 
 
 @pytest.mark.parametrize(
+    ("stated", "expected"),
+    [(12, 12.0), (0, 0.0), (100.0, 100.0), (-1, None), (100.5, None), (None, None), ("7", None), (True, None),
+     (float("nan"), None), (10**400, None)],
+)  # fmt: skip
+def test_a_cloud_cover_is_a_share_in_percent_or_unknown(stated: Any, expected: float | None) -> None:
+    item = stac_item()
+    item["properties"]["eo:cloud_cover"] = stated
+    assert parse(item).cloud_cover == expected
+
+
+def test_the_cloud_cover_is_part_of_the_revision_of_cubes_that_use_it() -> None:
+    scenes = []
+    for cover in (12.5, 13.0, None):
+        item = stac_item()
+        item["properties"]["eo:cloud_cover"] = cover
+        scenes.append(parse(item))
+    assert len({scene.revision for scene in scenes}) == 1
+    assert len({scene.with_cloud_cover().revision for scene in scenes}) == 3
+
+
+@pytest.mark.parametrize(
     "stated",
     [
         _set("properties", "s2:processing_baseline", to="05.10"),

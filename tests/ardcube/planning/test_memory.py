@@ -26,6 +26,8 @@ from ardcube.config import RunConfig
 from ardcube.config.variables import QualityName
 from ardcube.errors import InputError
 from ardcube.extent.lattice import METRES_PER_DEGREE
+from ardcube.pixels.composites.best_pixel import BestPixel, LeastCloudy
+from ardcube.pixels.composites.choice import Last
 from ardcube.pixels.composites.geomedian import Geomedian, MedianDeviations
 from ardcube.pixels.composites.per_band import Median
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook
@@ -57,6 +59,7 @@ WORKLOADS = st.builds(
     mask_bands=st.integers(0, 3),
     independent_days=st.booleans(),
     all_bands=st.booleans(),
+    distances=st.booleans(),
     pixel_bytes=st.just(0) | st.integers(26, 100),
     class_step=st.just(0.0) | st.floats(0.1, 60.0),
     class_reach=st.floats(0.0, 1000.0),
@@ -269,3 +272,15 @@ def test_quality_layers_take_memory_of_pixels_and_of_masked_bits() -> None:
     assert with_layers.pixel_bytes - plain.pixel_bytes == 2 + 4 + 4 * 2 + 4
     assert chunk_bytes(with_layers) - chunk_bytes(plain) > (4 + 8 + 6) * 1200**2 + (60 + 70) / 8 * 1200**2
     assert least_bytes(with_layers) > least_bytes(plain)
+
+
+def test_distances_to_cloud_take_more_of_scenes_and_strips() -> None:
+    mask, shape = SCLCloudMaskHook(), (1200, 1200)
+    last, least, best = (
+        Workload.of(mask, (one,), 4, shape, 60, 70, 10.0) for one in (Last(), LeastCloudy(), BestPixel())
+    )
+    assert chunk_bytes(least, least_bytes(least)) - chunk_bytes(last, least_bytes(last)) < 1_000_000
+    assert best.class_reach == last.class_reach + 1500 / 20
+    assert chunk_bytes(best) - chunk_bytes(least) >= 2 * 70 * 1200 * 1200
+    for limit in (least_bytes(best), 2 * least_bytes(best)):
+        assert chunk_bytes(best, limit) <= limit + observation_bytes(60, 1200, 5)
