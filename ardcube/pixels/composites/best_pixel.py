@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.pixels.composites.choice import Choice, Chosen, PlainChoice
+from ardcube.pixels.composites.choice import Choice, Chosen, PlainChoice, highest
 from ardcube.pixels.composites.figures import MOST_CLOUD_METRES, Needs, SceneFigures
 from ardcube.pixels.composites.protocol import Layer, Stack
 
-_ROWS = 32
-"""Rows whose scores are computed at once, so that their arrays stay in the caches."""
 _STEEPNESS = 10.0
 """Of the sigmoid of the distance to cloud: 0.2 per pixel, of 50 pixels, as in White et al. (2014)."""
 _DECIMALS = 9
@@ -36,8 +33,6 @@ _RANGES = {
 _WHOLE = ("day", "metres")
 """Parameters that are whole numbers."""
 _EXAMPLE = "best-pixel:day=196,cloud=0.5"
-Score = Callable[[int, slice], NDArray[np.float64]]
-"""Scores (y, x) of an observation in some rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class LeastCloudy(PlainChoice):
             cover = figures.cloud_cover(day, rows)
             return np.where(np.isnan(cover), -np.finfo(float).max, -cover)
 
-        return _best(stack, score)
+        return highest(stack, score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +120,7 @@ class BestPixel(Choice):
         days = [self._days_from_target(one, stack.period) for one in dates]
         if not self.needs.any:
             scores = [self._scores(away, np.nan) for away in days]
-            return _best(stack, lambda day, rows: np.broadcast_to(scores[day], stack.numbers[0, day, rows].shape))
+            return highest(stack, lambda day, rows: np.broadcast_to(scores[day], stack.numbers[0, day, rows].shape))
         figures = _figures(stack)
         tables = [
             np.stack([self._scores(away, cover) for cover in covers])
@@ -140,7 +135,7 @@ class BestPixel(Choice):
             scores: NDArray[np.float64] = tables[day][source if len(tables[day]) > 1 else 0, distance]
             return scores
 
-        return _best(stack, score)
+        return highest(stack, score)
 
     def _days_from_target(self, day: datetime.date, period: tuple[datetime.date, datetime.date] | None) -> float:
         """Return the days between a date and the nearest target."""
@@ -184,17 +179,3 @@ def _figures(stack: Stack) -> SceneFigures:
     if stack.figures is None:
         raise ValueError("the stack has no figures of scenes")
     return stack.figures
-
-
-def _best(stack: Stack, score: Score) -> Chosen:
-    """Return the earliest observation with the highest score."""
-    chosen = np.full(stack.shape, -1, np.int16)
-    for top in range(0, stack.shape[0], _ROWS):
-        rows = slice(top, top + _ROWS)
-        best = np.full(chosen[rows].shape, -np.inf)
-        for day in range(len(stack.dates)):
-            scores = score(day, rows)
-            better = (stack.numbers[0, day, rows] != 0) & (scores > best)
-            best[better] = scores[better]
-            chosen[rows][better] = day
-    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,9 @@ from ardcube.pixels.composites.protocol import ChoiceComposite, Layer, Stack, ch
 from ardcube.pixels.median import sorting_network
 
 _ROWS = 32
-"""Rows for which an expression is evaluated at once, so that its arrays stay in the caches."""
+"""Rows whose scores are computed at once, so that their arrays stay in the caches."""
+Score = Callable[[int, slice], NDArray[np.float64]]
+"""Returns the scores (y, x) of an observation, by its position, in some rows."""
 Chosen = NDArray[np.int16]
 """Position of the chosen observation (y, x); -1 without observation."""
 
@@ -102,26 +105,32 @@ class Last(PlainChoice):
         return np.where(valid.any(axis=0), len(valid) - 1 - valid[::-1].argmax(axis=0), -1).astype(np.int16)
 
 
-def _extreme(expression: Expression, sign: float, stack: Stack) -> Chosen:
-    """Return the first observation with the largest value of an expression times a sign.
-
-    Values that are not finite are never chosen.
-    """
+def highest(stack: Stack, score: Score) -> Chosen:
+    """Return the earliest observation with the highest score. Scores that are not finite are never chosen."""
     chosen = np.full(stack.shape, -1, np.int16)
-    positions = {band: stack.bands.index(band) for band in expression.bands}
     for top in range(0, stack.shape[0], _ROWS):
         rows = slice(top, top + _ROWS)
         best = np.full(chosen[rows].shape, -np.inf)
         for day in range(len(stack.dates)):
-            values = expression.evaluate({
-                band: stack.numbers[position, day, rows] * np.float64(stack.scale) + stack.offset
-                for band, position in positions.items()
-            })  # fmt: skip
-            values = values * sign
-            better = (stack.numbers[0, day, rows] != 0) & (values > best) & (values < np.inf)
-            best[better] = values[better]
+            scores = score(day, rows)
+            better = (stack.numbers[0, day, rows] != 0) & (scores > best) & (scores < np.inf)
+            best[better] = scores[better]
             chosen[rows][better] = day
     return chosen
+
+
+def _extreme(expression: Expression, sign: float, stack: Stack) -> Chosen:
+    """Return the first observation with the largest value of an expression times a sign."""
+    positions = {band: stack.bands.index(band) for band in expression.bands}
+
+    def score(day: int, rows: slice) -> NDArray[np.float64]:
+        values = expression.evaluate({
+            band: stack.numbers[position, day, rows] * np.float64(stack.scale) + stack.offset
+            for band, position in positions.items()
+        })  # fmt: skip
+        return values * sign
+
+    return highest(stack, score)
 
 
 @dataclass(frozen=True, slots=True)
