@@ -17,8 +17,10 @@ from ardcube.lease.lease import Lease, release
 from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, small_radii
+from ardcube.prepare.request import Request
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize_plan
 from ardcube.storage.place import Place, cube_name
+from flows.build_each import build_cubes
 from flows.checked import checked_request
 from flows.preflight import check_workers
 from flows.progress import current_progress, reporting
@@ -54,6 +56,8 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     7. Build again the chunks whose worker was lost.
     8. Merge the records, summarize, and fail if a chunk is missing.
 
+    With `run.each` the requests of all features are checked first. Steps 2 to 8 then follow for one cube after another.
+
     Parameters
     ----------
     cube : CubeConfig
@@ -72,7 +76,14 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     """
     started = time.perf_counter()
     prepare_process(run, [one.stac_url for one in cube.collections])
-    request = checked_request(cube, run)
+    if run.each is not None:
+        return completed(build_cubes(cube, run, lambda one: _build(one, time.perf_counter())))
+    return completed(_build(checked_request(cube, run), started))
+
+
+def _build(request: Request, started: float) -> BuildSummary:
+    """Build the cube of a checked request."""
+    run = request.run
     scenes = search_scenes(request, current_progress().searched)
     for line in small_radii(request.mask, scenes):
         current_progress().warned(line)
@@ -80,7 +91,7 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
         pending = plan_build(request, scenes, build=False)
         _log_plan(pending)
         scope = RunScope(pending.place.uri, pending.chunks, len(pending.jobs))
-        return completed(summarize_plan(scope, pending.plan, time.perf_counter() - started))
+        return summarize_plan(scope, pending.plan, time.perf_counter() - started)
     with hold_lease(request.ledger.place, run) as lease:
         request = with_stored_cube(request)  # another run may have created or extended the cube during the search
         lease.check()
@@ -125,7 +136,7 @@ def build_missing(context: RunContext) -> BuildSummary:
     summary = summarize_run(context, progress.tally)
     if summary.failures:
         raise ChunksFailedError(summary)
-    return completed(summary)
+    return summary
 
 
 def _map_chunks(context: RunContext) -> None:

@@ -13,13 +13,13 @@ from ardcube.prepare.check import check_request
 from ardcube.prepare.request import Request
 from ardcube.prepare.retry import Retry, check_retry
 
-_checked: ContextVar[Request | Retry | None] = ContextVar("checked request", default=None)
+_checked: ContextVar[tuple[Request | Retry, ...]] = ContextVar("checked requests", default=())
 
 
 @contextmanager
-def already_checked(request: Request | Retry | None) -> Iterator[None]:
-    """Let flows in this block take a checked request instead of checking it again."""
-    token = _checked.set(request)
+def already_checked(*requests: Request | Retry) -> Iterator[None]:
+    """Let flows in this block take checked requests instead of checking them again."""
+    token = _checked.set(requests)
     try:
         yield
     finally:
@@ -34,9 +34,9 @@ def checked_request(cube: CubeConfig, run: RunConfig) -> Request:
     InputError
         If the request cannot be met. Nothing was written.
     """
-    found = _checked.get()
-    if isinstance(found, Request) and (found.cube, found.run) == (cube, run):
-        return found
+    for found in _checked.get():
+        if isinstance(found, Request) and (found.cube, found.run) == (cube, run):
+            return found
     return check_request(cube, run)
 
 
@@ -48,5 +48,7 @@ def checked_retry(run: RunConfig) -> Retry:
     InputError
         If there is no cube to retry. Nothing was written.
     """
-    found = _checked.get()
-    return found if isinstance(found, Retry) and found.run == run else check_retry(run)
+    for found in _checked.get():
+        if isinstance(found, Retry) and found.run == run:
+            return found
+    return check_retry(run)

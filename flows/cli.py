@@ -12,12 +12,15 @@ from flows.run_flow import configure_prefect, run_flow
 
 if TYPE_CHECKING:  # Libraries other than click are imported where they are used, so that --help takes no time.
     from ardcube.config import CubeConfig, RunConfig
+    from ardcube.prepare.request import Request
+    from ardcube.prepare.retry import Retry
     from ardcube.report.summary import BuildSummary
 
 _NO_STORE = "memory://ardcube-plan"
 """URI of the store in a plan that names none."""
 _NOT_OF_A_RETRY = (
-    "fsspec_uri", "initialize", "overwrite", "look_back_months", "allow_asset_roots", "dry_run", "max_chunks", "yes",
+    "fsspec_uri", "each", "initialize", "overwrite", "look_back_months", "allow_asset_roots", "dry_run", "max_chunks",
+    "yes",
 )  # fmt: skip
 """Fields without an option in `ardcube retry`, because the existing cube determines them."""
 
@@ -66,10 +69,8 @@ def build(**values: Any) -> None:
         _show_plan(cube, run)
         return
     _configure_process(run.debug)
-    from ardcube.prepare.check import check_request
-
     # Checked before Prefect is imported, which takes longer than the check. Credentials are only in Prefect's blocks.
-    request = check_request(cube, run) if run.credentials_block is None else None
+    requests = _checked_requests(cube, run) if run.credentials_block is None else ()
 
     from flows.checked import already_checked
 
@@ -78,7 +79,7 @@ def build(**values: Any) -> None:
 
         return build_cube(cube, run)
 
-    with already_checked(request):
+    with already_checked(*requests):
         run_flow(flow)
 
 
@@ -89,11 +90,12 @@ def retry(missing: bool, **values: Any) -> None:
     """Build the failed chunks of the cube at URI, from the planned scenes."""
     run = build_model(_models()[1], values)
     _configure_process(run.debug)
-    request = None
+    requests: tuple[Retry, ...] = ()
     if run.credentials_block is None:
         from ardcube.prepare.retry import check_retry
 
         request = check_retry(run)
+        requests = (request,)
         failed, unbuilt = request.count_missing(request.ledger.records(brief=True).values())
         if not failed and not missing:
             left = f"; {unbuilt} were never built, which --missing does" if unbuilt else ""
@@ -107,7 +109,7 @@ def retry(missing: bool, **values: Any) -> None:
 
         return retry_cube(run, missing)
 
-    with already_checked(request):
+    with already_checked(*requests):
         run_flow(flow)
 
 
@@ -255,12 +257,8 @@ def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
 
 
 def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
-    from ardcube.ledger.ledger import finished
-    from ardcube.planning.estimate import estimate, within_memory
-    from ardcube.prepare.check import check_request
-    from ardcube.prepare.make_plan import make_plan, search_scenes
-    from ardcube.report.empty_periods import EmptyPeriods
-    from flows.console import ConsoleProgress, new_console, print_empty_periods, print_estimate
+    from flows.console import new_console
+    from flows.show_plan import show_plan
 
     if run.credentials_block is not None:
         configure_prefect(run.debug)
@@ -269,11 +267,16 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
 
         start_server(meanwhile=lambda: None)
         take_credentials(run)
-    request = check_request(cube, run, build=run.fsspec_uri != _NO_STORE)
-    console = new_console()
-    planned = make_plan(request, search_scenes(request, ConsoleProgress(console).searched), build=False)
-    planned = within_memory(planned, run.memory_bytes, run.local_threads)
-    records = {} if run.overwrite or run.fsspec_uri == _NO_STORE else request.ledger.records(brief=True)
-    pending = planned.jobs.without(finished(records, run.skip_bad_scenes)) if records else ()
-    print_estimate(console, planned.spec, estimate(planned), len(pending), run.local_threads)
-    print_empty_periods(console, EmptyPeriods.planned(planned))
+    has_store = run.fsspec_uri != _NO_STORE
+    show_plan(new_console(), _checked_requests(cube, run, build=has_store), has_store=has_store)
+
+
+def _checked_requests(cube: "CubeConfig", run: "RunConfig", *, build: bool = True) -> "list[Request]":
+    """Return the request of a cube, or with `each` those of all features."""
+    from ardcube.prepare.check import check_request
+
+    if run.each is None:
+        return [check_request(cube, run, build=build)]
+    from ardcube.prepare.each import requests_of_each
+
+    return requests_of_each(cube, run, lambda one, its_run: check_request(one, its_run, build=build))

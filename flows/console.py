@@ -17,7 +17,7 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
-from ardcube.report.summary import BuildSummary, LeftOut, left_out
+from ardcube.report.summary import BuildSummary, CubeOutcome, LeftOut, left_out
 from ardcube.report.wording import access_to, count_of, names_of, short
 from flows.progress import ProgressReceiver
 from hooks.closed_output import LastingConsole
@@ -60,6 +60,10 @@ class ConsoleProgress(ProgressReceiver):
         """Print a warning."""
         _print(self.console, f"warning  {line}")
 
+    def cube_started(self, name: str, number: int, cubes: int) -> None:
+        """Print the name of a cube."""
+        _print(self.console, f"cube {name} ({number} of {cubes})")
+
     def searched(self, period: Period, scenes: int) -> None:
         """Print the number of scenes of a period."""
         self.console.print(f"{period.label}: {scenes} scenes", highlight=False)
@@ -68,9 +72,10 @@ class ConsoleProgress(ProgressReceiver):
         """Print the number of chunks and start the bar."""
         before = f", {already_done} were done before" if already_done else ""
         self.console.print(f"{chunks} chunks to build{before}", highlight=False)
-        self.total = chunks
+        self.total, self.pixels = chunks, 0
+        self.counts.clear()
         self._began = self._printed = time.monotonic()
-        self._bar.update(self._task, total=chunks)
+        self._bar.reset(self._task, total=chunks)
         self._bar.start()
 
     def chunk_ended(self, job: ChunkJob, record: ChunkRecord | None) -> None:
@@ -120,10 +125,19 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
         _print(console, f"scenes   {summary.scenes}")
         rate = f", {summary.megapixels:.2f} Mpx, {summary.megapixels_per_second:.2f} Mpx/s"
     _print(console, f"time     {summary.seconds:.1f} s{rate if built else ''}")
-    _print(console, f"cube     {summary.uri}")
+    _print(console, f"{'cubes' if summary.cubes else 'cube':8} {summary.uri}")
+    print_cubes(console, summary.cubes)
     print_left_out(console, summary.left_out)
     print_causes(console, summary.causes)
     print_empty_periods(console, summary.empty_periods)
+
+
+def print_cubes(console: Console, cubes: Sequence[CubeOutcome]) -> None:
+    """Print the cubes of a run: failed ones with their error, the others with their counts."""
+    for cube in sorted(cubes, key=lambda cube: not cube.error)[:_MOST_ROWS]:
+        _print(console, f"         {cube.name}: {cube.error or (cube.summary and cube.summary.message)}")
+    if len(cubes) > _MOST_ROWS:
+        _print(console, f"         and {len(cubes) - _MOST_ROWS} more")
 
 
 def print_left_out(console: Console, scenes: Sequence[LeftOut]) -> None:
@@ -187,6 +201,35 @@ def print_estimate(console: Console, spec: CubeSpec, estimate: Estimate, pending
     table.add_row(
         "peak memory",
         f"about {_human(peak)} per worker of {threads} threads, {_human(estimate.bytes_per_chunk)} per chunk",
+    )
+    console.print(table)
+
+
+def print_estimates(console: Console, cubes: Sequence[tuple[str, Estimate, int]]) -> None:
+    """Print the sizes of several cubes and their sums.
+
+    Parameters
+    ----------
+    cubes : sequence of (str, Estimate, int)
+        Name, estimate, and the number of chunks that are not done.
+    """
+    table = Table("cube", "tiles", "chunks", "not done", "Mpx", "scenes", "read", "memory")
+    for name, one, left in cubes:
+        table.add_row(
+            name, f"{one.tiles:,}", f"{one.chunks:,}", f"{left:,}", f"{one.pixels / 1e6:,.1f}",
+            f"{one.scenes:,}", _human(one.bytes_to_read), _human(one.bytes_per_chunk),
+        )  # fmt: skip
+    every = [one for _, one, _ in cubes]
+    table.add_section()
+    table.add_row(
+        f"{len(cubes)} cubes",
+        f"{sum(one.tiles for one in every):,}",
+        f"{sum(one.chunks for one in every):,}",
+        f"{sum(left for _, _, left in cubes):,}",
+        f"{sum(one.pixels for one in every) / 1e6:,.1f}",
+        f"{sum(one.scenes for one in every):,}",
+        _human(sum(one.bytes_to_read for one in every)),
+        _human(max(one.bytes_per_chunk for one in every)),
     )
     console.print(table)
 

@@ -15,6 +15,9 @@ class ProgressReceiver:
     def warned(self, line: str) -> None:
         """Report something that a person should correct although the run continues."""
 
+    def cube_started(self, name: str, number: int, cubes: int) -> None:
+        """Report that a run of several cubes begins with one of them."""
+
     def searched(self, period: Period, scenes: int) -> None:
         """Report the number of scenes found for a period."""
 

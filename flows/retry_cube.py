@@ -11,6 +11,7 @@ from ardcube.report.summary import BuildSummary, RunScope, summarize
 from flows.build_cube import build_missing, hold_lease, prepare_process
 from flows.checked import checked_retry
 from flows.run_context import RunContext
+from flows.run_summary import completed
 from hooks.names import retry_run_name
 from hooks.states import on_cancellation, on_crashed, on_failure
 
@@ -56,4 +57,4 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
         if pending is None or run.dry_run:
             scope = RunScope(retry.place.uri, retry.chunks, len(jobs))
             return summarize(scope, {}, time.perf_counter() - started)
-        return build_missing(RunContext(run, pending, lease, started).fenced())
+        return completed(build_missing(RunContext(run, pending, lease, started).fenced()))

@@ -16,14 +16,15 @@ if TYPE_CHECKING:  # slow to import, and a process that names flow runs may buil
 def build_run_name() -> str:
     """Return a name such as ``vancouver 2023-01..2023-03 [-123.3 48.9 -122 49]``.
 
-    It has the cube, its months and its area.
+    It has the cube, its months and its area; of several cubes, the folder and the field that names them.
 
     The name of a cube without an end date has no last month.
     """
     cube: GrowingCubeConfig = flow_run.parameters["cube"]
     run: RunConfig = flow_run.parameters["run"]
     end = "" if cube.end_date is None else f"{cube.end_date:%Y-%m}"
-    return f"{cube_name(run.fsspec_uri)} {cube.start_date:%Y-%m}..{end} [{_area(cube)}]{_attempt()}"
+    each = "" if run.each is None else f" each {run.each}"
+    return f"{cube_name(run.fsspec_uri)}{each} {cube.start_date:%Y-%m}..{end} [{_area(cube)}]{_attempt()}"
 
 
 def retry_run_name() -> str:

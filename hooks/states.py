@@ -9,7 +9,7 @@ was in flight has no record, and the next run builds it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from ardcube.config import RunConfig
 from ardcube.lease.lease import release
-from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.ledger import Ledger, stores_with_ledgers
 from ardcube.redaction import without_secrets
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import count_states, done_percent
@@ -56,13 +56,14 @@ def _clean_up(flow: Flow[..., object], flow_run: FlowRun, state: State, *, repor
         return
     logger = flow_run_logger(flow_run, flow)
     lent = ExitStack()  # the process serves other runs too
+    held: list[Place] = []  # of several cubes, a run holds one at a time
     steps: list[Callable[[], None]] = [
         lambda: close_cluster(run, flow_run.id),
         lambda: lent.enter_context(lend_credentials(run)),
-        lambda: _release(_place(run), flow_run, logger),
+        lambda: held.extend(_released(run, flow_run, logger)),
     ]
     if report:
-        steps.append(lambda: _report(_place(run), run, flow_run, state))
+        steps.append(lambda: _report(held if run.each else [_place(run)], run, flow_run, state))
     with lent:
         for step in steps:
             try:
@@ -84,12 +85,17 @@ def _place(run: RunConfig) -> Place:
     return Place.at(run.fsspec_uri, run.storage_options)
 
 
-def _release(place: Place, flow_run: FlowRun, logger: Logger) -> None:
-    """Release the lease if this run, or a run that it started, is the holder."""
-    ledger = Ledger.of_store(place).place
+def _released(run: RunConfig, flow_run: FlowRun, logger: Logger) -> list[Place]:
+    """Release the leases that this run, or a run that it started, holds; return the stores."""
+    place = _place(run)
+    places = [place] if run.each is None else stores_with_ledgers(place)
+    held = []
     for owner in (flow_run.id, *_children(flow_run.id)):
-        if release(ledger, str(owner)):
-            logger.info("released the lease of %s", place.uri)
+        for one in places:
+            if release(Ledger.of_store(one).place, str(owner)):
+                logger.info("released the lease of %s", one.uri)
+                held.append(one)
+    return held
 
 
 def _children(flow_run_id: UUID) -> list[UUID]:
@@ -98,7 +104,12 @@ def _children(flow_run_id: UUID) -> list[UUID]:
         return [child.id for child in client.read_flow_runs(flow_run_filter=started_by)]
 
 
-def _report(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
+def _report(places: Sequence[Place], run: RunConfig, flow_run: FlowRun, state: State) -> None:
+    for place in places:
+        _report_cube(place, run, flow_run, state)
+
+
+def _report_cube(place: Place, run: RunConfig, flow_run: FlowRun, state: State) -> None:
     from ardcube.report.page import about_stopped, stopped_page
 
     snapshot = CubeSnapshot.take(place, dict(run.storage_options), Ledger.of_store(place))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ardcube.api.each import build_each
 from ardcube.api.existing import Uri, run_config
 from ardcube.api.in_threads import build_in_threads
 from ardcube.api.plan import check_cube
@@ -12,8 +13,10 @@ from ardcube.api.python_names import python_names
 from ardcube.config import CubeConfig
 from ardcube.lease.acquire import holding
 from ardcube.prepare.check import check_request, with_stored_cube
+from ardcube.prepare.each import requests_of_each
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import initialize_store, plan_build
+from ardcube.prepare.request import Request
 from ardcube.prepare.retry import check_retry, plan_retry
 from ardcube.report.summary import BuildSummary, RunScope, summarize, summarize_plan
 
@@ -35,11 +38,13 @@ def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: 
         Chunks built at once. Default: the number of CPUs that the process may use.
     **options
         Further fields of `RunConfig`, such as `storage_options`, `limit`, `memory_limit`, `retries` or `overwrite`.
+        With `each`, one cube is built for each feature of the geometry file, and the URI is the folder of the cubes.
 
     Returns
     -------
     BuildSummary
-        Counts of chunks that were written, empty, done before; scenes, megapixels, seconds.
+        Counts of chunks that were written, empty, done before; scenes, megapixels, seconds. With `each`, the sums of
+        all cubes, and the summary of each in `cubes`.
 
     Raises
     ------
@@ -55,7 +60,14 @@ def build(cube: CubeConfig, uri: Uri, *, threads: int | None = None, **options: 
     start = time.perf_counter()
     check_cube(cube)
     run = run_config(uri, {"threads": threads} | options)
-    request = check_request(cube, run)
+    if run.each is not None:
+        return build_each(run.fsspec_uri, requests_of_each(cube, run), lambda one: _build(one, time.perf_counter()))
+    return _build(check_request(cube, run), start)
+
+
+def _build(request: Request, start: float) -> BuildSummary:
+    """Build the cube of a checked request."""
+    run = request.run
     scenes = search_scenes(request)
     if run.dry_run:
         pending = plan_build(request, scenes, build=False)

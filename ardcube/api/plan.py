@@ -137,6 +137,8 @@ def plan(cube: CubeConfig, **options: Any) -> Plan:
 
     check_cube(cube)
     run = run_config(_NOWHERE, options)
+    if run.each is not None:
+        raise InputError(f"each {run.each}: a plan is that of one cube; give feature='{run.each}=VALUE' in the cube")
     request = check_request(cube, run, build=False)
     planned = make_plan(request, search_scenes(request), build=False)
     return Plan(cube, estimate(planned), planned)

@@ -38,6 +38,13 @@ class AreaOptions(Model):
         default=None,
         description="Layer of the geometry file. Needed if several layers of the file have geometries.",
     )
+    feature: str | None = Field(
+        default=None,
+        max_length=1000,
+        description=(
+            "Use only the features of the geometry file that have a value in a field: FIELD=VALUE, such as name=Zagreb."
+        ),
+    )
     use_geometry_mask: bool = Field(
         default=False,
         description="Build only the tiles that intersect geometries of the geometry file.",
@@ -100,6 +107,13 @@ class AreaOptions(Model):
             return f"EPSG:{text}"
         return text.lower() if text.lower() == UTM else text
 
+    @field_validator("feature")
+    @classmethod
+    def _feature_is_a_field_and_a_value(cls, value: str | None) -> str | None:
+        if value is not None and not all(value.partition("=")):
+            raise ValueError(f"{value!r:.100} is not FIELD=VALUE; give one such as name=Zagreb")
+        return value
+
     @field_validator("bbox", mode="before")
     @classmethod
     def _edges_become_a_list(cls, value: Any) -> Any:
@@ -152,6 +166,8 @@ class AreaOptions(Model):
             raise ValueError("bbox and geometry_file: none of them is given; give one of them, or like")
         if self.geometry_layer is not None and self.geometry_file is None:
             raise ValueError("geometry_layer: needs a geometry_file; give one or omit the layer")
+        if self.feature is not None and self.geometry_file is None:
+            raise ValueError("feature: needs a geometry_file; give one or omit the feature")
         if self.clip and self.geometry_file is None:
             raise ValueError("clip: needs a geometry_file; give one or omit clip")
         if self.use_geometry_mask and self.geometry_file is None:

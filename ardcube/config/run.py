@@ -33,6 +33,15 @@ class RunConfig(Model):
         json_schema_extra=ADDRESS_FORM,
         description="Location of the store: a local path, file://, s3:// or any fsspec URI.",
     )
+    each: str | None = Field(
+        default=None,
+        min_length=1,
+        title="One cube for each feature (field)",
+        description=(
+            "Build one cube for each feature of the geometry file, named by this field. The store's URI is then a "
+            "folder, and each cube is VALUE.zarr in it."
+        ),
+    )
     storage_backend: Literal["fsspec"] = Field(
         default="fsspec", description="Library that accesses the store. fsspec supports all URIs."
     )

@@ -59,7 +59,7 @@ def load_area(cube: CubeConfig) -> Area:
         return Area(box(*cube.bbox))
     assert cube.geometry_file is not None  # CubeConfig ensures one of the two
     path = Path(cube.geometry_file)
-    shapes = _read_shapes(path, cube.geometry_layer)
+    shapes = _read_shapes(path, cube)
     geometry = _gathered(shapes, path)
     if not geometry.area > 0:
         raise InputError(f"geometry file {path}: covers no area; give polygons, or use --bbox")
@@ -80,16 +80,16 @@ def load_clip(cube: CubeConfig) -> Clip | None:
         return None
     assert cube.geometry_file is not None  # CubeConfig ensures it
     path = Path(cube.geometry_file)
-    return _clip(_read_shapes(path, cube.geometry_layer), path)
+    return _clip(_read_shapes(path, cube), path)
 
 
 def _clip(shapes: geopandas.GeoSeries, path: Path) -> Clip:
     return Clip.of(shapes.to_numpy(), shapes.crs.to_wkt(), f"geometry file {path}: a geometry")
 
 
-def _read_shapes(path: Path, layer: str | None) -> geopandas.GeoSeries:
+def _read_shapes(path: Path, cube: CubeConfig) -> geopandas.GeoSeries:
     """Read the geometries of a file that are not empty, and check that they are valid."""
-    frame = read_features(path, layer)
+    frame = read_features(path, cube.geometry_layer, cube.feature)
     shapes = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
     if shapes.empty:
         raise InputError(f"geometry file {path}: is empty; give a file with at least one polygon")

@@ -47,6 +47,17 @@ _READ_ATTEMPTS = 20
 """Attempts to read all records. An attempt fails if another process moves records meanwhile."""
 
 
+def stores_with_ledgers(folder: Place) -> list[Place]:
+    """Return the stores in a folder that have a ledger."""
+    folder.fs.invalidate_cache()
+    try:
+        found = folder.outlast(lambda: folder.fs.ls(folder.path, detail=False))
+    except FileNotFoundError:
+        return []
+    names = sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+    return [folder.sibling(f"/{name.removesuffix(SUFFIX)}") for name in names if name.endswith(SUFFIX)]
+
+
 def finished(records: Mapping[ChunkKey, ChunkRecord], skip_bad_scenes: int = 0) -> Iterator[tuple[ChunkKey, str]]:
     """Yield key and inputs of each chunk that is built with at most so many scenes skipped."""
     return ((key, record.inputs) for key, record in records.items() if record.is_built(skip_bad_scenes))

@@ -48,6 +48,12 @@ class Request:
     """`cube.json` of the existing cube that is continued, or None for a new cube."""
 
     @property
+    def most_chunks(self) -> int:
+        """Chunks of the cube if all tiles are built."""
+        rows, cols = self.grid.tile_counts(self.cube.chunk_size)
+        return rows * cols * len(self.periods)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """All that distinguishes this cube: two cubes of equal identity have equal pixels.
 

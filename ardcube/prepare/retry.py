@@ -68,6 +68,8 @@ def check_retry(run: RunConfig) -> Retry:
 
     if run.overwrite:
         raise InputError("overwrite cannot be combined with a retry; to build the cube again, run the build")
+    if run.each is not None:
+        raise InputError("each cannot be combined with a retry; run the build again, or retry the cubes one by one")
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.of_store(place)
     cube = StoredCube.read(ledger)

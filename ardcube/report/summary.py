@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ardcube.errors import PermanentError
@@ -38,6 +38,17 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class CubeOutcome:
+    """One of several cubes that a run builds."""
+
+    name: str
+    summary: BuildSummary | None
+    """None if the cube was not built."""
+    error: str = ""
+    """Why chunks of the cube are missing, or why it was not built; empty if it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildSummary:
     """Counts of one run."""
 
@@ -66,6 +77,8 @@ class BuildSummary:
     """Scenes that this run or an earlier one skipped because they cannot be read."""
     empty_periods: EmptyPeriods = NO_PERIODS
     """Periods of the cube without a scene, or without a clear pixel."""
+    cubes: tuple[CubeOutcome, ...] = ()
+    """The cubes of a run with `each`; all counts are their sums."""
 
     @property
     def megapixels_per_second(self) -> float:
@@ -75,7 +88,18 @@ class BuildSummary:
     @property
     def message(self) -> str:
         """Return the outcome in one line: for the state of a run, and for notifications."""
-        return "; ".join(self._failed_parts() if self.failed else self._complete_parts())
+        if any(cube.error for cube in self.cubes):
+            return "; ".join(self._failed_cubes())
+        cubes = [count_of(len(self.cubes), "cube")] if self.cubes else []
+        return "; ".join([*cubes, *(self._failed_parts() if self.failed else self._complete_parts())])
+
+    def _failed_cubes(self) -> list[str]:
+        failed = [f"{cube.name} ({cube.error})" for cube in self.cubes if cube.error]
+        total = count_of(len(self.cubes), "cube")
+        return [
+            f"{len(failed)} of {total} failed: {first_of(failed, _MOST_IN_MESSAGE, '; ')}",
+            "run again to build only the missing chunks",
+        ]
 
     def _failed_parts(self) -> list[str]:
         causes = [f"{cause} ({count_of(cause.chunks, 'chunk')})" for cause in self.causes]
@@ -174,6 +198,35 @@ def summarize(
 def summarize_plan(scope: RunScope, plan: CubePlan, seconds: float) -> BuildSummary:
     """Return the summary of a dry run: all pending chunks are left, and periods without a scene are known."""
     return replace(summarize(scope, {}, seconds), empty_periods=EmptyPeriods.planned(plan))
+
+
+def add_up(uri: str, cubes: Sequence[CubeOutcome], seconds: float) -> BuildSummary:
+    """Return the summary of several cubes.
+
+    Parameters
+    ----------
+    uri : str
+        Folder of the cubes.
+    cubes : sequence of CubeOutcome
+        The cubes.
+    seconds : float
+        Duration of the run.
+    """
+    built = [cube.summary for cube in cubes if cube.summary is not None]
+    return BuildSummary(
+        uri=uri,
+        chunks=sum(one.chunks for one in built),
+        already_done=sum(one.already_done for one in built),
+        written=sum(one.written for one in built),
+        empty=sum(one.empty for one in built),
+        failed=sum(one.failed for one in built),
+        left=sum(one.left for one in built),
+        retried=sum(one.retried for one in built),
+        scenes=sum(one.scenes for one in built),
+        megapixels=sum(one.megapixels for one in built),
+        seconds=seconds,
+        cubes=tuple(cubes),
+    )
 
 
 def left_out(records: Iterable[ChunkRecord]) -> tuple[LeftOut, ...]:

@@ -176,6 +176,7 @@ ROWS: dict[str, tuple[Changes, list[str]]] = {
     "bbox and geometry": ({"--geometry-file": "area.gpkg"}, ["--bbox and --geometry-file: both", "give one"]),
     "no bbox, no geometry": ({"--bbox": None}, ["--bbox and --geometry-file: none", "give one"]),
     "mask without geometry": ({"--use-geometry-mask": ""}, ["--use-geometry-mask: needs a --geometry-file"]),
+    "each without geometry": ({"--each": "name"}, ["each name: needs a geometry-file", "give one"]),
     "clip without geometry": ({"--clip": ""}, ["--clip: needs a --geometry-file", "omit"]),
     "unknown band": ({"--bands": "swir99"}, ["swir99", "choose from red, green, blue, nir"]),
     "a band twice": ({"--bands": "red --bands red"}, ["--bands", "red is given more than once", "once"]),

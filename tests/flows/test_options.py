@@ -50,6 +50,7 @@ CUBE: dict[str, Any] = {
     "end_date": "2023-12-31",
     "geometry_file": "area.gpkg",
     "geometry_layer": "fields",
+    "feature": "name=Zagreb",
     "definition": "sentinel-2-c1-l2a",
     "collection_file": "own.toml",
     "use_geometry_mask": True,
@@ -75,6 +76,7 @@ CUBE: dict[str, Any] = {
 }
 RUN: dict[str, Any] = {
     "fsspec_uri": "output/cube.zarr",
+    "each": "name",
     "storage_options": {"endpoint_url": "http://127.0.0.1:9000", "use_ssl": False, "retries": 3},
     "credentials_block": "store",
     "serverless_backend": "dask",

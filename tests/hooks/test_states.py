@@ -53,6 +53,16 @@ def test_the_lease_of_the_run_is_released_and_no_other(tmp_path: Path, handler: 
         assert current_claim(place) is None
 
 
+@pytest.mark.usefixtures("prefect_server")
+def test_of_several_cubes_the_lease_of_the_one_that_was_built_is_released(tmp_path: Path) -> None:
+    first, second = (Ledger.of_store(Place.at(str(tmp_path / f"{name}.zarr"))).place for name in "ab")
+    ours = flow_run(fsspec_uri=str(tmp_path), each="name")
+    with holding(first, run="other", run_id=str(uuid4())), holding(second, run="eager-otter", run_id=str(ours.id)):
+        on_crashed(build_cube, ours, Crashed())
+        assert current_claim(first) is not None
+        assert current_claim(second) is None
+
+
 @pytest.mark.parametrize(("handler", "state"), HANDLERS, ids=["failed", "crashed", "cancelled"])
 def test_a_run_with_refused_parameters_needs_no_clean_up(tmp_path: Path, handler: Any, state: Any) -> None:
     handler(build_cube, flow_run(fsspec_uri=str(tmp_path / "cube.zarr"), retries=99), state)

@@ -103,6 +103,8 @@ def test_dates_are_accepted_in_every_format_of_the_reference(given: Any) -> None
         ({"use_geometry_mask": True}, "use_geometry_mask: needs a geometry_file"),
         ({"clip": True}, "clip: needs a geometry_file; give one or omit clip"),
         ({"bbox": None, "like": "dem.tif", "geometry_file": "area.gpkg"}, "like and geometry_file: both are given"),
+        ({"feature": "name=Zagreb"}, "feature: needs a geometry_file; give one or omit the feature"),
+        ({"feature": "Zagreb"}, "feature: Value error, 'Zagreb' is not FIELD=VALUE; give one such as name=Zagreb"),
         ({"geometry_layer": "fields"}, "geometry_layer: needs a geometry_file"),
         ({"resolution": 0}, "resolution: Input should be greater than 0"),
         ({"resolution": -0.1}, "resolution: Input should be greater than 0"),
