@@ -67,7 +67,7 @@ def assert_clipped(uri: Path, whole: xr.Dataset) -> None:
     assert 0.1 < within.mean() < 0.9
     for name, layer in cube.data_vars.items():
         mask = within.reshape(1, *within.shape, *[1] * (layer.ndim - 3))
-        nodata = 65535 if name == "std" else 0
+        nodata = NODATA.get(str(name), 0)
         np.testing.assert_array_equal(layer.to_numpy(), np.where(mask, expected[name].to_numpy(), nodata), str(name))
 
 
@@ -78,14 +78,19 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "shards": ({"chunk_size": 32, "shard": 3}, {}),
     "through GDAL": ({"chunk_size": 64}, {"reader": "gdal"}),
 }
-LAYERS = ("median", "std", "max-ndvi")
+LAYERS: dict[str, Any] = {
+    "composites": ("median", "std", "max-ndvi"),
+    "quality": ("valid_count", "last_date", "clear_share"),
+    "cloud_mask": "scl",
+}
+NODATA = {"std": 65535, "valid_count": 65535, "last_date": -(2**31), "clear_share": np.nan}
 
 
 @pytest.fixture(scope="module")
 def whole(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     """An unclipped cube."""
     uri = tmp_path_factory.mktemp("whole") / "cube.zarr"
-    ardcube.build(cube_of(sample_archive, end_date="2023-05-31", composites=LAYERS, cloud_mask="scl"), uri)
+    ardcube.build(cube_of(sample_archive, end_date="2023-05-31", **LAYERS), uri)
     return raw(uri)
 
 
@@ -101,7 +106,7 @@ def test_pixels_inside_are_those_of_an_unclipped_cube(
     if options == "parts of a chunk":
         monkeypatch.setattr(memory, "PART_SIDE", 60)
     layout, run = OPTIONS[options]
-    cube = clipped(sample_archive, file, composites=LAYERS, cloud_mask="scl", **layout)
+    cube = clipped(sample_archive, file, **LAYERS, **layout)
     summary = ardcube.build(cube, tmp_path / "cube.zarr", **run)
     assert summary.failed == 0
     assert_clipped(tmp_path / "cube.zarr", whole)
@@ -133,7 +138,7 @@ def test_shares_are_those_of_the_pixels_inside(sample_archive: Path, file: Path,
 
 def test_a_retry_needs_no_geometry_file(whole: xr.Dataset, sample_archive: Path, tmp_path: Path) -> None:
     file, uri = write(tmp_path / "areas.gpkg", *SHAPES), tmp_path / "cube.zarr"
-    cube = clipped(sample_archive, file, composites=LAYERS, cloud_mask="scl")
+    cube = clipped(sample_archive, file, **LAYERS)
     first = ardcube.build(cube, uri, limit=1)
     file.unlink()
     rest = ardcube.retry(uri, missing=True)
@@ -157,7 +162,7 @@ def test_other_geometries_are_another_cube(sample_archive: Path, file: Path, tmp
 def test_a_cube_on_a_given_grid_is_clipped(whole: xr.Dataset, sample_archive: Path, file: Path, tmp_path: Path) -> None:
     like = tmp_path / "like.zarr"
     ardcube.build(cube_of(sample_archive, end_date="2023-05-31", bbox=(11.96, 46.85, 12.06, 46.9)), like, limit=1)
-    given = {"like": str(like), "resolution": None, "composites": LAYERS, "cloud_mask": "scl"}
+    given = {"like": str(like), "resolution": None, **LAYERS}
     ardcube.build(clipped(sample_archive, file, **given), tmp_path / "cube.zarr")
     assert raw(tmp_path / "cube.zarr").sizes == raw(like).sizes
     assert_clipped(tmp_path / "cube.zarr", whole)
