@@ -18,7 +18,7 @@ import odc.stac
 import pystac
 import xarray as xr
 from numpy.typing import NDArray
-from odc.algo import mask_cleanup
+from odc.algo import geomedian_with_mads, mask_cleanup
 from odc.geo.geobox import GeoBox
 
 from benchmarks.products import MASK, Product
@@ -27,10 +27,10 @@ CLEAR_CLASSES = (4, 5)
 RADIUS = 5
 
 
-def composite(
+def median(
     items: Sequence[pystac.Item], geobox: GeoBox, product: Product, *, masked: bool, dask_chunk: int
 ) -> xr.DataArray:
-    """Return the lazy composite of one chunk: float32 (y, x, band).
+    """Return the lazy median of one chunk: float32 (y, x, band).
 
     Pixels without observation are NaN.
 
@@ -47,6 +47,29 @@ def composite(
     dask_chunk : int
         Rows and columns of a Dask chunk.
     """
+    clear = _clear(items, geobox, product, masked=masked, dask_chunk=dask_chunk)
+    return clear.median("time").transpose(*geobox.dims, "band")
+
+
+def geomedian(
+    items: Sequence[pystac.Item], geobox: GeoBox, product: Product, *, masked: bool, dask_chunk: int
+) -> xr.DataArray:
+    """Return the lazy geometric median and its deviations of one chunk by odc-algo: float32 (y, x, band).
+
+    The parameters are those of `median`. The deviations follow the bands. The values are computed in reflectance, and
+    the bands are digital numbers.
+    """
+    clear = _clear(items, geobox, product, masked=masked, dask_chunk=dask_chunk).to_dataset("band")
+    found = geomedian_with_mads(clear * np.float32(1e-4), compute_count=False).to_dataarray("band")
+    bands = [product.assets[band] for band in product.bands]
+    scaled = found.where(~found["band"].isin(bands), found * 1e4)
+    return scaled.transpose(*geobox.dims, "band")
+
+
+def _clear(
+    items: Sequence[pystac.Item], geobox: GeoBox, product: Product, *, masked: bool, dask_chunk: int
+) -> xr.DataArray:
+    """Return the lazy clear observations of one chunk: float32 (band, time, y, x), NaN where there is none."""
     scenes = load(items, geobox, product, masked=masked, dask_chunk=dask_chunk)
     reflectance = scenes[[product.assets[band] for band in product.bands]].to_dataarray("band")
     valid = reflectance != product.nodata
@@ -54,7 +77,7 @@ def composite(
         classes = scenes[product.assets[MASK]]
         bad = (classes & product.bad_bits) != 0 if product.bad_bits else ~classes.isin(CLEAR_CLASSES)
         valid = valid & ~mask_cleanup(bad, [("closing", RADIUS), ("opening", RADIUS)])
-    return reflectance.where(valid).median("time").transpose(*geobox.dims, "band")
+    return reflectance.where(valid)
 
 
 def load(
@@ -104,11 +127,14 @@ def build_chunk(
     masked: bool,
     dask_chunk: int,
     threads: int,
+    with_geomedian: bool = False,
 ) -> NDArray[np.integer[Any]]:
     """Build and write one chunk; return its pixels (y, x, band) in the encoding of the product."""
     with dask.config.set(scheduler="threads", num_workers=threads):
-        median = composite(items, geobox, product, masked=masked, dask_chunk=dask_chunk)
-        numbers = median.fillna(product.nodata).round().astype(product.dtype).compute()
+        composite = geomedian if with_geomedian else median
+        found = composite(items, geobox, product, masked=masked, dask_chunk=dask_chunk)
+        bands = found.isel(band=slice(len(product.bands)))
+        numbers = bands.fillna(product.nodata).round().astype(product.dtype).compute()
     rows, columns = geobox.dims
     region = {rows: slice(0, geobox.shape.y), columns: slice(0, geobox.shape.x), "band": slice(0, len(product.bands))}
     numbers.drop_vars(list(numbers.coords)).to_dataset(name="composite").to_zarr(store, region=region, zarr_format=3)

@@ -29,6 +29,14 @@ from benchmarks.products import HLS, LANDSAT, SENTINEL_2, Product
 
 BANDS = ("red", "green", "blue", "nir")
 """Bands of Sentinel-2 that are measured."""
+COMPOSITES = {
+    "ours-geomedian": ("geomedian",),
+    "ours-geomedian-mads": ("geomedian", "mads"),
+    "ours-medoid": ("medoid",),
+    "ours-percentile": ("percentile:25",),
+    "ours-max-ndvi": ("max-ndvi",),
+}
+"""Composites by way; the other ways of ardcube have the median."""
 PRODUCTS = {product.name: product for product in (SENTINEL_2, HLS, LANDSAT)}
 
 
@@ -39,7 +47,8 @@ class Task:
     way: str
     """`ours`: ardcube; `ours-gdal`: ardcube with the GDAL reader; `ours-pair`: two neighbouring chunks in two threads
     of one worker; `ours-processes`: one of these two chunks, while another process builds the other; `baseline`;
-    `load`: `odc.stac.load` alone; or `load-exact`: the same with `ardcube.odc_driver`."""
+    `baseline-geomedian`: its geometric median; `load`: `odc.stac.load` alone; `load-exact`: the same with
+    `ardcube.odc_driver`; or ardcube with other composites (`COMPOSITES`)."""
     catalog: str
     """Folder of items.json and collection.json."""
     first_catalog: str
@@ -124,6 +133,7 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
         **({"like": task.like} if task.like else {"bbox": task.bbox}),
         chunk_size=task.chunk,
         bands=product.bands,
+        composites=COMPOSITES.get(task.way, ("median",)),
         **_mask(product) if task.masked else {},
         collection=product.collection,
         stac_url=task.first_catalog if first else task.catalog,
@@ -185,6 +195,7 @@ def prepare_baseline(task: Task, *, first: bool) -> Ready:
 
     def build() -> list[dict[str, float]]:
         how = {"masked": task.masked, "dask_chunk": task.dask_chunk, "threads": task.threads}
+        how["with_geomedian"] = task.way == "baseline-geomedian"
         kept.append(build_chunk(items, geobox, product, store, **how))
         return []
 
@@ -215,9 +226,10 @@ def prepare_load(task: Task, *, first: bool) -> Ready:
 
 def measure(task: Task, started: float) -> Outcome:
     """Build the first chunk, then measure the second."""
-    prepare = {"baseline": prepare_baseline, "load": prepare_load, "load-exact": prepare_load}.get(
-        task.way, prepare_ours
-    )
+    prepare = {
+        "baseline": prepare_baseline, "baseline-geomedian": prepare_baseline,
+        "load": prepare_load, "load-exact": prepare_load,
+    }.get(task.way, prepare_ours)  # fmt: skip
     prepare(task, first=True)[0]()
     startup, startup_cpu = time.time() - started, _cpu()
     start = time.perf_counter()

@@ -27,7 +27,7 @@ from ardcube.runtime.cpus import cpu_count
 from benchmarks.archive import CROP, FULL, HLS_TILES, LANDSAT_SCENES, TINY, Archive, Layout, ensure_archive, write_grid
 from benchmarks.equality import Agreement, compare_with_baseline, compare_with_oracle
 from benchmarks.floor import floor
-from benchmarks.measure import Outcome, Task
+from benchmarks.measure import COMPOSITES, Outcome, Task
 from benchmarks.server import Server, Traffic, serving
 from benchmarks.table import console_table, markdown
 
@@ -77,8 +77,14 @@ CASES = {
     "hls": Case(masked=True, dates=12, layout=HLS_TILES, own_grid=True),
     "landsat": Case(masked=True, dates=12, layout=LANDSAT_SCENES, own_grid=True),
 }
-WAYS = ("ours", "ours-gdal", "ours-pair", "ours-processes", "baseline", "load", "load-exact")
-BASELINES = {"load": "load", "load-exact": "load"}
+WAYS = (
+    "ours", "ours-gdal", "ours-pair", "ours-processes", *COMPOSITES, "baseline", "baseline-geomedian", "load",
+    "load-exact",
+)  # fmt: skip
+BASELINES = {
+    "load": "load", "load-exact": "load",
+    "ours-geomedian": "baseline-geomedian", "ours-geomedian-mads": "baseline-geomedian",
+}  # fmt: skip
 """Way -> its baseline, if that is not `baseline`."""
 DEFAULT_WAYS = ("baseline", "ours", "load", "load-exact")
 DEFAULT_CASES = ("scl", "none", "scl-30ms", "scl-120")
@@ -179,6 +185,10 @@ class _Bench:
 
 def _agreements(archive: Archive, scratch: Path, oracle_pixels: int) -> Iterator[Agreement]:
     """Compare the pixels of ardcube in this run with the baseline, and those in degrees with the oracle."""
+    for ours in sorted(scratch.glob("*-ours-geomedian.npy")):
+        usual = ours.with_name(ours.name.replace("-ours-", "-baseline-"))
+        if usual.exists():
+            yield from compare_with_baseline(np.load(ours), np.load(usual), f"{ours.name.split('-')[0]}, geomedian")
     for ours in sorted(scratch.glob("*-ours.npy")):
         what, values = ours.name.removesuffix("-ours.npy"), np.load(ours)
         side = min(oracle_pixels, values.shape[0])
@@ -267,6 +277,8 @@ def summarize(case: Case, measurements: Sequence[Measurement]) -> list[dict[str,
         )
     by_way = {row["way"]: row for row in rows}
     for row in rows:
+        if row["way"] in COMPOSITES and "ours" in by_way:
+            row["medians"] = {name: row[name] / by_way["ours"][name] for name in ("cpu_s", "wall_s", "peak_mb")}
         usual = by_way.get(BASELINES.get(row["way"], "baseline"))
         if usual is None:
             continue

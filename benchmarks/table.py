@@ -29,6 +29,11 @@ def _rows(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def _remarks(result: dict[str, Any]) -> Iterator[str]:
     for row in result["summary"]:
+        if times := row.get("medians"):
+            yield (
+                f"{row['case']}, {row['way']}: {times['cpu_s']:.2f} times the CPU of the median chunk, "
+                f"{times['wall_s']:.2f} times the wall time, {times['peak_mb']:.2f} times the peak"
+            )
         if row["stages_s"]:
             stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in row["stages_s"].items())
             yield f"{row['case']}, {row['way']}, seconds by stage: {stages}"
