@@ -12,6 +12,7 @@ from ardcube.config.area import AreaOptions
 from ardcube.config.base import LastMonth
 from ardcube.config.dates import TimeOptions
 from ardcube.config.encoding import GivenEncoding
+from ardcube.config.preset import Preset, with_preset
 from ardcube.config.scenes import SceneOptions
 from ardcube.config.variables import (
     MEDIAN,
@@ -57,6 +58,13 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
         min_length=1,
         json_schema_extra=form_schema.bands,
         description="Reflectance bands to composite: asset keys or common names.",
+    )
+    preset: Preset | None = Field(
+        default=None,
+        description=(
+            "Options of a published product: 'cdse-quarterly' sets the period, the composite, the cloud mask and its "
+            "options. Other values of these are refused."
+        ),
     )
     composites: tuple[str, ...] = Field(
         default=(MEDIAN,),
@@ -144,6 +152,12 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
         if isinstance(composites, list | tuple) and composites and all(isinstance(one, str) for one in composites):
             return {"varname": default_variable(tuple(composites)), **values}
         return values
+
+    # Validators of this kind run in reverse order: this one is the last, so that the others see all fields.
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_gives_its_fields(cls, values: Any) -> Any:
+        return with_preset(values) if isinstance(values, dict) else values
 
     @field_validator("encoding")
     @classmethod

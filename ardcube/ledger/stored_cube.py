@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ardcube.config import CubeConfig
 from ardcube.config.encoding import CubeEncoding
+from ardcube.config.variables import MEDIAN
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, METRES_PER_DEGREE, Lattice, crs_of
@@ -128,10 +129,13 @@ def no_cube_error(store: Place, ledger: Ledger) -> InputError:
 
 def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
     """Raise ValueError if configuration and identity differ, because one of the two was edited."""
-    early = {"shard": 1}  # early cubes state none
-    for name in ("bands", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling"):
-        configured, built = getattr(config, name), identity.get(name, early.get(name))
-        if (list(configured) if name == "bands" else configured) != built:
+    usual = {"shard": 1, "composites": [MEDIAN]}  # an identity may state none
+    names = (
+        "bands", "composites", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling",
+    )  # fmt: skip
+    for name in names:
+        configured, built = getattr(config, name), identity.get(name, usual.get(name))
+        if (list(configured) if isinstance(configured, tuple) else configured) != built:
             raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
     if config.clip != ("clip" in identity):
         raise ValueError(f"clip is {config.clip} in config and {identity.get('clip')!r:.100} in identity")

@@ -13,6 +13,7 @@ from ardcube.catalog.search import Source, check_bands, finest_pixel, first_item
 from ardcube.catalog.selection import SelectedCatalog, check_properties, query_of
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CollectionAddress, CubeConfig, RunConfig
+from ardcube.config.variables import default_variable
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import Area, load_area, load_clip
 from ardcube.extent.grid import Grid
@@ -20,6 +21,7 @@ from ardcube.extent.period_file import cube_periods
 from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
+from ardcube.pixels.composites.protocol import Composite, text_of
 from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
 from ardcube.pixels.quality.registry import quality_of
@@ -59,6 +61,7 @@ def check_request(
     """
     mask = mask or cloud_mask(cube.cloud_mask, cube.cloud_mask_options)
     composites = composites_of(cube.composites, cube.varname, cube.bands)
+    cube = _with_texts_of(cube, composites)
     definitions = cube_definitions(cube)
     periods = cube_periods(cube, cube.end_date)
     sources = _LateSources(cube, run, definitions, periods)
@@ -112,6 +115,13 @@ def check_request(
         stored=None,
     )
     return with_stored_cube(request) if build else request
+
+
+def _with_texts_of(cube: CubeConfig, composites: Sequence[Composite]) -> CubeConfig:
+    """Return the cube with the one text of each composite: ``percentile:25`` for ``percentile:25.0``."""
+    texts = tuple(map(text_of, composites))
+    named = cube.varname if cube.varname != default_variable(cube.composites) else default_variable(texts)
+    return cube.model_copy(update={"composites": texts, "varname": named})
 
 
 class _LateSources:

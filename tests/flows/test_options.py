@@ -136,7 +136,10 @@ OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
             "collection_file": ("a.toml", "b.toml"),
         },
     ),
-    (CubeConfig, {"start_date": "2023-01-01", "end_date": "2023-12-31", "like": "dem.tif"}),
+    (
+        CubeConfig,
+        {"start_date": "2023-01-01", "end_date": "2023-12-31", "like": "dem.tif", "preset": "cdse-quarterly"},
+    ),
     (RunConfig, {"fsspec_uri": "cube", "overwrite": True, "serverless_backend": "coiled"}),
 ]
 ONE_VALUE = {"epsg", "storage_backend"}

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import ardcube
-from ardcube.errors import InputError
+from ardcube.errors import InputError, StoreError
 from ardcube.pixels.composites import registry
 from ardcube.planning import memory
 from ardcube.report.quicklook import write_quicklooks
@@ -202,3 +202,19 @@ def test_a_composite_of_an_installed_package_fills_its_variables(
             registry.composites_of(("span",), "v", ("nir",))
     finally:
         registry._registered.cache_clear()
+
+
+def test_two_spellings_of_a_composite_are_one_cube_and_an_edited_one_is_refused(archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    for text in ("percentile:25.0", "percentile:25"):
+        summary = ardcube.build(
+            ardcube.CubeConfig(**REQUEST | {"stac_url": str(archive), "composites": (text, "std")}), uri
+        )
+    assert summary.written == 0
+    description = tmp_path / "cube.zarr.ardcube/cube.json"
+    described = json.loads(description.read_text())
+    described["config"]["composites"] = ["percentile:75", "std"]
+    described["config"]["varname"] = "percentile_75"
+    description.write_text(json.dumps(described))
+    with pytest.raises(StoreError, match=r"composites is .*:75.* in config and .*:25.* in identity"):
+        ardcube.status(uri)

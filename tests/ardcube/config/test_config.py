@@ -304,3 +304,32 @@ def test_a_code_and_a_crs_are_one(given: dict[str, Any]) -> None:
     cube = CubeConfig(**CUBE, **given)
     assert (cube.crs, cube.epsg) == ("EPSG:32633", None)
     assert CubeConfig(**cube.model_dump()) == cube
+
+
+def test_a_preset_gives_the_options_of_a_product() -> None:
+    made = CubeConfig(**CUBE, preset="cdse-quarterly")
+    options = {"allowed_values": [2, 4, 5, 6, 11], "closing": 0, "opening": 0}
+    one_by_one = CubeConfig(
+        **CUBE, period="3M", composites=["percentile:25"], cloud_mask="scl", cloud_mask_options=options
+    )
+    assert made.model_copy(update={"preset": None}) == one_by_one
+    assert (made.time_frequency_months, made.varname) == (3, "percentile_25")
+    assert CubeConfig(**made.model_dump(mode="json")) == made
+    assert CubeConfig(
+        **CUBE, preset="cdse-quarterly", cloud_mask="none", composites=("median",), bands=["red"]
+    ).bands == ("red",)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"period": "1M"}, "period '1M': preset cdse-quarterly has '3M'; omit one"),
+        ({"time_frequency_months": 2}, "both are given and differ"),
+        ({"composites": ("percentile:10",)}, "composites .*: preset cdse-quarterly has"),
+        ({"cloud_mask": "fmask"}, "cloud_mask 'fmask': preset cdse-quarterly has 'scl'"),
+        ({"cloud_mask_options": {"buffer": 60}}, "cloud_mask_options .*: preset cdse-quarterly has"),
+    ],
+)
+def test_an_option_that_differs_from_the_preset_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CubeConfig(**CUBE, preset="cdse-quarterly", **given)
