@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ardcube.extent.periods import Period
 from ardcube.ledger.record import ChunkRecord
+from ardcube.pixels.composites.geomedian import UNFINISHED
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.memory import WORKER_BYTES
@@ -253,6 +254,9 @@ def print_records(console: Console, records: Sequence[ChunkRecord], *, chunks: b
             if record.status == "failed":
                 causes.add(record.key, record.failure)
     console.print(table)
+    if unfinished := sum(record.statistics.get(UNFINISHED, 0) for record in records):
+        pixels = count_of(int(unfinished), "pixel")
+        _print(console, f"warning  the geometric median of {pixels} ended at the bound of iterations")
     print_left_out(console, left_out(records))
     print_causes(console, causes.causes())
     print_empty_periods(console, EmptyPeriods.of(records))

@@ -107,6 +107,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
             "days": pixels.days,
             "mean_clear_days": float(pixels.count.sum() / max(1, pixels.inside)),
             "observed_share": observed / max(1, pixels.inside),
+            **{name: count for name, count in pixels.counts.items() if count},
         },
         seconds={name: round(value, 4) for name, value in timer.seconds.items()},
         byte_counts={

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class ChunkPixels:
     """Observations, of one solar day and sensor each."""
     bytes_read: int
     """Bytes fetched from files."""
+    counts: Mapping[str, int]
+    """Numbers of pixels that the record states if they are not 0, by name."""
     inside: int
     """Pixels that are not clipped."""
 
@@ -108,7 +111,7 @@ def composite_chunk(
         near = scenes if len(parts) == 1 else index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
         region = part.relative_to(window).slices
         bytes_read += part_filler.fill(part, near, [variable[region] for variable in variables], inside)
-    return ChunkPixels(variables, days, bytes_read, pixels_inside)
+    return ChunkPixels(variables, days, bytes_read, part_filler.counts, pixels_inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class _PartFiller:
     stack_bytes: int
     timer: StageTimer
     period: Period | None
+    counts: Counter[str] = field(default_factory=Counter)
+    """Sums of those of the stacks."""
 
     def fill(
         self,
@@ -184,7 +189,9 @@ class _PartFiller:
                 reduce_bands(spec.reduced, numbers, outs, bands.start)
                 observe(numbers, observed)
                 if needs_all_bands(spec.composites):
-                    reduce_observations(spec.reduced, self._stack(numbers, observations, source), outs)
+                    stack = self._stack(numbers, observations, source)
+                    reduce_observations(spec.reduced, stack, outs)
+                    self.counts.update(stack.counts)
 
     def _stack(
         self, numbers: NDArray[np.uint16], observations: Sequence[Observation], source: NDArray[np.uint16] | None

@@ -44,11 +44,12 @@ def adapt(schema: Schema, _model: type) -> None:
     for position, field in enumerate(fields[name] for name in names):
         field["position"] = position  # PostgreSQL does not keep the order of an object's names
         kinds = field.get("anyOf", [])
-        if len(kinds) == 2 and kinds[1] == {"type": "null"} and "default" in field:
+        is_optional = len(kinds) == 2 and kinds[1] == {"type": "null"} and "default" in field
+        if is_optional:
             del field["anyOf"], field["default"]  # the server accepts null for an optional field anyway
             field.update({name: value for name, value in kinds[0].items() if name not in field})
-        if "const" in field:
-            field["enum"] = [field["const"]]  # shown as a choice instead of a text field
+        if "const" in field:  # shown as a choice instead of a text field
+            field["enum"] = [field.pop("const"), None] if is_optional else [field["const"]]
 
 
 def expects(condition: Schema, expected: str) -> Schema:

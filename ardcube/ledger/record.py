@@ -64,7 +64,8 @@ class ChunkRecord:
     scenes: tuple[str, ...] = ()
     """Ids of the items in the composite."""
     statistics: Mapping[str, float] = field(default_factory=dict)
-    """Numbers of observations and of clear ones per pixel (mean), share of observed pixels."""
+    """Numbers of observations and of clear ones per pixel (mean), share of observed pixels; numbers of pixels that
+    composites count, if they are not 0."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage."""
     byte_counts: Mapping[str, int] = field(default_factory=dict)

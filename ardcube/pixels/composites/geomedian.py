@@ -13,6 +13,9 @@ from ardcube.pixels.median import sorting_network
 
 _ITERATION = "Weiszfeld iteration until the step is below 0.05 digital numbers, at most 100 iterations"
 
+UNFINISHED = "geomedian_unfinished"
+"""Name of the number of pixels whose iteration ended at the bound, with a step that was still longer."""
+
 
 def geomedian_of(stack: Stack) -> NDArray[np.float32]:
     """Return the geometric medians in digital numbers (band, y, x), computed once for a stack.
@@ -24,7 +27,7 @@ def geomedian_of(stack: Stack) -> NDArray[np.float32]:
         from ardcube.kernels.geomedian import geomedian_rows  # numba takes a second to import
 
         result = np.empty((len(stack.bands), *stack.shape), np.float32)
-        geomedian_rows(stack.numbers, sorting_network(len(stack.dates)), result)
+        stack.counts[UNFINISHED] += geomedian_rows(stack.numbers, sorting_network(len(stack.dates)), result)
         stack.shared["geomedian"] = result
     return stack.shared["geomedian"]
 

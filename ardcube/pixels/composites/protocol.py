@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -98,6 +99,8 @@ class Stack:
     """Figures of the scenes that gave the pixels; None if no composite of the cube needs them."""
     shared: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False)
     """Results that composites of one stack share, by name."""
+    counts: Counter[str] = field(default_factory=Counter, compare=False)
+    """Numbers of pixels that the record of the chunk states if they are not 0, by name."""
 
     @property
     def shape(self) -> tuple[int, int]:

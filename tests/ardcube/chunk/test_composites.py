@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 import ardcube
 from ardcube.errors import InputError, StoreError
+from ardcube.ledger.ledger import Ledger
 from ardcube.pixels.composites import registry
 from ardcube.planning import memory
 from ardcube.report.quicklook import write_quicklooks
 from ardcube.sample import write_archive
+from ardcube.storage.place import Place
 
 REQUEST: dict[str, Any] = {
     "bbox": (11.92, 46.84, 11.97, 46.865),
@@ -166,6 +168,7 @@ class Span:
         seen = complete.sum(axis=0)
         out[0][...] = stack.numbers.max(axis=(0, 1))[..., None]
         out[1][seen > 0] = seen[seen > 0]
+        stack.counts["pixels_of_span"] += seen.size
 
 
 class NoComposite:
@@ -190,6 +193,9 @@ def test_a_composite_of_an_installed_package_fills_its_variables(
         np.testing.assert_array_equal(numbers(cube, "span")[..., 0], numbers(several, "max").max(axis=-1))
         seen = numbers(cube, "seen")
         assert seen.dtype == np.float32
+        records = Ledger.of_store(Place.at(str(tmp_path / "span.zarr"))).records().values()
+        assert sum(record.statistics["pixels_of_span"] for record in records) == seen.size
+        assert not any("geomedian_unfinished" in record.statistics for record in records)
         np.testing.assert_array_equal(np.nan_to_num(seen), cube["observation_count"])
         assert np.isnan(ardcube.open(tmp_path / "span.zarr")["seen"]).sum() == (cube["observation_count"] == 0).sum()
         for name, message in {

@@ -181,6 +181,25 @@ def test_a_vertex_with_an_angle_of_120_degrees_or_more_is_the_geometric_median(d
     np.testing.assert_allclose(found, [10000, 10000], atol=0.5)
 
 
+@pytest.mark.parametrize("third", [(3000, 4000), (2500, 2900), (3200, 3000)])
+def test_a_triangle_has_its_fermat_point_from_which_each_pair_is_seen_at_120_degrees(third: tuple[int, int]) -> None:
+    corners = np.array([(2000, 2000), (4500, 2300), third], np.float64)
+    to_corners = corners - geomedian(*map(tuple, corners))
+    directions = to_corners / np.linalg.norm(to_corners, axis=1, keepdims=True)
+    np.testing.assert_allclose([directions[i] @ directions[i - 1] for i in range(3)], -0.5, atol=0.001)
+
+
+def test_pixels_whose_iteration_reaches_its_bound_are_counted() -> None:
+    slow = np.array([[65486, 58885, 8978, 54983, 54538], [3191, 64136, 6976, 17748, 57820]], np.uint16)
+    usual = land(np.random.default_rng(0), 5, (1, 50), 2)
+    numbers = np.concatenate([usual, slow[:, :, None, None], slow[:, ::-1, None, None]], axis=3)
+    stack = stack_of(numbers)
+    found = geomedian_of(stack).astype(np.float64)
+    assert stack.counts == {"geomedian_unfinished": 2}
+    for (y, x), seen in pixels(numbers[..., 50:]):
+        assert cost(found[:, y, x + 50], seen) <= cost(plain_geomedian(seen), seen) * (1 + 1e-5)
+
+
 def test_a_square_has_its_centre_and_a_rectangle_too() -> None:
     assert geomedian((100, 100), (100, 201), (201, 100), (201, 201)) == [150.5, 150.5]
     np.testing.assert_allclose(geomedian((100, 100), (100, 300), (5100, 100), (5100, 300)), [2600, 200], atol=0.05)

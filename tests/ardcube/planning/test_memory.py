@@ -160,10 +160,11 @@ from ardcube.chunk.build import process_chunk
 from ardcube.chunk.open_cube import open_cube
 from hooks.cloud_masks import cloud_mask
 
-catalogue, store, limit, side = sys.argv[1:]
+catalogue, store, limit, side, *composites = sys.argv[1:]
 cube = CubeConfig(
     start_date="2023-01-01", end_date="2023-04-30", time_frequency_months=4, chunk_size=int(side), resolution=0.00018,
     bbox=(15.01, 46.03 - int(side) * 0.00018, 15.01 + int(side) * 0.00018, 46.03), cloud_mask="scl", stac_url=catalogue,
+    composites=composites,
 )
 run = RunConfig(fsspec_uri=store, memory_limit=limit or None, threads=1)
 request = check_request(cube, run, cloud_mask("scl"))
@@ -173,11 +174,11 @@ record = process_chunk(open_cube(plan.spec), plan.jobs[0])
 with open("/proc/self/status") as status:
     peak = 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 group = zarr.open_group(store, mode="r")
-pixels = group["rgb_median"][...], group["observation_count"][...]
+pixels = [group[layer.name][...] for layer in plan.spec.variables]
 print(json.dumps({
     "peak": peak, "estimate": WORKER_BYTES + estimate(plan).bytes_per_chunk, "days": record.statistics["days"],
     "observed": int(np.count_nonzero(pixels[0])),
-    "pixels": hashlib.sha256(pixels[0].tobytes() + pixels[1].tobytes()).hexdigest(),
+    "pixels": hashlib.sha256(b"".join(one.tobytes() for one in pixels)).hexdigest(),
 }))
 """
 
@@ -219,9 +220,9 @@ def many_dates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def built(catalogue: Path, store: Path, limit: str) -> dict[str, Any]:
+def built(catalogue: Path, store: Path, limit: str, composites: tuple[str, ...]) -> dict[str, Any]:
     """Build the chunk in a new process; return its peak memory and its pixels."""
-    arguments = [sys.executable, "-c", SCRIPT, str(catalogue), str(store), limit, str(SIDE)]
+    arguments = [sys.executable, "-c", SCRIPT, str(catalogue), str(store), limit, str(SIDE), *composites]
     done = subprocess.run(
         arguments, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
@@ -231,12 +232,15 @@ def built(catalogue: Path, store: Path, limit: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_limit_holds_over_many_dates_and_changes_no_pixel(many_dates: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("composites", [("median",), ("geomedian", "mads", "medoid", "max-ndvi")], ids=len)
+def test_a_limit_holds_over_many_dates_and_changes_no_pixel(
+    many_dates: Path, tmp_path: Path, composites: tuple[str, ...]
+) -> None:
     limits = ("", "500 MB")
-    built(many_dates, tmp_path / "first.zarr", "")  # it may have to compile, which takes memory
+    built(many_dates, tmp_path / "first.zarr", "", composites)  # it may have to compile, which takes memory
     with ThreadPoolExecutor(2) as pool:
         stores = [tmp_path / f"{number}.zarr" for number in range(len(limits))]
-        free, bound = pool.map(built, [many_dates] * len(limits), stores, limits)
+        free, bound = pool.map(built, [many_dates] * len(limits), stores, limits, [composites] * len(limits))
     assert free["days"] == bound["days"] == DATES
     assert free["observed"] > 0
     assert bound["pixels"] == free["pixels"]
