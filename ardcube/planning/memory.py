@@ -52,6 +52,9 @@ _SHARE_FOR_SEVERAL_BANDS = 0.8
 """Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
 _OBSERVATION_BYTES = 6
 """Bytes per pixel and band of a strip that composites of whole observations use for shared and temporary arrays."""
+_KERNEL_BYTES = 25_000_000
+"""Bytes of the compiled code of composites of whole observations, which `WORKER_BYTES` does not contain: 13 MB for the
+geometric median, its deviations, the medoid and an index."""
 _COMPRESSION_OVERHEAD = 3.7
 """Bytes per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
 
@@ -275,7 +278,8 @@ def _part_bytes(workload: Workload, side: int) -> int:
     if workload.masked_bits:
         bits += (workload.days + workload.scenes) / 8 * height * width
     distances = 2 * workload.scenes * height * width if workload.distances else 0
-    return int(bits + distances + masks + blocks)
+    kernels = _KERNEL_BYTES if workload.all_bands else 0
+    return int(bits + distances + masks + blocks) + kernels
 
 
 def _write_bytes(workload: Workload) -> int:
