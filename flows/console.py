@@ -128,6 +128,8 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
     _print(console, f"time     {summary.seconds:.1f} s{rate if built else ''}")
     _print(console, f"{'cubes' if summary.cubes else 'cube':8} {summary.uri}")
     print_cubes(console, summary.cubes)
+    if summary.report:
+        _print(console, f"report   {summary.report}")
     print_left_out(console, summary.left_out)
     print_causes(console, summary.causes)
     print_empty_periods(console, summary.empty_periods)

@@ -1,12 +1,14 @@
 """Summarize a run: merge records, count chunks, log failures, post artifacts."""
 
 import time
+from dataclasses import replace
 from typing import cast
 
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from ardcube.redaction import without_secrets
+from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary, RunScope, summarize
 from ardcube.report.wording import count_of
@@ -42,6 +44,9 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
     summary = summarize(scope, records, seconds, context.run.skip_bad_scenes)
     logger = get_run_logger()
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
+    if context.run.report:
+        report = write_next_to_ledger(pending.place, context.run.storage_options, pending.ledger)
+        summary = replace(summary, report=report)
     post_summary(context, records, summary, tally)
     for scene in summary.left_out[:_MOST_LOGGED]:
         chunks = count_of(scene.chunks, "chunk")

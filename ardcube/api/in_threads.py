@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from threading import Event
 
 from ardcube.api.thread_pool import call_in_threads
@@ -19,6 +20,7 @@ from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.pending import PendingBuild
+from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 from ardcube.stac_output.folder import NONE
 from ardcube.stac_output.write import write_stac
@@ -73,6 +75,8 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     summary = summarize(scope, records, seconds, run.skip_bad_scenes)
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
+    if run.report:
+        summary = replace(summary, report=write_next_to_ledger(place, run.storage_options, ledger))
     if run.stac != NONE:
         write_stac(place, run.stac, run.storage_options)
     if summary.failures:

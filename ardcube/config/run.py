@@ -249,6 +249,11 @@ class RunConfig(Model):
             "folder. A folder with another catalogue is refused."
         ),
     )
+    report: bool = Field(
+        default=False,
+        title="Report page",
+        description="Write a report page next to the ledger at the end of the run, and link it from the summary.",
+    )
     dry_run: bool = Field(default=False, description="Show the plan and write nothing to the store.")
     debug: bool = Field(default=False, description="Log details and show tracebacks.")
     max_chunks: int = Field(

@@ -34,6 +34,8 @@ RECORDS_PER_FILE = 5_000
 """Finished chunks whose records are merged into one file while a run goes on."""
 SUFFIX = ".ardcube"
 """Suffix of the ledger's folder, after the name of the store."""
+REPORT = "report.html"
+"""Name of the report page that a run may write into the folder."""
 _TABLE = "ledger.parquet"
 _CUBE = "cube.json"
 _CHUNKS = "chunks"

@@ -11,6 +11,7 @@ from ardcube.catalog.search import local_path
 from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
+from ardcube.ledger.ledger import REPORT
 from ardcube.ledger.stored_cube import with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
@@ -100,9 +101,7 @@ def remove_cube(request: Request) -> None:
     Folder.of(request.place, INSIDE).remove()
     # Cubes of one composite may state no variables.
     schema.remove(request.place, *map(str, stored.get("variables", [stored["identity"]["varname"]])))
-    own = request.ledger.place.list()
-    request.ledger.place.remove(
-        name for name in own if name.split("/", 1)[0] in ("chunks", "items", "ledger.parquet", IN_FLIGHT, CLIP)
-    )
+    own, names = request.ledger.place.list(), ("chunks", "items", "ledger.parquet", IN_FLIGHT, CLIP, REPORT)
+    request.ledger.place.remove(name for name in own if name.split("/", 1)[0] in names)
     request.ledger.place.remove(["cube.json"])  # last, because it marks the location as ardcube's
     request.ledger.place.remove_empty_folders()

@@ -56,6 +56,9 @@ def ended_page(
         shares=[(name.replace("_", " "), taken / seconds) for name, taken in stages],
         price=price,
         options=snapshot.options,
+        report=summary.report,
+        report_link=summary.report and _file_link(summary.report),
+        report_command=f"ardcube report {_address(snapshot.place)} --output report.html",
     )
 
 
@@ -175,6 +178,11 @@ def _option(value: Any) -> str:
 
 def _address(place: Place) -> str:
     return place.path if place.is_local else place.uri
+
+
+def _file_link(address: str) -> Markdown | None:
+    """Return the address of a file if a browser can open it."""
+    return Markdown(quote(address, safe=":/?&=%@,;+$~")) if address.startswith(("http://", "https://")) else None
 
 
 def _link(place: Place, options: dict[str, Any]) -> Markdown | None:

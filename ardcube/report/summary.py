@@ -79,6 +79,8 @@ class BuildSummary:
     """Periods of the cube without a scene, or without a clear pixel."""
     cubes: tuple[CubeOutcome, ...] = ()
     """The cubes of a run with `each`; all counts are their sums."""
+    report: str | None = None
+    """Address of the report page, if the run wrote one."""
 
     @property
     def megapixels_per_second(self) -> float:

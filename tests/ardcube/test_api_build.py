@@ -76,6 +76,16 @@ def test_a_build_continues_where_another_one_ended(sample_archive: Path, tmp_pat
     assert (nothing.already_done, nothing.written, nothing.empty) == (12, 0, 0)
 
 
+def test_a_run_writes_a_report_page_that_overwrite_removes(sample_archive: Path, tmp_path: Path) -> None:
+    summary = ardcube.build(cube_of(sample_archive), tmp_path / "cube.zarr", limit=1, report=True)
+    page = tmp_path / "cube.zarr.ardcube" / "report.html"
+    assert summary.report == str(page)
+    assert "1 chunk written" in page.read_text()
+    again = ardcube.build(cube_of(sample_archive), tmp_path / "cube.zarr", limit=1, overwrite=True)
+    assert again.report is None
+    assert not page.exists()
+
+
 def test_a_dry_run_writes_nothing(sample_archive: Path, tmp_path: Path) -> None:
     summary = ardcube.build(cube_of(sample_archive), tmp_path / "cube.zarr", dry_run=True)
     assert (summary.chunks, summary.left, summary.written) == (12, 12, 0)

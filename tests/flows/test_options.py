@@ -86,6 +86,7 @@ RUN: dict[str, Any] = {
     "memory_limit": "2 GB",
     "patience": "2 h",
     "stac": "inside",
+    "report": True,
     "limit": 5,
     "look_back_months": 3,
     "initialize": False,

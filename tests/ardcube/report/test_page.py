@@ -115,6 +115,18 @@ def test_names_are_shown_literally_and_add_no_markup(tmp_path: Path) -> None:
     assert [HOSTILE, "2", f"{HOSTILE} # h"] in cells(hostile)
 
 
+def test_the_summary_links_the_report_page_or_names_its_command(place: Place) -> None:
+    states = np.full((120, 1, 1), WRITTEN, np.uint8)
+    assert f"`ardcube report {place.path} --output report.html` writes a page" in page(place, states, WELL)
+    local = page(place, states, replace(WELL, report="/cubes/alps.zarr.ardcube/report.html"))
+    assert "Report page: `/cubes/alps.zarr.ardcube/report.html`." in local
+    served = html_of(page(place, states, replace(WELL, report="https://x.org/a b.zarr.ardcube/report.html")))
+    assert (
+        '<a href="https://x.org/a%20b.zarr.ardcube/report.html">https://x.org/a b.zarr.ardcube/report.html</a>'
+        in served
+    )
+
+
 def test_a_cost_is_shown_only_with_a_price(place: Place) -> None:
     states = np.full((120, 1, 1), WRITTEN, np.uint8)
     assert "50 core-hours; set `price_per_core_hour`" in page(place, states, WELL)

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 
 import ardcube.report.html.write
 from ardcube.errors import InputError
+from ardcube.fingerprint import digest
 from ardcube.planning.jobs import ChunkKey
-from ardcube.report.html.write import check_output, report_page, write_page
+from ardcube.report.html.write import check_output, report_page, write_next_to_ledger, write_page
 from tests.ardcube.report.reported_cube import Reported, make
 
 HOSTILE = "</script><script>alert(1)</script>\"'&<b onmouseover=x>"
@@ -106,17 +108,17 @@ def test_the_page_permits_its_style_and_script_and_nothing_else(tmp_path: Path) 
     assert not re.findall(r"\s(?:src|href|style|on\w+)=\"(?!\")", outside)
 
 
-def test_the_code_of_the_page_opens_the_cube(tmp_path: Path) -> None:
-    page = page_of(make(tmp_path, name="it's.zarr"))
-    python = next(code for code in codes_of(page) if code.startswith("import ardcube\n"))
-    _, without = python.split("# without ardcube\n")
-    done = subprocess.run(
-        [sys.executable, "-c", f"{without}\nprint(dict(cube.sizes))"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "{'time': 3, 'y': 64, 'x': 96, 'band': 4, 'nv': 2}\n"
-    web_map = next(code for code in codes_of(page) if "folium" in code)
+def test_the_code_of_the_page_opens_the_cube_and_draws_a_map(tmp_path: Path) -> None:
+    made = make(tmp_path, name="it's.zarr")
+    made.ledger.write_cube(described(made))
+    with_and_without, _, web_map = codes_of(page_of(made))[-3:]
     assert "cube['rgb_median'].sel(time='2023-03-01')" in web_map
-    compile(web_map, "map", "exec")
+    code = f"{with_and_without}\nprint(dict(cube.sizes))\n{web_map}\nprint(dict(picture.sizes))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{'time': 3, 'y': 64, 'x': 96, 'band': 4, 'nv': 2}\n{'y': 64, 'x': 96, 'band': 4}\n"
+    assert "data:image/png;base64," in (tmp_path / "map.html").read_text()
 
 
 def test_a_cube_without_any_chunk_has_a_page(tmp_path: Path) -> None:
@@ -156,6 +158,7 @@ def test_an_earlier_page_is_replaced(tmp_path: Path) -> None:
         ("", "is a folder; give the name of a file"),
         ("notes.html", "exists and is not a report page; choose another name"),
         ("bytes.html", "exists and is not a report page"),
+        ("a" * 300, "cannot be written .File name too long.; choose another file"),
     ],
 )
 def test_other_files_are_kept(tmp_path: Path, name: str, message: str) -> None:
@@ -165,3 +168,32 @@ def test_other_files_are_kept(tmp_path: Path, name: str, message: str) -> None:
         check_output(tmp_path / name)
     assert "\n" not in str(refused.value)
     assert (tmp_path / "notes.html").read_text().startswith("<p>notes")
+
+
+def test_the_page_of_a_run_is_next_to_its_ledger(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = make(tmp_path, months=1)
+    made.ledger.write_cube(described(made))
+    address = write_next_to_ledger(made.place, {}, made.ledger)
+    assert address == f"{made.place.path}.ardcube/report.html"
+    assert "<h1>alps</h1>" in Path(address).read_text()
+    Path(made.place.path, "zarr.json").write_text("{")
+    assert "store is missing or incomplete; run the build again" in page_of(made)
+    made.ledger.place.write("cube.json", b"{")
+    assert write_next_to_ledger(made.place, {}, made.ledger) is None
+    assert "no report page: StoreError" in caplog.text
+
+
+def described(made: Reported) -> dict[str, Any]:
+    """Return the content of `cube.json`."""
+    config, grid = made.cube.config, made.cube.grid
+    names = ("bands", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling")
+    identity = {
+        **{name: getattr(config, name) for name in names},
+        "bands": list(config.bands),
+        "start": made.cube.periods[0].label,
+        "grid": asdict(grid),
+    }
+    return {
+        "identity": identity, "fingerprint": digest(identity), "end": "2023-02", "offset": -0.1,
+        "config": config.model_dump(mode="json"),
+    }  # fmt: skip
