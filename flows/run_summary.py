@@ -47,6 +47,8 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
     if context.run.report:
         report = write_next_to_ledger(pending.place, context.run.storage_options, pending.ledger)
         summary = replace(summary, report=report)
+        if report is not None:
+            logger.info("report page %s", report)
     post_summary(context, records, summary, tally)
     for scene in summary.left_out[:_MOST_LOGGED]:
         chunks = count_of(scene.chunks, "chunk")

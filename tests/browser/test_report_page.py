@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from ardcube.extent.grid import Grid
 from ardcube.planning.jobs import ChunkKey
 from ardcube.report.html.write import write_page
 from tests.ardcube.report.reported_cube import make
@@ -23,6 +24,16 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of three months of 4 x 6 chunks, of which one failed and one was not built."""
     folder = tmp_path_factory.mktemp("report")
     made = make(folder, errors={ChunkKey("2023-02", 1, 2): ERROR}, missing=[ChunkKey("2023-03", 3, 5)])
+    write_page(made.place, {}, made.ledger, made.cube, folder / "page.html")
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def long_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 70 months of one chunk."""
+    folder = tmp_path_factory.mktemp("long-report")
+    grid = Grid.from_bounds((500_000.0, 5_180_000.0, 500_320.0, 5_180_320.0), 20.0, "EPSG:32633")
+    made = make(folder, grid=grid, months=70)
     write_page(made.place, {}, made.ledger, made.cube, folder / "page.html")
     return folder / "page.html"
 
@@ -81,7 +92,7 @@ def test_hover_shows_the_numbers_of_a_chunk_and_coordinates(opened: Page, pictur
     opened.get_by_role("button", name="Period before").click()
     chunk, position = opened.locator("#chunk"), opened.locator("#position")
     point(opened, "#map", 0.05, 0.1)
-    expect(chunk).to_have_text("2023-02_y0000_x0000: written\n2 scenes, 2.0 clear days, 1.5 s, 1 attempt")
+    expect(chunk).to_have_text("2023-02_y0000_x0000: written\n2 scenes and 2.0 clear days, 1.5 s, 1 attempt")
     point(opened, "#map", 2.5 / 6, 1.5 / 4)
     expect(chunk).to_have_text(f"2023-02_y0001_x0002: failed\n4.0 s, 2 attempts\n{ERROR}")
     # The centre of the grid in EPSG:32633, 960 m east of its central meridian.
@@ -145,3 +156,20 @@ def test_the_page_fits_a_phone_in_light_and_dark(opened: Page, picture: Callable
         brightness.append(sum(int(number) for number in re.findall(r"\d+", paper)))
         picture(f"report-phone-{scheme}")
     assert brightness[0] > 600 > 200 > brightness[1]
+
+
+def test_charts_of_many_periods_fit_a_phone(page: Page, long_report: Path, picture: Callable[[str], Path]) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(long_report.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    bars = page.locator(".chart[data-measure=days] .bars > div > i")
+    expect(bars).to_have_count(70)
+    boxes = bars.evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().toJSON())")
+    heights = [box["height"] for box in boxes]
+    assert heights[-1] == pytest.approx(110, abs=2)
+    assert heights == sorted(heights)  # each month has one clear day more than the month before
+    assert min(box["width"] for box in boxes) > 2
+    expect(page.get_by_role("slider", name="Period")).to_have_attribute("max", "59")
+    expect(page.get_by_text("60 of 70 periods, evenly spread")).to_be_visible()
+    bars.last.scroll_into_view_if_needed()
+    picture("report-many-periods")

@@ -42,7 +42,7 @@ def sample_of(cube: StoredCube, pictures: Pictures | None, shown: Sequence[int],
         parts.append(f"pictures of {count_of(len(pictures.of), 'period')}")
     if pictures is not None and pictures.window != whole(cube.grid):
         rows, cols = pictures.window.shape
-        parts.append(f"the picture shows a part of {rows:,} x {cols:,} pixels")
+        parts.append(f"the picture shows {rows:,} x {cols:,} pixels, dashed on the map")
     if step > 1:
         parts.append(f"a cell of the map has {step} x {step} chunks")
     return parts

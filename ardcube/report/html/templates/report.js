@@ -91,11 +91,15 @@
       if (gap && states[values("state")[cell]].name === "failed") cross(pen, x, y, wide, high, ratio);
       else if (measure.value !== "state") write(pen, cell, [x, y, wide, high], ratio);
     }
-    if (chosen !== null) {
-      const { left, right, top, bottom } = edges(chosen);
-      pen.lineWidth = 2 * ratio;
-      pen.strokeStyle = getComputedStyle(document.body).color;
-      pen.strokeRect(left * width + ratio, top * height + ratio, (right - left) * width - 2 * ratio, (bottom - top) * height - 2 * ratio);
+    pen.lineWidth = 2 * ratio;
+    pen.strokeStyle = getComputedStyle(document.body).color;
+    const frame = ({ left, right, top, bottom }) => pen.strokeRect(left * width + ratio, top * height + ratio,
+      (right - left) * width - 2 * ratio, (bottom - top) * height - 2 * ratio);
+    if (chosen !== null) frame(edges(chosen));
+    const part = position.picture;
+    if (part.right - part.left < 1 || part.bottom - part.top < 1) {
+      pen.setLineDash([6 * ratio, 4 * ratio]);
+      frame(part);
     }
   }
 
@@ -158,9 +162,10 @@
         + (parts.map(([number, name]) => `${number} ${name}`).join(", ") || "all built"));
     }
     const numbers = [];
-    const mean = cells.step > 1 ? "on average " : "";
-    if (one.scenes[cell] !== null) numbers.push(mean + count(one.scenes[cell], "scene"));
-    if (one.days[cell] !== null) numbers.push(`${mean}${one.days[cell].toFixed(1)} clear days`);
+    if (one.scenes[cell] !== null) {
+      const mean = cells.step > 1 ? "on average " : "";
+      numbers.push(`${mean}${count(one.scenes[cell], "scene")} and ${one.days[cell].toFixed(1)} clear days`);
+    }
     if (one.seconds[cell] !== null) numbers.push(duration(one.seconds[cell]));
     if (one.attempts[cell] !== null) numbers.push(count(one.attempts[cell], "attempt"));
     if (numbers.length) lines.push(numbers.join(", "));
