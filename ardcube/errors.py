@@ -12,6 +12,7 @@
     │   │   ├── UnwritableError expired credentials, exceeded quota, missing permission
     │   │   └── AccessError     the archive of the scenes refuses access (401, 403)
     │   ├── StoreError          the store cannot be used for the request
+    │   ├── LossError           a rebuilt chunk has far fewer clear pixels than the stored one
     │   ├── SceneError          a scene is missing, damaged, or differs from its item
     │   └── ChunksFailedError   the run left chunks missing (`ardcube.report.summary`)
     └── TransientError          an error of network, server or disk that a retry may avoid
@@ -70,6 +71,10 @@ class AccessError(RunStopsError):
 
 class StoreError(PermanentError):
     """The store at the URI cannot be used for the request."""
+
+
+class LossError(PermanentError):
+    """A rebuilt chunk has far fewer clear pixels than the stored one, which is kept."""
 
 
 class SceneError(PermanentError):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from ardcube.ledger.ledger import finished
+from ardcube.ledger.ledger import stored_inputs
 from ardcube.planning.estimate import Estimate, estimate, within_memory
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.each import name_of
@@ -47,4 +47,4 @@ def _planned(request: Request, progress: ConsoleProgress, *, has_store: bool) ->
     planned = make_plan(request, search_scenes(request, progress.searched), build=False)
     planned = within_memory(planned, run.memory_bytes, run.local_threads)
     records = {} if run.overwrite or not has_store else request.ledger.records(brief=True)
-    return planned, len(planned.jobs.without(finished(records, run.skip_bad_scenes)))
+    return planned, len(planned.jobs.without(stored_inputs(records, run.skip_bad_scenes)))

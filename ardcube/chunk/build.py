@@ -14,11 +14,14 @@ from ardcube.chunk.composite import composite_chunk
 from ardcube.chunk.open_cube import OpenCube
 from ardcube.chunk.skip_scenes import without_bad_scenes
 from ardcube.chunk.stage_timer import StageTimer
-from ardcube.errors import ArdcubeError, PermanentError, TransientError
+from ardcube.errors import ArdcubeError, LossError, PermanentError, TransientError
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkJob
 from ardcube.redaction import without_secrets
 from ardcube.storage.failures import NETWORK_LIBRARIES
+
+_WRITE = "write"
+"""Stage in which the store may hold pixels of two builds."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +32,9 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
     1. Select the chunk's scenes from the manifest.
     2. Read the mask's bands on the chunk and its halo, and find the clear observations.
     3. Read reflectance where it is clear, and reduce it to the composite.
-    4. Write the pixels to the chunk's region of the store.
-    5. Write the record.
+    4. Compare the clear pixels with those of an earlier build, which are kept if too many would be lost.
+    5. Write the pixels to the chunk's region of the store.
+    6. Write the record.
 
     Parameters
     ----------
@@ -58,9 +62,9 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
     if before is not None and before.is_done(job, cube.spec.skip_bad_scenes):
         return before
     attempt = Attempt(datetime.now(UTC).isoformat(timespec="seconds"), socket.gethostname(), 0.0)
-    start = time.perf_counter()
+    start, timer = time.perf_counter(), StageTimer()
     try:
-        record = _build(cube, job, last)
+        record = _build(cube, job, last, timer)
     except Exception as error:
         if _process_ends(error):
             raise TransientError(f"{job.key}: the process is exiting; the chunk is built by a later run") from error
@@ -72,7 +76,8 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
             permanent=isinstance(known, PermanentError),
             bad_scenes=known.bad_scenes,
         )
-        record = ChunkRecord(job.key, "failed", job.inputs, ()).after(before, attempt)
+        kept = job.rebuilt and _WRITE not in timer.seconds
+        record = ChunkRecord(job.key, "failed", job.inputs, (), kept=kept).after(before, attempt)
         logger.warning("%s: attempt %d failed: %s", job.key, record.attempt_count, attempt.error)
         cube.ledger.write(record)
         raise known from error
@@ -82,9 +87,9 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
     return record
 
 
-def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
+def _build(cube: OpenCube, job: ChunkJob, last: bool, timer: StageTimer) -> ChunkRecord:
     """Composite the chunk and write its pixels; return the record without its attempts."""
-    spec, timer = cube.spec, StageTimer()
+    spec = cube.spec
     scenes = cube.scenes(job).query(spec.grid.window_outline(job.window.grow(spec.mask.halo)))
     pixels, skipped = without_bad_scenes(
         lambda good: composite_chunk(spec, job.window, good, timer, job.period, cube.clip),
@@ -93,9 +98,11 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
         last=last,
         chunk=str(job.key),
     )
-    with timer.stage("write"):
-        cube.store.write_chunk(job.time_index, job.window, *pixels.variables)
     observed = int(np.count_nonzero(pixels.count))
+    if job.rebuilt and spec.allow_loss < 1:
+        _check_loss(cube.counts.clear_pixels(job.time_index, job.window), observed, spec.allow_loss)
+    with timer.stage(_WRITE):
+        cube.store.write_chunk(job.time_index, job.window, *pixels.variables)
     return ChunkRecord(
         key=job.key,
         status="written" if observed else "empty",
@@ -105,6 +112,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
         skipped=skipped,
         statistics={
             "days": pixels.days,
+            "pixels": pixels.inside,
             "mean_clear_days": float(pixels.count.sum() / max(1, pixels.inside)),
             "observed_share": observed / max(1, pixels.inside),
             **{name: count for name, count in pixels.counts.items() if count},
@@ -115,6 +123,16 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool) -> ChunkRecord:
             "written": sum(array.nbytes for array in pixels.variables),
         },
     )
+
+
+def _check_loss(stored: int, new: int, allowed: float) -> None:
+    """Raise LossError if a new build has too few of the clear pixels that the store holds."""
+    lost = stored - new
+    if lost > allowed * stored:
+        raise LossError(
+            f"the chunk has {new} clear pixels instead of {stored} ({lost / stored:.0%} less), and the stored ones are "
+            "kept; restore the scenes in the catalogue, or publish the loss with a larger --allow-loss"
+        )
 
 
 def _process_ends(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.raster.bad_files import forget_bad_files
 from ardcube.storage.place import Place
+from ardcube.store.stored_counts import StoredCounts
 from ardcube.store.writer import CubeStore
 
 _MOST_OPEN = 4
@@ -39,6 +40,11 @@ class OpenCube:
     def store(self) -> CubeStore:
         """The store's arrays, opened at the first use, so that an error is recorded for the chunk that met it."""
         return CubeStore.open(self.spec, self.ledger.fence)
+
+    @cached_property
+    def counts(self) -> StoredCounts:
+        """The counts of the store, open for reading at the first chunk that is built again."""
+        return StoredCounts(self.spec)
 
     @cached_property
     def clip(self) -> GridClip | None:

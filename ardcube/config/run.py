@@ -216,6 +216,15 @@ class RunConfig(Model):
             "smaller number builds such chunks again. With 0, a chunk fails if one of its scenes cannot be read."
         ),
     )
+    allow_loss: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description=(
+            "Share of its clear pixels, 0 to 1, that a chunk may lose when it is built again. A chunk that loses more "
+            "fails and keeps its stored pixels, because catalogues retract and damage scenes. 1 publishes every chunk."
+        ),
+    )
     retries: int = Field(default=3, ge=0, le=20, description="Number of retries of a chunk after transient errors.")
     retry_delay_seconds: float = Field(
         default=2.0,

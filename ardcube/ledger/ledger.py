@@ -60,9 +60,16 @@ def stores_with_ledgers(folder: Place) -> list[Place]:
     return [folder.sibling(f"/{name.removesuffix(SUFFIX)}") for name in names if name.endswith(SUFFIX)]
 
 
-def finished(records: Mapping[ChunkKey, ChunkRecord], skip_bad_scenes: int = 0) -> Iterator[tuple[ChunkKey, str]]:
-    """Yield key and inputs of each chunk that is built with at most so many scenes skipped."""
-    return ((key, record.inputs) for key, record in records.items() if record.is_built(skip_bad_scenes))
+def stored_inputs(records: Mapping[ChunkKey, ChunkRecord], skip_bad_scenes: int = 0) -> Iterator[tuple[ChunkKey, str]]:
+    """Yield the key of each chunk of which the store has pixels, and its inputs.
+
+    The inputs are empty if the chunk must be built again: more scenes were skipped, or its last build failed.
+    """
+    return (
+        (key, record.inputs if record.is_built(skip_bad_scenes) else "")
+        for key, record in records.items()
+        if record.has_pixels
+    )
 
 
 class Ledger:

@@ -64,8 +64,8 @@ class ChunkRecord:
     scenes: tuple[str, ...] = ()
     """Ids of the items in the composite."""
     statistics: Mapping[str, float] = field(default_factory=dict)
-    """Numbers of observations and of clear ones per pixel (mean), share of observed pixels; numbers of pixels that
-    composites count, if they are not 0."""
+    """Numbers of observations and of pixels, clear observations per pixel (mean), share of observed pixels; numbers of
+    pixels that composites count, if they are not 0."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage."""
     byte_counts: Mapping[str, int] = field(default_factory=dict)
@@ -74,6 +74,13 @@ class ChunkRecord:
     """Reason by id of each item that was skipped because it cannot be read."""
     omitted_attempts: int = 0
     """Attempts that are counted and not listed, so that the record of a chunk that always fails stays small."""
+    kept: bool = False
+    """Whether the chunk failed, and the store has the pixels of an earlier build."""
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the store has pixels of the chunk, of this build or of an earlier one."""
+        return self.kept or self.status in DONE
 
     @property
     def attempt_count(self) -> int:
@@ -122,7 +129,7 @@ class ChunkRecord:
         values = _values(self)
         values["key"] = _values(self.key)
         values["attempts"] = [_without_empty(_values(attempt), "bad_scenes") for attempt in self.attempts]
-        values = _without_empty(values, "skipped", "omitted_attempts")
+        values = _without_empty(values, "skipped", "omitted_attempts", "kept")
         return json.dumps(values).encode()
 
     @classmethod
@@ -174,6 +181,8 @@ class ChunkRecord:
             raise ValueError(f"{self.omitted_attempts!r:.40} attempts are omitted")
         if self.status not in (*DONE, "failed"):
             raise ValueError(f"unknown status {self.status}")
+        if type(self.kept) is not bool or (self.kept and self.status in DONE):
+            raise ValueError(f"a chunk that is {self.status} is not kept: {self.kept!r:.40}")
 
 
 def _is_count(number: int) -> bool:

@@ -66,6 +66,8 @@ class ChunkJob:
     scenes: int
     """Scenes whose reach intersects the chunk."""
     period: Period
+    rebuilt: bool = False
+    """Whether the store has pixels of an earlier build."""
 
     @property
     def pixels(self) -> int:
@@ -142,6 +144,7 @@ class ChunkJobs(Sequence[ChunkJob]):
         self.by_period = tuple(by_period)
         self.scenes = np.stack([jobs.scenes for jobs in self.by_period], axis=1)
         self._inputs = np.stack([jobs.inputs for jobs in self.by_period], axis=1)
+        self._built = np.zeros(self.scenes.shape, bool)
         self._chosen = np.arange(self.scenes.size)  # position in (tile, period), flattened
 
     def __len__(self) -> int:
@@ -180,19 +183,22 @@ class ChunkJobs(Sequence[ChunkJob]):
         Parameters
         ----------
         done : iterable of (ChunkKey, str)
-            Chunks that are built, each with the hash of its inputs. A job with other inputs is not done. Chunks without
-            a job are ignored.
+            Chunks of which the store has pixels, each with the hash of its inputs, or an empty text if it must be built
+            again. A job with other inputs is not done. Chunks without a job are ignored.
         """
         _, cols = self.tiles.grid.tile_counts(self.tiles.size)
         positions = {int(cell): tile for tile, cell in enumerate(self.tiles.rows * cols + self.tiles.cols)}
         periods = {jobs.period.label: index for index, jobs in enumerate(self.by_period)}
-        is_done = np.zeros(self.scenes.shape, bool)
+        is_done, is_built = np.zeros(self.scenes.shape, bool), np.zeros(self.scenes.shape, bool)
         for key, inputs in done:
             tile = positions.get(key.row * cols + key.col) if 0 <= key.col < cols else None
             period = periods.get(key.period)
             if tile is not None and period is not None:
+                is_built[tile, period] = True
                 is_done[tile, period] = _as_text(int(self._inputs[tile, period])) == inputs
-        return self._some(self._chosen[~is_done.ravel()[self._chosen]])
+        left = self._some(self._chosen[~is_done.ravel()[self._chosen]])
+        left._built = is_built
+        return left
 
     def _some(self, chosen: NDArray[np.int64]) -> ChunkJobs:
         part = copy(self)
@@ -201,8 +207,8 @@ class ChunkJobs(Sequence[ChunkJob]):
 
     def _made(self, numbers: NDArray[np.int64]) -> Iterator[ChunkJob]:
         tiles, periods = np.divmod(numbers, len(self.by_period))
-        inputs, scenes = (table[tiles, periods].tolist() for table in (self._inputs, self.scenes))
-        for tile, period, hashed, met in zip(self.tiles.where(tiles), periods.tolist(), inputs, scenes, strict=True):
+        tables = (table[tiles, periods].tolist() for table in (self._inputs, self.scenes, self._built))
+        for tile, period, hashed, met, built in zip(self.tiles.where(tiles), periods.tolist(), *tables, strict=True):
             jobs = self.by_period[period]
             yield ChunkJob(
                 key=ChunkKey(jobs.period.label, tile.row, tile.col),
@@ -212,6 +218,7 @@ class ChunkJobs(Sequence[ChunkJob]):
                 inputs=_as_text(hashed),
                 scenes=met,
                 period=jobs.period,
+                rebuilt=built,
             )
 
 

@@ -51,6 +51,8 @@ class CubeSpec:
     """Seconds to wait for a store that does not answer."""
     skip_bad_scenes: int = 0
     """Scenes per chunk that may be left out if they cannot be read."""
+    allow_loss: float = 1.0
+    """Share of its clear pixels that a chunk may lose when it is built again."""
     holder: str = ""
     """Holder of the run's lease. Workers write nothing once another run holds it; empty means no lease."""
     chunk_memory: int | None = None

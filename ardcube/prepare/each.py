@@ -13,6 +13,7 @@ from ardcube.extent.geometry_file import read_features, texts_of
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.prepare.check import check_request
 from ardcube.prepare.request import Request
+from ardcube.stac_output.folder import part_of
 from ardcube.storage.place import Place, cube_name
 
 _NAME = re.compile(r"\w([\w. -]{0,98}\w)?")
@@ -83,7 +84,9 @@ def _divided(cube: CubeConfig, run: RunConfig) -> list[tuple[CubeConfig, RunConf
     return [
         (
             cube.model_copy(update={"feature": f"{field}={text}"}),
-            run.model_copy(update={"fsspec_uri": f"{folder}/{text}.zarr", "each": None}),
+            run.model_copy(
+                update={"fsspec_uri": f"{folder}/{text}.zarr", "each": None, "stac": part_of(run.stac, str(text))}
+            ),
         )
         for text in texts
     ]

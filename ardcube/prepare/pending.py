@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ardcube.ledger.last_plan import write_planned
-from ardcube.ledger.ledger import Ledger, finished
+from ardcube.ledger.ledger import Ledger, stored_inputs
 from ardcube.ledger.record import ChunkRecord
 from ardcube.pixels.masks import CloudMaskHook, scene_masks
 from ardcube.planning.jobs import ChunkJob, ChunkKey
@@ -61,7 +61,7 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
     for line in small_radii(request.mask, scenes):
         logger.warning("%s", line)
     records = {} if run.overwrite else ledger.records(brief=True)
-    jobs = plan.jobs.without(finished(records, run.skip_bad_scenes))
+    jobs = plan.jobs.without(stored_inputs(records, run.skip_bad_scenes))
     return PendingBuild(plan, request.place, ledger, jobs, len(plan.jobs), records)
 
 

@@ -17,7 +17,7 @@ from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.extent.grid import Tiles
 from ardcube.ledger.last_plan import Planned, read_planned
-from ardcube.ledger.ledger import Ledger, finished
+from ardcube.ledger.ledger import Ledger, stored_inputs
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, check_pixel_rules, no_cube_error
@@ -126,9 +126,8 @@ def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None
     access = asset_access(_definitions(retry), run)
     spec = cube_spec(cube, run, mask, retry.place, retry.ledger, access)
     plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
-    pending: Sequence[ChunkJob] = [job for job in jobs if job.key in failed]
-    if missing:
-        pending = jobs.without(finished(records, run.skip_bad_scenes))
+    left = jobs.without(stored_inputs(records, run.skip_bad_scenes))
+    pending: Sequence[ChunkJob] = left if missing else [job for job in left if job.key in failed]
     return PendingBuild(plan, retry.place, retry.ledger, pending, retry.chunks, records) if pending else None
 
 

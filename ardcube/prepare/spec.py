@@ -53,6 +53,7 @@ def cube_spec(
         reader=run.reader,
         patience=run.patience_seconds,
         skip_bad_scenes=run.skip_bad_scenes,
+        allow_loss=run.allow_loss,
         threads=Threads(run.requests, run.decode_threads or 0),
         clip=cube.identity.get("clip", ""),
     )

@@ -101,6 +101,11 @@ class Folder:
             self.place.remove([*items, COLLECTION])
 
 
+def part_of(output: str, name: str) -> str:
+    """Return the value of the option `stac` for one of several cubes: a folder of its name in the folder of all."""
+    return output if output in (NONE, INSIDE) else f"{output.rstrip('/')}/{name}"
+
+
 def check_output(store: Place, output: str, options: Options | None = None) -> None:
     """Raise InputError if the documents of a cube cannot be written to where an option says."""
     if output != NONE:

@@ -63,6 +63,7 @@ def shares_of(labels: Iterable[str], tiles: Tiles, records: Iterable[ChunkRecord
         shares.scenes.update(record.scenes)
         observed, days = (record.statistics.get(name) for name in ("observed_share", "mean_clear_days"))
         if observed is not None and days is not None:
+            count = int(record.statistics.get("pixels", count))  # those within the geometries of a clipped cube
             shares.pixels += count
             shares.observed += observed * count
             shares.clear_days += days * count

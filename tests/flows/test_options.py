@@ -87,6 +87,7 @@ RUN: dict[str, Any] = {
     "patience": "2 h",
     "stac": "inside",
     "report": True,
+    "allow_loss": 0.5,
     "limit": 5,
     "look_back_months": 3,
     "initialize": False,

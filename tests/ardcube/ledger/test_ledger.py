@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ardcube.errors import StoreError, TransientError
 from ardcube.extent.window import Window
 from ardcube.ledger import ledger as module
-from ardcube.ledger.ledger import Ledger, finished
+from ardcube.ledger.ledger import Ledger, stored_inputs
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.storage.compare_and_swap import Version
@@ -151,9 +151,18 @@ def test_a_chunk_with_skipped_scenes_is_done_for_a_run_that_allows_as_many(ledge
     assert ledger.read(bad.key) == bad
     assert [bad.is_done(job(bad), most) for most in (0, 1, 2, 3)] == [False, False, True, True]
     for _ in range(2):
-        assert [key for key, _ in finished(ledger.records(), 1)] == [record(1).key]
-        assert [key for key, _ in finished(ledger.records(brief=True), 2)] == [bad.key, record(1).key]
+        assert list(stored_inputs(ledger.records(), 1)) == [(bad.key, ""), (record(1).key, "a1")]
+        assert list(stored_inputs(ledger.records(brief=True), 2)) == [(bad.key, "a1"), (record(1).key, "a1")]
         assert ledger.compact()[bad.key].skipped == bad.skipped
+
+
+def test_a_failed_chunk_has_pixels_only_if_those_of_an_earlier_build_are_kept(ledger: Ledger) -> None:
+    kept = replace(record(0, "failed"), kept=True)
+    for one in (kept, record(1, "failed")):
+        ledger.write(one)
+    for _ in range(2):
+        assert list(stored_inputs(ledger.records(brief=True))) == [(kept.key, "")]
+        assert ledger.compact()[kept.key].kept
 
 
 def test_records_without_skipped_scenes_have_the_form_of_earlier_versions() -> None:
