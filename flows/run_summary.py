@@ -7,13 +7,12 @@ from typing import cast
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from ardcube.prepare.finalize import finalize
 from ardcube.redaction import without_secrets
 from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary, RunScope, summarize
 from ardcube.report.wording import count_of
-from ardcube.stac_output.folder import NONE
-from ardcube.stac_output.write import write_stac
 from flows.run_context import RunContext
 from flows.summary_artifacts import post_summary
 
@@ -61,9 +60,7 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
         logger.error("%d more causes", len(summary.causes) - _MOST_LOGGED)
     for message in summary.empty_periods.messages():
         logger.warning("%s", message)
-    if context.run.stac != NONE:
-        collection = write_stac(pending.place, context.run.stac, context.run.storage_options)
-        logger.info("STAC Collection %s", collection.get_self_href())
+    finalize(context.run, pending.place, pending.ledger, records.values())
     return summary
 
 

@@ -19,11 +19,10 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
+from ardcube.prepare.finalize import finalize
 from ardcube.prepare.pending import PendingBuild
 from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
-from ardcube.stac_output.folder import NONE
-from ardcube.stac_output.write import write_stac
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +76,7 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
         logger.warning("%s: %s", place.uri, message)
     if run.report:
         summary = replace(summary, report=write_next_to_ledger(place, run.storage_options, ledger))
-    if run.stac != NONE:
-        write_stac(place, run.stac, run.storage_options)
+    finalize(run, place, ledger, records.values())
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary

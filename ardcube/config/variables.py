@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 RESERVED_NAMES = frozenset(
-    {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "spatial_ref", "observation_count"}
+    {"time", "latitude", "longitude", "y", "x", "band", "time_bnds", "complete", "spatial_ref", "observation_count"}
 )
 """Names that the store uses itself."""
 QualityName = Literal["valid_count", "date", "first_date", "last_date", "spread", "clear_share", "sensor_share"]

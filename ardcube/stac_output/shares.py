@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ardcube.extent.grid import Tiles
-from ardcube.ledger.record import DONE, ChunkRecord
+from ardcube.ledger.record import ChunkRecord
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ def shares_of(labels: Iterable[str], tiles: Tiles, records: Iterable[ChunkRecord
     found = {label: PeriodShares(len(pixels)) for label in labels}
     for record in records:
         shares, count = found.get(record.key.period), pixels.get((record.key.row, record.key.col))
-        if shares is None or count is None or record.status not in DONE:
+        if shares is None or count is None or not record.has_pixels:
             continue
         shares.done += 1
         shares.scenes.update(record.scenes)

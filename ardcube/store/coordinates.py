@@ -13,7 +13,9 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.store.backend import array_of
 
-COORDINATES = ("time", "time_bnds", "latitude", "longitude", "y", "x", "band", "spatial_ref")
+COMPLETE = "complete"
+"""Name of the share of finished tiles."""
+COORDINATES = ("time", "time_bnds", COMPLETE, "latitude", "longitude", "y", "x", "band", "spatial_ref")
 """Names that the arrays of coordinates may have."""
 _EPOCH = np.datetime64("1970-01-01", "D")
 _TIME_CHUNK = 4096
@@ -28,6 +30,15 @@ def write_times(group: zarr.Group, periods: Sequence[Period]) -> None:
     time = {"axis": "T", "standard_name": "time", "long_name": "start of the period", "bounds": "time_bnds"}
     _write(group, "time", starts, ("time",), encoding | time, chunks=(_TIME_CHUNK,))
     _write(group, "time_bnds", bounds, ("time", "nv"), encoding, chunks=(_TIME_CHUNK, 2))
+
+
+def write_complete(group: zarr.Group, shares: NDArray[np.float32]) -> None:
+    """Write `complete`, float32 (time,): the share of finished tiles, as one object."""
+    if COMPLETE in group:
+        array_of(group, COMPLETE)[...] = shares
+        return
+    named = {"long_name": "share of the tiles of the period that are finished"}
+    _write(group, COMPLETE, shares, ("time",), named, chunks=(_TIME_CHUNK,))
 
 
 def _days(dates: Sequence[Any]) -> NDArray[np.int64]:

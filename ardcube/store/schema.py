@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from ardcube.config.encoding import LEAST, MOST, CubeEncoding
@@ -19,7 +21,8 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import conventions
 from ardcube.store.backend import array_of, zarr_store
-from ardcube.store.coordinates import COORDINATES, write_plane, write_times
+from ardcube.store.coordinates import COMPLETE, COORDINATES, write_plane, write_times
+from ardcube.store.coordinates import write_complete as write_shares
 from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_store_error
 
 COUNT = OBSERVATION_COUNT.name
@@ -29,7 +32,7 @@ FILL = 0
 _ATTRIBUTES = {
     "Conventions": "CF-1.11",
     # xarray makes them coordinates. As a variable, time_bnds would end each operation of rioxarray on the dataset.
-    "coordinates": "time_bnds spatial_ref",
+    "coordinates": f"time_bnds {COMPLETE} spatial_ref",
 }
 """Global attributes of every cube."""
 _BLOSC_BLOCK = 512 * 1024
@@ -106,6 +109,7 @@ def create(
     chunks, shards = _object_shapes(grid, chunk_size, shard)
     write_plane(group, grid, spec.bands)
     write_times(group, periods)
+    write_shares(group, np.zeros(len(periods), np.float32))
     for layer in spec.variables:
         last = (len(spec.bands),) if layer.banded else ()
         group.create_array(
@@ -196,7 +200,8 @@ def extend(
     """
     with damage_as_store_error(place.uri):
         group = zarr.open_group(zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
-        for name in (*([names] if isinstance(names, str) else names), COUNT):
+        is_early = COMPLETE not in group  # the end of the run adds the array
+        for name in (*([names] if isinstance(names, str) else names), COUNT, *([] if is_early else [COMPLETE])):
             array = array_of(group, name)
             if array.shape[0] < len(periods):
                 array.resize((len(periods), *array.shape[1:]))
@@ -205,6 +210,26 @@ def extend(
         if attributes:
             # With the consolidated metadata, in one object: a group without them is not a complete store.
             update_attributes(place, attributes)
+
+
+def write_complete(place: Place, shares: NDArray[np.float32]) -> None:
+    """Write `complete`, the share of finished tiles of each period; add the array to a cube of an earlier version.
+
+    Parameters
+    ----------
+    place : Place
+        Address of the store.
+    shares : float32 (time,)
+        0 to 1. They are one object, which readers see whole.
+    """
+    with damage_as_store_error(place.uri):
+        group = zarr.open_group(zarr_store(place), mode="r+", zarr_format=3, use_consolidated=False)
+        is_new = COMPLETE not in group
+        write_shares(group, shares)
+        if is_new:
+            names = dict.fromkeys([*str(group.attrs.get("coordinates", "")).split(), COMPLETE])
+            consolidate(place)
+            update_attributes(place, {"coordinates": " ".join(names)})
 
 
 def update_attributes(place: Place, attributes: Mapping[str, Any]) -> None:

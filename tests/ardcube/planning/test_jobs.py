@@ -151,7 +151,9 @@ def test_done_jobs_are_left_out_unless_their_inputs_have_changed() -> None:
         (ChunkKey("2023-08", 0, 99), jobs[0].inputs),
     ]
     left = jobs.without([*done, *stale, *elsewhere])
-    assert list(left) == [job for number, job in enumerate(jobs) if number not in (0, 4, 23)]
+    expected = [job for number, job in enumerate(jobs) if number not in (0, 4, 23)]
+    expected[0] = replace(expected[0], rebuilt=True)  # the store has its pixels of other inputs
+    assert list(left) == expected
     assert list(jobs[4:8].without(done)) == list(jobs)[5:8]
     assert list(left.without((job.key, job.inputs) for job in left)) == []
 

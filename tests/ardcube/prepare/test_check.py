@@ -18,7 +18,7 @@ from ardcube.catalog.search import local_path
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError, StoreError
 from ardcube.fingerprint import digest
-from ardcube.ledger.ledger import finished
+from ardcube.ledger.ledger import stored_inputs
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
@@ -545,7 +545,7 @@ def test_a_moved_catalogue_continues_the_cube_and_keeps_its_chunks(world: Path) 
     again, later = prepare(world, stac_url=str(moved))
     assert again.stored is not None
     assert [job.inputs for job in later.jobs] == [job.inputs for job in plan.jobs]
-    assert not later.jobs.without(finished(again.ledger.records()))
+    assert not later.jobs.without(stored_inputs(again.ledger.records()))
 
 
 def test_with_shards_a_job_is_a_whole_shard_of_a_period(world: Path) -> None:
