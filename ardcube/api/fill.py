@@ -102,6 +102,8 @@ def fill_cube(
     request = (text_of(uri), None if output is None else text_of(output), method, max_periods, storage_options)
     filling = Filling.of(*request)
     due_jobs(filling, allow_missing=allow_missing)  # before anything is written
+    from ardcube.filling.output import write_shares  # zarr is slow to import
+
     with holding(filling.ledger.place) as source, holding(filling.output_ledger.place) as lease:
         filling = Filling.of(*request)  # another run may have changed the cubes before this one held the leases
         jobs, chunks = due_jobs(filling, allow_missing=allow_missing)
@@ -109,6 +111,7 @@ def fill_cube(
         _fill(filling, jobs, threads or cpu_count(), source, lease)
         if jobs:
             ledger.compact()
+            write_shares(filling)
         observed, filled = _shares(ledger.records().values())
     return FillSummary(filling.output.uri, chunks, chunks - len(jobs), observed, filled, time.perf_counter() - start)
 

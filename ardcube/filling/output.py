@@ -8,12 +8,14 @@ from importlib.metadata import version
 from typing import Any
 
 import zarr
+import zarr_cm.stac
 
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
 from ardcube.filling.request import Filling
 from ardcube.fingerprint import digest
-from ardcube.ledger.last_plan import copy_planned
+from ardcube.ledger.complete import complete_shares
+from ardcube.ledger.last_plan import copy_planned, planned_chunks
 from ardcube.ledger.stored_cube import FILL_IDENTITY
 from ardcube.pixels.gaps import EMPTY, FILLED, NO_DISTANCE, OBSERVED
 from ardcube.storage.failures import explained
@@ -21,7 +23,16 @@ from ardcube.storage.place import Place
 from ardcube.store import conventions
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.provenance import continued
-from ardcube.store.schema import COUNT, DISTANCE, FLAGS, compressor, consolidate, exists, read_attributes
+from ardcube.store.schema import (
+    COUNT,
+    DISTANCE,
+    FLAGS,
+    compressor,
+    consolidate,
+    exists,
+    read_attributes,
+    write_complete,
+)
 from ardcube.store.validate import METADATA, damage_as_store_error, read_layouts
 
 REFLECTANCE = "surface_bidirectional_reflectance"
@@ -94,7 +105,17 @@ def prepare_output(filling: Filling, variables: Collection[str]) -> None:
                 array.attrs.update({"ancillary_variables": " ".join([str(before), *_LAYERS])})
         _create_layers(group, filling.cube.grid)
         group.attrs.update(_attributes(filling))
+        write_shares(filling)  # those of the cube were copied
         consolidate(output)
+
+
+def write_shares(filling: Filling) -> None:
+    """Write the share of tiles of each period that are finished both in the cube and in the filled one."""
+    cube, ledger = filling.cube, filling.output_ledger
+    built = {key for key, record in filling.ledger.records(brief=True).items() if record.has_pixels}
+    filled = [record for key, record in ledger.records(brief=True).items() if key in built]
+    shares = complete_shares([period.label for period in cube.periods], planned_chunks(ledger, cube).tiles, filled)
+    write_complete(filling.output, shares)
 
 
 def is_filled(array: zarr.Array[Any]) -> bool:
@@ -141,7 +162,9 @@ def _create_layers(group: zarr.Group, grid: Grid) -> None:
 
 def _attributes(filling: Filling) -> dict[str, Any]:
     """Return the global attributes of the cube, with the filling."""
-    before, moment = read_attributes(filling.place), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    # Without the reference to STAC documents, which describe the cube and are not copied.
+    before, _ = zarr_cm.stac.extract(read_attributes(filling.place))
+    moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     how = filling.identity[FILL_IDENTITY]
     line = f"{moment} ardcube {version('ardcube')}: filled by {filling.method} within {filling.most} periods"
     changed = continued(before, {"history": line, "date_modified": moment})

@@ -95,13 +95,16 @@ def _classes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     names = str(attributes.get("flag_meanings") or "").split()
     values, masks = attributes.get("flag_values"), attributes.get("flag_masks")
     if names and isinstance(values, list) and masks is None and len(values) == len(names):
-        classes = [{"value": value, "name": name} for value, name in zip(values, names, strict=True)]
-        return {"classification:classes": classes}
+        return {"classification:classes": [_class(*pair) for pair in zip(values, names, strict=True)]}
     if names and isinstance(masks, list) and values is None and len(masks) == len(names):
         return {"classification:bitfields": [_bit(mask, name) for mask, name in zip(masks, names, strict=True)]}
     return {}
 
 
 def _bit(mask: int, name: str) -> dict[str, Any]:
-    classes = [{"value": 0, "name": f"no_{name}"}, {"value": 1, "name": name}]
+    classes = [_class(0, f"no_{name}"), _class(1, name)]
     return {"name": name, "offset": (mask & -mask).bit_length() - 1, "length": 1, "classes": classes}
+
+
+def _class(value: int, name: str) -> dict[str, Any]:
+    return {"value": value, "name": name, "description": name.replace("_", " ")}

@@ -16,6 +16,7 @@ from ardcube.lease.acquire import holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from tests.ardcube.api_cube import cube_of
+from tests.stac_schemas import validate_folder
 
 NORTH = shapely.box(11.95, 46.88, 12.0, 46.9)
 SOUTH = shapely.box(11.95, 46.84, 12.0, 46.86)
@@ -60,7 +61,9 @@ def test_each_cube_is_that_of_its_feature_alone(sample_archive: Path, file: Path
 
 
 def test_a_feature_builds_the_cube_that_each_builds(sample_archive: Path, file: Path, tmp_path: Path) -> None:
-    ardcube.build(config(sample_archive, file), tmp_path, each="name")
+    ardcube.build(config(sample_archive, file), tmp_path, each="name", stac=str(tmp_path / "stac"))
+    documents = [validate_folder(tmp_path / "stac" / name) for name in AREAS]
+    assert [collection["id"] for collection, *_ in documents] == ["north", "Süd-2", "e.a-s_t"]
     one = config(sample_archive, file, feature="name=Süd 2")
     assert ardcube.build(one, tmp_path / "Süd 2.zarr").already_done > 0
     retried = ardcube.retry(tmp_path / "Süd 2.zarr", missing=True)

@@ -23,6 +23,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from tests.ardcube.api_cube import cube_of
 from tests.servers.processes import S3
+from tests.stac_schemas import validate_folder
 
 REACH = 2
 
@@ -173,6 +174,17 @@ def test_readers_see_the_layers_of_a_filled_cube(cube: Path) -> None:
     assert ardcube.open(cube)["median"].attrs["ancillary_variables"] == "observation_count"
 
 
+def test_a_filled_cube_has_separate_documents(cube: Path) -> None:
+    ardcube.stac(cube)
+    filled = Path(ardcube.fill(cube, method="carry", max_periods=1).uri)
+    assert "stac:key" not in zarr.open_group(filled, mode="r").attrs
+    ardcube.stac(filled)
+    whole, item, *_ = validate_folder(filled)
+    assert whole["id"] == filled.stem
+    classes = item["assets"]["filled"]["classification:classes"]
+    assert [one["name"] for one in classes] == ["empty", "observed", "filled"]
+
+
 # ---- again ----------------------------------------------------------------------------------------
 
 
@@ -201,7 +213,9 @@ def test_an_interrupted_pass_continues(cube: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(OpenFilling, "fill", fails)
     with pytest.raises(TransientError, match="away"):
         ardcube.fill(cube, method="interpolate", max_periods=REACH, output=cube.parent / "a.zarr", threads=1)
+    assert ardcube.open(cube.parent / "a.zarr")["complete"].max() == 0
     again = fill_to(cube, "a.zarr")
+    assert ardcube.open(again.uri)["complete"].min() == 1
     assert again.already_done == 4
     assert_equal(arrays(again.uri), arrays(fill_to(cube, "b.zarr").uri))
 

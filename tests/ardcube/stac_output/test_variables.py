@@ -13,9 +13,12 @@ def metadata(**arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_values_of_flags_become_classes() -> None:
-    flags = {"flag_values": [0, 1], "flag_meanings": "clear cloud"}
+    flags = {"flag_values": [0, 1], "flag_meanings": "clear_land cloud"}
     (found,) = variables_of(metadata(quality={"attributes": flags}))
-    assert found.fields(())["classification:classes"] == [{"value": 0, "name": "clear"}, {"value": 1, "name": "cloud"}]
+    assert found.fields(())["classification:classes"] == [
+        {"value": 0, "name": "clear_land", "description": "clear land"},
+        {"value": 1, "name": "cloud", "description": "cloud"},
+    ]
     assert found.summary["type"] == "auxiliary"
 
 
