@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from ardcube.config.run import SECRET_OPTION
+from ardcube.extent.grid import Grid
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
 from ardcube.report.html.pictures import Pictures
@@ -15,6 +16,9 @@ from ardcube.storage.place import Place
 
 _VSI = {"s3": "/vsis3/", "gs": "/vsigs/", "gcs": "/vsigs/", "http": "/vsicurl/http://", "https": "/vsicurl/https://"}
 """Names of GDAL's virtual filesystems by protocol."""
+
+_MAP_SIDE = 2048
+"""Longest side of the picture on a web map, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def openings(place: Place, options: Mapping[str, Any], cube: StoredCube, picture
             "Web map",
             f"Draws {last.label} on a map of OpenStreetMap, and writes it as a page. Needs folium, which "
             "ardcube[notebook] installs.",
-            _web_map(address, given, f"cube[{variable!r}].sel(time={str(last.start)!r})", bands),
+            _web_map(address, given, f"cube[{variable!r}].sel(time={str(last.start)!r}){_thinned(cube.grid)}", bands),
         ),
     ]
 
@@ -78,9 +82,17 @@ import odc.geo.xr
 cube = ardcube.open({address!r}{given})
 picture = {period}.to_dataset("band").odc.to_rgba({shown}, vmin=0, vmax=0.3)
 world = folium.Map()
-picture.odc.add_to(world, max_size=2048)
+picture.odc.add_to(world, max_size={_MAP_SIDE})
 world.fit_bounds(picture.odc.map_bounds())
 world.save("map.html")"""
+
+
+def _thinned(grid: Grid) -> str:
+    """Return the code that takes every n-th pixel of a large cube, because a whole period may exceed the memory."""
+    step = -(-max(grid.height, grid.width) // _MAP_SIDE)
+    if step == 1:
+        return ""
+    return f".isel({', '.join(f'{axis}=slice(None, None, {step})' for axis in grid.axes)})"
 
 
 def _gdal_address(address: str) -> str:

@@ -28,7 +28,7 @@ from ardcube.store.schema import COUNT, FILL
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _MOST_PIXELS = 400_000_000
-"""Pixels of one band that are read at most: about ten seconds of decoding on two cores."""
+"""Pixels of one band that are read at most: about eleven seconds of CPU."""
 _MOST_TILES = 1_000
 """Tiles that are read at most, because each is a request to an object store."""
 _SIDES = ((4, 1000), (16, 800), (36, 600))

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import pytest
 
 import ardcube.report.html.write
 from ardcube.errors import InputError
+from ardcube.extent.grid import Grid
 from ardcube.fingerprint import digest
 from ardcube.planning.jobs import ChunkKey
+from ardcube.report.html.opening import openings
 from ardcube.report.html.write import check_output, report_page, write_next_to_ledger, write_page
 from tests.ardcube.report.reported_cube import Reported, make
 
@@ -119,6 +121,14 @@ def test_the_code_of_the_page_opens_the_cube_and_draws_a_map(tmp_path: Path) -> 
     )
     assert done.stdout == "{'time': 3, 'y': 64, 'x': 96, 'band': 4, 'nv': 2}\n{'y': 64, 'x': 96, 'band': 4}\n"
     assert "data:image/png;base64," in (tmp_path / "map.html").read_text()
+
+
+def test_the_code_of_a_map_thins_a_large_cube(tmp_path: Path) -> None:
+    made = make(tmp_path, months=1)
+    large = replace(made.cube, grid=Grid.from_bounds((500_000.0, 5e6, 600_000.0, 5.1e6), 20.0, "EPSG:32633"))
+    web_map = openings(made.place, {}, large, None)[-1].code
+    assert ".isel(y=slice(None, None, 3), x=slice(None, None, 3)).to_dataset" in web_map  # 5000 pixels on a side
+    assert ".isel" not in openings(made.place, {}, made.cube, None)[-1].code
 
 
 def test_a_cube_without_any_chunk_has_a_page(tmp_path: Path) -> None:
