@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ardcube.api.build import build, retry
+    from ardcube.api.export import ExportSummary, export
     from ardcube.api.fill import FillSummary, fill
     from ardcube.api.observations import observations
     from ardcube.api.open import open
@@ -74,6 +75,7 @@ __all__ = [
     "CubeConfig",
     "DayMaskHook",
     "DefaultCloudMaskHook",
+    "ExportSummary",
     "FillSummary",
     "FmaskCloudMaskHook",
     "InputError",
@@ -102,6 +104,7 @@ __all__ = [
     "__version__",
     "build",
     "chosen_of",
+    "export",
     "fill",
     "observations",
     "open",
@@ -114,6 +117,7 @@ __all__ = [
 
 _MODULES = {
     "ardcube.api.build": ("build", "retry"),
+    "ardcube.api.export": ("ExportSummary", "export"),
     "ardcube.api.fill": ("FillSummary", "fill"),
     "ardcube.api.observations": ("observations",),
     "ardcube.api.open": ("open",),

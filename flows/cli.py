@@ -155,6 +155,41 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
 
 @cli.command()
 @click.argument("uri")
+@click.option("--output", required=True, metavar="FOLDER", help="Folder of the files: a path, or a URI of fsspec.")
+@click.option(
+    "--format",
+    type=click.Choice(["cog", "netcdf"]),
+    default="cog",
+    show_default=True,
+    help="cog: a cloud-optimized GeoTIFF per variable and period. netcdf: CF, all in one file.",
+)
+@click.option("--period", "periods", multiple=True, metavar="LABEL", help="Period, such as 2023-06; repeatable.")
+@click.option("--variable", "variables", multiple=True, metavar="NAME", help="Variable of the cube; repeatable.")
+@click.option("--bbox", nargs=4, type=float, help="West, south, east, north in degrees: pixels to export.")
+@click.option(
+    "--template",
+    metavar="TEXT",
+    help="Names of the files.  [default: {varname}_{period}.tif, or {cube}.nc for netcdf]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that have other content.")
+@click.option("--allow-missing", is_flag=True, help="Export missing chunks as nodata.")
+@click.option("--threads", type=click.IntRange(1), help="GeoTIFF files written at once.  [default: number of CPUs]")
+@storage_option
+@debug_option
+def export(uri: str, output: str, **options: Any) -> None:
+    """Export the cube at URI to cloud-optimized GeoTIFF or netCDF."""
+    from ardcube.api.export import export_cube
+
+    done = export_cube(uri, output, **options)
+    for file in done.written:
+        click.echo(file)
+    kept = f", {len(done.kept)} kept" if done.kept else ""
+    click.echo(f"files    {len(done.written)} written{kept}")
+    click.echo(f"time     {done.seconds:.1f} s")
+
+
+@cli.command()
+@click.argument("uri")
 @click.option(
     "--method",
     type=click.Choice(["carry", "interpolate"]),

@@ -51,6 +51,7 @@ def in_python(message: str, own: Mapping[str, Any] | None = None) -> str:
 def _keyword(option: re.Match[str], own: Mapping[str, Any]) -> str:
     no, dashed, value = option.groups()
     name = dashed.replace("-", "_")
+    name = f"{name}s" if f"{name}s" in own else name  # an option that is given once for each value
     field = RunConfig.model_fields.get(name) or CubeConfig.model_fields.get(name)
     if field is None and name not in own:
         return option[0]

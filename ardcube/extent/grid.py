@@ -97,6 +97,10 @@ class Grid:
         """Return the same pixels, counted from the origin of the lattice."""
         return Window(window.y0 + self.row, window.y1 + self.row, window.x0 + self.column, window.x1 + self.column)
 
+    def part(self, window: Window) -> Grid:
+        """Return a window of the grid as a grid; its pixels have the same coordinates."""
+        return Grid(self.lattice, self.row + window.y0, self.column + window.x0, *window.shape)
+
     def grow(self, pixels: int) -> Grid:
         """Add `pixels` on every side."""
         return Grid(

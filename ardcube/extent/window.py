@@ -43,9 +43,19 @@ class Window:
                     xs + width * (col + 1) // cols,
                 )
 
+    def aligned(self, size: int) -> Iterator[Window]:
+        """Partition the window at the multiples of `size`, row by row."""
+        for y0 in range(self.y0 // size * size, self.y1, size):
+            for x0 in range(self.x0 // size * size, self.x1, size):
+                yield Window(max(y0, self.y0), min(y0 + size, self.y1), max(x0, self.x0), min(x0 + size, self.x1))
+
     def relative_to(self, other: Window) -> Window:
         """Return the same pixels, counted from the first pixel of another window."""
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
+
+    def placed_in(self, other: Window) -> Window:
+        """Return the pixels of a window that is counted from the first pixel of another one; undo `relative_to`."""
+        return Window(self.y0 + other.y0, self.y1 + other.y0, self.x0 + other.x0, self.x1 + other.x0)
 
     def grow(self, pixels: int) -> Window:
         """Add `pixels` on every side."""

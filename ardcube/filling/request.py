@@ -145,7 +145,7 @@ def due_jobs(filling: Filling, *, allow_missing: bool) -> tuple[list[FillJob], i
         missing += found.count(None)
         for period in periods:
             start, stop = max(0, period.index - before), min(len(periods), period.index + after + 1)
-            states = [None if one is None else _state(one) for one in found[start:stop]]
+            states = [None if one is None else one.written_as for one in found[start:stop]]
             inputs = digest([filling.identity, period.index - start, middles[start:stop], states])
             key = ChunkKey(period.label, tile.row, tile.col)
             if done.get(key) != inputs:
@@ -163,9 +163,3 @@ def due_jobs(filling: Filling, *, allow_missing: bool) -> tuple[list[FillJob], i
 
 def _built(record: ChunkRecord | None) -> ChunkRecord | None:
     return record if record is not None and record.status in DONE else None
-
-
-def _state(record: ChunkRecord) -> tuple[object, ...]:
-    """Return a value that changes whenever the pixels of a chunk are written."""
-    last = record.attempts[-1].started if record.attempts else ""
-    return record.inputs, record.status, record.attempt_count, last

@@ -102,6 +102,12 @@ class ChunkRecord:
         """Whether the last attempt ended in a permanent error."""
         return self.status == "failed" and bool(self.attempts) and self.attempts[-1].permanent
 
+    @property
+    def written_as(self) -> tuple[str | int, ...]:
+        """A value that changes whenever the pixels of the chunk are written."""
+        last = self.attempts[-1].started if self.attempts else ""
+        return self.inputs, self.status, self.attempt_count, last
+
     def after(self, before: ChunkRecord | None, attempt: Attempt) -> ChunkRecord:
         """Return the record with the attempts of an earlier record of the chunk, and one more."""
         earlier, omitted = ((), 0) if before is None else (before.attempts, before.omitted_attempts)

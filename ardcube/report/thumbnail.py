@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ class Thumbnail:
         size = self.window.shape
         small = min(size[0], self.shape[0]), min(size[1], self.shape[1])
         sums, counts = np.zeros((*small, 0)), np.zeros((*small, 0))
-        for part in _blocks(self.window, block):
+        for part in self.window.aligned(block):
             values = read(part)
             if values is None:
                 continue
@@ -88,13 +88,6 @@ class Thumbnail:
 def cosine(latitude: float) -> float:
     """Return the width of a degree of longitude at a latitude, as a share of a degree of latitude."""
     return max(_LEAST_COSINE, math.cos(math.radians(latitude)))
-
-
-def _blocks(window: Window, size: int) -> Iterator[Window]:
-    """Partition a window at the multiples of `size`."""
-    for y0 in range(window.y0 // size * size, window.y1, size):
-        for x0 in range(window.x0 // size * size, window.x1, size):
-            yield Window(max(y0, window.y0), min(y0 + size, window.y1), max(x0, window.x0), min(x0 + size, window.x1))
 
 
 def _targets(start: int, stop: int, size: int, small: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

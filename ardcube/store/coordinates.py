@@ -47,23 +47,27 @@ def _days(dates: Sequence[Any]) -> NDArray[np.int64]:
 
 def write_plane(group: zarr.Group, grid: Grid, bands: Sequence[str]) -> None:
     """Write the coordinates of pixel centres, the names of the bands, and the grid mapping."""
-    (rows, columns), (down, right) = grid.axes, _axis_attributes(grid)
+    (rows, columns), (down, right) = grid.axes, axis_attributes(grid)
     _write(group, rows, grid.y(np.arange(grid.height)), (rows,), down)
     _write(group, columns, grid.x(np.arange(grid.width)), (columns,), right)
-    transform = grid.transform
-    crs = grid.geobox.crs
-    assert crs is not None  # a grid always has a CRS
-    mapping = crs.proj.to_cf() | {
-        "long_name": "coordinate reference system",
-        "spatial_ref": crs.to_wkt(),
-        "GeoTransform": " ".join(repr(float(value)) for value in transform.to_gdal()),
-    }
-    _write(group, "spatial_ref", np.array(crs.to_epsg() or 0, np.int32), (), mapping)
+    number, mapping = grid_mapping(grid)
+    _write(group, "spatial_ref", np.array(number, np.int32), (), mapping)
     names = np.array(bands, dtype=np.dtypes.StringDType())
     _write(group, "band", names, ("band",), {"long_name": "band name"})
 
 
-def _axis_attributes(grid: Grid) -> tuple[dict[str, str], dict[str, str]]:
+def grid_mapping(grid: Grid) -> tuple[int, dict[str, Any]]:
+    """Return the EPSG code of a grid's CRS, 0 if it has none, and the attributes of the variable `spatial_ref`."""
+    crs = grid.geobox.crs
+    assert crs is not None  # a grid always has a CRS
+    return crs.to_epsg() or 0, crs.proj.to_cf() | {
+        "long_name": "coordinate reference system",
+        "spatial_ref": crs.to_wkt(),
+        "GeoTransform": " ".join(repr(float(value)) for value in grid.transform.to_gdal()),
+    }
+
+
+def axis_attributes(grid: Grid) -> tuple[dict[str, str], dict[str, str]]:
     """Return the CF attributes of the coordinates of rows and of columns."""
     names: tuple[str, str]
     if grid.lattice.is_geographic:

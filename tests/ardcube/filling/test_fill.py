@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +18,9 @@ import ardcube
 from ardcube.errors import TransientError
 from ardcube.filling.chunk import OpenFilling
 from ardcube.lease.acquire import holding
-from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from tests.ardcube.api_cube import cube_of
+from tests.ardcube.random_cube import ledger_of, rewrite
 from tests.servers.processes import S3
 from tests.stac_schemas import validate_folder
 
@@ -32,28 +31,6 @@ def small(archive: Path, **changes: Any) -> ardcube.CubeConfig:
     """Periods of ten days and three composites, of 30 x 70 pixels in 1 x 3 tiles."""
     values = {"period": "10D", "resolution": 0.002, "chunk_size": 32, "composites": ("median", "mean", "std")}
     return cube_of(archive, **values | changes)
-
-
-def ledger_of(uri: Path | str) -> Ledger:
-    return Ledger.of_store(Place.at(str(uri)))
-
-
-def rewrite(uri: Path, number: int) -> None:
-    """Replace the pixels of a cube by random ones with gaps, as if each chunk had been built with them."""
-    random, group = np.random.default_rng(number), zarr.open_group(uri, mode="r+")
-    count = group["observation_count"]
-    counts = random.integers(0, 3, count.shape).astype(np.uint16)
-    count[...] = counts
-    for name in ("median", "mean"):
-        array = group[name]
-        values = random.integers(1, 65536, array.shape).astype(np.uint16)
-        values[random.random(array.shape) < 0.05] = 0  # a band without a value where others have one
-        array[...] = np.where(counts[..., None] > 0, values, 0)
-    spread = random.integers(0, 65535, group["std"].shape)
-    group["std"][...] = np.where(counts[..., None] > 0, spread, 65535).astype(np.uint16)
-    ledger = ledger_of(uri)
-    for record in ledger.records().values():
-        ledger.write(dataclasses.replace(record, status="written"))
 
 
 @pytest.fixture(scope="module")
