@@ -74,7 +74,7 @@ def _write_variable(target: Any, export: Export, file: ExportFile, variable: Sou
     has_bands = bool(variable.bands)
     written = target.createVariable(
         variable.name,
-        variable.dtype.str[1:],  # with a byte order, netCDF4 warns of its own default
+        variable.dtype.str[1:],  # netCDF4 warns of a byte order
         ("time", "band", *grid.axes) if has_bands else ("time", *grid.axes),
         zlib=True,
         complevel=1,

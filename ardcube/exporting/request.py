@@ -108,7 +108,7 @@ def plan_export(uri: str, wanted: Wanted, storage_options: Mapping[str, Any] | N
 
 
 def _usual_variables(cube: StoredCube, form: Format) -> list[str]:
-    """Return the variables that are exported without a choice: all, but no count of its own file."""
+    """Return the variables that are exported without a choice: all, with the count if they share a file."""
     names = [*cube.variables, *((FLAGS, DISTANCE) if FILL_IDENTITY in cube.identity else ())]
     return list(dict.fromkeys([*names, *((COUNT,) if form == "netcdf" else ())]))
 

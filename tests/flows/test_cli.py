@@ -278,6 +278,16 @@ def test_status_of_a_store_that_needs_options(call: Call, moto_s3: Any, built: B
 
 
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")  # a picture has none
+def test_export_prints_the_files(call: Call, built: Built, tmp_path: Path) -> None:
+    words = ("export", str(built.uri), "--output", str(tmp_path / "files"))
+    *files, counts, _ = call(*words).splitlines()
+    assert counts == f"files    {len(files)} written"
+    for file in files:
+        with rasterio.open(file) as opened:
+            assert opened.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    assert call(*words).splitlines()[0] == f"files    0 written, {len(files)} kept"
+
+
 def test_fill_prints_the_shares_of_a_filled_cube(call: Call, built: Built, tmp_path: Path) -> None:
     words = (
         "fill",
