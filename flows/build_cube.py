@@ -22,12 +22,13 @@ from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, su
 from ardcube.storage.place import Place, cube_name
 from flows.build_each import build_cubes
 from flows.checked import checked_request
+from flows.levels import LevelProgress, level_contexts
 from flows.preflight import check_workers
 from flows.progress import current_progress, reporting
 from flows.progress_artifact import ProgressArtifact
 from flows.run_context import RunContext
 from flows.run_summary import completed, summarize_run
-from flows.runners import start_isolated_runner, start_runner
+from flows.runners import StartRunner, start_isolated_runner, started_once
 from flows.signals import released_at_forced_end
 from flows.summary_artifacts import post_stop
 from hooks.credentials import take_credentials
@@ -54,7 +55,8 @@ def build_cube(cube: CubeConfig, run: RunConfig) -> BuildSummary:
     5. Initialize the store: create, extend or check it.
     6. Map the chunk task over batches of the missing chunks on the run's Dask task runner.
     7. Build again the chunks whose worker was lost.
-    8. Merge the records, summarize, and fail if a chunk is missing.
+    8. Map the task over the levels of a pyramid, those above a chunk that was built.
+    9. Merge the records, summarize, and fail if a chunk is missing.
 
     With `run.each` the requests of all features are checked first. Steps 2 to 8 then follow for one cube after another.
 
@@ -123,24 +125,34 @@ def build_missing(context: RunContext) -> BuildSummary:
     )
     with reporting(progress):
         progress.started(len(context.selected), pending.chunks - len(pending.jobs))
-        if context.selected:
-            try:
-                _map_chunks(context)
-            except Pause:
-                progress.suspended()
-                raise
-            except RunStopsError as error:
-                post_stop(context, progress, error)
-                raise
+        try:
+            with started_once(context.run, pending.plan.spec.asset_access) as start:
+                if context.selected:
+                    _map_chunks(context, start)
+                levels = [level for level in level_contexts(context) if _map_level(level, start)]
+        except Pause:
+            progress.suspended()
+            raise
+        except RunStopsError as error:
+            post_stop(context, progress, error)
+            raise
         progress.finished()
-    summary = summarize_run(context, progress.tally)
+    summary = summarize_run(context, progress.tally, levels)
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary
 
 
-def _map_chunks(context: RunContext) -> None:
-    """Map the chunk task over batches of the tile grid.
+def _map_level(context: RunContext, start: StartRunner) -> bool:
+    """Map the chunk task over the missing chunks of a level; return whether there were any."""
+    if context.selected:
+        with reporting(LevelProgress(context.lease.check)):
+            _map_chunks(context, start)
+    return bool(context.selected)
+
+
+def _map_chunks(context: RunContext, start: StartRunner) -> None:
+    """Map the chunk task over batches of the tile grid, or of a level of the pyramid.
 
     The first round has all chunks. Further rounds have the chunks whose worker was lost.
     """
@@ -152,7 +164,8 @@ def _map_chunks(context: RunContext) -> None:
     task, results = chunk_task(context.run), BatchResults(context)
     recovery, late = Recovery(context, results), LateWorkers(context)
     if recovery.jobs:
-        with start_runner(context.run, context.pending.plan.spec.asset_access) as runner, recovery.in_flight_cleared():
+        runner = start()
+        with recovery.in_flight_cleared():
             for batches in recovery.rounds():
                 for batch, future in map_batches(runner, task, batches):
                     batches.measured(results.collect(batch, future))

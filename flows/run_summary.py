@@ -1,6 +1,7 @@
 """Summarize a run: merge records, count chunks, log failures, post artifacts."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -20,7 +21,7 @@ _MOST_LOGGED = 20
 """Causes and scenes that are logged one by one. The page of failures has more of them, the ledger has all."""
 
 
-def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
+def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext] = ()) -> BuildSummary:
     """Merge the records of a run, and return its summary after logging and posting it.
 
     Parameters
@@ -29,6 +30,8 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
         The run, all chunks of which have ended.
     tally : Tally
         Time and attempts that the chunks took.
+    levels : sequence of RunContext
+        Levels of the pyramid that were built.
 
     Raises
     ------
@@ -41,6 +44,9 @@ def summarize_run(context: RunContext, tally: Tally) -> BuildSummary:
     seconds = time.perf_counter() - context.started
     scope = RunScope(pending.place.uri, pending.chunks, len(pending.jobs), context.selected)
     summary = summarize(scope, records, seconds, context.run.skip_bad_scenes)
+    for level in levels:
+        found = level.pending.ledger.records(brief=True)
+        summary = summary.with_level(level.pending.plan.spec.level, level.selected, found)
     logger = get_run_logger()
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
     if context.run.report:

@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import get_client
@@ -19,6 +20,7 @@ from hooks.events import report_to
 if TYPE_CHECKING:  # prefect_dask imports all of distributed, which a run that is refused or cancelled never needs
     from prefect_dask.task_runners import DaskTaskRunner
 
+StartRunner = Callable[[], "DaskTaskRunner"]
 _MAX_COILED_WORKERS = 100
 """Workers of an adaptive cluster at most. More of them do not read faster, because a bucket limits its requests."""
 
@@ -29,6 +31,13 @@ def start_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "Iterator[
     with server_address_for_workers(run.serverless_backend != "local"), make_runner(run, access) as runner:
         connect_workers_to_server(run, runner.client)
         yield runner
+
+
+@contextmanager
+def started_once(run: RunConfig, access: AssetAccess = "unsigned") -> Iterator[StartRunner]:
+    """Yield a function that returns the run's runner, started at its first call; it ends with the block."""
+    with ExitStack() as stack:
+        yield cache(lambda: stack.enter_context(start_runner(run, access)))
 
 
 @contextmanager

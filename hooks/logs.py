@@ -63,9 +63,12 @@ def log_built(records: Sequence[ChunkRecord]) -> None:
     if len(records) == 1:
         (record,) = records
         seconds = record.attempts[-1].seconds if record.attempts else 0.0
+        if "observed_share" not in record.statistics:  # of a level of the pyramid
+            get_run_logger().info("%s: %s in %.1f s", record.key, record.status, seconds)
+            return
         get_run_logger().info(
             "%s: %s in %.1f s from %d scenes, %.0f %% of its pixels observed",
-            record.key, record.status, seconds, len(record.scenes), 100 * record.statistics.get("observed_share", 0.0),
+            record.key, record.status, seconds, len(record.scenes), 100 * record.statistics["observed_share"],
         )  # fmt: skip
         return
     written = sum(record.status == "written" for record in records)

@@ -42,7 +42,8 @@ def batch_name() -> str:
     batch: Batch = task_run.parameters["batch"]
     first, last = (str(job.key).replace("_", " ") for job in (batch.jobs[0], batch.jobs[-1]))
     chunks = first if len(batch.jobs) == 1 else f"{first} .. {last} ({len(batch.jobs)} chunks)"
-    return f"{cube_name(batch.spec.store_uri)} {chunks}"
+    level = f" level {batch.spec.level}" if batch.spec.level else ""
+    return f"{cube_name(batch.spec.store_uri)}{level} {chunks}"
 
 
 def name_attempt() -> None:

@@ -14,12 +14,13 @@ from ardcube.chunk.batch import process_batch
 from ardcube.config import RunConfig
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.lease.lease import Lease
-from ardcube.ledger.ledger import RECORDS_PER_FILE
+from ardcube.ledger.ledger import RECORDS_PER_FILE, Ledger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.finalize import finalize
+from ardcube.prepare.levels import level_builds
 from ardcube.prepare.pending import PendingBuild
 from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
@@ -59,19 +60,15 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     spec = within_memory(pending.plan, run.memory_bytes, run.local_threads).spec
     selected = pending.jobs if run.limit is None else pending.jobs[: run.limit]
     logger.info("building %d of %d chunks at %s", len(selected), pending.chunks, place.uri)
-    finished: list[ChunkRecord] = []
-    for number, record in enumerate(_records(spec, run, selected, lease), 1):
-        if record is not None:
-            finished.append(record)
-            logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(selected))
-        if len(finished) == RECORDS_PER_FILE:
-            ledger.merge(finished)
-            finished.clear()
-    lease.check()
+    _build_all(spec, run, selected, lease, ledger)
     records = ledger.compact()
-    seconds = time.perf_counter() - start
-    scope = RunScope(place.uri, pending.chunks, len(pending.jobs), selected)
-    summary = summarize(scope, records, seconds, run.skip_bad_scenes)
+    summary = summarize(
+        RunScope(place.uri, pending.chunks, len(pending.jobs), selected), records, 0.0, run.skip_bad_scenes
+    )
+    for level in level_builds(pending):
+        _build_all(level.plan.spec, run, level.jobs, lease, level.ledger)
+        summary = summary.with_level(level.plan.spec.level, level.jobs, level.ledger.records(brief=True))
+    summary = replace(summary, seconds=time.perf_counter() - start)
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
     if run.report:
@@ -80,6 +77,19 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary
+
+
+def _build_all(spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease, ledger: Ledger) -> None:
+    """Build jobs; merge their records from time to time."""
+    finished: list[ChunkRecord] = []
+    for number, record in enumerate(_records(spec, run, jobs, lease), 1):
+        if record is not None:
+            finished.append(record)
+            logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(jobs))
+        if len(finished) == RECORDS_PER_FILE:
+            ledger.merge(finished)
+            finished.clear()
+    lease.check()
 
 
 def _records(spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease) -> Iterator[ChunkRecord | None]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ardcube.api.existing import Uri, find_cube
 from ardcube.errors import InputError
 from ardcube.store.checked_codecs import checked_codecs
 from ardcube.store.conventions import without_conventions
-from ardcube.store.schema import COUNT, DISTANCE, FLAGS, exists
+from ardcube.store.layouts import base_group
+from ardcube.store.schema import BAND, BANDS, COUNT, DISTANCE, FLAGS, VARIABLE, exists, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 if TYPE_CHECKING:
@@ -58,13 +59,16 @@ def open(
     place, config = found.place, found.cube.config
     if not exists(place):
         raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
-    read_layouts(place)
+    group = base_group(place)
+    read_layouts(group)
     axes = found.cube.grid.axes
     stored = dict.fromkeys(axes, config.tile_size)
     with damage_as_store_error(place.uri), checked_codecs():
         cube: xr.Dataset = xr.open_zarr(
-            zarr_store(place), chunks=stored | dict(chunks or {}), zarr_format=3, decode_coords="all"
+            zarr_store(group), chunks=stored | dict(chunks or {}), zarr_format=3, decode_coords="all"
         )
+    if group is not place:
+        cube = _with_bands(cube.assign_attrs(read_attributes(place)), config.bands)  # its root has the origin
     for axis in axes:
         cube[axis].encoding["_FillValue"] = None  # a coordinate of CF has none, and xarray would write NaN
     changed = {name: cube[name] for name in (COUNT, FLAGS, DISTANCE) if name in cube}
@@ -79,4 +83,24 @@ def open(
         variable.encoding.pop("grid_mapping", None)
         variable.attrs["grid_mapping"] = "spatial_ref"
     cube.attrs = without_conventions(cube.attrs)
+    cube.attrs.pop(BANDS, None)
     return cube.assign(changed)
+
+
+def _with_bands(cube: xr.Dataset, bands: Sequence[str]) -> xr.Dataset:
+    """Return the dataset with the arrays of each band as variables with the dimension `band`."""
+    import xarray as xr
+
+    parts: dict[str, dict[str, xr.DataArray]] = {}
+    for data in cube.data_vars.values():
+        if VARIABLE in data.attrs and BAND in data.attrs:
+            parts.setdefault(data.attrs[VARIABLE], {})[data.attrs[BAND]] = data
+    stacked = {}
+    for name, by_band in parts.items():
+        together = xr.concat([by_band[band] for band in bands], BAND, combine_attrs="override")
+        stacked[name] = together.transpose(..., BAND).assign_coords(
+            {BAND: (BAND, list(bands), {"long_name": "band name"})}
+        )
+        for attribute in (VARIABLE, BAND):
+            del stacked[name].attrs[attribute]
+    return cube.drop_vars([str(data.name) for by_band in parts.values() for data in by_band.values()]).assign(stacked)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ardcube.chunk.composite import composite_chunk
 from ardcube.chunk.open_cube import OpenCube
+from ardcube.chunk.reduce import reduce_chunk
 from ardcube.chunk.skip_scenes import without_bad_scenes
 from ardcube.chunk.stage_timer import StageTimer
 from ardcube.errors import ArdcubeError, LossError, PermanentError, TransientError
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> ChunkRecord:
     """Build one chunk unless the ledger records it as done, and record the result.
+
+    A chunk of a level of the pyramid is made of the pixels below it, any other chunk of scenes:
 
     1. Select the chunk's scenes from the manifest.
     2. Read the mask's bands on the chunk and its halo, and find the clear observations.
@@ -64,7 +67,7 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
     attempt = Attempt(datetime.now(UTC).isoformat(timespec="seconds"), socket.gethostname(), 0.0)
     start, timer = time.perf_counter(), StageTimer()
     try:
-        record = _build(cube, job, last, timer)
+        record = reduce_chunk(cube, job) if cube.spec.level else _build(cube, job, last, timer)
     except Exception as error:
         if _process_ends(error):
             raise TransientError(f"{job.key}: the process is exiting; the chunk is built by a later run") from error
@@ -102,7 +105,9 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool, timer: StageTimer) -> Chun
     if job.rebuilt and spec.allow_loss < 1:
         _check_loss(cube.counts.clear_pixels(job.time_index, job.window), observed, spec.allow_loss)
     with timer.stage(_WRITE):
-        cube.store.write_chunk(job.time_index, job.window, *pixels.variables)
+        values = {layer.name: array for layer, array in zip(spec.variables, pixels.variables, strict=True)}
+        parts = [array.part_of(values[array.layer.name]) for array in spec.arrays]
+        cube.store.write_chunk(job.time_index, job.window, *parts)
     return ChunkRecord(
         key=job.key,
         status="written" if observed else "empty",

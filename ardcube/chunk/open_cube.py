@@ -14,6 +14,7 @@ from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.raster.bad_files import forget_bad_files
 from ardcube.storage.place import Place
+from ardcube.store.level_reader import LevelReader
 from ardcube.store.stored_counts import StoredCounts
 from ardcube.store.writer import CubeStore
 
@@ -33,8 +34,8 @@ class OpenCube:
     def __init__(self, spec: CubeSpec) -> None:
         self.spec = spec
         ledger = Ledger(Place.at(spec.ledger_uri, spec.storage_options).waiting(spec.patience))
-        self.ledger = ledger.held_by(spec.holder) if spec.holder else ledger
-        """Writes only while the run holds the lease."""
+        self.ledger = (ledger.held_by(spec.holder) if spec.holder else ledger).of_level(spec.level)
+        """Ledger of the cube, or of the level. Writes only while the run holds the lease."""
 
     @cached_property
     def store(self) -> CubeStore:
@@ -52,6 +53,11 @@ class OpenCube:
         if not self.spec.clip:
             return None
         return GridClip(read_clip(self.ledger.place, self.spec.clip), self.spec.grid)
+
+    @cached_property
+    def below(self) -> LevelReader:
+        """The arrays of the level below."""
+        return LevelReader.open(self.spec, self.spec.level - 1)
 
     def scenes(self, job: ChunkJob) -> SceneIndex:
         """Return the scenes of the job's period, from its manifest."""

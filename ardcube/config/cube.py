@@ -25,6 +25,7 @@ from ardcube.config.variables import (
 )
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
+StoreLayout = Literal["flat", "geozarr"]
 _COMPOSITE = re.compile(r"[a-z][a-z0-9-]*(:[^\x00-\x20]+)?")
 _LONGEST_COMPOSITE = 300
 """Characters of a composite."""
@@ -51,6 +52,13 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
             "Chunks per side of a shard: N x N chunks of a period are built together and stored as one object, which "
             "suits cubes of very many chunks. 1 stores each chunk as one object. GDAL and QGIS read shards with GDAL "
             "3.13 or newer."
+        ),
+    )
+    layout: StoreLayout = Field(
+        default="flat",
+        description=(
+            "Layout of the store: 'flat', one group that xarray.open_zarr opens, or 'geozarr', a group per level of a "
+            "pyramid with one array per band, for web maps and QGIS. It is fixed when the cube is created."
         ),
     )
     bands: tuple[str, ...] = Field(
@@ -217,6 +225,17 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
                 f"shard {self.shard} of chunk_size {self.chunk_size}: {self.tile_size} pixels per side are more than "
                 f"{_LARGEST_TILE}; make one of them smaller"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _bands_can_name_arrays(self) -> Self:
+        if self.layout == "flat":
+            return self
+        for band in self.bands:
+            if not VARIABLE_NAME.fullmatch(band) or band in RESERVED_NAMES:
+                raise ValueError(
+                    f"layout {self.layout}: {band!r:.100} cannot be the name of an array; choose layout flat"
+                )
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,10 @@ class Filling:
             raise no_cube_error(place, ledger)
         if FILL_IDENTITY in cube.identity:
             raise InputError(f"{place.uri}: a filled cube; give the cube that it was filled from")
+        if cube.config.layout != "flat":
+            raise InputError(
+                f"{place.uri}: its layout is {cube.config.layout}; only cubes of layout flat can be filled"
+            )
         made = cls(place, ledger, cube, filled, output_ledger, method, most)
         made._check_output()
         return made

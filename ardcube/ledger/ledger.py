@@ -36,12 +36,16 @@ SUFFIX = ".ardcube"
 """Suffix of the ledger's folder, after the name of the store."""
 REPORT = "report.html"
 """Name of the report page that a run may write into the folder."""
+LEVELS = "levels"
+"""Folder of the ledgers of a pyramid's levels."""
 _TABLE = "ledger.parquet"
 _CUBE = "cube.json"
 _CHUNKS = "chunks"
 _MERGED = re.compile(rf"{_CHUNKS}/gathered-(\d{{6,}})-\w+\.parquet")
-_LISTS = ("lengthened", "definitions", "sensors", "variables")
+_LISTS = ("lengthened", "definitions", "sensors", "variables", "arrays")
 """Fields of `cube.json` that are lists, and that early cubes do not have."""
+_MOST_LEVELS = 64
+"""Levels that no pyramid has: each halves the pixels of a side."""
 _END = re.compile(r"[0-9]{1,4}-[0-9]{2}(-[0-9]{2})?")
 _FILES_AT_ONCE = 2_000
 """Small files that are read together, and in memory together."""
@@ -100,6 +104,10 @@ class Ledger:
     def held_by(self, holder: str) -> Ledger:
         """Return the same ledger, which writes only while the lease has this holder."""
         return Ledger(self.place, Fence(self.place, holder))
+
+    def of_level(self, level: int) -> Ledger:
+        """Return the ledger of a level of the pyramid, which is fenced as this one; that of level 0 is this one."""
+        return Ledger(self.place.child(f"{LEVELS}/{level}"), self.fence) if level else self
 
     def read_cube(self) -> dict[str, Any] | None:
         """Read `cube.json`, the identity and configuration of the cube; None if there is no cube.
@@ -264,6 +272,8 @@ def _check_cube(cube: Any) -> None:
         raise ValueError("invalid offset or lists")
     if not isinstance(cube["identity"].get("encoding", {}), dict):
         raise ValueError("invalid encoding")
+    if cube.get("levels", 0) not in range(_MOST_LEVELS):
+        raise ValueError("invalid levels")
     known = {digest(cube["identity"]), digest({"shard": 1} | cube["identity"])}  # early cubes state no shard
     if cube.get("fingerprint", digest(cube["identity"])) not in known:
         raise ValueError("the identity does not have the fingerprint")

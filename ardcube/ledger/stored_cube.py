@@ -129,9 +129,10 @@ def no_cube_error(store: Place, ledger: Ledger) -> InputError:
 
 def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
     """Raise ValueError if configuration and identity differ, because one of the two was edited."""
-    usual = {"shard": 1, "composites": [MEDIAN]}  # an identity may state none
+    usual = {"shard": 1, "composites": [MEDIAN], "layout": "flat"}  # an identity may state none
     names = (
         "bands", "composites", "varname", "chunk_size", "shard", "time_frequency_months", "cloud_mask", "resampling",
+        "layout",
     )  # fmt: skip
     for name in names:
         configured, built = getattr(config, name), identity.get(name, usual.get(name))

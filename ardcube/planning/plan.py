@@ -11,6 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ardcube.catalog.scene import Scene
 from ardcube.config import AssetAccess, Reader
+from ardcube.config.cube import StoreLayout
 from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
@@ -20,6 +21,7 @@ from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Composite, Lay
 from ardcube.pixels.composites.registry import named_layers
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.pixels.quality.registry import NO_QUALITY, Quality
+from ardcube.planning.arrays import StoredArray, stored_arrays
 from ardcube.planning.jobs import ChunkJobs
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
@@ -66,6 +68,20 @@ class CubeSpec:
     """Fingerprint of the geometries that clip the cube, which are in its ledger; empty if the cube is not clipped."""
     quality: Quality = NO_QUALITY
     """Quality layers of the cube."""
+    layout: StoreLayout = "flat"
+    """Layout of the store."""
+    level: int = 0
+    """Level of the pyramid that `grid` is the grid of; 0 is built from scenes."""
+
+    @property
+    def group_uri(self) -> str:
+        """Address of the group that holds the arrays."""
+        return self.store_uri if self.layout == "flat" else f"{self.store_uri}/{self.level}"
+
+    @property
+    def arrays(self) -> tuple[StoredArray, ...]:
+        """Arrays of the store, or of each level of its pyramid."""
+        return stored_arrays(self.variables, self.bands, self.layout)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -248,8 +248,9 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
         requested = with_encoding(requested, given.encoding(), given=True)
     elif stored["config"].get("encoding") is None and "encoding" in existing:
         requested["encoding"] = existing["encoding"]  # it follows from the collection, which is the same
+    usual = {"layout": "flat"}  # which no identity states
     differences = [
-        f"{name} is {existing.get(name)!r} there and {requested.get(name)!r} here"
+        f"{name} is {existing.get(name, usual.get(name))!r} there and {requested.get(name, usual.get(name))!r} here"
         for name in sorted(requested.keys() | existing.keys())
         if existing.get(name) != requested.get(name)
     ]

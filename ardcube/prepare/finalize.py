@@ -34,14 +34,14 @@ def finalize(run: RunConfig, store: Place, ledger: Ledger, records: Iterable[Chu
     records : iterable of ChunkRecord
         Newest record of each chunk.
     """
-    from ardcube.store import schema  # zarr is slow to import
+    from ardcube.store import layouts  # zarr is slow to import
 
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(store, ledger)
     tiles = planned_chunks(ledger, cube).tiles
     shares = complete_shares([period.label for period in cube.periods], tiles, records)
-    store.outlast(lambda: schema.write_complete(store, shares))
+    store.outlast(lambda: layouts.write_complete(store, cube.grid, cube.config.layout, shares))
     if run.stac != NONE:
         collection = write_stac(store, run.stac, run.storage_options)
         logger.info("STAC Collection %s", collection.get_self_href())

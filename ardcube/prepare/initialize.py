@@ -8,10 +8,11 @@ from importlib.metadata import version
 
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
+from ardcube.extent.levels import level_grids
 from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
-from ardcube.ledger.ledger import REPORT
+from ardcube.ledger.ledger import LEVELS, REPORT
 from ardcube.ledger.stored_cube import with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
@@ -20,6 +21,8 @@ from ardcube.stac_output.folder import INSIDE, Folder
 from ardcube.store.provenance import Origin, continued, provenance
 
 _LEDGER_VERSION = 1
+_OWN = ("chunks", "items", LEVELS, "ledger.parquet", IN_FLIGHT, CLIP, REPORT)
+"""Files and folders of a ledger, without `cube.json`."""
 
 
 def initialize(request: Request, plan: CubePlan) -> None:
@@ -32,7 +35,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     StoreError
         If the store's layout is not the one it was created with.
     """
-    from ardcube.store import schema  # zarr is slow to import
+    from ardcube.store import layouts, schema  # zarr is slow to import
 
     ledger, place = request.ledger, request.place
     if request.area.clip is not None:
@@ -55,17 +58,20 @@ def initialize(request: Request, plan: CubePlan) -> None:
         described["periods"] = request.listed
     if request.variables != [request.cube.varname]:
         described["variables"] = request.variables
+    if plan.spec.layout != "flat":
+        described["arrays"] = [array.name for array in plan.spec.arrays]
+        described["levels"] = len(level_grids(plan.spec.grid))
     if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
         sizes = request.cube.chunk_size, request.cube.shard
-        place.outlast(lambda: schema.create(place, plan.spec, request.periods, *sizes, origin))
+        place.outlast(lambda: layouts.create(place, plan.spec, request.periods, *sizes, origin))
         return
     described["lengthened"] = lengthened_periods(request)
     if request.stored["end"] != described["end"]:
         origin = continued(schema.read_attributes(place), origin)
-        place.outlast(lambda: schema.extend(place, request.variables, request.periods, origin))
+        place.outlast(lambda: layouts.extend(place, plan.spec, request.periods, origin))
         ledger.write_cube(described)
-    place.outlast(lambda: schema.check(place, plan.spec, request.cube.chunk_size, request.cube.shard))
+    place.outlast(lambda: layouts.check(place, plan.spec, request.cube.chunk_size, request.cube.shard))
 
 
 def _made_of(request: Request, plan: CubePlan) -> dict[str, list[str]]:
@@ -93,15 +99,16 @@ def _origin(request: Request, made_of: Mapping[str, Sequence[str]]) -> Origin:
 
 def remove_cube(request: Request) -> None:
     """Remove the cube at the request's location: what ardcube wrote, and nothing else."""
-    from ardcube.store import schema  # zarr is slow to import
+    from ardcube.store import layouts  # zarr is slow to import
 
     stored = request.ledger.read_cube()
     if stored is None:
         return
     Folder.of(request.place, INSIDE).remove()
-    # Cubes of one composite may state no variables.
-    schema.remove(request.place, *map(str, stored.get("variables", [stored["identity"]["varname"]])))
-    own, names = request.ledger.place.list(), ("chunks", "items", "ledger.parquet", IN_FLIGHT, CLIP, REPORT)
-    request.ledger.place.remove(name for name in own if name.split("/", 1)[0] in names)
+    # Cubes of one composite may state no variables, and flat ones no arrays.
+    names = stored.get("arrays") or stored.get("variables", [stored["identity"]["varname"]])
+    layouts.remove(request.place, list(map(str, names)), stored.get("levels", 0))
+    own = request.ledger.place.list()
+    request.ledger.place.remove(name for name in own if name.split("/", 1)[0] in _OWN)
     request.ledger.place.remove(["cube.json"])  # last, because it marks the location as ardcube's
     request.ledger.place.remove_empty_folders()

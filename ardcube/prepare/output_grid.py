@@ -107,7 +107,11 @@ def _zarr_grid(path: str) -> tuple[str, tuple[float, ...], tuple[int, int]]:
     import odc.geo.xr  # noqa: F401  adds `.odc`
     import xarray as xr
 
-    with xr.open_zarr(path, chunks=None, decode_coords="all") as cube:
+    with xr.open_zarr(path, chunks=None) as root:
+        # A pyramid of the convention `multiscales` has its pixels in a group, the finest ones first.
+        levels = dict(root.attrs.get("multiscales") or {}).get("layout")
+    group = f"{path}/{levels[0]['asset']}" if levels else path
+    with xr.open_zarr(group, chunks=None, decode_coords="all") as cube:
         geobox = cube.odc.geobox
         if geobox is None or geobox.crs is None:
             raise InputError(f"like {path}: has no CRS; give a store with a CF grid mapping")

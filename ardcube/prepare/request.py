@@ -85,6 +85,8 @@ class Request:
             identity["quality"] = list(cube.quality)
         if self.quality.sensors:
             identity["sensors"] = list(self.quality.sensors)
+        if cube.layout != "flat":
+            identity["layout"] = cube.layout
         if given := self._given_definitions:
             identity["definitions"] = digest(given)
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))

@@ -54,6 +54,7 @@ def cube_spec(
         patience=run.patience_seconds,
         skip_bad_scenes=run.skip_bad_scenes,
         allow_loss=run.allow_loss,
+        layout=cube.config.layout,
         threads=Threads(run.requests, run.decode_threads or 0),
         clip=cube.identity.get("clip", ""),
     )

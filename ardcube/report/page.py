@@ -55,6 +55,7 @@ def ended_page(
         incomplete=bool(summary.failed or summary.left),
         shares=[(name.replace("_", " "), taken / seconds) for name, taken in stages],
         price=price,
+        has_levels=snapshot.cube.config.layout != "flat",
         options=snapshot.options,
         report=summary.report,
         report_link=summary.report and _file_link(summary.report),

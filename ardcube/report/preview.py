@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.report.banded import read_plane
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
@@ -20,7 +21,8 @@ from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import COUNT, FILL
+from ardcube.store.layouts import base_group
+from ardcube.store.schema import COUNT, FILL, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _MOST_PIXELS = 40_000_000
@@ -59,21 +61,24 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
     window = fullest_part(cube, written[chosen[0]], _MOST_PIXELS) if len(chosen) == 1 else whole(cube.grid)
     position = MapPosition.of(cube.grid, window)
     thumbnail = Thumbnail.of(window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
-    bands = shown_bands(cube.config.bands)
-    read_layouts(place)
+    group = base_group(place)
+    read_layouts(group)
     options = snapshot.options or None  # zarr refuses an empty mapping for a local path
     with (
         damage_as_store_error(place.uri),
         checked_codecs(),
-        xr.open_zarr(place.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as opened,
+        xr.open_zarr(group.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as opened,
     ):
-        # Variables have no coordinates, which may be a million numbers.
-        composite, count = opened[shown_variable(opened) or cube.config.varname].variable, opened[COUNT].variable
+        # A variable has no coordinates, which may be a million numbers.
+        shown, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
+        if shown is None:
+            return None
+        bands = shown_bands(shown.bands)
         colours, days = [], []
         for period in chosen:
-            read = partial(read_built, composite[period], cube, written[period])
-            colours.append(digital_numbers(thumbnail.mean(read, cube.config.chunk_size)[..., bands]))
-            read = partial(read_built, count[period], cube, built[period])
+            read = partial(read_built, partial(shown.read, period, bands=bands), cube, written[period])
+            colours.append(digital_numbers(thumbnail.mean(read, cube.config.chunk_size)))
+            read = partial(read_built, partial(read_plane, count[period]), cube, built[period])
             days.append(thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0])
     low, high = stretch_of(colours, FILL)
     part = "" if window == whole(cube.grid) else ", a part"

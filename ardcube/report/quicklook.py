@@ -16,12 +16,14 @@ from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
+from ardcube.report.banded import BandedVariable, banded_variables
 from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.storage.place import Place
 from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import FILL, exists
+from ardcube.store.layouts import base_group
+from ardcube.store.schema import FILL, exists, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _TRUE_COLOUR = ("red", "green", "blue")
@@ -66,28 +68,29 @@ def write_quicklooks(
     place = Place.at(uri, storage_options)
     if not exists(place):
         raise InputError(f"{uri} holds no cube; give the URI of an existing store")
-    read_layouts(place)
+    attributes, group = read_attributes(place), base_group(place)
+    read_layouts(group)
     options = storage_options or None  # zarr refuses an empty mapping for a local path
     with (
         damage_as_store_error(uri),
         checked_codecs(),
-        xr.open_zarr(uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as cube,
+        xr.open_zarr(group.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as cube,
     ):
-        name = shown_variable(cube)
-        if name is None:
+        shown = shown_variable(cube, attributes)
+        if shown is None:
             raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
-        data = cube[name]
-        window = Window(0, data.shape[1], 0, data.shape[2])
+        periods, *shape = shown.arrays[0].shape[:3]
+        window = Window(0, shape[0], 0, shape[1])
         position = _position(cube, window)
         thumbnail = Thumbnail.of(window, position.pixel_width, max_side)
-        pictures = [_read(data, period, thumbnail) for period in range(data.sizes["time"])]
-        labels = data["time"].dt.strftime("%Y-%m-%d" if has_days(str(cube.attrs.get("period"))) else "%Y-%m").to_numpy()
+        pictures = [_read(shown, period, thumbnail) for period in range(periods)]
+        labels = cube["time"].dt.strftime("%Y-%m-%d" if has_days(str(attributes.get("period"))) else "%Y-%m").to_numpy()
         bounds = cube["time_bnds"].to_numpy().astype("datetime64[D]")
     low, high = stretch_of(pictures, FILL)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for label, (start, end), numbers in zip(labels, bounds, pictures, strict=True):
-        path = folder / f"{name}_{label}.png"
+        path = folder / f"{shown.name}_{label}.png"
         picture, origin = draw_frame(stretched(numbers, low, high, FILL), position, f"{start} to {end - 1}")
         path.write_bytes(encode_png(picture))
         path.with_suffix(".pgw").write_text(position.world_file(thumbnail.shape, origin))
@@ -95,17 +98,19 @@ def write_quicklooks(
     return paths
 
 
-def shown_variable(cube: xr.Dataset) -> str | None:
-    """Return the variable of the pictures: that of the first composite which has bands; None if there is none."""
-    banded = [str(name) for name, data in cube.data_vars.items() if "band" in data.dims]
-    composites = str(cube.attrs.get("composite", "")).split(", ")
-    return next((name for name in map(variable_name, composites) if name in banded), next(iter(banded), None))
+def shown_variable(cube: xr.Dataset, attributes: Mapping[str, Any]) -> BandedVariable | None:
+    """Return the variable of the pictures: that of the first composite which has bands; None if there is none.
 
-
-def with_zeros(values: NDArray[np.uint16], attributes: Mapping[Any, Any]) -> NDArray[np.uint16]:
-    """Return digital numbers with 0 for nodata, which is another number for differences of reflectance."""
-    fill = attributes.get("_FillValue", FILL)
-    return values if fill == FILL else np.where(values == fill, FILL, values).astype(np.uint16)
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        Group with the pixels of a cube.
+    attributes : mapping
+        Attributes of the store.
+    """
+    banded = banded_variables(cube)
+    composites = map(variable_name, str(attributes.get("composite", "")).split(", "))
+    return next((banded[name] for name in composites if name in banded), next(iter(banded.values()), None))
 
 
 def _position(cube: xr.Dataset, window: Window) -> MapPosition:
@@ -116,15 +121,11 @@ def _position(cube: xr.Dataset, window: Window) -> MapPosition:
     )
 
 
-def _read(data: xr.DataArray, period: int, thumbnail: Thumbnail) -> NDArray[np.uint16]:
+def _read(shown: BandedVariable, period: int, thumbnail: Thumbnail) -> NDArray[np.uint16]:
     """Read the shown bands of a period, block by block to save memory: (y, x, band)."""
-    bands = shown_bands([str(band) for band in data["band"].to_numpy()])
-    array = data.variable  # without coordinates, which may be a million numbers
-    chunk = max(data.encoding["chunks"][1:3])
-    block = chunk * max(1, _BLOCK // chunk)
-    return digital_numbers(
-        thumbnail.mean(lambda part: with_zeros(array[(period, *part.slices)].to_numpy()[..., bands], data.attrs), block)
-    )
+    bands = shown_bands(shown.bands)
+    block = shown.chunk * max(1, _BLOCK // shown.chunk)
+    return digital_numbers(thumbnail.mean(lambda part: shown.read(period, part, bands), block))
 
 
 def digital_numbers(means: NDArray[np.float32]) -> NDArray[np.uint16]:

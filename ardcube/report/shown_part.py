@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.report.quicklook import with_zeros
 
 
 def whole(grid: Grid) -> Window:
@@ -49,14 +49,14 @@ def fullest_part(cube: StoredCube, written: NDArray[np.bool_], most_pixels: int)
 
 
 def read_built(
-    array: xr.Variable, cube: StoredCube, built: NDArray[np.bool_], window: Window
+    read: Callable[[Window], NDArray[np.uint16]], cube: StoredCube, built: NDArray[np.bool_], window: Window
 ) -> NDArray[np.uint16] | None:
     """Read a window of one chunk, uint16 (y, x, band), or return None if the chunk was not built.
 
     Parameters
     ----------
-    array : xarray.Variable
-        One period: (y, x), or (y, x, band).
+    read : callable
+        Return the pixels of a window of one period, (y, x, band).
     cube : StoredCube
         The cube.
     built : bool (row, col)
@@ -65,7 +65,4 @@ def read_built(
         Part of a tile.
     """
     tile = cube.config.tile_size
-    if not built[window.y0 // tile, window.x0 // tile]:
-        return None
-    values = with_zeros(array[window.slices].to_numpy(), array.attrs)
-    return values if values.ndim == 3 else values[..., None]
+    return read(window) if built[window.y0 // tile, window.x0 // tile] else None

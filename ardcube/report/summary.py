@@ -82,6 +82,32 @@ class BuildSummary:
     report: str | None = None
     """Address of the report page, if the run wrote one."""
 
+    def with_level(self, level: int, jobs: Iterable[ChunkJob], records: Mapping[ChunkKey, ChunkRecord]) -> BuildSummary:
+        """Return the summary with the chunks of a level of the pyramid that are missing.
+
+        Parameters
+        ----------
+        level : int
+            Level, 1 or more.
+        jobs : iterable of ChunkJob
+            Chunks of the level that the run tried to build.
+        records : mapping
+            Records of the level after the run.
+        """
+        failures, causes = [], CauseCounter()
+        for job in jobs:
+            record = records.get(job.key)
+            if record is None or not record.is_done(job):
+                failure = _failure(job, record)
+                failures.append(replace(failure, chunk=f"{failure.chunk} of level {level}"))
+                causes.add(job.key, record.failure if record is not None else None)
+        return replace(
+            self,
+            failed=self.failed + len(failures),
+            failures=(*self.failures, *failures),
+            causes=(*self.causes, *causes.causes()),
+        )
+
     @property
     def megapixels_per_second(self) -> float:
         """Megapixels per second of the run."""

@@ -140,6 +140,10 @@ class Place:
         """Return the folder whose name is this one's with a suffix."""
         return replace(self, uri=self.uri + suffix, path=self.path + suffix)
 
+    def child(self, name: str) -> Place:
+        """Return a subfolder."""
+        return replace(self, uri=f"{self.uri}/{name}", path=f"{self.path}/{name}")
+
     def file(self, name: str) -> str:
         """Return the path of a file in the folder."""
         return f"{self.path}/{name}"

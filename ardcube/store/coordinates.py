@@ -46,14 +46,15 @@ def _days(dates: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def write_plane(group: zarr.Group, grid: Grid, bands: Sequence[str]) -> None:
-    """Write the coordinates of pixel centres, the names of the bands, and the grid mapping."""
+    """Write the coordinates of pixel centres, the names of the bands if there are any, and the grid mapping."""
     (rows, columns), (down, right) = grid.axes, axis_attributes(grid)
     _write(group, rows, grid.y(np.arange(grid.height)), (rows,), down)
     _write(group, columns, grid.x(np.arange(grid.width)), (columns,), right)
     number, mapping = grid_mapping(grid)
     _write(group, "spatial_ref", np.array(number, np.int32), (), mapping)
-    names = np.array(bands, dtype=np.dtypes.StringDType())
-    _write(group, "band", names, ("band",), {"long_name": "band name"})
+    if bands:
+        names = np.array(bands, dtype=np.dtypes.StringDType())
+        _write(group, "band", names, ("band",), {"long_name": "band name"})
 
 
 def grid_mapping(grid: Grid) -> tuple[int, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Create, extend, check and remove the Zarr v3 store of a cube."""
+"""Create, extend, check and remove the group that holds the arrays of a cube: coordinates and variables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Layer
+from ardcube.planning.arrays import StoredArray
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import conventions
@@ -29,12 +30,16 @@ COUNT = OBSERVATION_COUNT.name
 FLAGS, DISTANCE = "filled", "fill_distance"
 """Layers of a filled cube."""
 FILL = 0
+VARIABLE, BAND = "variable", "band"
+"""Attributes of an array that holds one band of a variable."""
+BANDS = "bands"
+"""Attribute of a group with such arrays: all bands in order, because arrays have none."""
 _ATTRIBUTES = {
     "Conventions": "CF-1.11",
     # xarray makes them coordinates. As a variable, time_bnds would end each operation of rioxarray on the dataset.
     "coordinates": f"time_bnds {COMPLETE} spatial_ref",
 }
-"""Global attributes of every cube."""
+"""Attributes of every group that holds arrays."""
 _BLOSC_BLOCK = 512 * 1024
 """Bytes of a Blosc block. With the size that Blosc chooses, chunks take twice as long and are 3 to 7 % larger."""
 
@@ -63,16 +68,16 @@ def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
         codecs = ("sharding_indexed", *codecs, "bytes", "crc32c")
     bands = (len(spec.bands),)
     created = {
-        layer.name: Layout(
-            data_type=layer.dtype,
-            fill_value=_fill_in_json(layer),
+        array.name: Layout(
+            data_type=array.layer.dtype,
+            fill_value=_fill_in_json(array.layer),
             shape=(spec.periods, spec.grid.height, spec.grid.width, *last),
             object_shape=(*(shard_shape or chunk_shape), *last),
             codecs=codecs,
             chunk_shape=(*chunk_shape, *last),
         )
-        for layer in spec.variables
-        for last in (bands if layer.banded else (),)
+        for array in spec.arrays
+        for last in (bands if array.has_bands else (),)
     }
     check_layouts(place, created)
 
@@ -107,24 +112,29 @@ def create(
     group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=described)
     shape = (len(periods), grid.height, grid.width)
     chunks, shards = _object_shapes(grid, chunk_size, shard)
-    write_plane(group, grid, spec.bands)
+    write_plane(group, grid, spec.bands if spec.layout == "flat" else ())
     write_times(group, periods)
     write_shares(group, np.zeros(len(periods), np.float32))
-    for layer in spec.variables:
-        last = (len(spec.bands),) if layer.banded else ()
+    for array in spec.arrays:
+        last = (len(spec.bands),) if array.has_bands else ()
         group.create_array(
-            layer.name,
+            array.name,
             shape=(*shape, *last),
             chunks=(*chunks, *last),
             shards=(*shards, *last) if shards else None,
-            dimension_names=("time", *grid.axes, *(("band",) if layer.banded else ())),
-            attributes=_attributes_of(layer, spec) | conventions.of_array(grid),
-            dtype=layer.dtype,
-            fill_value=layer.fill,
+            dimension_names=("time", *grid.axes, *(("band",) if array.has_bands else ())),
+            attributes=_attributes_of(array.layer, spec) | _part_of(array) | conventions.of_array(grid),
+            dtype=array.layer.dtype,
+            fill_value=array.layer.fill,
             compressors=compressor(),
             overwrite=True,
         )
     consolidate(place)
+
+
+def _part_of(array: StoredArray) -> dict[str, str]:
+    """Return the attributes by which the arrays of a variable are found."""
+    return {VARIABLE: array.layer.name, BAND: array.band} if array.band else {}
 
 
 def _attributes_of(layer: Layer, spec: CubeSpec) -> dict[str, Any]:

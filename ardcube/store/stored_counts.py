@@ -31,8 +31,8 @@ class StoredCounts:
     """
 
     def __init__(self, spec: CubeSpec) -> None:
-        self._uri = spec.store_uri
-        place = Place.at(spec.store_uri, spec.storage_options)
+        self._uri = spec.group_uri
+        place = Place.at(self._uri, spec.storage_options)
         with explained(self._uri), damage_as_store_error(self._uri), checked_codecs():
             group = zarr.open_group(zarr_store(place), mode="r", zarr_format=3, use_consolidated=False)
             self._counts: zarr.Array[Any] = array_of(group, COUNT)

@@ -28,8 +28,8 @@ from ardcube.store.validate import METADATA, damage_as_store_error
 class CubeStore:
     """The arrays of a cube, open for writing."""
 
-    variables: tuple[zarr.Array[Any], ...]
-    """As in `CubeSpec.variables`: (time, latitude, longitude, band) or (time, latitude, longitude)."""
+    arrays: tuple[zarr.Array[Any], ...]
+    """As in `CubeSpec.arrays`: (time, latitude, longitude, band) or (time, latitude, longitude)."""
     uri: str
     """Address of the store, for messages."""
 
@@ -42,8 +42,8 @@ class CubeStore:
         StoreError
             If the arrays are missing, damaged, or not of the shape in `spec`.
         """
-        place = Place.at(spec.store_uri, spec.storage_options)
-        names = [layer.name for layer in spec.variables]
+        place = Place.at(spec.group_uri, spec.storage_options)
+        names = [array.name for array in spec.arrays]
         return cls.open_arrays(place, names, (spec.periods, spec.grid.height, spec.grid.width), fence)
 
     @classmethod
@@ -62,7 +62,7 @@ class CubeStore:
                 _WriteOnlyStore(zarr_store(place), fence), mode="r+", zarr_format=3, use_consolidated=False
             )
             opened = cls(tuple(array_of(group, name) for name in names), uri)
-        if wrong := [found for array in opened.variables if (found := array.shape[:3]) != shape]:
+        if wrong := [found for array in opened.arrays if (found := array.shape[:3]) != shape]:
             # zarr clips a region that is outside the array, and reports nothing.
             raise StoreError(f"{uri} has shape {wrong[0]}, the plan {shape}; run again to make a new plan")
         return opened
@@ -79,7 +79,7 @@ class CubeStore:
         window : Window
             Region in the plane, from the tile grid.
         *arrays : arrays (y, x, band) or (y, x)
-            The variables, in order.
+            Values of the arrays, in order.
 
         Raises
         ------
@@ -90,14 +90,21 @@ class CubeStore:
         UnwritableError, TransientError
             If the store refuses the object, permanently or for a while. The object is then the old or the new one.
         """
-        _, height, width = self.variables[-1].shape
-        _, *sides = self.variables[-1].shards or self.variables[-1].chunks
+        if len(arrays) != len(self.arrays):
+            raise ValueError(f"values of {len(arrays)} arrays for {len(self.arrays)}")
+        for number, values in enumerate(arrays):
+            self.write(number, time_index, window, values)
+
+    def write(self, number: int, time_index: int, window: Window, values: NDArray[Any]) -> None:
+        """Write one chunk, or one shard, of the array at a position in `arrays`, as `write_chunk` does."""
+        stored = self.arrays[number]
+        _, height, width = stored.shape[:3]
+        _, *sides = (stored.shards or stored.chunks)[:3]
         if _cuts(window.y0, window.y1, height, sides[0]) or _cuts(window.x0, window.x1, width, sides[1]):
             raise StoreError(f"{window} cuts through the store's objects of {sides[0]} x {sides[1]} pixels")
         rows, cols = window.slices
         with explained(self.uri):
-            for stored, values in zip(self.variables, arrays, strict=True):
-                _for_values(stored, values)[time_index : time_index + 1, rows, cols] = values[None]
+            _for_values(stored, values)[time_index : time_index + 1, rows, cols] = values[None]
 
 
 def _cuts(start: int, stop: int, length: int, step: int) -> bool:
@@ -110,12 +117,13 @@ def _for_values(array: zarr.Array[Any], values: NDArray[Any]) -> zarr.Array[Any]
 
     zarr compares ten times as slowly as NumPy counts. In a shard zarr has to compare, because it leaves out chunks.
     """
-    if array.shards is not None or not _has_values(values, array.fill_value):
+    if array.shards is not None or not has_values(values, array.fill_value):
         return array
     return array.with_config({"write_empty_chunks": True})
 
 
-def _has_values(values: NDArray[Any], fill: Any) -> bool:
+def has_values(values: NDArray[Any], fill: Any) -> bool:
+    """Return whether an array has a value that is not the fill value."""
     if fill == 0:
         return bool(np.count_nonzero(values))
     return not bool((np.isnan(values) if np.isnan(fill) else values == fill).all())

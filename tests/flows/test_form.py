@@ -219,6 +219,7 @@ def test_a_whole_model_is_accepted_with_null_for_omitted_fields() -> None:
     "varname": st.sampled_from(["x", "time", "a b", "é"]),
     "bands": st.lists(st.sampled_from(["red", "B04", "red,nir"]), max_size=3),
     "shard": st.integers(-1, 3),
+    "layout": st.sampled_from(["flat", "geozarr", "tiled"]),
     "period": st.sampled_from([
         None, "1M", "24m", "25M", "0D", "7D", "183D", "184D", "season", "YEAR", "week", "a/b.csv", ".csv", "",
     ]),

@@ -63,6 +63,7 @@ CUBE: dict[str, Any] = {
     "align": "center",
     "chunk_size": 600,
     "shard": 2,
+    "layout": "geozarr",
     "bands": ("nir", "swir16"),
     "composites": ("percentile:25",),
     "quality": ("valid_count", "spread"),

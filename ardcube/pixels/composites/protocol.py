@@ -58,6 +58,11 @@ class Layer:
         """Value of a pixel without observation."""
         return _DTYPES[self.quantity][1]
 
+    @property
+    def is_averaged(self) -> bool:
+        """Whether levels of a pyramid have means of the values; those of counts and days have the nearest value."""
+        return self.quantity in ("reflectance", "difference", "number")
+
     def pixel_bytes(self, bands: int) -> int:
         """Return the bytes of a pixel in a cube of `bands` bands."""
         return np.dtype(self.dtype).itemsize * (bands if self.banded else 1)

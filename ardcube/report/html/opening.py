@@ -49,7 +49,10 @@ def openings(place: Place, options: Mapping[str, Any], cube: StoredCube, picture
     variable = cube.config.varname if pictures is None else pictures.variable
     bands = list(cube.config.bands[:1] if pictures is None else pictures.bands)
     last = cube.periods[-1 if pictures is None else max(pictures.of)]
-    layer = f'ZARR:"{_gdal_address(address)}":/{variable}'
+    array, group = variable, ""
+    if cube.config.layout != "flat":
+        array, group = f"0/{bands[0] if len(cube.config.composites) == 1 else f'{variable}_{bands[0]}'}", ', group="0"'
+    layer = f'ZARR:"{_gdal_address(address)}":/{array}'
     newer = "3.13" if cube.config.shard > 1 else "3.12"
     return [
         Opening(
@@ -57,7 +60,7 @@ def openings(place: Place, options: Mapping[str, Any], cube: StoredCube, picture
             "Reflectance as an xarray.Dataset; nothing is read before it is used. Without ardcube, xarray opens the "
             "store too.",
             f"import ardcube\n\ncube = ardcube.open({address!r}{given})\n\n"
-            f"# without ardcube\nimport xarray\n\ncube = xarray.open_zarr({address!r}{given})",
+            f"# without ardcube\nimport xarray\n\ncube = xarray.open_zarr({address!r}{group}{given})",
         ),
         Opening(
             "QGIS and GDAL",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ardcube.extent.window import Window
 from ardcube.ledger.stored_cube import StoredCube
+from ardcube.report.banded import read_plane
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched
 from ardcube.report.shown_part import fullest_part, read_built, tile_pixels, whole
@@ -24,7 +25,8 @@ from ardcube.runtime.cpus import cpu_count
 from ardcube.storage.place import Place
 from ardcube.store.backend import zarr_store
 from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import COUNT, FILL
+from ardcube.store.layouts import base_group
+from ardcube.store.schema import COUNT, FILL, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
 _MOST_PIXELS = 400_000_000
@@ -92,23 +94,27 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
     limit = min(_MOST_PIXELS, _MOST_TILES * tile_pixels(cube))
     window = fullest_part(cube, written[chosen[0]], limit) if len(chosen) == 1 else whole(cube.grid)
     thumbnail = Thumbnail(window, _shape(window, len(chosen)))
-    bands = shown_bands(cube.config.bands)
-    read_layouts(place)
+    group = base_group(place)
+    read_layouts(group)
     with (
         damage_as_store_error(place.uri),
         checked_codecs(),
-        xr.open_zarr(zarr_store(place), mask_and_scale=False, chunks=None, zarr_format=3) as opened,
+        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as opened,
         ThreadPoolExecutor(min(4, cpu_count())) as threads,
     ):
-        name = shown_variable(opened) or cube.config.varname
-        composite, count = opened[name].variable, opened[COUNT].variable  # coordinates may be a million numbers
+        # A variable has no coordinates, which may be a million numbers.
+        variable, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
+        if variable is None:
+            return None
+        bands = shown_bands(variable.bands)
 
         def colours(period: int) -> NDArray[np.uint16]:
-            read = partial(read_built, composite[period], cube, written[period])
-            return digital_numbers(thumbnail.mean(read, cube.config.chunk_size)[..., bands])
+            read = partial(read_built, partial(variable.read, period, bands=bands), cube, written[period])
+            return digital_numbers(thumbnail.mean(read, cube.config.chunk_size))
 
         def days(period: int) -> NDArray[np.float32]:
-            read = partial(read_built, count[period], cube, written[period] | (states[period] == EMPTY))
+            built = written[period] | (states[period] == EMPTY)
+            read = partial(read_built, partial(read_plane, count[period]), cube, built)
             return thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0]
 
         seen, clear = list(threads.map(colours, chosen)), list(threads.map(days, chosen))
@@ -118,7 +124,7 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
         period: Picture(_webp(stretched(numbers, low, high, FILL)), _webp(shaded(counts, most), lossless=True))
         for period, numbers, counts in zip(chosen, seen, clear, strict=True)
     }
-    return Pictures(window, drawn, name, tuple(cube.config.bands[band] for band in bands), shades(most))
+    return Pictures(window, drawn, variable.name, tuple(variable.bands[band] for band in bands), shades(most))
 
 
 def spread(candidates: Sequence[int], most: int) -> list[int]:

@@ -44,7 +44,7 @@ def write_store(path: Path, numbers: NDArray[np.uint16], bands: list[str], name:
     )
     periods = calendar_periods(date(2023, 11, 1), date(2024, 12, 1), 1)[:times]
     schema.create(Place.at(str(path)), spec, periods, chunk_size=16)
-    CubeStore.open(spec).variables[0][...] = numbers
+    CubeStore.open(spec).arrays[0][...] = numbers
     return str(path)
 
 
