@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ardcube.api.observations import observations
     from ardcube.api.open import open
     from ardcube.api.plan import Plan, plan
+    from ardcube.api.pyramid import pyramid
     from ardcube.api.stac import stac
     from ardcube.api.status import status
     from ardcube.api.write_report import write_report
@@ -109,6 +110,7 @@ __all__ = [
     "observations",
     "open",
     "plan",
+    "pyramid",
     "retry",
     "stac",
     "status",
@@ -122,6 +124,7 @@ _MODULES = {
     "ardcube.api.observations": ("observations",),
     "ardcube.api.open": ("open",),
     "ardcube.api.plan": ("Plan", "plan"),
+    "ardcube.api.pyramid": ("pyramid",),
     "ardcube.api.stac": ("stac",),
     "ardcube.api.status": ("status",),
     "ardcube.api.write_report": ("write_report",),

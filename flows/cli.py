@@ -286,6 +286,19 @@ def report(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
     click.echo(write_report(uri, output, storage_options=storage_options))
 
 
+@cli.command()
+@click.argument("uri")
+@click.option("--output", metavar="URI", help="Store of a copy in the other layout: geozarr of a flat cube, or flat.")
+@click.option("--threads", type=click.IntRange(min=1), help="Chunks in work at once. Default: the available CPUs.")
+@storage_option
+@debug_option
+def pyramid(uri: str, output: str | None, threads: int | None, storage_options: dict[str, Any]) -> None:
+    """Build missing levels of the cube at URI, or copy it into the other layout."""
+    from ardcube.api.pyramid import make_pyramid
+
+    click.echo(make_pyramid(uri, output=output, threads=threads, storage_options=storage_options).message)
+
+
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     cube, run = _models()
     return build_model(cube, values), build_model(run, values)

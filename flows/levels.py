@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ardcube.prepare.levels import level_builds
+from ardcube.prepare.pending import PendingBuild
 from flows.progress import ProgressReceiver
 from flows.run_context import RunContext
 
@@ -30,6 +31,9 @@ def level_contexts(context: RunContext) -> Iterator[RunContext]:
 
     Neither the number of chunks nor their memory is limited: a chunk of a level takes less memory than one of scenes.
     """
+    base = context.pending
     run = context.run.model_copy(update={"limit": None, "memory_limit": None})
-    for pending in level_builds(context.pending):
+    for level in level_builds(base.plan.spec, base.ledger):
+        plan = replace(base.plan, spec=level.spec)
+        pending = PendingBuild(plan, base.place, level.ledger, level.jobs, level.chunks, level.records)
         yield replace(context, run=run, pending=pending)

@@ -65,10 +65,7 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     summary = summarize(
         RunScope(place.uri, pending.chunks, len(pending.jobs), selected), records, 0.0, run.skip_bad_scenes
     )
-    for level in level_builds(pending):
-        _build_all(level.plan.spec, run, level.jobs, lease, level.ledger)
-        summary = summary.with_level(level.plan.spec.level, level.jobs, level.ledger.records(brief=True))
-    summary = replace(summary, seconds=time.perf_counter() - start)
+    summary = replace(build_levels(spec, run, lease, ledger, summary), seconds=time.perf_counter() - start)
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
     if run.report:
@@ -76,6 +73,15 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     finalize(run, place, ledger, records.values())
     if summary.failures:
         raise ChunksFailedError(summary)
+    return summary
+
+
+def build_levels(spec: CubeSpec, run: RunConfig, lease: Lease, ledger: Ledger, summary: BuildSummary) -> BuildSummary:
+    """Build the levels of a pyramid above chunks that have changed; return the summary with those that failed."""
+    for level in level_builds(spec, ledger):
+        _build_all(level.spec, run, level.jobs, lease, level.ledger)
+        if level.jobs:
+            summary = summary.with_level(level.spec.level, level.jobs, level.ledger.records(brief=True))
     return summary
 
 

@@ -8,7 +8,6 @@ from importlib.metadata import version
 
 from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
-from ardcube.extent.levels import level_grids
 from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
@@ -59,8 +58,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     if request.variables != [request.cube.varname]:
         described["variables"] = request.variables
     if plan.spec.layout != "flat":
-        described["arrays"] = [array.name for array in plan.spec.arrays]
-        described["levels"] = len(level_grids(plan.spec.grid))
+        described |= layouts.described(plan.spec)
     if request.stored is None or not schema.exists(place):
         ledger.write_cube(described)
         sizes = request.cube.chunk_size, request.cube.shard

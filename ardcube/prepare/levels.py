@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
@@ -13,15 +13,32 @@ from ardcube.extent.levels import level_grids
 from ardcube.extent.periods import Period
 from ardcube.extent.window import Window
 from ardcube.fingerprint import digest
+from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.planning.jobs import ChunkJob, ChunkKey
-from ardcube.prepare.pending import PendingBuild
+from ardcube.planning.plan import CubeSpec
 
 logger = logging.getLogger(__name__)
 
 
-def level_builds(base: PendingBuild) -> Iterator[PendingBuild]:
+@dataclass(frozen=True, slots=True)
+class LevelBuild:
+    """The chunks of a level that a run builds."""
+
+    spec: CubeSpec
+    """Spec of the level."""
+    ledger: Ledger
+    """Ledger of the level."""
+    jobs: Sequence[ChunkJob]
+    """Chunks that are not done."""
+    chunks: int
+    """Chunks of the whole level."""
+    records: Mapping[ChunkKey, ChunkRecord]
+    """Records from before the run."""
+
+
+def level_builds(spec: CubeSpec, ledger: Ledger) -> Iterator[LevelBuild]:
     """Yield the missing chunks of each level of the pyramid, the finest level first.
 
     The next one is asked for when all chunks of a level have ended, because it is planned from their records. A flat
@@ -29,31 +46,31 @@ def level_builds(base: PendingBuild) -> Iterator[PendingBuild]:
 
     Parameters
     ----------
-    base : PendingBuild
-        Build of the chunks that are made of scenes, all of which have ended.
+    spec : CubeSpec
+        Spec of the cube, whose chunks that are made of scenes have ended.
+    ledger : Ledger
+        Ledger of the cube.
 
     Raises
     ------
     StoreError
         If the ledger is damaged.
     """
-    spec = base.plan.spec
     if spec.layout == "flat":
         return
-    cube = StoredCube.read(base.ledger)
+    cube = StoredCube.read(ledger)
     if cube is None:
-        raise StoreError(f"{base.ledger.place.uri}/cube.json is missing; run the build again")
+        raise StoreError(f"{ledger.place.uri}/cube.json is missing; run the build again")
     periods = {period.label: period for period in cube.periods}
-    records: Mapping[ChunkKey, ChunkRecord] = base.ledger.records(brief=True)
+    below: Mapping[ChunkKey, ChunkRecord] = ledger.records(brief=True)
     for level, grid in enumerate(level_grids(spec.grid)[1:], 1):
-        ledger = base.ledger.of_level(level)
-        known = ledger.records(brief=True)
-        jobs = level_jobs(records, grid, cube.config.tile_size, periods)
+        own = ledger.of_level(level)
+        known = own.records(brief=True)
+        jobs = level_jobs(below, grid, cube.config.tile_size, periods)
         missing = [job for job in jobs if job.key not in known or not known[job.key].is_done(job)]
         logger.info("level %d: %d of %d chunks to build", level, len(missing), len(jobs))
-        plan = replace(base.plan, spec=replace(spec, grid=grid, level=level))
-        yield PendingBuild(plan, base.place, ledger, missing, len(jobs), known)
-        records = ledger.compact()
+        yield LevelBuild(replace(spec, grid=grid, level=level), own, missing, len(jobs), known)
+        below = own.compact()
 
 
 def level_jobs(
@@ -86,7 +103,7 @@ def level_jobs(
             key=key,
             time_index=period.index,
             period=period,
-            window=_window(key, grid, tile_size),
+            window=tile_window(key, grid, tile_size),
             manifest="",
             inputs=_inputs(records),
             scenes=0,
@@ -96,7 +113,8 @@ def level_jobs(
     ]
 
 
-def _window(key: ChunkKey, grid: Grid, size: int) -> Window:
+def tile_window(key: ChunkKey, grid: Grid, size: int) -> Window:
+    """Return the region of a chunk in a grid of tiles of `size` pixels a side."""
     y0, x0 = key.row * size, key.col * size
     return Window(y0, min(y0 + size, grid.height), x0, min(x0 + size, grid.width))
 
@@ -105,11 +123,12 @@ def _inputs(records: Sequence[ChunkRecord]) -> str:
     """Return a hash of the chunks below a chunk."""
     return digest(
         sorted(
-            [one.key.row, one.key.col, one.status, one.inputs, sorted(one.skipped), _last_started(one)]
+            [one.key.row, one.key.col, one.status, one.inputs, sorted(one.skipped), last_started(one)]
             for one in records
         )
     )
 
 
-def _last_started(record: ChunkRecord) -> str:
+def last_started(record: ChunkRecord) -> str:
+    """Return when the last attempt at a chunk began: UTC, ISO 8601, so that later ones compare as greater."""
     return record.attempts[-1].started if record.attempts else ""

@@ -44,6 +44,13 @@ def levels_of(spec: CubeSpec) -> tuple[CubeSpec, ...]:
     return tuple(replace(spec, grid=grid, level=level) for level, grid in enumerate(level_grids(spec.grid)))
 
 
+def described(spec: CubeSpec) -> dict[str, Any]:
+    """Return what `cube.json` states of a store with levels, so that `remove` finds all of them."""
+    if spec.layout == "flat":
+        return {"arrays": [], "levels": 0}
+    return {"arrays": [array.name for array in spec.arrays], "levels": len(level_grids(spec.grid))}
+
+
 def create(
     place: Place,
     spec: CubeSpec,

@@ -1,0 +1,136 @@
+"""Build the missing levels of a pyramid, or copy a cube into the other layout."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+from ardcube.api.existing import Uri, run_config, text_of
+from ardcube.api.in_threads import build_levels
+from ardcube.api.python_names import python_names
+from ardcube.api.thread_pool import call_in_threads
+from ardcube.config import RunConfig
+from ardcube.errors import InputError
+from ardcube.lease.acquire import holding
+from ardcube.lease.lease import Lease
+from ardcube.ledger.ledger import RECORDS_PER_FILE
+from ardcube.ledger.record import ChunkRecord
+from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.plan import CubeSpec
+from ardcube.prepare.convert import Conversion, CubeAt
+from ardcube.prepare.finalize import finalize
+from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
+
+logger = logging.getLogger(__name__)
+
+
+def make_pyramid(uri: Uri, *, output: Uri | None = None, threads: int | None = None, **options: Any) -> BuildSummary:
+    """Build the missing levels of a cube, or copy it into the other layout.
+
+    Parameters
+    ----------
+    uri : str or path
+        Store of the cube. It is changed only if `output` is omitted.
+    output : str or path, optional
+        Store of a copy: of layout `geozarr` if the cube is `flat`, else `flat`. The copy has the scenes and records of
+        the cube, so that it can be continued. The same call again copies only chunks that were built since.
+    threads : int, optional
+        Chunks in work at once. Default: the number of CPUs that the process may use.
+    **options
+        Further fields of `RunConfig`, such as `storage_options` or `break_lease`.
+
+    Returns
+    -------
+    BuildSummary
+        Counts of the chunks that were copied, or of a cube whose levels were built.
+
+    Raises
+    ------
+    InputError
+        If there is no cube, it is flat and `output` is omitted, or `output` holds something else; nothing was written.
+    LeaseHeldError
+        If another run writes one of the cubes; nothing was written.
+    ChunksFailedError
+        If chunks of a level failed although all others were built. The same call continues.
+    StoreError, TransientError
+        If a chunk cannot be copied. The same call continues.
+    """
+    start = time.perf_counter()
+    run = run_config(uri, {"threads": threads} | options)
+    summary = _add_levels(run) if output is None else _convert(run, text_of(output))
+    summary = replace(summary, seconds=time.perf_counter() - start)
+    if summary.failures:
+        raise ChunksFailedError(summary)
+    return summary
+
+
+pyramid = python_names(make_pyramid)
+"""`make_pyramid`, whose errors name keyword arguments instead of options."""
+
+
+def _add_levels(run: RunConfig) -> BuildSummary:
+    """Build the missing levels in place."""
+    with_levels = CubeAt.find(run.fsspec_uri, run)
+    if with_levels.cube.config.layout == "flat":
+        raise InputError(
+            f"fsspec-uri {with_levels.place.uri}: its layout is flat, which has no levels; give --output for a copy of "
+            "layout geozarr"
+        )
+    with holding(with_levels.ledger.place, break_lease=run.break_lease) as lease:
+        found = CubeAt.find(run.fsspec_uri, run)  # another run may have extended the cube before
+        chunks = len(found.ledger.records(brief=True))
+        summary = summarize(RunScope(found.place.uri, chunks, 0), {}, 0.0)
+        return _build_levels(found.spec(run), run, lease, found, summary)
+
+
+def _convert(run: RunConfig, output: str) -> BuildSummary:
+    """Copy the chunks that changed, then build the levels of the copy."""
+    conversion = Conversion.of(run.fsspec_uri, output, run)  # before anything is written
+    source, target = conversion.source.ledger.place, conversion.target.ledger.place
+    with (
+        holding(source, break_lease=run.break_lease) as reading,
+        holding(target, break_lease=run.break_lease) as lease,
+    ):
+        conversion = Conversion.of(run.fsspec_uri, output, run)
+        spec = replace(conversion.prepare(run), holder=lease.claim.holder)
+        records = conversion.source.ledger.records()
+        jobs = conversion.due(records)
+        _copy(conversion, spec, run, records, jobs, (reading, lease))
+        scope = RunScope(conversion.target.place.uri, len(records), len(jobs), jobs)
+        copied = conversion.target.ledger.held_by(lease.claim.holder).compact()
+        summary = summarize(scope, copied, 0.0, len(records))
+        summary = _build_levels(spec, run, lease, conversion.target, summary)
+        finalize(run, conversion.target.place, conversion.target.ledger, copied.values())
+        return summary
+
+
+def _copy(
+    conversion: Conversion,
+    spec: CubeSpec,
+    run: RunConfig,
+    records: dict[Any, ChunkRecord],
+    jobs: list[ChunkJob],
+    leases: tuple[Lease, Lease],
+) -> None:
+    from ardcube.chunk.copy import ChunkCopies  # zarr is slow to import
+
+    def check() -> None:
+        for lease in leases:
+            lease.check()
+
+    ledger = conversion.target.ledger.held_by(spec.holder)
+    copies = ChunkCopies(conversion.source.spec(run), spec, records)
+    finished: list[ChunkRecord] = []
+    for number, record in enumerate(call_in_threads(copies.copy, jobs, run.local_threads, check), 1):
+        logger.info("%s: copied (%d of %d)", record.key, number, len(jobs))
+        finished.append(record)
+        if len(finished) == RECORDS_PER_FILE:
+            ledger.merge(finished)
+            finished.clear()
+
+
+def _build_levels(spec: CubeSpec, run: RunConfig, lease: Lease, cube: CubeAt, summary: BuildSummary) -> BuildSummary:
+    holder = lease.claim.holder
+    return build_levels(replace(spec, holder=holder), run, lease, cube.ledger.held_by(holder), summary)
