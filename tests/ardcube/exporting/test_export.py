@@ -110,6 +110,30 @@ def test_several_levels_are_made_in_blocks(built: Path, tmp_path: Path, monkeypa
             np.testing.assert_array_equal(opened.read(), expected)
 
 
+def test_overviews_of_a_cube_with_a_pyramid_are_its_levels(sample_archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    more: dict[str, Any] = {
+        "resolution": 0.0002,
+        "chunk_size": 200,
+        "end_date": "2023-05-31",
+        "quality": ("valid_count",),
+    }
+    ardcube.build(cube_of(sample_archive, layout="geozarr", composites=("median", "std"), **more), uri)
+    done = ardcube.export(uri, tmp_path / "out")
+    assert len(done.written) == 3
+    for file in done.written:
+        variable = Path(file).name.removesuffix("_2023-05.tif")
+        names = [variable] if variable == "valid_count" else [f"{variable}_{band}" for band in ("red", "nir")]
+        for level, options in enumerate(({}, {"overview_level": 0})):
+            with rasterio.open(file, **options) as opened:
+                expected = np.stack([stored(uri, f"{level}/{name}")[0] for name in names])
+                np.testing.assert_array_equal(opened.read(), expected)
+    (file,) = ardcube.export(uri, tmp_path / "out", format="netcdf").written
+    with xr.open_dataset(file, mask_and_scale=False) as opened:
+        expected = np.stack([stored(uri, f"0/std_{band}") for band in ("red", "nir")], axis=1)
+        np.testing.assert_array_equal(opened["std"], expected)
+
+
 def test_rioxarray_reads_the_reflectance_of_the_cube(built: Path, tmp_path: Path) -> None:
     (file, *_) = ardcube.export(built, tmp_path / "out").written
     expected = ardcube.open(built)["rgb_median"][0].transpose("band", "latitude", "longitude")
