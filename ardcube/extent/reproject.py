@@ -21,7 +21,9 @@ _AT_POLE = 1e-7
 _PARTS = 100
 """Parts into which the longest side of an area is divided before it is projected, because straight sides bend."""
 _JUMP = 20.0
-"""Length of a projected part, in median lengths, from which an area is taken to be cut by an edge of its CRS."""
+"""Projected length per degree, in medians, from which a side is taken to lead across the map of a CRS."""
+_SHORTEST = 1e-6
+"""Share of the longest side from which a side is compared, because coordinates are rounded."""
 _WGS84 = Geod(ellps="WGS84")
 _LONGEST_EDGE = 1.0
 """Degrees: longest edge for which an area is computed, because a straight edge on the map bends on Earth."""
@@ -76,7 +78,7 @@ def from_degrees(geometry: BaseGeometry, crs: str) -> BaseGeometry:
             f"crs {crs_name(crs)}: is not defined for all of the area {_shown(geometry.bounds)} (degrees); choose "
             "another CRS or a smaller area"
         )
-    if any(_is_cut(ring) for ring in _rings(moved)):
+    if any(_is_cut(*rings) for rings in zip(_rings(divided), _rings(moved), strict=True)):
         raise InputError(
             f"crs {crs_name(crs)}: the edge of its map cuts the area {_shown(geometry.bounds)} (degrees); take another "
             "CRS, or build one cube on each side"
@@ -118,10 +120,12 @@ def _rings(geometry: BaseGeometry) -> list[NDArray[np.float64]]:
     return [shapely.get_coordinates(part) for part in parts if part.geom_type == "Polygon"]
 
 
-def _is_cut(ring: NDArray[np.float64]) -> bool:
-    """Return whether a side of a projected ring leads across the whole map."""
-    lengths = np.hypot(*np.diff(ring, axis=0).T)
-    return bool(lengths.max(initial=0.0) > _JUMP * np.median(lengths[lengths > 0])) if (lengths > 0).any() else False
+def _is_cut(degrees: NDArray[np.float64], ring: NDArray[np.float64]) -> bool:
+    """Return whether a side of a projected ring leads across the whole map. Sides may be of any length."""
+    before, after = (np.hypot(*np.diff(vertices, axis=0).T) for vertices in (degrees, ring))
+    compared = before > _SHORTEST * before.max(initial=0.0)
+    stretch = after[compared] / before[compared]
+    return bool(stretch.max(initial=0.0) > _JUMP * np.median(stretch)) if compared.any() else False
 
 
 def _shown(bounds: tuple[float, ...]) -> str:

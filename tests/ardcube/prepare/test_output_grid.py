@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import odc.geo.geom
 import odc.geo.xr
@@ -15,6 +16,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
+from shapely.geometry import Polygon
 
 import ardcube
 from ardcube.config import CubeConfig
@@ -101,6 +103,17 @@ def test_the_finest_band_is_found_in_the_catalogue(sample_archive: Path) -> None
 def test_an_area_that_a_crs_cannot_hold_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         grid_of(**options)
+
+
+def test_sides_of_an_area_may_have_any_length(tmp_path: Path) -> None:
+    """A coast of short sides, a straight border, and a hole of shorter sides."""
+    turn = np.linspace(0, np.pi, 4001)
+    coast = np.stack([15 + 0.4 * np.cos(turn), 46 + 0.3 * np.sin(turn)], axis=1)
+    lake = np.stack([15 + 0.01 * np.cos(turn), 46.1 + 0.01 * np.sin(turn)], axis=1)
+    area = tmp_path / "area.gpkg"
+    geopandas.GeoDataFrame(geometry=[Polygon(coast, [lake])], crs="EPSG:4326").to_file(area)
+    grid = grid_of(100, crs="EPSG:32633", bbox=None, geometry_file=str(area))
+    assert grid.width == grid_of(100, crs="EPSG:32633", bbox=(14.6, 46.0, 15.4, 46.3)).width
 
 
 def write(path: Path, transform: Affine | None, crs: str | None) -> str:
