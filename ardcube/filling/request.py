@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ardcube.errors import InputError
@@ -16,6 +17,7 @@ from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, no_cube_error
 from ardcube.pixels.gaps import MOST_PERIODS, Method
 from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.place import Place
+from ardcube.storage.writable import can_write
 
 _METHODS = ("carry", "interpolate")
 
@@ -80,8 +82,14 @@ class Filling:
 
     def _check_output(self) -> None:
         """Raise InputError if the output is not a place for this filled cube."""
-        if (self.output.fs, self.output.path) == (self.place.fs, self.place.path):
-            raise InputError(f"--output {self.output.uri}: the cube itself, whose pixels stay; give another location")
+        output = self.output
+        if output.fs == self.place.fs and output.path == self.place.path:
+            raise InputError(f"--output {output.uri}: the cube itself, whose pixels stay; give another location")
+        folders = (f"{self.place.path}/", f"{self.ledger.place.path}/")
+        if output.fs == self.place.fs and output.path.startswith(folders):
+            raise InputError(f"--output {output.uri}: within the cube, which stays as it is; give another location")
+        if output.is_local and not can_write(Path(output.path)):
+            raise InputError(f"--output {output.uri}: cannot be written; give a location that you may write to")
         stored = StoredCube.read(self.output_ledger)
         if stored is None:
             if self.output.exists() and self.output.list():
@@ -117,7 +125,8 @@ class FillJob:
     time_index: int
     window: Window
     readable: frozenset[int]
-    """Positions on the time axis at which the tile has pixels, as far as they are within reach."""
+    """Positions on the time axis within reach at which the tile has observations; and that of the chunk if it is built,
+    because layers such as `valid_count` have values without an observation."""
     inputs: str
     """Hash of the method and of the records of the chunks within reach."""
 
@@ -153,10 +162,12 @@ def due_jobs(filling: Filling, *, allow_missing: bool) -> tuple[list[FillJob], i
             inputs = digest([filling.identity, period.index - start, middles[start:stop], states])
             key = ChunkKey(period.label, tile.row, tile.col)
             if done.get(key) != inputs:
-                with_pixels = frozenset(
-                    index for index, one in enumerate(found[start:stop], start) if one and one.status == "written"
+                readable = frozenset(
+                    index
+                    for index, one in enumerate(found[start:stop], start)
+                    if one and (one.status == "written" or index == period.index)
                 )
-                jobs.append(FillJob(key, period.index, tile.window, with_pixels, inputs))
+                jobs.append(FillJob(key, period.index, tile.window, readable, inputs))
     if missing and not allow_missing:
         raise InputError(
             f"{filling.place.uri}: {missing} of {len(tiles) * len(periods)} chunks are missing; build them first, or "

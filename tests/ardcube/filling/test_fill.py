@@ -235,6 +235,18 @@ def test_threads_and_shards_change_no_pixel(sample_archive: Path, tmp_path: Path
     assert_equal(arrays(one.uri), oracle(arrays(uri), "carry", REACH))
 
 
+def test_layers_of_chunks_without_a_clear_pixel_are_copied(sample_archive: Path, tmp_path: Path) -> None:
+    """All pixels are valid and none is clear: the chunks are empty, and their layers are not."""
+    snow = {"cloud_mask": "scl", "cloud_mask_options": {"allowed_values": [11], "opening": 0}}
+    cloudy = small(sample_archive, composites=("median",), quality=("valid_count", "clear_share"), **snow)
+    assert ardcube.build(cloudy, tmp_path / "cube.zarr").written == 0
+    ardcube.fill(tmp_path / "cube.zarr", method="carry", max_periods=REACH)
+    before, after = arrays(tmp_path / "cube.zarr"), arrays(tmp_path / "cube-filled.zarr")
+    assert 0 < before["valid_count"].max() < 100
+    for name in ("valid_count", "clear_share"):
+        np.testing.assert_array_equal(after[name], before[name])
+
+
 def test_a_cube_on_s3_is_filled_there(sample_archive: Path, tmp_path: Path, moto_s3: S3) -> None:
     cube = tmp_path / "cube.zarr"
     ardcube.build(small(sample_archive, end_date="2023-06-08"), cube)
@@ -295,6 +307,9 @@ def test_a_location_that_holds_something_else_is_refused(cube: Path, built: Path
     (cube.parent / "mine").mkdir()
     (cube.parent / "mine" / "file").touch()
     refused("holds something that ardcube did not write", cube.parent / "mine")
+    refused("within the cube", cube / "filled.zarr")
+    refused("within the cube", Path(f"{cube}.ardcube") / "filled.zarr")
+    refused("cannot be written", cube.parent / "mine" / "file" / "filled.zarr")
     filled = Path(ardcube.fill(cube, method="carry", max_periods=REACH).uri)
     refused(
         "carry max_periods=2 there and filled with method interpolate max_periods=2 here", filled, method="interpolate"
