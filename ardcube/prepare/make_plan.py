@@ -47,11 +47,13 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     Raises
     ------
     InputError
-        If scenes cannot be used, and `skip_bad_scenes` is 0 or no scene can be used; or if chunks are built in this
-        process and it lacks a token that the access to their files needs.
+        If no tile is built, or the encoding of the cube does not suit the files; if scenes cannot be used, and
+        `skip_bad_scenes` is 0 or no scene can be used; or if chunks are built in this process and it lacks a token that
+        the access to their files needs.
     CatalogError
         If the STAC API fails.
     """
+    tiles_of(request)  # a plan is refused here, because a cube that is overwritten is removed before it is planned
     found: dict[str, Sequence[Scene]] = {}
     grid = request.grid.grow(request.mask.halo)
     bands, categories = request.cube.bands, categories_of(request.mask)
@@ -62,6 +64,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
         if on_period is not None:
             on_period(period, len(found[period.label]))
     _check_bad_scenes(request, found)
+    _cube_encoding(request, found)
     _check_access(request, found)
     if uses_cover:
         _warn_of_unknown_cloud_cover(found)
@@ -143,7 +146,7 @@ def make_plan(request: Request, scenes: FoundScenes, *, build: bool = True) -> C
         If no tile intersects the geometry.
     """
     tiles = tiles_of(request)
-    encoding = _cube_encoding(request, scenes)  # before anything is written, because it may be refused
+    encoding = _cube_encoding(request, scenes)
     from ardcube.ledger.manifest import write_manifest  # pyarrow is slow to import
 
     areas = AreaIndex(tiles.outlines(request.mask.halo))

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pytest
+import shapely
 
 import ardcube
 from ardcube.api import in_threads
@@ -84,6 +86,21 @@ def test_a_run_writes_a_report_page_that_overwrite_removes(sample_archive: Path,
     again = ardcube.build(cube_of(sample_archive), tmp_path / "cube.zarr", limit=1, overwrite=True)
     assert again.report is None
     assert not page.exists()
+
+
+def test_a_plan_that_is_refused_removes_no_cube(sample_archive: Path, tmp_path: Path) -> None:
+    uri, area = tmp_path / "cube.zarr", tmp_path / "area.gpkg"
+    ardcube.build(cube_of(sample_archive), uri, limit=1)
+    geopandas.GeoDataFrame(geometry=[shapely.box(3, 46, 3.1, 46.1)], crs="EPSG:4326").to_file(area)
+    clip = {"like": str(uri), "bbox": None, "resolution": None, "geometry_file": str(area), "clip": True}
+    for options, message in (
+        (clip, "clip: no pixel has its centre inside"),
+        ({"encoding": "scale=0.00001,offset=0"}, "encoding scale=1e-05,offset=0.0: holds reflectance"),
+    ):
+        with pytest.raises(ardcube.InputError, match=message):
+            ardcube.build(cube_of(sample_archive, **options), uri, overwrite=True)
+        assert ardcube.status(uri).attrs["missing"] == 11
+        assert (uri / "zarr.json").exists()
 
 
 def test_a_dry_run_writes_nothing(sample_archive: Path, tmp_path: Path) -> None:

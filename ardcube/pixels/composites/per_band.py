@@ -116,7 +116,8 @@ class Percentile:
         except ValueError as error:
             if "percentile" in str(error):
                 raise
-            raise ValueError(f"{text or 'nothing'!r} is not a number; write it as percentile:25") from error
+            problem = f"{text!r:.60} is not a number" if text else "it needs a number"
+            raise ValueError(f"{problem}; write it as percentile:25") from error
 
     @property
     def parameters(self) -> str:

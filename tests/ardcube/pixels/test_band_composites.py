@@ -96,7 +96,7 @@ def test_without_days_there_is_no_observation(text: str) -> None:
     [
         (["mode"], "composite mode is unknown; choose one of"),
         (["median:3"], "composite median:3: median takes no parameters; give median"),
-        (["percentile"], "composite percentile: 'nothing' is not a number; write it as percentile:25"),
+        (["percentile"], "composite percentile: it needs a number; write it as percentile:25"),
         (["percentile:x"], "composite percentile:x: 'x' is not a number; write it as percentile:25"),
         (
             ["percentile:101"],
