@@ -16,7 +16,7 @@ from ardcube.errors import InputError
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
 from ardcube.ledger.ledger import RECORDS_PER_FILE
-from ardcube.ledger.record import ChunkRecord
+from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.convert import Conversion, CubeAt
@@ -72,15 +72,15 @@ pyramid = python_names(make_pyramid)
 
 def _add_levels(run: RunConfig) -> BuildSummary:
     """Build the missing levels in place."""
-    with_levels = CubeAt.find(run.fsspec_uri, run)
-    if with_levels.cube.config.layout == "flat":
+    found = CubeAt.find(run.fsspec_uri, run)
+    if found.cube.config.layout == "flat":
         raise InputError(
-            f"fsspec-uri {with_levels.place.uri}: its layout is flat, which has no levels; give --output for a copy of "
+            f"fsspec-uri {found.place.uri}: its layout is flat, which has no levels; give --output for a copy of "
             "layout geozarr"
         )
-    with holding(with_levels.ledger.place, break_lease=run.break_lease) as lease:
+    with holding(found.ledger.place, break_lease=run.break_lease) as lease:
         found = CubeAt.find(run.fsspec_uri, run)  # another run may have extended the cube before
-        chunks = len(found.ledger.records(brief=True))
+        chunks = sum(record.status in DONE for record in found.ledger.records(brief=True).values())
         summary = summarize(RunScope(found.place.uri, chunks, 0), {}, 0.0)
         return _build_levels(found.spec(run), run, lease, found, summary)
 

@@ -1,4 +1,4 @@
-"""Read the pixels of a level of a pyramid, of which the next level is made."""
+"""Read the pixels of a store: of a level of a pyramid, of which the next one is made, or of a cube that is copied."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ardcube.store.validate import damage_as_store_error
 
 @dataclass(frozen=True, slots=True)
 class LevelReader:
-    """The arrays of a level, open for reading."""
+    """The arrays of a level, or of a flat store, open for reading."""
 
     arrays: tuple[zarr.Array[Any], ...]
-    """As in `CubeSpec.arrays`, (time, y, x)."""
+    """As in `CubeSpec.arrays`: (time, y, x) or (time, y, x, band)."""
     uri: str
     """Address of the group, for messages."""
 
@@ -44,7 +44,7 @@ class LevelReader:
             return cls(tuple(array_of(group, array.name) for array in spec.arrays), uri)
 
     def read(self, number: int, time_index: int, window: Window) -> NDArray[Any]:
-        """Return a window of the array at a position in `arrays`, (y, x), clipped to the level.
+        """Return a window of the array at a position in `arrays`, (y, x) or (y, x, band), clipped to the level.
 
         Raises
         ------
