@@ -80,6 +80,24 @@ async def ask_workers(client: Any, seen: Seen, workers: Sequence[str] | None = N
     }
 
 
+def ask_for_client(client: Any, seen: Seen, workers: Sequence[str] | None = None) -> Answers:
+    """Return the answers of workers of a client's cluster, through another client that can give up.
+
+    Raises
+    ------
+    TimeoutError
+        If a worker does not answer.
+    """
+    from distributed import Client
+
+    async def ask() -> Answers:
+        options: dict[str, Any] = {"asynchronous": True, "set_as_default": False, "security": client.security}
+        async with Client(client.scheduler.address, **options) as other:
+            return await ask_workers(other, seen, workers)
+
+    return asyncio.run(ask())
+
+
 def first_problem(answers: Answers) -> str | None:
     """Return one line about the first worker with a problem, or None if no worker has one."""
     problems = {worker: problem for worker, problem in answers.items() if problem is not None}

@@ -5,16 +5,14 @@ are asked when a batch failed before it recorded anything. A worker with another
 batch by itself, so that it writes no pixel.
 """
 
-import asyncio
 from typing import Any
 
 from prefect.logging import get_run_logger
 
 from ardcube.errors import InputError, RunStopsError
-from flows.ask_workers import Answers, ask_workers, first_problem, seen_by_flow
+from flows.ask_workers import ask_for_client, first_problem, seen_by_flow
 from flows.progress import current_progress
 from flows.run_context import RunContext
-from flows.worker_probe import Seen
 
 
 class LateWorkers:
@@ -50,7 +48,7 @@ class LateWorkers:
         self._asked.update(new)
         try:
             with seen_by_flow(self._run, self._place, ()) as seen:
-                answers = asyncio.run(_ask(client, seen, new))
+                answers = ask_for_client(client, seen, new)
         except (InputError, OSError) as error:  # the store is unreachable for the flow too, or a worker does not answer
             get_run_logger().warning("workers were not checked: %r", error)
             return
@@ -65,11 +63,3 @@ class LateWorkers:
             current_progress().warned(line)
         if wrong:
             client.retire_workers(wrong)
-
-
-async def _ask(client: Any, seen: Seen, workers: list[str]) -> Answers:
-    from distributed import Client
-
-    options: dict[str, Any] = {"asynchronous": True, "set_as_default": False, "security": client.security}
-    async with Client(client.scheduler.address, **options) as other:  # it can give up, and the run's client cannot
-        return await ask_workers(other, seen, workers)

@@ -20,6 +20,7 @@ M = TypeVar("M", bound="BaseModel")
 _SINGULAR = {
     "storage_options": "--storage-option",
     "cloud_mask_options": "--cloud-mask-option",
+    "cluster_options": "--cluster-option",
     "composites": "--composite",
 }
 """Options that take one `key=value` or one composite, and can be given several times."""
@@ -111,7 +112,7 @@ def _settings(name: str, field: "FieldInfo") -> dict[str, Any]:
     elif origin is tuple and Ellipsis in get_args(kind):
         settings |= {"multiple": True, "metavar": "NAME"}
     elif origin is tuple:
-        settings |= {"nargs": len(get_args(kind)), "type": float, "metavar": "<FLOAT FLOAT FLOAT FLOAT>"}
+        settings |= _several_numbers(name, len(get_args(kind)))
     elif kind in (int, float):
         settings["type"] = _range(kind, field)
     elif "date" in name:
@@ -139,6 +140,12 @@ def _without_none(annotation: Any) -> Any:
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         return next((kind for kind in kinds if Ellipsis in get_args(kind)), kinds[0])
     return annotation
+
+
+def _several_numbers(name: str, count: int) -> dict[str, Any]:
+    if name == "adapt":
+        return {"nargs": count, "type": int, "metavar": "MIN MAX"}
+    return {"nargs": count, "type": float, "metavar": "<FLOAT FLOAT FLOAT FLOAT>"}
 
 
 def _range(kind: type[int] | type[float], field: "FieldInfo") -> click.ParamType[Any]:

@@ -7,7 +7,6 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from prefect.settings import get_current_settings
 
@@ -17,6 +16,7 @@ from ardcube.config import EARTH_SEARCH, RunConfig
 from ardcube.errors import InputError
 from ardcube.storage.place import Place
 from flows.ask_workers import Answers, ask_workers, first_problem, seen_by_flow
+from flows.cluster_classes import check_class, is_loopback, is_on_this_machine
 from flows.worker_probe import Seen
 
 WORKER_SECONDS = 60.0
@@ -51,6 +51,8 @@ def check_workers(run: RunConfig, stac_urls: Sequence[str]) -> None:
     _check_server_is_reachable(run)
     if run.serverless_backend == "coiled":
         _check_coiled(run, place, stac_urls)
+    elif run.cluster_class is not None:
+        check_class(run)  # its workers are asked when they have started, before they get a chunk
     else:
         _check_cluster(run, place, stac_urls)
 
@@ -75,16 +77,15 @@ def _check_shared(run: RunConfig, place: Place, stac_urls: Sequence[str]) -> Non
 def _check_server_is_reachable(run: RunConfig) -> None:
     """Raise InputError if workers are on other machines and Prefect's server listens only to this one."""
     api = get_current_settings().api.url
-    are_remote = run.serverless_backend == "coiled" or not _is_loopback(run.scheduler_address or "")
-    if are_remote and (not api or _is_loopback(api)):
+    if run.cluster_class is None:
+        are_here = run.serverless_backend == "dask" and is_loopback(run.scheduler_address or "")
+    else:
+        are_here = is_on_this_machine(run)
+    if not are_here and (not api or is_loopback(api)):
         raise InputError(
             f"serverless-backend {run.serverless_backend}: its workers run on other machines and cannot report to "
             f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
         )
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 # ---- Coiled --------------------------------------------------------------------------------------

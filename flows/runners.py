@@ -1,4 +1,4 @@
-"""The Dask task runners: local threads, a cluster, Coiled, a separate process."""
+"""The Dask task runners: local threads, a running cluster, a class of cluster, Coiled, a separate process."""
 
 import logging
 import os
@@ -14,6 +14,8 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from ardcube.config import AssetAccess, RunConfig, header_variables
 from ardcube.runtime.allocator import allocator_environment
+from flows.cluster_classes import cluster_arguments, create_cluster
+from flows.started_workers import check_started_workers
 from hooks.clusters import cluster_name
 from hooks.events import report_to
 
@@ -30,6 +32,8 @@ def start_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "Iterator[
     """Start the run's runner, with workers that report to its Prefect server and may read files."""
     with server_address_for_workers(run.serverless_backend != "local"), make_runner(run, access) as runner:
         connect_workers_to_server(run, runner.client)
+        if run.cluster_class is not None:
+            check_started_workers(run, runner.client)
         yield runner
 
 
@@ -48,9 +52,11 @@ def start_isolated_runner() -> "Iterator[DaskTaskRunner]":
 
 
 def make_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "DaskTaskRunner":
-    """Return the runner of a backend: local threads, a scheduler, or Coiled."""
+    """Return the runner of a backend: local threads, a scheduler, a class of cluster, or Coiled."""
     from prefect_dask.task_runners import DaskTaskRunner
 
+    if run.cluster_class is not None:
+        return _make_cluster_runner(run, run.cluster_class)
     if run.serverless_backend == "dask":
         return DaskTaskRunner(address=run.scheduler_address)
     if run.serverless_backend == "coiled":
@@ -72,6 +78,17 @@ def make_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "DaskTaskRu
             "memory_limit": 0,  # Dask would pause the worker, which is the flow's own process
         },
     )
+
+
+def _make_cluster_runner(run: RunConfig, name: str) -> "DaskTaskRunner":
+    """Return the runner of a cluster that the run creates."""
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    def start(**arguments: Any) -> Any:
+        return create_cluster(name, arguments, run.workers)
+
+    adapt = None if run.adapt is None else {"minimum": run.adapt[0], "maximum": run.adapt[1]}
+    return DaskTaskRunner(cluster_class=start, cluster_kwargs=cluster_arguments(run), adapt_kwargs=adapt)
 
 
 def make_isolated_runner() -> "DaskTaskRunner":
@@ -151,7 +168,7 @@ def connect_workers_to_server(run: RunConfig, client: Any) -> None:
         Client of the cluster.
     """
     server = get_current_settings().api.url
-    if run.serverless_backend != "dask" or not server:
+    if run.scheduler_address is None or not server:
         return
     answers = client.run(report_to, server, on_error="return")
     if failures := {worker: error for worker, error in answers.items() if error is not None}:

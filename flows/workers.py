@@ -27,10 +27,10 @@ def count_slots(run: RunConfig, client: Any) -> int:
         Client of the cluster.
     """
     running: int = sum(client.nthreads().values())
-    if run.serverless_backend != "coiled":
-        return max(1, running)
-    cluster, adapt = coiled_arguments(run)
     # An adaptive cluster grows with the number of batches that wait: one for each worker that may come is enough.
+    if run.serverless_backend != "coiled":
+        return max(1, running, run.adapt[1] if run.adapt else run.workers or 0)
+    cluster, adapt = coiled_arguments(run)
     expected: int = adapt["maximum"] if adapt else cluster["n_workers"] * cluster["worker_options"]["nthreads"]
     return max(running, expected)
 

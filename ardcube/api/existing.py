@@ -19,7 +19,10 @@ Uri = str | os.PathLike[str]
 """A local path, or a URI that fsspec knows, such as s3://bucket/cube.zarr."""
 
 _OF_THE_FLOW = (
+    "adapt",
     "batch_size",
+    "cluster_class",
+    "cluster_options",
     "credentials_block",
     "debug",
     "price_per_core_hour",

@@ -4,6 +4,7 @@ Prefect draws the form of a deployment from this schema. Its server validates pa
 Rules about two fields are not part of the schema; the models check them when the run starts.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,13 @@ COMPOSITES = (
 """Built-in composites that need no parameters."""
 MOST_COMPOSITES = 16
 """Composites that a cube may have."""
+CLUSTER_CLASSES = (
+    "dask_gateway.GatewayCluster", "dask_kubernetes.operator.KubeCluster", "dask_jobqueue.SLURMCluster",
+    "distributed.SSHCluster", "distributed.LocalCluster",
+)  # fmt: skip
+"""Classes of Dask clusters that a run may create."""
+CLASSES_VARIABLE = "ARDCUBE_CLUSTER_CLASSES"
+"""Variable of the environment with further classes, separated by commas."""
 _DEPTH = 3
 """Levels of nested mappings in which the server searches for secrets; the model searches all levels."""
 _BLOCK_ID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -124,6 +132,24 @@ def cloud_masks(field: Schema) -> None:
 
     names = {*CLOUD_MASKS, *(point.name for point in entry_points(group="ardcube.cloud_masks"))}
     field["enum"] = sorted(names)
+
+
+def allowed_clusters() -> list[str]:
+    """Return the classes of clusters that a run may create, with those that the environment of this process allows."""
+    more = (name.strip() for name in os.environ.get(CLASSES_VARIABLE, "").split(","))
+    return [*CLUSTER_CLASSES, *(name for name in more if name and name not in CLUSTER_CLASSES)]
+
+
+def cluster_classes(field: Schema) -> None:
+    """Offer the classes of clusters that are allowed where the deployment is created."""
+    field["enum"] = [*allowed_clusters(), None]
+
+
+def two_counts(field: Schema) -> None:
+    """Show a list of two numbers of workers."""
+    count = {"type": "integer", "minimum": 0, "maximum": 10_000}
+    del field["anyOf"], field["default"]
+    field |= {"type": "array", "items": count, "minItems": 2, "maxItems": 2}
 
 
 def secret_block(field: Schema) -> None:

@@ -1,20 +1,16 @@
-"""Configuration of a run: the store, the backend, and how work is done."""
+"""Configuration of a run: how work is done, in addition to its store and its cluster."""
 
-import re
-from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import ByteSize, Field, JsonValue, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from ardcube.config import form_schema
-from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_address
+from ardcube.config.base import ADDRESS_FORM, Address
+from ardcube.config.clusters import ClusterOptions
 from ardcube.config.durations import to_seconds
-from ardcube.redaction import SECRET_NAMES
+from ardcube.config.store import StoreOptions
 from ardcube.runtime.cpus import cpu_count
 
 Reader = Literal["auto", "gdal"]
-SECRET_OPTION = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re.IGNORECASE)
-"""Names of options of a filesystem that hold credentials."""
 _BYTES = TypeAdapter(ByteSize)
 
 
@@ -24,100 +20,9 @@ _LONGEST_DELAY = 600.0
 """Most seconds between two attempts."""
 
 
-class RunConfig(Model):
+class RunConfig(ClusterOptions, StoreOptions):
     """Options of a run: store, backend, limits, retries. They never change a pixel."""
 
-    fsspec_uri: Address = Field(
-        min_length=1,
-        title="Store (URI)",
-        json_schema_extra=ADDRESS_FORM,
-        description="Location of the store: a local path, file://, s3:// or any fsspec URI.",
-    )
-    each: str | None = Field(
-        default=None,
-        min_length=1,
-        title="One cube for each feature (field)",
-        description=(
-            "Build one cube for each feature of the geometry file, named by this field. The store's URI is then a "
-            "folder, and each cube is VALUE.zarr in it."
-        ),
-    )
-    storage_backend: Literal["fsspec"] = Field(
-        default="fsspec", description="Library that accesses the store. fsspec supports all URIs."
-    )
-    storage_options: dict[str, JsonValue] = Field(
-        default_factory=dict,
-        json_schema_extra=form_schema.without_secrets(
-            f"(?i){SECRET_OPTION.pattern}",
-            f"no credentials, because they {STORED}; put them into the environment",
-            ADDRESS_FORM,
-        ),
-        description=(
-            "Options of the store's filesystem, such as endpoint_url. Credentials are refused here; put them into the "
-            "environment."
-        ),
-    )
-    credentials_block: str | None = Field(
-        default=None,
-        json_schema_extra=form_schema.secret_block,
-        description=(
-            "Secret block of the Prefect server with the credentials of the run: a JSON object of environment "
-            "variables, such as AWS_ACCESS_KEY_ID. Default: the environment of the worker."
-        ),
-    )
-    serverless_backend: Literal["local", "dask", "coiled"] = Field(
-        default="local",
-        title="Backend",
-        description=(
-            "Where chunks are built: threads of this machine, a Dask cluster (set its scheduler address), or a Coiled "
-            "cluster (set the number of workers and the coiled options). All other options apply to each backend."
-        ),
-    )
-    scheduler_address: Address | None = Field(
-        default=None,
-        title="Dask: scheduler address",
-        pattern=r"^[a-z]+://.+",
-        json_schema_extra=ADDRESS_FORM,
-        description="Address of the Dask scheduler for the dask backend, such as tcp://host:8786.",
-    )
-    workers: int | None = Field(
-        default=None,
-        title="Coiled: number of workers",
-        ge=1,
-        le=10_000,
-        description="Number of workers of the Coiled cluster. Default: adaptive.",
-    )
-    coiled_name: str = Field(title="Coiled: cluster name", default="ardcube", description="Name of the Coiled cluster.")
-    coiled_region: str = Field(
-        title="Coiled: region",
-        default="us-west-2",
-        description="Cloud region of the Coiled cluster. The scenes of Earth Search are in us-west-2.",
-    )
-    coiled_worker_cpu: int = Field(
-        title="Coiled: CPUs per worker", default=4, ge=1, description="CPUs per Coiled worker."
-    )
-    coiled_worker_memory: str = Field(
-        title="Coiled: memory per worker", default="16 GiB", description="Memory per Coiled worker."
-    )
-    coiled_spot_policy: Literal["on-demand", "spot", "spot_with_fallback"] = Field(
-        title="Coiled: spot policy",
-        default="spot_with_fallback",
-        description="Coiled machines. Spot machines cost less and may be interrupted; their chunks are retried.",
-    )
-    coiled_image: str | None = Field(
-        title="Coiled: container image",
-        default=None,
-        min_length=1,
-        description=(
-            "Container image of the Coiled workers; it must contain this package. Default: Coiled installs the "
-            "packages of the machine that runs the flow."
-        ),
-    )
-    coiled_idle_timeout: str = Field(
-        title="Coiled: idle time-out",
-        default="10 minutes",
-        description="Idle time after which the Coiled cluster stops.",
-    )
     threads: int | None = Field(
         default=None,
         ge=1,
@@ -313,12 +218,6 @@ class RunConfig(Model):
             _bytes(value)
         return value
 
-    @field_validator("credentials_block", mode="before")
-    @classmethod
-    def _block_becomes_its_name(cls, value: Any) -> Any:
-        """Keep only the name of a block, because Prefect passes the block itself with its secret."""
-        return getattr(value, "_block_document_name", value)
-
     @field_validator("allow_asset_roots")
     @classmethod
     def _roots_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -326,52 +225,11 @@ class RunConfig(Model):
             raise ValueError("one of the roots is empty; give a folder, or a URL such as http://169.254.1.1")
         return value
 
-    @field_validator("storage_options")
-    @classmethod
-    def _no_secrets(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        secret = sorted(name for name in _names(value) if SECRET_OPTION.search(name))
-        if secret:
-            raise ValueError(
-                f"{', '.join(secret)} {STORED}; put credentials into the environment, such as AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY"
-            )
-        if form_schema.BLOCK in _names(value):
-            raise ValueError(f"{form_schema.BLOCK} names a block; give {form_schema.NO_BLOCK}")
-        for text in _texts(value):
-            check_address(text)
-        return value
-
     @model_validator(mode="after")
-    def _backend_has_what_it_needs(self) -> Self:
-        if self.serverless_backend == "dask" and self.scheduler_address is None:
-            raise ValueError("serverless_backend dask: needs a scheduler_address; give one, such as tcp://host:8786")
-        if self.serverless_backend != "dask" and self.scheduler_address is not None:
-            raise ValueError(
-                f"scheduler_address: serverless_backend {self.serverless_backend} does not use it; omit it or use dask"
-            )
+    def _overwrite_creates(self) -> Self:
         if self.overwrite and not self.initialize:
             raise ValueError("overwrite: needs initialize; omit no-initialize")
         return self
-
-
-def _names(value: JsonValue) -> Iterator[str]:
-    """Yield the names of nested mappings, at any depth."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from _names(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _names(inner)
-
-
-def _texts(value: JsonValue) -> Iterator[str]:
-    """Yield the texts in nested values, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
 
 
 def _bytes(size: str) -> int:

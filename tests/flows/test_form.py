@@ -87,11 +87,12 @@ def test_titles_name_the_backend_that_a_field_belongs_to_and_its_fields_follow_t
     fields = FIELDS["RunConfig"]
     shown = sorted(fields, key=lambda name: fields[name]["position"])
     first = shown.index("serverless_backend") + 1
-    coiled = ["workers", *(name for name in fields if name.startswith("coiled_"))]
-    assert shown[first : first + 1 + len(coiled)] == ["scheduler_address", *coiled]
+    dask, either = ["scheduler_address", "cluster_class"], ["cluster_options", "workers", "adapt"]
+    coiled = [name for name in fields if name.startswith("coiled_")]
+    assert shown[first : first + 5 + len(coiled)] == [*dask, *either, *coiled]
+    titles = dict.fromkeys(dask, "Dask: ") | dict.fromkeys(either, "Cluster: ") | dict.fromkeys(coiled, "Coiled: ")
     for name, field in fields.items():
-        backend = "Dask: " if name == "scheduler_address" else "Coiled: " if name in coiled else ""
-        assert field["title"].startswith(backend or field["title"].replace(": ", "")), name
+        assert field["title"].startswith(titles.get(name) or field["title"].replace(": ", "")), name
 
 
 def test_fields_are_shown_as_dates_choices_and_numbers() -> None:

@@ -143,7 +143,17 @@ OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
         CubeConfig,
         {"start_date": "2023-01-01", "end_date": "2023-12-31", "like": "dem.tif", "preset": "cdse-quarterly"},
     ),
-    (RunConfig, {"fsspec_uri": "cube", "overwrite": True, "serverless_backend": "coiled"}),
+    (
+        RunConfig,
+        {
+            "fsspec_uri": "cube",
+            "overwrite": True,
+            "serverless_backend": "dask",
+            "cluster_class": "distributed.LocalCluster",
+            "cluster_options": {"threads_per_worker": 2, "env": {"OMP_NUM_THREADS": "1"}},
+            "adapt": (1, 4),
+        },
+    ),
 ]
 ONE_VALUE = {"epsg", "storage_backend"}
 
@@ -274,7 +284,7 @@ def arguments_of(values: dict[str, Any]) -> list[str]:
         elif isinstance(value, dict):
             for key, entry in value.items():
                 arguments += [flag, f"{key}={entry if isinstance(entry, str) else json.dumps(entry)}"]
-        elif isinstance(value, tuple) and name != "bbox":
+        elif isinstance(value, tuple) and name not in ("bbox", "adapt"):
             arguments += [part for entry in value for part in (flag, entry)]
         elif isinstance(value, tuple):
             arguments += [flag, *map(str, value)]

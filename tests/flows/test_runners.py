@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 from distributed import Client, LocalCluster
@@ -183,5 +183,5 @@ def test_the_command_line_imports_nothing_heavy_for_help() -> None:
 
 
 def test_make_runner_knows_every_backend() -> None:
-    backends = inspect.get_annotations(RunConfig)["serverless_backend"].__args__
-    assert set(backends) == {"local", "dask", "coiled"}
+    backends = RunConfig.model_fields["serverless_backend"].annotation
+    assert set(get_args(backends)) == {"local", "dask", "coiled"}

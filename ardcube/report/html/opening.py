@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from ardcube.config.run import SECRET_OPTION
+from ardcube.config.store import SECRET_OPTION
 from ardcube.extent.grid import Grid
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets

@@ -19,6 +19,9 @@ CUBE: dict[str, Any] = {"start_date": "2023-01-01", "end_date": "2023-03-31", "b
 RUN: dict[str, Any] = {"fsspec_uri": "./output/cube"}
 
 
+CREATED: dict[str, Any] = {"serverless_backend": "dask", "cluster_class": "distributed.LocalCluster"}
+
+
 def refusal(model: type[CubeConfig | RunConfig], values: dict[str, Any]) -> str:
     """Return the messages of the errors that a model raises for values."""
     with pytest.raises(ValidationError) as caught:
@@ -152,6 +155,18 @@ def test_an_invalid_cube_is_refused_with_a_message_that_names_the_value(change: 
         ({"fsspec_uri": ""}, "fsspec_uri"),
         ({"serverless_backend": "dask"}, "needs a scheduler_address; give one, such as tcp://host:8786"),
         ({"scheduler_address": "tcp://host:8786"}, "scheduler_address: serverless_backend local does not use it"),
+        (
+            {"serverless_backend": "dask", "cluster_class": "os.system"},
+            "'os.system' is not allowed; choose one of ",
+        ),
+        (
+            {**CREATED, "scheduler_address": "tcp://host:8786"},
+            "scheduler_address: cluster_class creates another cluster; omit one",
+        ),
+        ({"cluster_class": CREATED["cluster_class"]}, "cluster_class: serverless_backend local does not use it"),
+        ({"adapt": (1, 2)}, "adapt: serverless_backend local does not use it; omit it or use dask"),
+        ({**CREATED, "adapt": (2, 1)}, "(2, 1) is not MIN MAX"),
+        ({**CREATED, "adapt": (1, 2), "workers": 2}, "workers: adapt changes the number of workers; omit one of them"),
         ({"overwrite": True, "initialize": False}, "overwrite: needs initialize"),
         ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
         ({"retries": -1}, "retries"),
@@ -238,6 +253,34 @@ ADDRESSES_WITH_CREDENTIALS = (
     "s3://bucket/cube?key=hush-hush",
     "https://host.example/v1#access_token=hush-hush",
 )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"env": {"AWS_SECRET_ACCESS_KEY": "hush-hush"}},
+        {"env": [{"name": "EARTHDATA_TOKEN", "value": "hush-hush"}]},
+        {"connect_options": [{"password": "hush-hush"}]},
+        {"job_script_prologue": ["export EARTHDATA_TOKEN=hush-hush"]},
+        {"address": "https://me:hush-hush@gateway.example"},
+    ],
+)
+def test_credentials_in_options_of_a_cluster_are_refused_and_not_shown(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as refused:
+        build_model(RunConfig, RUN | CREATED | {"cluster_options": options})
+    assert "would be stored with the run, where others can read it; " in str(refused.value)
+    assert "hush-hush" not in str(refused.value)
+
+
+def test_the_environment_allows_further_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARDCUBE_CLUSTER_CLASSES", "dask_cloudprovider.aws.FargateCluster, mine.Cluster")
+    run = RunConfig(**RUN | CREATED | {"cluster_class": "mine.Cluster"})
+    assert run.cluster_class == "mine.Cluster"
+    assert RunConfig.model_json_schema()["properties"]["cluster_class"]["enum"][-3:] == [
+        "dask_cloudprovider.aws.FargateCluster",
+        "mine.Cluster",
+        None,
+    ]
 
 
 @pytest.mark.parametrize("address", ADDRESSES_WITH_CREDENTIALS)
