@@ -269,3 +269,16 @@ def test_a_projected_cube_of_days_has_its_crs_and_transform(sample_archive: Path
     assert properties["proj:bbox"] == [x[0] - 25, y[-1] - 25, x[-1] + 25, y[0] + 25]
     assert items[0]["bbox"] == pytest.approx([11.93, 46.84, 12.07, 46.9], abs=0.005)
     assert whole["cube:dimensions"]["x"]["reference_system"] == 32633
+
+
+def test_a_cube_of_several_resolutions_refers_to_the_finest(sample_archive: Path, tmp_path: Path) -> None:
+    cube = cube_of(sample_archive, layout="geozarr", crs="EPSG:32633", resolution=20, chunk_size=200, bands=("red",))
+    ardcube.build(cube, tmp_path / "cube.zarr", limit=1, stac="inside")
+    whole, may, _ = validate_folder(tmp_path / "cube.zarr")
+    assert may["assets"]["red"]["href"] == "../0/red"
+    assert whole["cube:variables"]["red"]["dimensions"] == ["time", "y", "x"]
+    item = next(iter(pystac.Collection.from_file(str(tmp_path / "cube.zarr" / "collection.json")).get_items()))
+    asset = item.assets["zarr"]
+    with xr.open_zarr(asset.get_absolute_href(), **asset.extra_fields["xarray:open_kwargs"]) as opened:
+        assert [opened.sizes["y"], opened.sizes["x"]] == item.properties["proj:shape"]
+    assert zarr.open_group(tmp_path / "cube.zarr", mode="r").attrs["stac:key"] == "collection.json"
