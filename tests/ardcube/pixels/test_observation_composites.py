@@ -241,7 +241,8 @@ def test_strips_and_columns_change_no_composite(text: str) -> None:
 
 
 def test_the_sum_of_distances_is_not_larger_than_that_of_geomad() -> None:
-    geomad = pytest.importorskip("geomad", reason="geomad is part of requirements/bench.txt")
+    import geomad  # takes a second
+
     numbers = land(np.random.default_rng(3), shape=(20, 60))
     found = geomedian_of(stack_of(numbers)).astype(np.float64)
     stacked = np.where((numbers != 0).all(axis=0), numbers, np.nan).astype(np.float32).transpose(2, 3, 0, 1)

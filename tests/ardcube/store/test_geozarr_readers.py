@@ -73,7 +73,6 @@ def test_gdal_reads_each_level(spec: CubeSpec, numbers: list[NDArray[np.uint16]]
 
 
 def test_rio_tiler_takes_the_level_that_suits_the_zoom(spec: CubeSpec, numbers: list[NDArray[np.uint16]]) -> None:
-    pytest.importorskip("isochron", reason="part of the extra `zarr` of rio-tiler")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This module is experimental")
         from rio_tiler.experimental.zarr import GroupReader
