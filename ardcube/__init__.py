@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ardcube.api.build import build, retry
     from ardcube.api.export import ExportSummary, export
     from ardcube.api.fill import FillSummary, fill
+    from ardcube.api.history import history
     from ardcube.api.observations import observations
     from ardcube.api.open import open
     from ardcube.api.plan import Plan, plan
@@ -107,6 +108,7 @@ __all__ = [
     "chosen_of",
     "export",
     "fill",
+    "history",
     "observations",
     "open",
     "plan",
@@ -121,6 +123,7 @@ _MODULES = {
     "ardcube.api.build": ("build", "retry"),
     "ardcube.api.export": ("ExportSummary", "export"),
     "ardcube.api.fill": ("FillSummary", "fill"),
+    "ardcube.api.history": ("history",),
     "ardcube.api.observations": ("observations",),
     "ardcube.api.open": ("open",),
     "ardcube.api.plan": ("Plan", "plan"),

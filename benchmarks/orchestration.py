@@ -24,12 +24,11 @@ from typing import Any
 
 import psutil
 
-from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.ledger import RECORDS_PER_FILE, Ledger
 from ardcube.storage.place import Place
 from benchmarks.empty_cube import options, write_catalogue
 from benchmarks.prefect_side import STATES_OF_A_TASK_RUN, Services, latest_flow_run, serving, settled, submitted
 from benchmarks.run import machine
-from flows.batch_results import RECORDS_PER_FILE
 from tests.servers import processes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,9 +7,9 @@ from distributed.scheduler import KilledWorker
 
 from ardcube.chunk.batch import Batch
 from ardcube.errors import RunStopsError
-from ardcube.ledger.ledger import RECORDS_PER_FILE
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.prepare.finished import FinishedChunks
 from flows.map_chunks import BatchFuture
 from flows.progress import current_progress
 from flows.run_context import RunContext
@@ -24,13 +24,16 @@ class BatchResults:
         Chunks without a new record: their worker died, or the task failed outside the chunk.
     failed_outside : bool
         Whether a batch failed without recording all its chunks, although no worker died. The caller resets it.
+    fork : callable
+        Return the session that the chunks of the next batch are written to; None for a plain store.
     worker_deaths : dict
         Worker processes that died while they held a chunk, by chunk.
     """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._unmerged: list[ChunkRecord] = []
+        self._finished = FinishedChunks(context.pending.ledger, context.pending.transaction)
+        self.fork = self._finished.fork
         self.lost: list[ChunkJob] = []
         self.failed_outside = False
         self.worker_deaths: dict[ChunkKey, int] = {}
@@ -49,9 +52,10 @@ class BatchResults:
             If another run holds the cube by now, or the store accepts no more writes.
         """
         ledger, progress = self._context.pending.ledger, current_progress()
-        lost_before, failed = len(self.lost), False
+        lost_before, failed, changes = len(self.lost), False, None
         try:
-            records = {record.key: record for record in future.result()}
+            built = future.result()
+            records, changes = {record.key: record for record in built.records}, built.changes
         except RunStopsError:
             raise
         except KilledWorker as error:
@@ -70,8 +74,9 @@ class BatchResults:
                 progress.chunk_ended(job, record)
         self.failed_outside |= failed and len(self.lost) > lost_before
         progress.batch_ended()
-        self._unmerged += new
-        if len(self._unmerged) >= RECORDS_PER_FILE:
-            ledger.merge(self._unmerged)
-            self._unmerged = []
+        self._finished.add(new, changes)
         return new
+
+    def flush(self) -> None:
+        """Commit the pixels of all chunks so far, and merge their records."""
+        self._finished.flush()

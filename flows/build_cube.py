@@ -97,6 +97,7 @@ def _build(request: Request, started: float) -> BuildSummary:
     with hold_lease(request.ledger.place, run) as lease:
         request = with_stored_cube(request)  # another run may have created or extended the cube during the search
         lease.check()
+        request = request.for_writing()
         pending = plan_build(request, scenes)
         _log_plan(pending)
         lease.check()
@@ -178,6 +179,7 @@ def _map_chunks(context: RunContext, start: StartRunner) -> None:
                 for batch, future in map_batches(runner, task, batches):
                     results.collect(batch, future)
     recovery.finish()
+    results.flush()
 
 
 def prepare_process(run: RunConfig, stac_urls: Sequence[str] = ()) -> None:

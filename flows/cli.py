@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # Libraries other than click are imported where they are used
 _NO_STORE = "memory://ardcube-plan"
 """URI of the store in a plan that names none."""
 _NOT_OF_A_RETRY = (
-    "fsspec_uri", "each", "initialize", "overwrite", "look_back_months", "allow_asset_roots", "dry_run", "max_chunks",
-    "yes",
+    "fsspec_uri", "storage_backend", "each", "initialize", "overwrite", "look_back_months", "allow_asset_roots",
+    "dry_run", "max_chunks", "yes",
 )  # fmt: skip
 """Fields without an option in `ardcube retry`, because the existing cube determines them."""
 
@@ -31,6 +31,9 @@ storage_option = click.option(
     metavar="KEY=VALUE",
     callback=key_values,
     help="Option of the store's filesystem, such as endpoint_url. Can be given several times.",
+)
+at_option = click.option(
+    "--at", metavar="TAG", help="Version of a cube of icechunk, from `ardcube history`.  [default: the newest]"
 )
 # `run_command` reads it; `build` and `plan` have it as a field of their model.
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
@@ -251,14 +254,34 @@ def sample(folder: Path) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@at_option
 @storage_option
 @debug_option
-def quicklook(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
+def quicklook(uri: str, output: Path, at: str | None, storage_options: dict[str, Any]) -> None:
     """Draw one PNG per period of the cube at URI."""
     from ardcube.report.quicklook import write_quicklooks
 
-    for picture in write_quicklooks(uri, output, storage_options=storage_options):
+    for picture in write_quicklooks(uri, output, at=at, storage_options=storage_options):
         click.echo(picture)
+
+
+@cli.command()
+@click.argument("uri")
+@click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
+@storage_option
+@debug_option
+def history(uri: str, as_json: bool, storage_options: dict[str, Any]) -> None:
+    """List the versions of the cube at URI, the newest first; its storage backend is icechunk."""
+    from ardcube.api.history import history
+
+    versions = history(uri, storage_options=storage_options)
+    if as_json:
+        click.echo(json.dumps([asdict(version) for version in versions], default=str, indent=1))
+        return
+    click.echo(f"{'version':<14} {'time (UTC)':<19} {'chunks':>7} {'commits':>7}  message")
+    for version in versions:
+        tag, time = version.tag or "not published", f"{version.time:%Y-%m-%d %H:%M:%S}"
+        click.echo(f"{tag:<14} {time} {version.chunks:>7} {version.commits:>7}  {version.message}")
 
 
 @cli.command()

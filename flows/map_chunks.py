@@ -1,6 +1,6 @@
 """Map the chunk task over batches, with a bounded number of them in flight."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -8,7 +8,7 @@ import distributed
 from prefect import Task
 from prefect_dask.task_runners import DaskTaskRunner, PrefectDaskFuture
 
-from ardcube.chunk.batch import Batch
+from ardcube.chunk.batch import Batch, Built
 from ardcube.config import RunConfig
 from ardcube.ledger.in_flight import InFlightFile
 from ardcube.ledger.record import ChunkRecord
@@ -18,8 +18,8 @@ from ardcube.planning.plan import CubeSpec
 from flows.workers import count_slots, wait_for_batch
 from tasks.chunks import build_chunks
 
-ChunkTask = Task[[Batch], list[ChunkRecord]]
-BatchFuture = PrefectDaskFuture[list[ChunkRecord]]
+ChunkTask = Task[[Batch], Built]
+BatchFuture = PrefectDaskFuture[Built]
 
 
 def chunk_task(run: RunConfig) -> ChunkTask:
@@ -42,6 +42,8 @@ class BatchQueue:
         Sizes of the batches, and how many may be in flight.
     in_flight_file : InFlightFile, optional
         Gets the keys of the chunks in flight before they are sent.
+    fork : callable, optional
+        Return the session that the chunks of a batch are written to, or None for a plain store.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class BatchQueue:
         jobs: Sequence[ChunkJob],
         sizes: BatchSizes,
         in_flight_file: InFlightFile | None = None,
+        fork: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         self._run = run
         self._spec = spec
         self._jobs = iter(jobs)
         self._sizes = sizes
         self._file = in_flight_file
+        self._fork = fork
         self.patience = run.patience_seconds
         """Seconds to wait for a worker."""
         self.sent = 0
@@ -73,7 +77,7 @@ class BatchQueue:
         slots = count_slots(self._run, client)
         batches: list[Batch] = []
         while self and len(in_flight) + len(batches) < self._sizes.in_flight(slots):
-            batches.append(Batch(self._spec, tuple(islice(self._jobs, self._sizes.next(slots)))))
+            batches.append(Batch(self._spec, tuple(islice(self._jobs, self._sizes.next(slots))), self._fork()))
         if batches and self._file is not None:
             self._file.write(job.key for batch in (*in_flight, *batches) for job in batch.jobs)
         self.sent += len(batches)

@@ -119,7 +119,7 @@ class Recovery:
         self, spec: CubeSpec, jobs: Sequence[ChunkJob], sizes: BatchSizes, *, alone: bool = False
     ) -> Iterator[BatchQueue]:
         """Yield one round; note the chunks that were lost in it, and why."""
-        batches = BatchQueue(self._context.run, spec, jobs, sizes, None if alone else self._file)
+        batches = BatchQueue(self._context.run, spec, jobs, sizes, None if alone else self._file, self._results.fork)
         yield batches
         self.task_runs += batches.sent
         self._stopped = bool(batches.abandoned)

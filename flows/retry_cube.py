@@ -50,7 +50,7 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
     started = time.perf_counter()
     prepare_process(run)
     with hold_lease(checked_retry(run).ledger.place, run) as lease:
-        retry = check_retry(run)  # another run may have changed the cube before this one held the lease
+        retry = check_retry(run).for_writing()  # another run may have changed the cube before this one held the lease
         pending = plan_retry(retry, missing=missing)
         jobs = () if pending is None else pending.jobs
         get_run_logger().info("%d of %d chunks to build at %s", len(jobs), retry.chunks, retry.place.uri)

@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from ardcube.prepare.finalize import finalize
+from ardcube.prepare.publish import publish
 from ardcube.redaction import without_secrets
 from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.statistics import Tally
@@ -67,6 +68,9 @@ def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext
     for message in summary.empty_periods.messages():
         logger.warning("%s", message)
     finalize(context.run, pending.place, pending.ledger, records.values())
+    is_complete = not summary.failures and len(context.selected) == len(pending.jobs)
+    if pending.transaction is not None and (tag := publish(pending, complete=is_complete)) is not None:
+        logger.info("published as %s", tag)
     return summary
 
 

@@ -5,8 +5,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from ardcube.chunk.batch import Batch, process_batch, sharing_memory
-from ardcube.ledger.record import ChunkRecord
+from ardcube.chunk.batch import Batch, Built, sharing_memory
+from ardcube.chunk.forked import build_batch
 from hooks.logs import forward_logs, log_built
 from hooks.names import batch_name, name_attempt
 from hooks.retries import is_last_attempt, retry_transient
@@ -19,13 +19,13 @@ from hooks.retries import is_last_attempt, retry_transient
     retry_condition_fn=retry_transient,
     retry_jitter_factor=0.5,
 )
-def build_chunks(batch: Batch) -> list[ChunkRecord]:
+def build_chunks(batch: Batch) -> Built:
     """Build a batch of chunks; a retry skips the chunks that are done."""
     name_attempt()
     forward_logs()
     worker = get_worker()
     batch.check_version(worker.address)
     with sharing_memory(batch.spec, worker.state.nthreads) as spec:
-        records = process_batch(spec, batch.jobs, again=task_run.run_count > 1, last=is_last_attempt())
-    log_built(records)
-    return records
+        built = build_batch(batch, spec, again=task_run.run_count > 1, last=is_last_attempt())
+    log_built(built.records)
+    return built

@@ -76,6 +76,7 @@ def _build(request: Request, start: float) -> BuildSummary:
     with holding(request.ledger.place, break_lease=run.break_lease) as lease:
         request = with_stored_cube(request)
         lease.check()
+        request = request.for_writing()
         pending = plan_build(request, scenes)
         lease.check()
         initialize_store(request, pending)
@@ -116,6 +117,7 @@ def retry(uri: Uri, *, missing: bool = False, threads: int | None = None, **opti
     ledger = check_retry(run).ledger
     with holding(ledger.place, break_lease=run.break_lease) as lease:
         checked = check_retry(run)  # another run may have changed the cube before this one held the lease
+        checked = checked.for_writing()
         pending = plan_retry(checked, missing=missing)
         if pending is None or run.dry_run:
             jobs = () if pending is None else pending.jobs

@@ -5,25 +5,32 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from threading import Event
+from typing import TYPE_CHECKING
 
 from ardcube.api.thread_pool import call_in_threads
-from ardcube.chunk.batch import process_batch
+from ardcube.chunk.batch import Batch, Built
+from ardcube.chunk.forked import build_batch
 from ardcube.config import RunConfig
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.lease.lease import Lease
-from ardcube.ledger.ledger import RECORDS_PER_FILE, Ledger
-from ardcube.ledger.record import ChunkRecord
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.record import DONE
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.finalize import finalize
+from ardcube.prepare.finished import FinishedChunks
 from ardcube.prepare.levels import level_builds
 from ardcube.prepare.pending import PendingBuild
+from ardcube.prepare.publish import publish
 from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
+
+if TYPE_CHECKING:
+    from ardcube.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -60,59 +67,69 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     spec = within_memory(pending.plan, run.memory_bytes, run.local_threads).spec
     selected = pending.jobs if run.limit is None else pending.jobs[: run.limit]
     logger.info("building %d of %d chunks at %s", len(selected), pending.chunks, place.uri)
-    _build_all(spec, run, selected, lease, ledger)
+    _build_all(spec, run, selected, lease, FinishedChunks(ledger, pending.transaction))
     records = ledger.compact()
     summary = summarize(
         RunScope(place.uri, pending.chunks, len(pending.jobs), selected), records, 0.0, run.skip_bad_scenes
     )
-    summary = replace(build_levels(spec, run, lease, ledger, summary), seconds=time.perf_counter() - start)
+    summary = build_levels(spec, run, lease, ledger, summary, pending.transaction)
+    summary = replace(summary, seconds=time.perf_counter() - start)
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
     if run.report:
         summary = replace(summary, report=write_next_to_ledger(place, run.storage_options, ledger))
     finalize(run, place, ledger, records.values())
+    publish(pending, complete=not summary.failures and len(selected) == len(pending.jobs))
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary
 
 
-def build_levels(spec: CubeSpec, run: RunConfig, lease: Lease, ledger: Ledger, summary: BuildSummary) -> BuildSummary:
+def build_levels(
+    spec: CubeSpec,
+    run: RunConfig,
+    lease: Lease,
+    ledger: Ledger,
+    summary: BuildSummary,
+    transaction: Transaction | None = None,
+) -> BuildSummary:
     """Build the levels of a pyramid above chunks that have changed; return the summary with those that failed."""
     for level in level_builds(spec, ledger):
-        _build_all(level.spec, run, level.jobs, lease, level.ledger)
+        _build_all(level.spec, run, level.jobs, lease, FinishedChunks(level.ledger, transaction))
         if level.jobs:
             summary = summary.with_level(level.spec.level, level.jobs, level.ledger.records(brief=True))
     return summary
 
 
-def _build_all(spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease, ledger: Ledger) -> None:
-    """Build jobs; merge their records from time to time."""
-    finished: list[ChunkRecord] = []
-    for number, record in enumerate(_records(spec, run, jobs, lease), 1):
-        if record is not None:
-            finished.append(record)
+def _build_all(
+    spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease, finished: FinishedChunks
+) -> None:
+    """Build jobs, as many at once as the run has threads; merge their records from time to time."""
+    stop = Event()
+    built = call_in_threads(
+        lambda job: _build(Batch(spec, (job,), finished.fork()), run, stop),
+        jobs,
+        run.local_threads,
+        lease.check,
+        stop=stop.set,
+    )
+    for number, one in enumerate(built, 1):
+        records = [] if one is None else [record for record in one.records if record.status in DONE]
+        for record in records:
             logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(jobs))
-        if len(finished) == RECORDS_PER_FILE:
-            ledger.merge(finished)
-            finished.clear()
+        if one is not None and records:
+            finished.add(records, one.changes)
+    finished.flush()
     lease.check()
 
 
-def _records(spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease) -> Iterator[ChunkRecord | None]:
-    """Build jobs, as many at once as the run has threads; yield each record, None for a chunk that failed."""
-    stop = Event()
-    yield from call_in_threads(
-        lambda job: _build(spec, run, job, stop), jobs, run.local_threads, lease.check, stop=stop.set
-    )
-
-
-def _build(spec: CubeSpec, run: RunConfig, job: ChunkJob, stop: Event) -> ChunkRecord | None:
+def _build(batch: Batch, run: RunConfig, stop: Event) -> Built | None:
     """Build one chunk, again after transient errors with a growing delay; None once it has failed."""
+    (job,) = batch.jobs
     for attempt in range(run.retries + 1):
         last = attempt == run.retries
         try:
-            (record,) = process_batch(spec, [job], again=attempt > 0, last=last)
-            return record
+            return build_batch(batch, batch.spec, again=attempt > 0, last=last)
         except RunStopsError:
             raise
         except PermanentError as error:

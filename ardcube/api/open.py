@@ -12,6 +12,7 @@ from ardcube.store.conventions import without_conventions
 from ardcube.store.layouts import base_group
 from ardcube.store.schema import BAND, BANDS, COUNT, DISTANCE, FLAGS, VARIABLE, exists, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
+from ardcube.store.versions import for_reading
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,7 +22,11 @@ _OF_EARLIER_CUBES = ("valid_min", "valid_max", "units")
 
 
 def open(
-    uri: Uri, *, chunks: Mapping[str, int] | None = None, storage_options: Mapping[str, Any] | None = None
+    uri: Uri,
+    *,
+    at: str | None = None,
+    chunks: Mapping[str, int] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open a cube lazily.
 
@@ -29,6 +34,8 @@ def open(
     ----------
     uri : str or path
         Store of the cube.
+    at : str, optional
+        Version of a cube with the storage backend icechunk, such as ``"v2"``. Default: the newest one.
     chunks : mapping, optional
         Dask chunks, in pixels by dimension, such as ``{"latitude": 2400, "longitude": 2400}``. Default: one Dask chunk
         for each stored object, which is a shard in a cube of shards.
@@ -47,7 +54,7 @@ def open(
     Raises
     ------
     InputError
-        If there is no cube at the URI.
+        If there is no cube at the URI, or no such version of it.
     StoreError
         If the store is damaged.
     """
@@ -56,7 +63,8 @@ def open(
     from ardcube.store.backend import zarr_store
 
     found = find_cube(uri, storage_options)
-    place, config = found.place, found.cube.config
+    config = found.cube.config
+    place = for_reading(found.place, found.cube.storage_backend, at)
     if not exists(place):
         raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
     group = base_group(place)
@@ -69,6 +77,8 @@ def open(
         )
     if group is not place:
         cube = _with_bands(cube.assign_attrs(read_attributes(place)), config.bands)  # its root has the origin
+    if at is not None and (missing := [name for name in (*axes, *found.cube.variables) if name not in cube]):
+        raise InputError(f"at {at!r}: {place.uri} had no {missing[0]} then, before an overwrite; open it with icechunk")
     for axis in axes:
         cube[axis].encoding["_FillValue"] = None  # a coordinate of CF has none, and xarray would write NaN
     changed = {name: cube[name] for name in (COUNT, FLAGS, DISTANCE) if name in cube}

@@ -38,9 +38,11 @@ def write_report(uri: Uri, output: Uri, *, storage_options: Mapping[str, Any] | 
         If the store or its ledger is damaged.
     """
     from ardcube.report.html.write import check_output, write_page
+    from ardcube.store.versions import for_checking
 
     path = Path(text_of(output))
     check_output(path)
     found = find_cube(uri, storage_options)
-    write_page(found.place, storage_options or {}, found.ledger, found.cube, path)
+    place = for_checking(found.place, found.cube.storage_backend)
+    write_page(place, storage_options or {}, found.ledger, found.cube, path)
     return path

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from ardcube.chunk.build import process_chunk
-from ardcube.chunk.open_cube import open_cube
+from ardcube.chunk.open_cube import OpenCube, open_cube
 from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.estimate import share_memory
@@ -28,11 +29,15 @@ class Batch:
     takes longer than sending the batch.
     """
 
-    __slots__ = ("jobs", "spec", "version")
+    __slots__ = ("fork", "forked", "jobs", "spec", "version")
 
-    def __init__(self, spec: CubeSpec, jobs: tuple[ChunkJob, ...]) -> None:
+    def __init__(self, spec: CubeSpec, jobs: tuple[ChunkJob, ...], fork: bytes | None = None) -> None:
         self.spec = spec
         self.jobs = jobs
+        self.fork = fork
+        """Session that the chunks are written to, if the cube is stored by icechunk."""
+        self.forked: Any = None
+        """`ForkedBatch` of the process that builds the chunks, kept for further attempts."""
         self.version = installed_version()
         """Version of this package in the flow."""
 
@@ -44,6 +49,16 @@ class Batch:
     def __dask_tokenize__(self) -> str:
         """Return a unique token, because two task runs of the same chunks are two pieces of work."""
         return uuid.uuid4().hex
+
+
+class Built:
+    """Records of a batch, and the changes of the store that are not committed yet."""
+
+    __slots__ = ("changes", "records")
+
+    def __init__(self, records: Sequence[ChunkRecord], changes: bytes | None = None) -> None:
+        self.records = records
+        self.changes = changes
 
 
 @contextmanager
@@ -63,7 +78,12 @@ def sharing_memory(spec: CubeSpec, threads: int) -> Iterator[CubeSpec]:
 
 
 def process_batch(
-    spec: CubeSpec, jobs: Sequence[ChunkJob], *, again: bool = False, last: bool = False
+    spec: CubeSpec,
+    jobs: Sequence[ChunkJob],
+    *,
+    again: bool = False,
+    last: bool = False,
+    cube: OpenCube | None = None,
 ) -> list[ChunkRecord]:
     """Build chunks one after another; a chunk that fails does not stop the others.
 
@@ -77,6 +97,8 @@ def process_batch(
         Whether this repeats a batch. Chunks with a permanent error are then not built again.
     last : bool
         Whether this is the last attempt.
+    cube : OpenCube, optional
+        Cube with another place of its store. Default: the one that this process has opened for the spec.
 
     Returns
     -------
@@ -92,7 +114,7 @@ def process_batch(
     PermanentError
         At the end, if all failed chunks have permanent errors.
     """
-    cube = open_cube(spec)
+    cube = cube or open_cube(spec)
     records: list[ChunkRecord] = []
     transient: list[str] = []
     permanent: list[str] = []

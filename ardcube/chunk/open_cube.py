@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from threading import Lock
 
@@ -36,16 +37,25 @@ class OpenCube:
         ledger = Ledger(Place.at(spec.ledger_uri, spec.storage_options).waiting(spec.patience))
         self.ledger = (ledger.held_by(spec.holder) if spec.holder else ledger).of_level(spec.level)
         """Ledger of the cube, or of the level. Writes only while the run holds the lease."""
+        self._store: Place | None = None
+
+    def stored_in(self, store: Place, ledger: Ledger) -> OpenCube:
+        """Return the same cube with another place of its store, and another ledger."""
+        cube = copy(self)
+        cube.ledger, cube._store = ledger, store
+        for name in ("store", "counts", "below"):
+            cube.__dict__.pop(name, None)
+        return cube
 
     @cached_property
     def store(self) -> CubeStore:
         """The store's arrays, opened at the first use, so that an error is recorded for the chunk that met it."""
-        return CubeStore.open(self.spec, self.ledger.fence)
+        return CubeStore.open(self.spec, self.ledger.fence, self._store)
 
     @cached_property
     def counts(self) -> StoredCounts:
         """The counts of the store, open for reading at the first chunk that is built again."""
-        return StoredCounts(self.spec)
+        return StoredCounts(self.spec, self._store)
 
     @cached_property
     def clip(self) -> GridClip | None:
@@ -57,7 +67,7 @@ class OpenCube:
     @cached_property
     def below(self) -> LevelReader:
         """The arrays of the level below."""
-        return LevelReader.open(self.spec, self.spec.level - 1)
+        return LevelReader.open(self.spec, self.spec.level - 1, self._store)
 
     def scenes(self, job: ChunkJob) -> SceneIndex:
         """Return the scenes of the job's period, from its manifest."""

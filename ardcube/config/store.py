@@ -10,6 +10,7 @@ from ardcube.config import form_schema
 from ardcube.config.base import ADDRESS_FORM, STORED, Address, Model, check_address
 from ardcube.redaction import SECRET_NAMES
 
+StorageBackend = Literal["fsspec", "icechunk"]
 SECRET_OPTION = re.compile(rf"^(key|sas|sas_.*)$|{SECRET_NAMES}|connection_string", re.IGNORECASE)
 """Names of options of a filesystem that hold credentials."""
 OPTIONS_FORM = form_schema.without_secrets(
@@ -38,8 +39,13 @@ class StoreOptions(Model):
             "folder, and each cube is VALUE.zarr in it."
         ),
     )
-    storage_backend: Literal["fsspec"] = Field(
-        default="fsspec", description="Library that accesses the store. fsspec supports all URIs."
+    storage_backend: StorageBackend = Field(
+        default="fsspec",
+        description=(
+            "Library that accesses the store. fsspec supports all URIs; readers see chunks as they are written. "
+            "icechunk supports local disk and S3; readers see a build completely or not at all, and earlier versions "
+            "remain. It is fixed when the cube is created."
+        ),
     )
     storage_options: dict[str, JsonValue] = Field(
         default_factory=dict,

@@ -21,7 +21,10 @@ from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, no_cube_error
 from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, cube_name
+from ardcube.store.layouts import base_group
 from ardcube.store.schema import COUNT, DISTANCE, FLAGS, exists, read_attributes
+from ardcube.store.validate import read_layouts
+from ardcube.store.versions import for_reading
 
 Format = Literal["cog", "netcdf"]
 TEMPLATES: dict[Format, str] = {"cog": "{varname}_{period}.tif", "netcdf": "{cube}.nc"}
@@ -87,6 +90,7 @@ def plan_export(uri: str, wanted: Wanted, storage_options: Mapping[str, Any] | N
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(place, ledger)
+    place = for_reading(place, cube.storage_backend)
     if not exists(place):
         raise StoreError(f"{place.uri}: the store is missing or incomplete; run the build again")
     with explained(ledger.place.uri):
@@ -95,6 +99,8 @@ def plan_export(uri: str, wanted: Wanted, storage_options: Mapping[str, Any] | N
         raise InputError(f"{place.uri}: another run writes this cube: {holder}; wait until it ends")
     periods = select_periods(cube.periods, wanted.periods)
     window = select_window(cube.grid, wanted.bbox)
+    if cube.storage_backend != "fsspec" and len(cube.periods) > read_layouts(base_group(place))[COUNT].shape[0]:
+        raise InputError(f"{place.uri}: a build with more periods is not published; run the build until it completes")
     variables = open_variables(place, cube, wanted.variables or _usual_variables(cube, wanted.format))
     states = _states(ledger, cube, window, periods, allow_missing=wanted.allow_missing)
     template = wanted.template or TEMPLATES[wanted.format]

@@ -62,6 +62,10 @@ class Filling:
             raise no_cube_error(place, ledger)
         if FILL_IDENTITY in cube.identity:
             raise InputError(f"{place.uri}: a filled cube; give the cube that it was filled from")
+        if cube.storage_backend != "fsspec":
+            raise InputError(
+                f"{place.uri}: its storage-backend is {cube.storage_backend}; only a cube of fsspec can be filled"
+            )
         if cube.config.layout != "flat":
             raise InputError(
                 f"{place.uri}: its layout is {cube.config.layout}; only cubes of layout flat can be filled"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ardcube.config import CubeConfig
 from ardcube.config.encoding import CubeEncoding
+from ardcube.config.store import StorageBackend
 from ardcube.config.variables import MEDIAN
 from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
@@ -42,6 +43,11 @@ class StoredCube:
     periods: tuple[Period, ...]
     variables: tuple[str, ...] = ()
     """Variables of the store that hold composites and quality layers."""
+
+    @property
+    def storage_backend(self) -> StorageBackend:
+        """Library that accesses the store."""
+        return backend_of(self.identity)
 
     @classmethod
     def read(cls, ledger: Ledger) -> Self | None:
@@ -106,6 +112,17 @@ def with_encoding(identity: Mapping[str, Any], encoding: CubeEncoding, *, given:
         Whether the user chose it. It is then part of the identity in any case.
     """
     return {**identity, "encoding": encoding.fields} if given or not encoding.is_usual else dict(identity)
+
+
+def backend_of(identity: Mapping[str, Any]) -> StorageBackend:
+    """Return the storage backend in an identity, which states none but icechunk."""
+    return "icechunk" if identity.get("storage_backend") == "icechunk" else "fsspec"
+
+
+def stored_backend(ledger: Ledger) -> StorageBackend:
+    """Return the storage backend of the cube of a ledger; a store without a ledger has fsspec."""
+    found = ledger.read_cube()
+    return "fsspec" if found is None else backend_of(found["identity"])
 
 
 def check_pixel_rules(store: Place, identity: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from ardcube.catalog.scene import Scene
 from ardcube.config import AssetAccess, Reader
 from ardcube.config.cube import StoreLayout
 from ardcube.config.encoding import CubeEncoding
+from ardcube.config.store import StorageBackend
 from ardcube.extent.grid import Grid, Tiles
 from ardcube.extent.periods import Period
 from ardcube.extent.reproject import from_degrees
@@ -70,6 +71,8 @@ class CubeSpec:
     """Quality layers of the cube."""
     layout: StoreLayout = "flat"
     """Layout of the store."""
+    storage_backend: StorageBackend = "fsspec"
+    """How the store is kept."""
     level: int = 0
     """Level of the pyramid that `grid` is the grid of; 0 is built from scenes."""
 

@@ -13,6 +13,7 @@ from ardcube.catalog.search import Source, check_bands, finest_pixel, first_item
 from ardcube.catalog.selection import SelectedCatalog, check_properties, query_of
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CollectionAddress, CubeConfig, RunConfig
+from ardcube.config.store import StorageBackend
 from ardcube.config.variables import default_variable
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import Area, load_area, load_clip
@@ -20,7 +21,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.period_file import cube_periods
 from ardcube.extent.periods import Period
 from ardcube.ledger.ledger import SUFFIX, Ledger
-from ardcube.ledger.stored_cube import check_pixel_rules, with_encoding
+from ardcube.ledger.stored_cube import backend_of, check_pixel_rules, with_encoding
 from ardcube.pixels.composites.protocol import Composite, text_of
 from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import CloudMaskHook, cloud_mask
@@ -96,7 +97,7 @@ def check_request(
         _check_memory(run, workload)
     if build:
         _check_place(place, ledger, run)
-        check_output(place, run.stac, run.storage_options)
+        check_output(place, run.stac, run.storage_options, run.storage_backend)
     opened = sources.open(area.bounds)
     for source in opened:
         check_bands(source, source.parser(cube.bands, categories_of(mask)), grid, periods)
@@ -200,10 +201,18 @@ def _check_memory(run: RunConfig, work: Workload) -> None:
 
 def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
     """Raise InputError if the store's location holds something else, or is not in the state that the run needs."""
+    backend = run.storage_backend
+    if backend != "fsspec":
+        from ardcube.store.repository import check_backend  # zarr is slow to import
+
+        check_backend(place)
     try:
-        has_cube = ledger.read_cube() is not None
+        stored = ledger.read_cube()
+        has_cube = stored is not None
+        if stored is not None:
+            _check_same_backend(place, backend, stored)
         exists = place.exists()
-        complete = (has_cube or not run.initialize) and _is_complete(place)
+        complete = (has_cube or not run.initialize) and _is_complete(place, backend)
     except (StoreError, InputError) as error:
         raise InputError(str(error)) from error
     except Exception as error:  # a filesystem may raise whatever its library does
@@ -229,10 +238,21 @@ def _check_place(place: Place, ledger: Ledger, run: RunConfig) -> None:
         )
 
 
-def _is_complete(place: Place) -> bool:
-    from ardcube.store.schema import exists  # zarr is slow to import
+def _check_same_backend(place: Place, backend: StorageBackend, stored: dict[str, Any]) -> None:
+    """Raise InputError if an existing cube has another storage backend, which even `overwrite` does not change."""
+    existing = backend_of(stored["identity"])
+    if existing != backend:
+        raise InputError(
+            f"fsspec-uri {place.uri}: storage-backend is {existing} there and {backend} here; choose another "
+            "location, or the same storage-backend"
+        )
 
-    return exists(place)
+
+def _is_complete(place: Place, backend: StorageBackend) -> bool:
+    from ardcube.store.schema import exists  # zarr is slow to import
+    from ardcube.store.versions import for_checking
+
+    return exists(for_checking(place, backend))
 
 
 def _is_empty_folder(place: Place) -> bool:
@@ -248,7 +268,7 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
         requested = with_encoding(requested, given.encoding(), given=True)
     elif stored["config"].get("encoding") is None and "encoding" in existing:
         requested["encoding"] = existing["encoding"]  # it follows from the collection, which is the same
-    usual = {"layout": "flat"}  # which no identity states
+    usual = {"layout": "flat", "storage_backend": "fsspec"}  # which no identity states
     differences = [
         f"{name} is {existing.get(name, usual.get(name))!r} there and {requested.get(name, usual.get(name))!r} here"
         for name in sorted(requested.keys() | existing.keys())

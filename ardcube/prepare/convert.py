@@ -54,6 +54,10 @@ class CubeAt:
         if cube is None:
             raise no_cube_error(place, ledger)
         check_pixel_rules(place, cube.identity)
+        if cube.storage_backend != "fsspec":
+            raise InputError(
+                f"{place.uri}: its storage-backend is {cube.storage_backend}; only fsspec can be converted"
+            )
         if not exists(place):
             raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
         patience = run.patience_seconds

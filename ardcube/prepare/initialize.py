@@ -12,7 +12,7 @@ from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.ledger.ledger import LEVELS, REPORT
-from ardcube.ledger.stored_cube import with_encoding
+from ardcube.ledger.stored_cube import backend_of, with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
@@ -35,6 +35,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
         If the store's layout is not the one it was created with.
     """
     from ardcube.store import layouts, schema  # zarr is slow to import
+    from ardcube.store.transaction import commit
 
     ledger, place = request.ledger, request.place
     if request.area.clip is not None:
@@ -63,11 +64,13 @@ def initialize(request: Request, plan: CubePlan) -> None:
         ledger.write_cube(described)
         sizes = request.cube.chunk_size, request.cube.shard
         place.outlast(lambda: layouts.create(place, plan.spec, request.periods, *sizes, origin))
+        commit(place, "create the store")
         return
     described["lengthened"] = lengthened_periods(request)
     if request.stored["end"] != described["end"]:
         origin = continued(schema.read_attributes(place), origin)
         place.outlast(lambda: layouts.extend(place, plan.spec, request.periods, origin))
+        commit(place, f"extend the time axis to {request.periods[-1].label}")
         ledger.write_cube(described)
     place.outlast(lambda: layouts.check(place, plan.spec, request.cube.chunk_size, request.cube.shard))
 
@@ -96,7 +99,10 @@ def _origin(request: Request, made_of: Mapping[str, Sequence[str]]) -> Origin:
 
 
 def remove_cube(request: Request) -> None:
-    """Remove the cube at the request's location: what ardcube wrote, and nothing else."""
+    """Remove the cube at the request's location: what ardcube wrote, and nothing else.
+
+    With icechunk, readers see it until the new one is published, and earlier versions remain.
+    """
     from ardcube.store import layouts  # zarr is slow to import
 
     stored = request.ledger.read_cube()
@@ -108,5 +114,7 @@ def remove_cube(request: Request) -> None:
     layouts.remove(request.place, list(map(str, names)), stored.get("levels", 0))
     own = request.ledger.place.list()
     request.ledger.place.remove(name for name in own if name.split("/", 1)[0] in _OWN)
+    if backend_of(stored["identity"]) != "fsspec":
+        return  # `cube.json` marks the versions as ardcube's until it is replaced
     request.ledger.place.remove(["cube.json"])  # last, because it marks the location as ardcube's
     request.ledger.place.remove_empty_folders()

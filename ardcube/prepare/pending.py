@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Ledger, stored_inputs
@@ -16,6 +17,9 @@ from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.make_plan import FoundScenes, make_plan
 from ardcube.prepare.request import Request
 from ardcube.storage.place import Place
+
+if TYPE_CHECKING:
+    from ardcube.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +38,15 @@ class PendingBuild:
     """Chunks of the whole cube."""
     records: Mapping[ChunkKey, ChunkRecord] = field(repr=False)
     """Records from before the run."""
+
+    @property
+    def transaction(self) -> Transaction | None:
+        """Changes that no reader sees yet; None for a plain store, or one that is not open for writing."""
+        if self.plan.spec.storage_backend == "fsspec":
+            return None
+        from ardcube.store.transaction import transaction_of  # zarr is slow to import
+
+        return transaction_of(self.place)
 
     def held_by(self, holder: str) -> PendingBuild:
         """Return the same build; its ledger and workers write only while the lease has this holder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ardcube.catalog.search import Source
@@ -47,6 +47,14 @@ class Request:
     stored: dict[str, Any] | None
     """`cube.json` of the existing cube that is continued, or None for a new cube."""
 
+    def for_writing(self) -> Request:
+        """Return the request with the store open for writing. The run holds the lease of the cube."""
+        from ardcube.store.versions import for_writing  # zarr is slow to import
+
+        if self.run.storage_backend == "fsspec":
+            return self
+        return replace(self, place=for_writing(self.place, self.run.storage_backend))
+
     @property
     def most_chunks(self) -> int:
         """Chunks of the cube if all tiles are built."""
@@ -87,6 +95,8 @@ class Request:
             identity["sensors"] = list(self.quality.sensors)
         if cube.layout != "flat":
             identity["layout"] = cube.layout
+        if self.run.storage_backend != "fsspec":
+            identity["storage_backend"] = self.run.storage_backend
         if given := self._given_definitions:
             identity["definitions"] = digest(given)
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))

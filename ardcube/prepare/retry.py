@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,12 @@ class Retry:
         """Chunks of the whole cube."""
         return len(self.planned.tiles) * len(self.planned.manifests)
 
+    def for_writing(self) -> Retry:
+        """Return the retry with the store open for writing. The run holds the lease of the cube."""
+        from ardcube.store.versions import for_writing  # zarr is slow to import
+
+        return replace(self, place=for_writing(self.place, self.cube.storage_backend))
+
     def count_missing(self, records: Collection[ChunkRecord]) -> tuple[int, int]:
         """Return how many chunks failed or have too many scenes left out, and how many were never built."""
         done = sum(record.is_built(self.run.skip_bad_scenes) for record in records)
@@ -65,6 +71,7 @@ def check_retry(run: RunConfig) -> Retry:
         If there is no cube, it was built with other pixel rules, or its last plan is missing.
     """
     from ardcube.store.schema import exists  # zarr is slow to import
+    from ardcube.store.versions import for_checking
 
     if run.overwrite:
         raise InputError("overwrite cannot be combined with a retry; to build the cube again, run the build")
@@ -78,12 +85,12 @@ def check_retry(run: RunConfig) -> Retry:
     check_pixel_rules(place, cube.identity)
     if FILL_IDENTITY in cube.identity:
         raise InputError(f"fsspec-uri {place.uri} is a filled cube; retry the cube that it was filled from")
-    if not exists(place):
+    if not exists(for_checking(place, cube.storage_backend)):
         raise InputError(f"fsspec-uri {place.uri} is missing or incomplete; run the build again")
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
     if planned is None:
         raise InputError(f"{ledger.place.uri} records no plan; run the build again")
-    check_output(place, run.stac, run.storage_options)
+    check_output(place, run.stac, run.storage_options, cube.storage_backend)
     patience = run.patience_seconds
     return Retry(run, place.waiting(patience), Ledger(ledger.place.waiting(patience)), cube, planned)
 

@@ -55,6 +55,7 @@ def cube_spec(
         skip_bad_scenes=run.skip_bad_scenes,
         allow_loss=run.allow_loss,
         layout=cube.config.layout,
+        storage_backend=cube.storage_backend,
         threads=Threads(run.requests, run.decode_threads or 0),
         clip=cube.identity.get("clip", ""),
     )

@@ -20,6 +20,7 @@ from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
 from ardcube.report.thumbnail import Thumbnail
+from ardcube.store.backend import zarr_store
 from ardcube.store.checked_codecs import checked_codecs
 from ardcube.store.layouts import base_group
 from ardcube.store.schema import COUNT, FILL, read_attributes
@@ -63,11 +64,10 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
     thumbnail = Thumbnail.of(window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
     group = base_group(place)
     read_layouts(group)
-    options = snapshot.options or None  # zarr refuses an empty mapping for a local path
     with (
         damage_as_store_error(place.uri),
         checked_codecs(),
-        xr.open_zarr(group.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as opened,
+        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as opened,
     ):
         # A variable has no coordinates, which may be a million numbers.
         shown, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable

@@ -16,15 +16,19 @@ from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.stored_cube import stored_backend
 from ardcube.report.banded import BandedVariable, banded_variables
 from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.storage.place import Place
+from ardcube.store.backend import zarr_store
 from ardcube.store.checked_codecs import checked_codecs
 from ardcube.store.layouts import base_group
 from ardcube.store.schema import FILL, exists, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
+from ardcube.store.versions import for_reading
 
 _TRUE_COLOUR = ("red", "green", "blue")
 _GAMMA = 1.4
@@ -35,7 +39,12 @@ _BLOCK = 1024
 
 
 def write_quicklooks(
-    uri: str, folder: Path, *, storage_options: dict[str, Any] | None = None, max_side: int = 1024
+    uri: str,
+    folder: Path,
+    *,
+    at: str | None = None,
+    storage_options: dict[str, Any] | None = None,
+    max_side: int = 1024,
 ) -> list[Path]:
     """Write one PNG per period of a cube: true colour if it has red, green and blue, else grey.
 
@@ -52,6 +61,8 @@ def write_quicklooks(
         exist.
     storage_options : dict, optional
         Options of the store's filesystem.
+    at : str, optional
+        Version of a cube with the storage backend icechunk, such as ``v2``. Default: the newest one.
     max_side : int
         Longest side of a map in pixels. Pixels of a larger cube are averaged, those of a small cube enlarged.
 
@@ -66,15 +77,15 @@ def write_quicklooks(
         If there is no store, or none of its variables has a `band` dimension.
     """
     place = Place.at(uri, storage_options)
+    place = for_reading(place, stored_backend(Ledger.of_store(place)), at)
     if not exists(place):
         raise InputError(f"{uri} holds no cube; give the URI of an existing store")
     attributes, group = read_attributes(place), base_group(place)
     read_layouts(group)
-    options = storage_options or None  # zarr refuses an empty mapping for a local path
     with (
         damage_as_store_error(uri),
         checked_codecs(),
-        xr.open_zarr(group.uri, storage_options=options, mask_and_scale=False, chunks=None, zarr_format=3) as cube,
+        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as cube,
     ):
         shown = shown_variable(cube, attributes)
         if shown is None:

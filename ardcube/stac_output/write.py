@@ -11,7 +11,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube, no_cube_error
 from ardcube.stac_output.assets import CubeAssets
 from ardcube.stac_output.documents import Described, collection_of, item_of
-from ardcube.stac_output.folder import COLLECTION, ITEMS, Folder
+from ardcube.stac_output.folder import COLLECTION, ITEMS, Folder, check_stac_backend
 from ardcube.stac_output.footprint import Footprint
 from ardcube.stac_output.shares import PeriodShares, shares_of
 from ardcube.stac_output.sources import definitions_of
@@ -59,6 +59,7 @@ def write_stac(store: Place, output: str, options: Options | None = None) -> pys
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(store, ledger)
+    check_stac_backend(store, cube.storage_backend)
     folder.check()
     described, shares = _described(store, ledger, cube, folder, options)
     names = {described.item_id(period): f"{ITEMS}/{described.item_id(period)}.json" for period in cube.periods}

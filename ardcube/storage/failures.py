@@ -31,10 +31,10 @@ _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "Unauthorize
 """Errors that botocore raises before it sends a request."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-NETWORK_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "obstore", "s3fs")
+NETWORK_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "icechunk", "obstore", "s3fs")
 """Packages whose errors come from a store on the network."""
-_DEBUG = re.compile(r"\s*Debug source:.*", re.DOTALL)
-"""Second half of obstore's messages, which repeats the first."""
+_DEBUG = re.compile(r"\s*Debug source:.*|\s*\n  \| context:.*", re.DOTALL)
+"""Second half of the messages of obstore, which repeats the first, and of icechunk, which has its call stack."""
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>|status code: (\d{3})")
 """Code of an S3 error, or status of an answer, in a message of obstore."""
 

@@ -35,7 +35,7 @@ _OPTIONS = {
     },
 }
 """Options of s3fs, gcsfs and adlfs by their names in obstore."""
-_IGNORED = {
+IGNORED = {
     "endpoint_url", "profile", "use_ssl", "client_kwargs.endpoint_url", "client_kwargs.use_ssl", "client_kwargs.verify",
     "config_kwargs.connect_timeout", "config_kwargs.max_pool_connections", "config_kwargs.read_timeout",
     "config_kwargs.retries", "asynchronous", "cache_regions", "default_block_size", "default_cache_type",
@@ -53,7 +53,7 @@ def scheme(fs: Any) -> str:
 
 def unsupported_options(fs: Any) -> list[str]:
     """Return the names of a filesystem's options that obstore cannot be given."""
-    return sorted(set(_flat(fs.storage_options)) - set(_OPTIONS[scheme(fs)]) - _IGNORED)
+    return sorted(set(flat(fs.storage_options)) - set(_OPTIONS[scheme(fs)]) - IGNORED)
 
 
 @lru_cache(maxsize=16)
@@ -70,7 +70,7 @@ def open_bucket(fs: Any, name: str, seconds: int) -> Any:
         Seconds to wait for an answer to a PUT.
     """
     names, kind = _OPTIONS[scheme(fs)], scheme(fs)
-    config = {names[option]: value for option, value in _flat(fs.storage_options).items() if option in names and value}
+    config = {names[option]: value for option, value in flat(fs.storage_options).items() if option in names and value}
     # The content of an object may take longer to arrive than its first byte.
     client: dict[str, Any] = {"allow_http": True, "read_timeout": f"{seconds}s", "timeout": f"{seconds + 400}s"}
     retry: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=seconds)}
@@ -78,7 +78,7 @@ def open_bucket(fs: Any, name: str, seconds: int) -> Any:
         return AzureStore(name, config=config, client_options=client, retry_config=retry)  # type: ignore[arg-type]
     if kind == "gs":
         return GCSStore(name, config=_google(config), client_options=client, retry_config=retry)  # type: ignore[arg-type]
-    config["region"] = config.get("region") or _region(fs, name)
+    config["region"] = config.get("region") or region_of(fs, name)
     if "amazonaws.com" not in fs.s3.meta.endpoint_url:  # there the endpoint follows from the region
         config["endpoint"] = fs.s3.meta.endpoint_url
     verify = fs.client_kwargs.get("verify", os.environ.get("AWS_CA_BUNDLE"))
@@ -90,14 +90,14 @@ def open_bucket(fs: Any, name: str, seconds: int) -> Any:
     return S3Store(name, config=config, client_options=client, retry_config=retry, credential_provider=provider)  # type: ignore[arg-type]
 
 
-def _flat(options: Any) -> dict[str, Any]:
+def flat(options: Any) -> dict[str, Any]:
     """Return options with those of a group as `group.name`."""
     groups = ("client_kwargs", "config_kwargs", "s3_additional_kwargs")
     inside = {f"{group}.{name}": value for group in groups for name, value in (options.get(group) or {}).items()}
     return {**{name: value for name, value in options.items() if name not in groups}, **inside}
 
 
-def _region(fs: Any, bucket: str) -> str:
+def region_of(fs: Any, bucket: str) -> str:
     """Return the region of a bucket, because obstore does not follow the redirect that s3fs follows."""
     try:
         answer = fs.call_s3("head_bucket", Bucket=bucket, timeout=20)
@@ -107,11 +107,23 @@ def _region(fs: Any, bucket: str) -> str:
     return str(region or fs.s3.meta.region_name or "us-east-1")
 
 
-def _credentials(profile: str | None) -> Callable[[], Any]:
-    """Return a function that gives obstore botocore's credentials: environment, profile, SSO, instance role."""
+def found_credentials(profile: str | None) -> Any:
+    """Return the credentials that botocore finds: environment, profile, SSO, instance role.
+
+    Raises
+    ------
+    NoCredentialsError
+        If there are none.
+    """
     found = botocore.session.Session(profile=profile).get_credentials()
     if found is None:
         raise NoCredentialsError
+    return found
+
+
+def _credentials(profile: str | None) -> Callable[[], Any]:
+    """Return a function that gives obstore botocore's credentials: environment, profile, SSO, instance role."""
+    found = found_credentials(profile)
 
     def provide() -> dict[str, Any]:
         now = found.get_frozen_credentials()

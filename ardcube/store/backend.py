@@ -12,10 +12,13 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from ardcube.errors import StoreError
 from ardcube.storage.place import Place, patience
+from ardcube.store.session_place import SessionPlace
 
 
 def zarr_store(place: Place) -> Store:
     """Return the Zarr store of a place."""
+    if isinstance(place, SessionPlace):
+        return place.zarr_store
     if place.is_local:
         return LocalStore(place.path)
     if place.fs.async_impl:

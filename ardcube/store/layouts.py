@@ -23,6 +23,7 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import conventions, schema
 from ardcube.store.backend import zarr_store
+from ardcube.store.session_place import SessionPlace
 from ardcube.store.validate import METADATA, damage_as_store_error
 
 
@@ -35,6 +36,11 @@ def base_group(place: Place) -> Place:
         If the metadata are damaged.
     """
     return place.child("0") if "multiscales" in schema.read_attributes(place) else place
+
+
+def group_of(place: Place, spec: CubeSpec) -> Place:
+    """Return the group of a store that holds the arrays of a cube, or of a level of its pyramid."""
+    return place if spec.layout == "flat" else place.child(str(spec.level))
 
 
 def levels_of(spec: CubeSpec) -> tuple[CubeSpec, ...]:
@@ -78,7 +84,7 @@ def create(
 def check(place: Place, spec: CubeSpec, chunk_size: int, shard: int) -> None:
     """Raise StoreError if the layout of a group differs from the one it was created with."""
     for level in levels_of(spec):
-        schema.check(_group(place, level), level, chunk_size, shard)
+        schema.check(group_of(place, level), level, chunk_size, shard)
 
 
 def extend(place: Place, spec: CubeSpec, periods: Sequence[Period], attributes: Mapping[str, Any]) -> None:
@@ -88,7 +94,7 @@ def extend(place: Place, spec: CubeSpec, periods: Sequence[Period], attributes: 
         schema.extend(place, names, periods, attributes)
         return
     for level in levels_of(spec):
-        schema.extend(_group(place, level), names, periods)
+        schema.extend(group_of(place, level), names, periods)
     with damage_as_store_error(place.uri):
         schema.consolidate(place)
         zarr.open_group(zarr_store(place), mode="r+", zarr_format=3).update_attributes(dict(attributes))
@@ -118,6 +124,9 @@ def remove(place: Place, names: Sequence[str], levels: int) -> None:
     StoreError
         If one of the names is not a plain name.
     """
+    if isinstance(place, SessionPlace):
+        place.remove_all()  # the repository and its versions remain
+        return
     if not levels:
         schema.remove(place, *names)
         return
@@ -126,7 +135,3 @@ def remove(place: Place, names: Sequence[str], levels: int) -> None:
     for level in range(levels):
         schema.remove(place.child(str(level)), *names)
     place.remove_empty_folders()
-
-
-def _group(place: Place, level: CubeSpec) -> Place:
-    return place if level.layout == "flat" else place.child(str(level.level))

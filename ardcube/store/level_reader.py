@@ -15,6 +15,7 @@ from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.checked_codecs import checked_codecs
+from ardcube.store.layouts import group_of
 from ardcube.store.validate import damage_as_store_error
 
 
@@ -28,19 +29,19 @@ class LevelReader:
     """Address of the group, for messages."""
 
     @classmethod
-    def open(cls, spec: CubeSpec, level: int) -> Self:
-        """Open the arrays of a level.
+    def open(cls, spec: CubeSpec, level: int, store: Place | None = None) -> Self:
+        """Open the arrays of a level, in a store or by default in the plain one at the address in `spec`.
 
         Raises
         ------
         StoreError
             If the arrays are missing or damaged.
         """
-        uri = replace(spec, level=level).group_uri
-        store = zarr_store(Place.at(uri, spec.storage_options))
+        place = group_of(store or Place.at(spec.store_uri, spec.storage_options), replace(spec, level=level))
+        uri = place.uri
         with explained(uri), damage_as_store_error(uri), checked_codecs():
             # Not the consolidated metadata: they are stale for a moment while the time axis is extended.
-            group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
+            group = zarr.open_group(zarr_store(place), mode="r", zarr_format=3, use_consolidated=False)
             return cls(tuple(array_of(group, array.name) for array in spec.arrays), uri)
 
     def read(self, number: int, time_index: int, window: Window) -> NDArray[Any]:

@@ -275,9 +275,15 @@ def _object_shapes(grid: Grid, chunk_size: int, shard: int) -> tuple[tuple[int, 
 
 
 def consolidate(place: Place) -> None:
-    """Write the metadata of all arrays into those of the group; the store is complete then."""
+    """Write the metadata of all arrays into those of the group; the store is complete then.
+
+    A version of icechunk is complete because it is published in one step, and has no such metadata.
+    """
+    store = zarr_store(place)
+    if not store.supports_consolidated_metadata:
+        return
     with warnings.catch_warnings():
         # The specification of Zarr v3 does not define them yet; every reader named in the README reads them.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component")  # STAC documents
-        zarr.consolidate_metadata(zarr_store(place))
+        zarr.consolidate_metadata(store)

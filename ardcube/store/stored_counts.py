@@ -15,6 +15,7 @@ from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 from ardcube.store.backend import array_of, zarr_store
 from ardcube.store.checked_codecs import checked_codecs
+from ardcube.store.layouts import group_of
 from ardcube.store.schema import COUNT
 from ardcube.store.validate import damage_as_store_error
 
@@ -28,11 +29,13 @@ class StoredCounts:
     ----------
     spec : CubeSpec
         The cube.
+    store : Place, optional
+        Store of the cube. Default: the plain store at the address in `spec`.
     """
 
-    def __init__(self, spec: CubeSpec) -> None:
+    def __init__(self, spec: CubeSpec, store: Place | None = None) -> None:
         self._uri = spec.group_uri
-        place = Place.at(self._uri, spec.storage_options)
+        place = group_of(store or Place.at(spec.store_uri, spec.storage_options), spec)
         with explained(self._uri), damage_as_store_error(self._uri), checked_codecs():
             group = zarr.open_group(zarr_store(place), mode="r", zarr_format=3, use_consolidated=False)
             self._counts: zarr.Array[Any] = array_of(group, COUNT)

@@ -21,6 +21,7 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
 from ardcube.store.backend import array_of, zarr_store
+from ardcube.store.layouts import group_of
 from ardcube.store.validate import METADATA, damage_as_store_error
 
 
@@ -34,15 +35,24 @@ class CubeStore:
     """Address of the store, for messages."""
 
     @classmethod
-    def open(cls, spec: CubeSpec, fence: Fence | None = None) -> Self:
+    def open(cls, spec: CubeSpec, fence: Fence | None = None, store: Place | None = None) -> Self:
         """Open the arrays of a cube, written only while the fence allows it.
+
+        Parameters
+        ----------
+        spec : CubeSpec
+            The cube, or a level of it.
+        fence : Fence, optional
+            Checked before each write.
+        store : Place, optional
+            Store of the cube. Default: the plain store at the address in `spec`.
 
         Raises
         ------
         StoreError
             If the arrays are missing, damaged, or not of the shape in `spec`.
         """
-        place = Place.at(spec.group_uri, spec.storage_options)
+        place = group_of(store or Place.at(spec.store_uri, spec.storage_options), spec)
         names = [array.name for array in spec.arrays]
         return cls.open_arrays(place, names, (spec.periods, spec.grid.height, spec.grid.width), fence)
 

@@ -17,7 +17,7 @@ import pytest
 import shapely
 
 import ardcube
-from ardcube.api import in_threads
+from ardcube.chunk import forked
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from tests.ardcube.api_cube import cube_of
@@ -143,7 +143,7 @@ def test_a_retry_builds_missing_chunks_where_it_is_asked_to(sample_archive: Path
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
     """Let the first attempts of each chunk fail with a network error; return the keys of the attempts."""
-    real, asked = in_threads.process_batch, list[str]()
+    real, asked = forked.process_batch, list[str]()
 
     def batch(spec: Any, jobs: Any, **options: Any) -> Any:
         key = str(jobs[0].key)
@@ -152,7 +152,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
             raise ardcube.TransientError("connection reset")
         return real(spec, jobs, **options)
 
-    monkeypatch.setattr(in_threads, "process_batch", batch)
+    monkeypatch.setattr(forked, "process_batch", batch)
     return asked
 
 
@@ -181,7 +181,7 @@ def test_transient_errors_end_after_the_last_attempt(
 def test_an_interrupt_stops_soon_and_releases_the_lease(
     sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cube, uri, real = cube_of(sample_archive), tmp_path / "cube.zarr", in_threads.process_batch
+    cube, uri, real = cube_of(sample_archive), tmp_path / "cube.zarr", forked.process_batch
     begun = list[str]()
 
     def batch(spec: Any, jobs: Any, **options: Any) -> Any:
@@ -192,7 +192,7 @@ def test_an_interrupt_stops_soon_and_releases_the_lease(
             raise ardcube.TransientError("try again in ten minutes")
         return real(spec, jobs, **options)
 
-    monkeypatch.setattr(in_threads, "process_batch", batch)
+    monkeypatch.setattr(forked, "process_batch", batch)
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     start = time.monotonic()
     try:
@@ -216,7 +216,7 @@ def test_a_store_that_cannot_be_written_stops_the_build(
         asked.append(str(jobs[0].key))
         raise ardcube.UnwritableError("no space left on device")
 
-    monkeypatch.setattr(in_threads, "process_batch", batch)
+    monkeypatch.setattr(forked, "process_batch", batch)
     with pytest.raises(ardcube.UnwritableError):
         ardcube.build(cube_of(sample_archive), tmp_path / "cube.zarr", threads=2)
     assert len(asked) <= 3

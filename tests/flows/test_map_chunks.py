@@ -37,7 +37,7 @@ def test_a_large_cube_takes_few_task_runs_and_few_files_and_has_the_pixels_of_a_
         assert len(ledger.records()) >= sum(merged)
 
     monkeypatch.setattr(Ledger, "merge", counted)
-    monkeypatch.setattr("flows.batch_results.RECORDS_PER_FILE", 60)
+    monkeypatch.setattr("ardcube.prepare.finished.RECORDS_PER_FILE", 60)
     many = build_cube(
         sample_cube(sample_archive, **CHEAP, chunk_size=16), run_config(tmp_path / "many", batch_size=None)
     )

@@ -42,7 +42,7 @@ REFERENCE = """
 --initialize/--no-initialize flag       -
 --cloud-mask                text        none
 """
-CHOICES = {"--serverless-backend": {"coiled", "local"}, "--storage-backend": {"fsspec"}}
+CHOICES = {"--serverless-backend": {"coiled", "local"}, "--storage-backend": {"fsspec", "icechunk"}}
 
 # One value per field, none of them its default.
 CUBE: dict[str, Any] = {
@@ -78,6 +78,7 @@ CUBE: dict[str, Any] = {
 RUN: dict[str, Any] = {
     "fsspec_uri": "output/cube.zarr",
     "each": "name",
+    "storage_backend": "icechunk",
     "storage_options": {"endpoint_url": "http://127.0.0.1:9000", "use_ssl": False, "retries": 3},
     "credentials_block": "store",
     "serverless_backend": "dask",
@@ -155,7 +156,7 @@ OTHERS: list[tuple[type[BaseModel], dict[str, Any]]] = [
         },
     ),
 ]
-ONE_VALUE = {"epsg", "storage_backend"}
+ONE_VALUE = {"epsg"}
 
 
 def command(name: str) -> click.Command:

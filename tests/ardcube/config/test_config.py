@@ -171,7 +171,7 @@ def test_an_invalid_cube_is_refused_with_a_message_that_names_the_value(change: 
         ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
         ({"retries": -1}, "retries"),
         ({"serverless_backend": "modal"}, "Input should be 'local', 'dask' or 'coiled'"),
-        ({"storage_backend": "icechunk"}, "Input should be 'fsspec'"),
+        ({"storage_backend": "zip"}, "Input should be 'fsspec' or 'icechunk'"),
     ],
 )
 def test_an_invalid_run_is_refused_with_a_message_that_names_the_value(change: dict[str, Any], message: str) -> None:

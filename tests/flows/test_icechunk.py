@@ -1,0 +1,52 @@
+"""Cubes with the storage backend icechunk, built by the flow: workers write into forks, the flow commits."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+import ardcube
+from ardcube.report.summary import ChunksFailedError
+from flows.build_cube import build_cube
+from flows.cli import cli
+from flows.retry_cube import retry_cube
+from tests.ardcube.api_cube import cube_of
+from tests.flows.jobs import run_config
+from tests.servers.processes import DaskCluster
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def test_workers_of_a_cluster_write_a_version_that_the_flow_publishes_once_it_is_complete(
+    sample_archive: Path, tmp_path: Path, dask_cluster: DaskCluster
+) -> None:
+    archive = Path(shutil.copytree(sample_archive, tmp_path / "archive"))
+    band = next((archive / "S2A_T32TQS_20230612T101539_L2A").glob("*B04*"))
+    content = band.read_bytes()
+    band.write_bytes(b"no raster")
+    uri, plain = tmp_path / "cube", tmp_path / "plain.zarr"
+    options = {"serverless_backend": "dask", "scheduler_address": dask_cluster.address, "storage_backend": "icechunk"}
+    run = run_config(uri, retries=1, batch_size=3, **options)
+    with pytest.raises(ChunksFailedError) as caught:
+        build_cube(cube_of(archive), run)
+    lost = caught.value.summary.failed
+    assert 0 < lost < 12
+    with pytest.raises(ardcube.InputError, match="no version is published yet"):
+        ardcube.open(uri)
+    band.write_bytes(content)
+    assert retry_cube(run_config(uri)).failed == 0
+    ardcube.build(cube_of(archive), plain)
+    cube, expected = ardcube.open(uri).load(), ardcube.open(plain).load()
+    assert cube.attrs.pop("version") == "v1"
+    xr.testing.assert_equal(cube, expected)
+    listed = CliRunner().invoke(cli, ["history", str(uri)], catch_exceptions=False).output.splitlines()
+    assert [line.split()[0] for line in listed] == ["version", "v1"]
+    assert listed[1].endswith("12 chunks, 2023-05 to 2023-06")
+    pictures = CliRunner().invoke(
+        cli, ["quicklook", str(uri), "--at", "v1", "--output", str(tmp_path / "pictures")], catch_exceptions=False
+    )
+    assert len(pictures.output.splitlines()) == 2
