@@ -117,13 +117,12 @@ def _check_gateway(run: RunConfig, kind: Callable[..., Any]) -> None:
     """Raise InputError if the gateway does not answer, refuses the user, or has no such option."""
     from dask_gateway import Gateway
 
+    from flows.gateway import offered_options
+
     arguments = set(inspect.signature(kind).parameters)
-    where = {
-        key: value for key, value in run.cluster_options.items() if key in set(inspect.signature(Gateway).parameters)
-    }
+    of_gateway = set(inspect.signature(Gateway).parameters)
     try:
-        with Gateway(**where) as gateway:
-            offered = {*gateway.cluster_options()}
+        offered = offered_options({key: value for key, value in run.cluster_options.items() if key in of_gateway})
     except Exception as error:  # it raises whatever its HTTP client does
         raise InputError(
             f"cluster-class {GATEWAY}: the gateway refuses or does not answer ({_line(error)}); set its URL in "

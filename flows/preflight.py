@@ -14,16 +14,18 @@ from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
 from ardcube.config import EARTH_SEARCH, RunConfig
 from ardcube.errors import InputError
+from ardcube.redaction import without_secrets
 from ardcube.storage.place import Place
 from flows.ask_workers import Answers, ask_workers, first_problem, seen_by_flow
 from flows.cluster_classes import check_class, is_loopback, is_on_this_machine
+from flows.scheduler_security import use_loader
 from flows.worker_probe import Seen
 
 WORKER_SECONDS = 60.0
 """Seconds to wait for the first worker of a Dask cluster."""
 _CONNECT_SECONDS = 10.0
 """Seconds to wait for a scheduler to accept a connection."""
-_SCHEMES = ("tcp", "tls", "ws", "wss", "ucx", "ucxx")
+_SCHEMES = ("tcp", "tls", "gateway", "ws", "wss", "ucx", "ucxx")
 """Protocols of Dask between machines."""
 _EARTH_SEARCH_REGION = "us-west-2"
 """Region of the scenes that Earth Search lists."""
@@ -142,7 +144,9 @@ def _check_cluster(run: RunConfig, place: Place, stac_urls: Sequence[str]) -> No
     address = run.scheduler_address or ""
     scheme = address.partition("://")[0]
     if scheme not in _SCHEMES:
-        raise InputError(f"scheduler-address {address}: Dask has no protocol {scheme}; use tcp:// or tls://")
+        raise InputError(
+            f"scheduler-address {address}: Dask has no protocol {scheme}; use tcp://, tls:// or gateway://"
+        )
     catalogues = [local_path(url) for url in dict.fromkeys(stac_urls) if not is_remote(url)]
     with seen_by_flow(run, place, catalogues) as seen:
         answers = asyncio.run(_ask(address, seen))
@@ -154,15 +158,18 @@ async def _ask(address: str, seen: Seen) -> Answers:
     """Return the answers of all workers of a cluster, which has at least one."""
     from distributed import Client
 
-    client: Any = Client(address, asynchronous=True, timeout=_CONNECT_SECONDS, set_as_default=False)
+    use_loader()
+    client: Any = None
     try:
+        client = Client(address, asynchronous=True, timeout=_CONNECT_SECONDS, set_as_default=False)
         await client
     except Exception as error:  # a protocol raises whatever its library does
-        await client.close()
-        text = " ".join(str(error).split())
+        if client is not None:
+            await client.close()
+        text = " ".join(without_secrets(str(error)).split())
         raise InputError(
-            f"scheduler-address {address} does not answer as a Dask scheduler ({text}); start one there, and use "
-            "tls:// with the certificates in Dask's configuration if it needs them"
+            f"scheduler-address {address} does not answer as a Dask scheduler ({text}); start one there, and put the "
+            "certificates of tls://, or the login of gateway://, into Dask's configuration"
         ) from error
     try:
         await client.wait_for_workers(1, timeout=WORKER_SECONDS)

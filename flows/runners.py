@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from ardcube.config import AssetAccess, RunConfig, header_variables
 from ardcube.runtime.allocator import allocator_environment
 from flows.cluster_classes import cluster_arguments, create_cluster
+from flows.scheduler_security import use_loader
 from flows.started_workers import check_started_workers
 from hooks.clusters import cluster_name
 from hooks.events import report_to
@@ -58,6 +59,7 @@ def make_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "DaskTaskRu
     if run.cluster_class is not None:
         return _make_cluster_runner(run, run.cluster_class)
     if run.serverless_backend == "dask":
+        use_loader()
         return DaskTaskRunner(address=run.scheduler_address)
     if run.serverless_backend == "coiled":
         cluster, adapt = coiled_arguments(run, access)

@@ -138,7 +138,7 @@ def test_workers_that_see_another_store_catalogue_or_server_are_refused(
     ("changes", "message"),
     [
         ({"fsspec_uri": "memory://cube"}, "only this process sees it"),
-        ({"scheduler_address": "http://127.0.0.1:8786"}, "Dask has no protocol http; use tcp:// or tls://"),
+        ({"scheduler_address": "http://127.0.0.1:8786"}, "Dask has no protocol http; use tcp://, tls:// or gateway://"),
         ({"scheduler_address": "tls://127.0.0.1:1"}, "does not answer as a Dask scheduler (TLS expects a `ssl_context"),
         ({"scheduler_address": "tcp://127.0.0.1:1"}, "does not answer as a Dask scheduler"),
         ({"scheduler_address": "tcp://10.1.2.3:8786"}, "cannot report to http://127.0.0.1"),
