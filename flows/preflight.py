@@ -4,6 +4,7 @@ Each check ends in one line (`InputError`) that names the value, the problem and
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,9 +19,12 @@ from ardcube.redaction import without_secrets
 from ardcube.storage.place import Place
 from flows.ask_workers import Answers, ask_workers, first_problem, seen_by_flow
 from flows.cluster_classes import check_class, is_loopback, is_on_this_machine
+from flows.coiled_cluster import check_coiled_options
+from flows.progress import current_progress
 from flows.scheduler_security import use_loader
 from flows.worker_probe import Seen
 
+logger = logging.getLogger(__name__)
 WORKER_SECONDS = 60.0
 """Seconds to wait for the first worker of a Dask cluster."""
 _CONNECT_SECONDS = 10.0
@@ -101,11 +105,12 @@ def _check_coiled(run: RunConfig, place: Place, stac_urls: Sequence[str]) -> Non
         raise InputError(
             "serverless-backend coiled: no Coiled token is set; run `coiled login`, or set DASK_COILED__TOKEN"
         )
+    check_coiled_options(run)
     check_region(run.coiled_region, _region_of(place), stac_urls)
 
 
 def check_region(region: str, of_bucket: str | None, stac_urls: Sequence[str]) -> None:
-    """Raise InputError if workers would be far from both the scenes and the store.
+    """Warn if workers are far from the store; raise InputError if they are far from the scenes too.
 
     Parameters
     ----------
@@ -116,7 +121,12 @@ def check_region(region: str, of_bucket: str | None, stac_urls: Sequence[str]) -
     stac_urls : sequence of str
         The catalogues. Only the region of the scenes of Earth Search is known.
     """
-    if of_bucket is None or {*stac_urls} != {EARTH_SEARCH} or region in (of_bucket, _EARTH_SEARCH_REGION):
+    if of_bucket is None or region == of_bucket:
+        return
+    if {*stac_urls} != {EARTH_SEARCH} or region == _EARTH_SEARCH_REGION:
+        line = f"coiled-region {region}: the store is in {of_bucket}; the transfer of each written byte is charged"
+        logger.warning(line)
+        current_progress().warned(line)
         return
     raise InputError(
         f"coiled-region {region}: the scenes are in {_EARTH_SEARCH_REGION} and the store in {of_bucket}, and transfers "

@@ -1,7 +1,6 @@
 """The Dask task runners: local threads, a running cluster, a class of cluster, Coiled, a separate process."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -9,23 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from ardcube.config import AssetAccess, RunConfig, header_variables
-from ardcube.runtime.allocator import allocator_environment
+from ardcube.config import AssetAccess, RunConfig
 from flows.cluster_classes import cluster_arguments, create_cluster
+from flows.coiled_cluster import coiled_arguments, coiled_starter
 from flows.scheduler_security import use_loader
 from flows.started_workers import check_started_workers
-from hooks.clusters import cluster_name
 from hooks.events import report_to
 
 if TYPE_CHECKING:  # prefect_dask imports all of distributed, which a run that is refused or cancelled never needs
     from prefect_dask.task_runners import DaskTaskRunner
 
 StartRunner = Callable[[], "DaskTaskRunner"]
-_MAX_COILED_WORKERS = 100
-"""Workers of an adaptive cluster at most. More of them do not read faster, because a bucket limits its requests."""
 
 
 @contextmanager
@@ -62,9 +57,8 @@ def make_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "DaskTaskRu
         use_loader()
         return DaskTaskRunner(address=run.scheduler_address)
     if run.serverless_backend == "coiled":
-        cluster, adapt = coiled_arguments(run, access)
-        # A name instead of the class, because coiled is slow to import and needs an account.
-        return DaskTaskRunner(cluster_class="coiled.Cluster", cluster_kwargs=cluster, adapt_kwargs=adapt)
+        cluster, adapt = coiled_arguments(run)
+        return DaskTaskRunner(cluster_class=coiled_starter(access), cluster_kwargs=cluster, adapt_kwargs=adapt)
     from flows.local_worker import LocalWorker
 
     return DaskTaskRunner(
@@ -113,30 +107,6 @@ def make_isolated_runner() -> "DaskTaskRunner":
     )
 
 
-def coiled_arguments(run: RunConfig, access: AssetAccess = "unsigned") -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the arguments of `coiled.Cluster`, and of `adapt` if it adapts.
-
-    Its machines have no environment but the one given here, so they get the tokens that headers contain.
-    """
-    tokens = {name: os.environ[name] for name in sorted(header_variables(access)) if name in os.environ}
-    cluster: dict[str, Any] = {
-        "name": cluster_name(run, flow_run.id),
-        "region": run.coiled_region,
-        "worker_cpu": run.coiled_worker_cpu,
-        "worker_memory": run.coiled_worker_memory,
-        "idle_timeout": run.coiled_idle_timeout,
-        "spot_policy": run.coiled_spot_policy,
-        "n_workers": run.workers or 1,
-        "environ": prefect_environment() | allocator_environment(run.coiled_worker_cpu) | tokens,
-        "worker_options": {"nthreads": run.threads or run.coiled_worker_cpu},
-    }
-    if run.coiled_image is not None:  # without an image, Coiled installs the packages of this machine
-        # The image's entrypoint is the `ardcube` command.
-        cluster |= {"container": run.coiled_image, "ignore_container_entrypoint": True}
-    adapt = None if run.workers else {"minimum": 1, "maximum": _MAX_COILED_WORKERS}
-    return cluster, adapt
-
-
 @contextmanager
 def server_address_for_workers(are_processes: bool) -> Iterator[None]:
     """Put the address of this run's Prefect server into the settings of tasks.
@@ -175,16 +145,3 @@ def connect_workers_to_server(run: RunConfig, client: Any) -> None:
     answers = client.run(report_to, server, on_error="return")
     if failures := {worker: error for worker, error in answers.items() if error is not None}:
         get_run_logger().warning("workers may report to another Prefect server: %s", failures)
-
-
-def prefect_environment() -> dict[str, str]:
-    """Return the variables that let a worker report to this run's Prefect server."""
-    api = get_current_settings().api
-    environment = {}
-    if api.url:
-        environment["PREFECT_API_URL"] = api.url
-    if api.key is not None:
-        environment["PREFECT_API_KEY"] = api.key.get_secret_value()
-    if api.auth_string is not None:
-        environment["PREFECT_API_AUTH_STRING"] = api.auth_string.get_secret_value()
-    return environment

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from ardcube.config import RunConfig
 from ardcube.errors import OutageError
 from ardcube.runtime.outages import Outage
-from flows.runners import coiled_arguments
+from flows.coiled_cluster import coiled_arguments
 
 _LOOK_SECONDS = 5.0
 """Seconds between two looks at the workers of a cluster."""
@@ -31,7 +31,8 @@ def count_slots(run: RunConfig, client: Any) -> int:
     if run.serverless_backend != "coiled":
         return max(1, running, run.adapt[1] if run.adapt else run.workers or 0)
     cluster, adapt = coiled_arguments(run)
-    expected: int = adapt["maximum"] if adapt else cluster["n_workers"] * cluster["worker_options"]["nthreads"]
+    threads = cluster["worker_options"].get("nthreads", 1)
+    expected: int = adapt["maximum"] if adapt else cluster["n_workers"] * threads
     return max(running, expected)
 
 

@@ -15,7 +15,7 @@ from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.extent.months import add_months, limit_to_ended_periods
 from ardcube.runtime.allocator import allocator_environment
-from flows.runners import coiled_arguments
+from flows.coiled_cluster import coiled_arguments
 from tests.deployments.parameter_sets import DEPLOYMENTS, PARAMETER_SETS, PROJECT
 
 BY_NAME = [pytest.param(deployment, id=name) for name, deployment in DEPLOYMENTS.items()]

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import pytest
 from distributed import Client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -165,6 +166,13 @@ def test_coiled_needs_a_token_a_shared_store_and_a_catalogue_that_its_machines_r
             return refused(RunConfig(**{**shared, "serverless_backend": "coiled", **changes}), stac_url)
 
         assert "no Coiled token is set; run `coiled login`, or set DASK_COILED__TOKEN" in message()
+        with dask.config.set({"coiled.token": "hush"}):
+            line = message(cluster_options={"worker_vm_type": ["m6i.xlarge"]})
+            assert line == "cluster-option worker_vm_type: coiled.Cluster has no such argument; see its documentation"
+            assert "cluster-option region: cannot be given; use coiled-region" in message(
+                cluster_options={"region": "x"}
+            )
+            assert "environ: is not an object; write it as JSON" in message(cluster_options={"environ": "x"})
         assert "has other machines; give an address such as s3://" in message(
             fsspec_uri=str(tmp_path), storage_options={}
         )
@@ -172,7 +180,11 @@ def test_coiled_needs_a_token_a_shared_store_and_a_catalogue_that_its_machines_r
 
 
 def test_a_region_fits_the_store_or_the_scenes() -> None:
-    check_region("us-west-2", "eu-central-1", [EARTH_SEARCH])
+    with reporting(warnings := Warnings()):
+        check_region("us-west-2", "eu-central-1", [EARTH_SEARCH])
+    assert warnings.lines == [
+        "coiled-region us-west-2: the store is in eu-central-1; the transfer of each written byte is charged"
+    ]
     check_region("eu-central-1", "eu-central-1", [EARTH_SEARCH])
     check_region("eu-north-1", "eu-central-1", ["https://stac.example"])
     check_region("eu-north-1", "eu-central-1", [EARTH_SEARCH, "https://stac.example"])

@@ -13,7 +13,8 @@ from distributed import Client, LocalCluster
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
 from ardcube.config import AccessByHost, HeaderAccess, HostAccess, RunConfig
-from flows.runners import coiled_arguments, make_isolated_runner, make_runner, prefect_environment
+from flows.coiled_cluster import coiled_arguments, private_environment
+from flows.runners import make_isolated_runner, make_runner
 from tests.servers.processes import DaskCluster, environment
 
 
@@ -64,14 +65,33 @@ def test_dask_is_the_scheduler_at_the_address(dask_cluster: DaskCluster) -> None
     assert len(scheduler["workers"]) == 2
 
 
-def test_coiled_is_a_cluster_by_name_that_adapts() -> None:
+def test_coiled_is_a_cluster_that_adapts() -> None:
     run = run_config(serverless_backend="coiled")
     runner = make_runner(run)
     cluster, adapt = coiled_arguments(run)
-    assert runner.cluster_class == "coiled.Cluster"
     assert runner.cluster_kwargs == cluster
-    assert runner.adapt_kwargs == adapt == {"minimum": 1, "maximum": 100}
+    assert runner.adapt_kwargs == adapt == {"minimum": 1, "maximum": 100, "target_duration": "20s"}
     assert cluster["n_workers"] == 1  # what adapting begins with
+    cluster, adapt = coiled_arguments(run_config(serverless_backend="coiled", adapt=(5, 400)))
+    assert (cluster["n_workers"], adapt) == (5, {"minimum": 5, "maximum": 400, "target_duration": "20s"})
+
+
+def test_coiled_gets_the_options_of_its_class() -> None:
+    options = {
+        "workspace": "team",
+        "worker_vm_types": ["m7g.xlarge"],
+        "arm": True,
+        "tags": {"project": "alps"},
+        "wait_for_workers": 2,
+        "timeout": 1200,
+        "environ": {"GDAL_CACHEMAX": "64"},
+    }
+    cluster, _ = coiled_arguments(run_config(serverless_backend="coiled", workers=4, cluster_options=options))
+    environ = options.pop("environ")
+    assert options.items() <= cluster.items()
+    assert environ.items() <= cluster["environ"].items()  # type: ignore[attr-defined]
+    assert "MALLOC_ARENA_MAX" in cluster["environ"]
+    assert not cluster.keys() & {"worker_cpu", "worker_memory"}  # Coiled refuses them with types of machines
 
 
 def test_coiled_of_so_many_workers_does_not_adapt() -> None:
@@ -122,6 +142,7 @@ def test_coiled_takes_every_argument() -> None:
         import coiled
         for cluster, adapt in json.loads(sys.argv[1]):
             inspect.signature(coiled.Cluster).bind(**cluster)
+            inspect.signature(coiled.Cluster.send_private_envs).bind(None, {}, raise_on_error=True)
             # `adapt` passes on what it does not know, so its names are compared.
             assert set(adapt or ()) <= set(inspect.signature(coiled.Cluster.adapt).parameters)
     """
@@ -140,31 +161,23 @@ def test_coiled_takes_every_argument() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_workers_get_the_address_and_key_of_the_prefect_server() -> None:
+def test_machines_of_coiled_get_secrets_directly_and_none_in_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = HeaderAccess("Authorization", "Bearer {EARTHDATA_TOKEN}", ("data.example.org",))
+    access = AccessByHost((HostAccess("data.example.org", header),))
+    monkeypatch.setenv("EARTHDATA_TOKEN", "hush-token")
     variables = {
         "PREFECT_API_URL": "https://prefect.example/api",
-        "PREFECT_API_KEY": "hush",
-        "PREFECT_API_AUTH_STRING": "me:hush",
+        "PREFECT_API_KEY": "hush-key",
+        "PREFECT_API_AUTH_STRING": "me:hush-word",
     }
     settings = (PREFECT_API_URL, PREFECT_API_KEY, PREFECT_API_AUTH_STRING)
     with temporary_settings(dict(zip(settings, variables.values(), strict=True))):
-        assert prefect_environment() == variables
         cluster, _ = coiled_arguments(run_config(serverless_backend="coiled"))
-    assert variables.items() <= cluster["environ"].items()
-
-
-def test_machines_of_coiled_get_the_tokens_that_headers_contain(monkeypatch: pytest.MonkeyPatch) -> None:
-    header = HeaderAccess("Authorization", "Bearer {EARTHDATA_TOKEN}", ("data.example.org",))
-    access = AccessByHost((HostAccess("data.example.org", header),))
-    monkeypatch.setenv("EARTHDATA_TOKEN", "hush")
-    run = run_config(serverless_backend="coiled")
-    assert coiled_arguments(run, access)[0]["environ"]["EARTHDATA_TOKEN"] == "hush"
-    assert "EARTHDATA_TOKEN" not in coiled_arguments(run)[0]["environ"]
-
-
-def test_workers_get_no_key_if_there_is_none() -> None:
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
-        assert prefect_environment() == {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
+        private = private_environment(access)
+    assert cluster["environ"]["PREFECT_API_URL"] == variables.pop("PREFECT_API_URL")
+    assert "hush" not in json.dumps(cluster)
+    assert private == {**variables, "EARTHDATA_TOKEN": "hush-token"}
+    assert private_environment() == {}
 
 
 def test_coiled_is_not_imported_before_it_is_chosen() -> None:
