@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import processes
+from tests.wait_for import until
 
 _CONFIG = """
 from dask_gateway_server.options import Integer, Options
@@ -56,3 +57,5 @@ def dask_gateway(folder: Path) -> Iterator[GatewayServer]:
         ready = lambda: processes.answers(f"{server.url}/api/health") is not None  # noqa: E731
         processes.wait_until(ready, "dask-gateway-server", seconds=60, process=process, log=log)
         yield server
+        # The server ends at once, and would leave the scheduler of a cluster that it is about to stop.
+        until(lambda: not any(clusters.iterdir()), "the end of the clusters")
