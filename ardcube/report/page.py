@@ -56,6 +56,7 @@ def ended_page(
         shares=[(name.replace("_", " "), taken / seconds) for name, taken in stages],
         price=price,
         has_levels=snapshot.cube.config.layout != "flat",
+        by_xarray=snapshot.cube.storage_backend == "fsspec",
         options=snapshot.options,
         report=summary.report,
         report_link=summary.report and _file_link(summary.report),

@@ -54,13 +54,26 @@ def openings(place: Place, options: Mapping[str, Any], cube: StoredCube, picture
         array, group = f"0/{bands[0] if len(cube.config.composites) == 1 else f'{variable}_{bands[0]}'}", ', group="0"'
     layer = f'ZARR:"{_gdal_address(address)}":/{array}'
     newer = "3.13" if cube.config.shard > 1 else "3.12"
+    shown = Opening(
+        "Web map",
+        f"Draws {last.label} on a map of OpenStreetMap, and writes it as a page. Needs folium, which "
+        "ardcube[notebook] installs.",
+        _web_map(address, given, f"cube[{variable!r}].sel(time={str(last.start)!r}){_thinned(cube.grid)}", bands),
+    )
+    lazy = "Reflectance as an xarray.Dataset; nothing is read before it is used."
+    opened = f"import ardcube\n\ncube = ardcube.open({address!r}{given})"
+    if cube.storage_backend == "icechunk":
+        exported = f"ardcube export {quote(address)} --output exported"
+        return [
+            Opening("Python", f"{lazy} The newest published version; at='v1' opens an earlier one.", opened),
+            Opening("QGIS and GDAL", "They do not read Icechunk. This command writes GeoTIFFs.", exported),
+            shown,
+        ]
     return [
         Opening(
             "Python",
-            "Reflectance as an xarray.Dataset; nothing is read before it is used. Without ardcube, xarray opens the "
-            "store too.",
-            f"import ardcube\n\ncube = ardcube.open({address!r}{given})\n\n"
-            f"# without ardcube\nimport xarray\n\ncube = xarray.open_zarr({address!r}{group}{given})",
+            f"{lazy} Without ardcube, xarray opens the store too.",
+            f"{opened}\n\n# without ardcube\nimport xarray\n\ncube = xarray.open_zarr({address!r}{group}{given})",
         ),
         Opening(
             "QGIS and GDAL",
@@ -68,12 +81,7 @@ def openings(place: Place, options: Mapping[str, Any], cube: StoredCube, picture
             f"first band of {cube.periods[0].label} as GeoTIFF, for all other programs.",
             f"{layer}\n\ngdal_translate -b 1 -unscale -ot Float32 {quote(layer)} {variable}.tif",
         ),
-        Opening(
-            "Web map",
-            f"Draws {last.label} on a map of OpenStreetMap, and writes it as a page. Needs folium, which "
-            "ardcube[notebook] installs.",
-            _web_map(address, given, f"cube[{variable!r}].sel(time={str(last.start)!r}){_thinned(cube.grid)}", bands),
-        ),
+        shown,
     ]
 
 

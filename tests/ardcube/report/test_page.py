@@ -72,6 +72,10 @@ def test_a_page_of_a_hundred_thousand_chunks_is_small_and_states_their_cost(plac
     # The page is narrow: a long line would hide the address.
     assert f"\nimport xarray\n\ncube = xarray.open_zarr('{place.path}')\n" in text
     assert "| Time | 2 h 0 min |" in text
+    of_icechunk = replace(CUBE, identity={"storage_backend": "icechunk"})
+    other = ended_page(CubeSnapshot(place, {}, of_icechunk, states), WELL, tally_of(50), None, None)
+    assert f"\nimport ardcube\n\ncube = ardcube.open('{place.path}')\n" in other
+    assert "open_zarr" not in other
     assert "| Throughput | 0.02 Mpx/s" in text
     assert "bands 75%, mask bands 25%" in text
     assert "ardcube retry" not in text

@@ -131,6 +131,17 @@ def test_the_code_of_a_map_thins_a_large_cube(tmp_path: Path) -> None:
     assert ".isel" not in openings(made.place, {}, made.cube, None)[-1].code
 
 
+def test_only_ardcube_opens_a_cube_of_icechunk(tmp_path: Path) -> None:
+    made = make(tmp_path, months=1)
+    plain = openings(made.place, {}, made.cube, None)
+    of_icechunk = openings(made.place, {}, replace(made.cube, identity={"storage_backend": "icechunk"}), None)
+    python, exported, web_map = (one.code for one in of_icechunk)
+    assert python == f"import ardcube\n\ncube = ardcube.open({made.place.path!r})"
+    assert plain[0].code.startswith(python)
+    assert exported == f"ardcube export {made.place.path} --output exported"
+    assert web_map == plain[2].code
+
+
 def test_a_cube_without_any_chunk_has_a_page(tmp_path: Path) -> None:
     made = make(tmp_path, months=1, missing=[ChunkKey("2023-01", row, col) for row in range(4) for col in range(6)])
     page = page_of(made)
