@@ -13,7 +13,7 @@ _USER = re.compile(r"(://)[^\s/'\"<>]+@")
 """User of a URL; the greedy match includes an @ in the password."""
 _NAMED = re.compile(
     r"((?:secret|token|passw(?:or)?d|passphrase|credential|signature|authorization|(?:account|access|api)[_-]?key)"
-    r"[a-z_\-]{0,40}['\"]?\s*[:=]\s*(?:b?['\"])?)"
+    r"[a-z_\-]{0,40}(?<!error)['\"]?\s*[:=]\s*(?:b?['\"])?)"
     r"(?:(?<=')[^']+|(?<=\")[^\"]+|(?:(?:bearer|basic)\s+)?[^\s,'\"&)}\]]+)",
     re.IGNORECASE,
 )

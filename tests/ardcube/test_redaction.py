@@ -37,6 +37,7 @@ def test_secrets_are_removed_and_other_text_is_kept(text: str, kept: str) -> Non
         "SceneError: http://127.0.0.1:8080/S2A/B04.tif cannot be read: HTTP response code: 404",
         "why? nobody knows: (12, 13)",
         "2023-05_y0000_x0001: attempt 1 failed",
+        "NoCredentialsError: Unable to locate credentials",
     ],
 )
 def test_text_without_secrets_is_unchanged(text: str) -> None:
