@@ -176,6 +176,7 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that have other content.")
 @click.option("--allow-missing", is_flag=True, help="Export missing chunks as nodata.")
+@at_option
 @click.option("--threads", type=click.IntRange(1), help="GeoTIFF files written at once.  [default: number of CPUs]")
 @storage_option
 @debug_option

@@ -46,6 +46,7 @@ def export_cube(
     template: str | None = None,
     overwrite: bool = False,
     allow_missing: bool = False,
+    at: str | None = None,
     threads: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> ExportSummary:
@@ -75,6 +76,8 @@ def export_cube(
         Replace files that have other content.
     allow_missing : bool
         Export chunks that are missing as nodata.
+    at : str, optional
+        Version of a cube with the storage backend icechunk, such as ``"v2"``. Default: the newest one.
     threads : int, optional
         GeoTIFF files written at once. Default: the number of CPUs that the process may use.
     storage_options : mapping, optional
@@ -104,7 +107,7 @@ def export_cube(
     if threads is not None and (type(threads) is not int or threads < 1):
         raise InputError(f"--threads {threads!r:.60}: not a number of threads; give 1 or more")
     periods, variables = ((names,) if isinstance(names, str) else names for names in (periods, variables))
-    wanted = Wanted(format, periods, variables, bbox, template, allow_missing)
+    wanted = Wanted(format, periods, variables, bbox, template, allow_missing, at)
     export = plan_export(text_of(uri), wanted, storage_options)
     folder = text_of(output)
     place = Place.at(folder, storage_options if "://" in folder else None)

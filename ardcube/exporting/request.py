@@ -24,11 +24,13 @@ from ardcube.storage.place import Place, cube_name
 from ardcube.store.layouts import base_group
 from ardcube.store.schema import COUNT, DISTANCE, FLAGS, exists, read_attributes
 from ardcube.store.validate import read_layouts
-from ardcube.store.versions import for_reading
+from ardcube.store.versions import for_checking, for_reading
 
 Format = Literal["cog", "netcdf"]
 TEMPLATES: dict[Format, str] = {"cog": "{varname}_{period}.tif", "netcdf": "{cube}.nc"}
 """Default template of file names by format."""
+_OF_ONE_CUBE = ("date_created", "resampling", "composite", "cloud_mask", "cloud_mask_options", "period")
+"""Attributes that only another cube changes. Two cubes may be created within a second."""
 _VERSION = 1
 """Raised when files of the same cube get other content."""
 
@@ -43,6 +45,8 @@ class Wanted:
     bbox: Sequence[float] | None = None
     template: str | None = None
     allow_missing: bool = False
+    at: str | None = None
+    """Version of a cube of icechunk. Default: the newest published one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,21 @@ def plan_export(uri: str, wanted: Wanted, storage_options: Mapping[str, Any] | N
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(place, ledger)
-    place = for_reading(place, cube.storage_backend)
+    newest = for_checking(place, cube.storage_backend)
+    place = for_reading(place, cube.storage_backend, wanted.at)
     if not exists(place):
         raise StoreError(f"{place.uri}: the store is missing or incomplete; run the build again")
-    with explained(ledger.place.uri):
-        holder = Holder.read(ledger.place)
-    if holder is not None and holder.is_alive is not False:
-        raise InputError(f"{place.uri}: another run writes this cube: {holder}; wait until it ends")
-    periods = select_periods(cube.periods, wanted.periods)
+    if wanted.at is None:
+        _check_no_run(place, ledger)
+    else:
+        _check_same_cube(place, newest, wanted.at)
+    periods = select_periods(_stored_periods(place, cube, wanted.at), wanted.periods)
     window = select_window(cube.grid, wanted.bbox)
-    if cube.storage_backend != "fsspec" and len(cube.periods) > read_layouts(base_group(place))[COUNT].shape[0]:
-        raise InputError(f"{place.uri}: a build with more periods is not published; run the build until it completes")
     variables = open_variables(place, cube, wanted.variables or _usual_variables(cube, wanted.format))
-    states = _states(ledger, cube, window, periods, allow_missing=wanted.allow_missing)
+    if wanted.at is None:
+        states = _states(ledger, cube, window, periods, allow_missing=wanted.allow_missing)
+    else:
+        states = {period.label: wanted.at for period in periods}  # a version is complete and never changes
     template = wanted.template or TEMPLATES[wanted.format]
     groups: dict[str, list[tuple[SourceVariable, Period]]] = {}
     for variable in variables:
@@ -111,6 +117,31 @@ def plan_export(uri: str, wanted: Wanted, storage_options: Mapping[str, Any] | N
             groups.setdefault(name, []).append((variable, period))
     files = tuple(_file(name, parts, cube, window, wanted.format, states) for name, parts in groups.items())
     return Export(place, cube, window, wanted.format, files, read_attributes(place))
+
+
+def _check_no_run(place: Place, ledger: Ledger) -> None:
+    """Raise InputError if a run writes the cube, or may do so."""
+    with explained(ledger.place.uri):
+        holder = Holder.read(ledger.place)
+    if holder is not None and holder.is_alive is not False:
+        raise InputError(f"{place.uri}: another run writes this cube: {holder}; wait until it ends")
+
+
+def _check_same_cube(place: Place, newest: Place, at: str) -> None:
+    """Raise InputError if the cube of a version was replaced: grid and bands of the newest one need not be its own."""
+    of_version, of_newest = read_attributes(place), read_attributes(newest)
+    if any(of_version.get(name) != of_newest.get(name) for name in _OF_ONE_CUBE):
+        raise InputError(f"at {at!r}: {place.uri} was another cube then, before an overwrite; open it with icechunk")
+
+
+def _stored_periods(place: Place, cube: StoredCube, at: str | None) -> Sequence[Period]:
+    """Return the periods of a version; of the newest one all periods of the cube, or raise InputError."""
+    if cube.storage_backend == "fsspec":
+        return cube.periods
+    stored = cube.periods[: read_layouts(base_group(place))[COUNT].shape[0]]
+    if at is None and len(stored) < len(cube.periods):
+        raise InputError(f"{place.uri}: a build with more periods is not published; run the build until it completes")
+    return stored
 
 
 def _usual_variables(cube: StoredCube, form: Format) -> list[str]:

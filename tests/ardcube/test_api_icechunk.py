@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
+import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 import zarr
 
@@ -94,6 +96,15 @@ def test_readers_see_the_old_version_until_the_new_one_is_complete(archive: Path
     plain = tmp_path / "plain.zarr"
     ardcube.build(cube_of(archive), plain)
     xr.testing.assert_identical(second, content(plain))
+    for version, seen in (("v1", first), ("v2", second)):
+        files = ardcube.export(uri, tmp_path / version, at=version, variables=["rgb_median"]).written
+        assert len(files) == seen.sizes["time"]
+        with rasterio.open(files[0]) as raster:
+            exported = raster.read(1) * raster.scales[0] + raster.offsets[0]
+            expected = seen["rgb_median"].isel(time=0, band=0).to_numpy()
+            np.testing.assert_allclose(exported[~np.isnan(expected)], expected[~np.isnan(expected)], atol=1e-6)
+    with pytest.raises(ardcube.InputError, match="2023-06"):
+        ardcube.export(uri, tmp_path / "v1", at="v1", periods=["2023-06"])
     build(cube_of(archive), uri)  # nothing to build: no further version
     assert [tag for tag, _ in tags(uri)] == ["v2", "v1"]
     assert all(version.time.tzinfo == UTC for version in ardcube.history(uri))
@@ -111,6 +122,8 @@ def test_overwrite_keeps_the_earlier_versions(sample_archive: Path, tmp_path: Pa
     assert not content(uri).equals(first)
     assert [tag for tag, _ in tags(uri)] == ["v2", "v1"]
     xr.testing.assert_identical(content(uri, at="v1"), first)
+    with pytest.raises(ardcube.InputError, match="was another cube then, before an overwrite; open it with icechunk"):
+        ardcube.export(uri, tmp_path / "files", at="v1")
     build(cube_of(sample_archive, **MONTH, varname="other"), uri, overwrite=True)
     with pytest.raises(ardcube.InputError, match="had no other then, before an overwrite; open it with icechunk"):
         ardcube.open(uri, at="v1")
