@@ -55,6 +55,6 @@ def retry_cube(run: RunConfig, missing: bool = False) -> BuildSummary:
         jobs = () if pending is None else pending.jobs
         get_run_logger().info("%d of %d chunks to build at %s", len(jobs), retry.chunks, retry.place.uri)
         if pending is None or run.dry_run:
-            scope = RunScope(retry.place.uri, retry.chunks, len(jobs))
+            scope = RunScope(retry.place.uri, retry.chunks, retry.not_done(pending, missing=missing))
             return summarize(scope, {}, time.perf_counter() - started)
         return completed(build_missing(RunContext(run, pending, lease, started).fenced()))

@@ -43,7 +43,7 @@ def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext
     pending = context.pending
     records = pending.ledger.compact()
     seconds = time.perf_counter() - context.started
-    scope = RunScope(pending.place.uri, pending.chunks, len(pending.jobs), context.selected)
+    scope = RunScope(pending.place.uri, pending.chunks, pending.not_done, context.selected)
     summary = summarize(scope, records, seconds, context.run.skip_bad_scenes)
     for level in levels:
         found = level.pending.ledger.records(brief=True)

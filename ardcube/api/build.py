@@ -120,7 +120,6 @@ def retry(uri: Uri, *, missing: bool = False, threads: int | None = None, **opti
         checked = checked.for_writing()
         pending = plan_retry(checked, missing=missing)
         if pending is None or run.dry_run:
-            jobs = () if pending is None else pending.jobs
-            scope = RunScope(checked.place.uri, checked.chunks, len(jobs))
+            scope = RunScope(checked.place.uri, checked.chunks, checked.not_done(pending, missing=missing))
             return summarize(scope, {}, time.perf_counter() - start)
         return build_in_threads(pending, run, lease, start)

@@ -70,7 +70,7 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     _build_all(spec, run, selected, lease, FinishedChunks(ledger, pending.transaction))
     records = ledger.compact()
     summary = summarize(
-        RunScope(place.uri, pending.chunks, len(pending.jobs), selected), records, 0.0, run.skip_bad_scenes
+        RunScope(place.uri, pending.chunks, pending.not_done, selected), records, 0.0, run.skip_bad_scenes
     )
     summary = build_levels(spec, run, lease, ledger, summary, pending.transaction)
     summary = replace(summary, seconds=time.perf_counter() - start)

@@ -33,11 +33,18 @@ class PendingBuild:
     """Location of the store."""
     ledger: Ledger
     jobs: Sequence[ChunkJob] = field(repr=False)
-    """Chunks that are not done."""
+    """Chunks to build."""
     chunks: int
     """Chunks of the whole cube."""
     records: Mapping[ChunkKey, ChunkRecord] = field(repr=False)
     """Records from before the run."""
+    others: int = 0
+    """Chunks that are not done either and that the run does not build."""
+
+    @property
+    def not_done(self) -> int:
+        """Number of chunks that were not done before the run."""
+        return len(self.jobs) + self.others
 
     @property
     def transaction(self) -> Transaction | None:

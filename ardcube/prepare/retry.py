@@ -61,6 +61,16 @@ class Retry:
         done = sum(record.is_built(self.run.skip_bad_scenes) for record in records)
         return len(records) - done, max(0, self.chunks - len(records))
 
+    def count_others(self, records: Collection[ChunkRecord], *, missing: bool) -> int:
+        """Return how many chunks were never built and will not be, because only failed ones are built."""
+        return 0 if missing else self.count_missing(records)[1]
+
+    def not_done(self, pending: PendingBuild | None, *, missing: bool) -> int:
+        """Return how many chunks are not done, given the result of `plan_retry`."""
+        if pending is not None:
+            return pending.not_done
+        return self.count_others(self.ledger.records(brief=True).values(), missing=missing)
+
 
 def check_retry(run: RunConfig) -> Retry:
     """Read the cube at `run.fsspec_uri` and its last plan; write nothing.
@@ -135,7 +145,10 @@ def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None
     plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
     left = jobs.without(stored_inputs(records, run.skip_bad_scenes))
     pending: Sequence[ChunkJob] = left if missing else [job for job in left if job.key in failed]
-    return PendingBuild(plan, retry.place, retry.ledger, pending, retry.chunks, records) if pending else None
+    if not pending:
+        return None
+    others = retry.count_others(records.values(), missing=missing)
+    return PendingBuild(plan, retry.place, retry.ledger, pending, retry.chunks, records, others)
 
 
 def _definitions(retry: Retry) -> list[Definition]:

@@ -61,7 +61,7 @@ class BuildSummary:
     empty: int
     failed: int
     left: int
-    """Chunks that `limit` left for another run."""
+    """Chunks that were not done before the run, and that it left for another one: by `limit`, or as a retry does."""
     retried: int
     """Chunks with more than one attempt."""
     scenes: int

@@ -136,7 +136,8 @@ def test_a_failed_chunk_is_reported_when_all_others_are_built_and_a_retry_builds
 def test_a_retry_builds_missing_chunks_where_it_is_asked_to(sample_archive: Path, tmp_path: Path) -> None:
     uri = tmp_path / "cube.zarr"
     ardcube.build(cube_of(sample_archive), uri, limit=4)
-    assert ardcube.retry(uri).written == 0
+    nothing = ardcube.retry(uri)
+    assert (nothing.written, nothing.already_done, nothing.left) == (0, 4, 8)
     summary = ardcube.retry(uri, missing=True, threads=2)
     assert (summary.written + summary.empty, summary.left) == (8, 0)
 
