@@ -25,7 +25,7 @@ RUN /opt/build/bin/hatchling build --target wheel \
 FROM python:3.11-slim-bookworm
 
 LABEL org.opencontainers.image.title="ard-process" \
-    org.opencontainers.image.description="ardcube: analysis-ready data cubes of Sentinel-2 composites" \
+    org.opencontainers.image.description="ardcube: analysis-ready data cubes of satellite composites" \
     org.opencontainers.image.licenses="Apache-2.0"
 
 # Any uid may run the image on a read-only root, because it writes only to /tmp, /app/data and /app/output.

@@ -51,7 +51,7 @@ def _models() -> "tuple[type[CubeConfig], type[RunConfig]]":
 @click.version_option(package_name="ardcube")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Build analysis-ready data cubes of Sentinel-2 L2A composites."""
+    """Build analysis-ready data cubes: cloud-masked composites of satellite scenes."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
