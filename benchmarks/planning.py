@@ -45,6 +45,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.pixels.composites.registry import composites_of
 from ardcube.pixels.masks import cloud_mask
+from ardcube.pixels.quality.registry import NO_QUALITY
 from ardcube.planning.estimate import estimate
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import make_plan, search_scenes
@@ -128,6 +129,7 @@ def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Requ
         run=run,
         mask=cloud_mask("scl"),
         composites=composites_of(cube.composites, cube.varname, cube.bands),
+        quality=NO_QUALITY,
         area=Area(box(*bounds)),
         grid=Grid.from_bounds(bounds, RESOLUTION),
         periods=calendar_periods(cube.start_date, cube.end_date, 1)[:periods],

@@ -11,7 +11,6 @@ from prefect.states import Completed
 from ardcube.prepare.finalize import finalize
 from ardcube.prepare.publish import publish
 from ardcube.redaction import without_secrets
-from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary, RunScope, summarize
 from ardcube.report.wording import count_of
@@ -51,6 +50,8 @@ def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext
     logger = get_run_logger()
     logger.info("%d written, %d empty, %d failed", summary.written, summary.empty, summary.failed)
     if context.run.report:
+        from ardcube.report.html.write import write_next_to_ledger  # xarray takes memory that workers have not
+
         report = write_next_to_ledger(pending.place, context.run.storage_options, pending.ledger)
         summary = replace(summary, report=report)
         if report is not None:

@@ -26,7 +26,6 @@ from ardcube.prepare.finished import FinishedChunks
 from ardcube.prepare.levels import level_builds
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.publish import publish
-from ardcube.report.html.write import write_next_to_ledger
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 
 if TYPE_CHECKING:
@@ -77,6 +76,8 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
     if run.report:
+        from ardcube.report.html.write import write_next_to_ledger  # xarray is slow to import
+
         summary = replace(summary, report=write_next_to_ledger(place, run.storage_options, ledger))
     finalize(run, place, ledger, records.values())
     publish(pending, complete=not summary.failures and len(selected) == len(pending.jobs))

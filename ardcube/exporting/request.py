@@ -16,7 +16,6 @@ from ardcube.fingerprint import digest
 from ardcube.lease.holder import Holder
 from ardcube.ledger.last_plan import planned_chunks
 from ardcube.ledger.ledger import Ledger
-from ardcube.ledger.record import DONE
 from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, no_cube_error
 from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.failures import explained
@@ -185,7 +184,7 @@ def _states(
     states, missing = {}, 0
     for period in periods:
         found = [records.get(ChunkKey(period.label, tile.row, tile.col)) for tile in inside]
-        done = [one if one is not None and one.status in DONE else None for one in found]
+        done = [one if one is not None and one.has_pixels else None for one in found]
         missing += done.count(None)
         states[period.label] = digest([None if one is None else one.written_as for one in done])
     if missing and not allow_missing:

@@ -169,7 +169,7 @@ def due_jobs(filling: Filling, *, allow_missing: bool) -> tuple[list[FillJob], i
                 readable = frozenset(
                     index
                     for index, one in enumerate(found[start:stop], start)
-                    if one and (one.status == "written" or index == period.index)
+                    if one and (one.status != "empty" or index == period.index)
                 )
                 jobs.append(FillJob(key, period.index, tile.window, readable, inputs))
     if missing and not allow_missing:
@@ -181,4 +181,4 @@ def due_jobs(filling: Filling, *, allow_missing: bool) -> tuple[list[FillJob], i
 
 
 def _built(record: ChunkRecord | None) -> ChunkRecord | None:
-    return record if record is not None and record.status in DONE else None
+    return record if record is not None and record.has_pixels else None

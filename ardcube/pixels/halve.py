@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ardcube.kernels.halve import halve_floats, halve_integers
-
 _LARGEST_INTEGER = 4
 """Bytes of the largest integers whose sums are exact in float64."""
 
@@ -38,6 +36,8 @@ def halve_mean(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     TypeError
         If the values are of another type.
     """
+    from ardcube.kernels.halve import halve_floats, halve_integers  # numba takes a second to import
+
     out = np.empty(_half(values.shape), values.dtype)
     absent = math.nan if nodata is None else float(nodata)
     if values.dtype.kind == "f":

@@ -33,12 +33,16 @@ def write_times(group: zarr.Group, periods: Sequence[Period]) -> None:
 
 
 def write_complete(group: zarr.Group, shares: NDArray[np.float32]) -> None:
-    """Write `complete`, float32 (time,): the share of finished tiles, as one object."""
+    """Write `complete`, float32 (time,): the share of finished tiles, as one object.
+
+    Its chunks have one period, as those of pixels do: it is a coordinate of them, and xarray reports chunks of an array
+    with its coordinates.
+    """
     if COMPLETE in group:
         array_of(group, COMPLETE)[...] = shares
         return
     named = {"long_name": "share of the tiles of the period that are finished"}
-    _write(group, COMPLETE, shares, ("time",), named, chunks=(_TIME_CHUNK,))
+    _write(group, COMPLETE, shares, ("time",), named, chunks=(1,), shards=(_TIME_CHUNK,))
 
 
 def _days(dates: Sequence[Any]) -> NDArray[np.int64]:
@@ -92,6 +96,7 @@ def _write(
     dimensions: tuple[str, ...],
     attributes: Mapping[str, Any],
     chunks: tuple[int, ...] | None = None,
+    shards: tuple[int, ...] | None = None,
 ) -> None:
     if name in group:
         array = array_of(group, name)
@@ -104,6 +109,7 @@ def _write(
             shape=values.shape,
             dtype=values.dtype,
             chunks=chunks or values.shape,
+            shards=shards,
             dimension_names=dimensions,
             attributes=dict(attributes),
             compressors=None,

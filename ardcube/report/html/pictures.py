@@ -19,7 +19,7 @@ from ardcube.report.banded import read_plane
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched
 from ardcube.report.shown_part import fullest_part, read_built, tile_pixels, whole
-from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
+from ardcube.report.state_map import EMPTY, FAILED, RETRIED, WRITTEN
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.runtime.cpus import cpu_count
 from ardcube.storage.place import Place
@@ -87,7 +87,7 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
     StoreError
         If the store is damaged.
     """
-    written = np.isin(states, (WRITTEN, RETRIED))
+    written = np.isin(states, (WRITTEN, RETRIED, FAILED))  # a chunk that failed may have the pixels of an earlier build
     chosen = _chosen(written, shown, tile_pixels(cube))
     if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
         return None

@@ -153,3 +153,18 @@ def test_an_error_in_a_new_scene_keeps_the_stored_pixels(
         build()
     assert the_record(tmp_path).kept
     assert np.array_equal(counts(tmp_path), before)
+
+
+def test_kept_pixels_are_exported_and_filled_as_others_are(
+    catalogue: Path, tmp_path: Path, build: Callable[..., ardcube.BuildSummary]
+) -> None:
+    build()
+    before = counts(tmp_path)
+    retract(catalogue, "whole")
+    with pytest.raises(ardcube.ChunksFailedError):
+        build()
+    (file,) = ardcube.export(tmp_path / "cube.zarr", tmp_path / "files").written
+    with rasterio.open(file) as raster:
+        assert np.array_equal((raster.read() != raster.nodata).any(axis=0), before[0] > 0)
+    filled = ardcube.fill(tmp_path / "cube.zarr", method="carry", max_periods=1)
+    assert filled.observed == pytest.approx(np.mean(before > 0))
