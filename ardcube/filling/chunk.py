@@ -13,8 +13,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ardcube.extent.clip_grid import GridClip
 from ardcube.filling.output import is_filled, layer_names
 from ardcube.filling.request import Filling, FillJob
+from ardcube.ledger.clip_file import read_clip
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
 from ardcube.pixels.gaps import EMPTY, FILLED, OBSERVED, Gaps
@@ -41,6 +43,8 @@ class OpenFilling:
     """Ledger of the filled cube, which is written only while the run holds its lease."""
     middles: Sequence[int]
     """Middle of each period."""
+    clip: GridClip | None
+    """Geometries that clip the cube; None if it is not clipped."""
 
     @classmethod
     def open(cls, filling: Filling, variables: Sequence[str], ledger: Ledger) -> Self:
@@ -56,7 +60,9 @@ class OpenFilling:
             group = zarr.open_group(zarr_store(place), mode="r", zarr_format=3)
             arrays = {name: array_of(group, name) for name in variables}
         store = CubeStore.open_arrays(output, layer_names(variables), arrays[COUNT].shape, ledger.fence)
-        return cls(filling, arrays, store, ledger, filling.middles)
+        clipped = filling.cube.identity.get("clip")
+        clip = GridClip(read_clip(filling.ledger.place, clipped), filling.cube.grid) if clipped else None
+        return cls(filling, arrays, store, ledger, filling.middles, clip)
 
     def fill(self, job: FillJob) -> ChunkRecord:
         """Fill one chunk and record it. At most three chunks of a variable are in memory in addition to the result.
@@ -83,9 +89,10 @@ class OpenFilling:
             layers = [self._filled(job, name, gaps) for name in self.arrays if name != COUNT]
             count = self._own(job, COUNT)
         self.store.write_chunk(index, job.window, *layers, gaps.filled, gaps.distance, count)
-        flags = gaps.filled
+        inside = None if self.clip is None else self.clip.inside(job.window)
+        flags = gaps.filled if inside is None else gaps.filled[inside]
         counts = {name: float(np.count_nonzero(flags == value)) for name, value in _COUNTED.items()}
-        means = {"mean_clear_days": float(count.mean()), "observed_share": counts["observed"] / flags.size}
+        means = {"mean_clear_days": float(count.sum() / flags.size), "observed_share": counts["observed"] / flags.size}
         attempt = Attempt(started, socket.gethostname(), time.perf_counter() - start)
         status: Status = "written" if flags.any() else "empty"
         record = ChunkRecord(job.key, status, job.inputs, (attempt,), statistics=means | counts)

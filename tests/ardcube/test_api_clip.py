@@ -134,6 +134,11 @@ def test_shares_are_those_of_the_pixels_inside(sample_archive: Path, file: Path,
     (record,) = Ledger.of_store(Place.at(str(tmp_path / "cube.zarr"))).records().values()
     assert record.statistics["observed_share"] == pytest.approx((count > 0).mean())
     assert record.statistics["mean_clear_days"] == pytest.approx(count.mean())
+    filled = ardcube.fill(tmp_path / "cube.zarr", method="carry", max_periods=1)
+    assert filled.observed == pytest.approx((count > 0).mean())
+    (record,) = Ledger.of_store(Place.at(filled.uri)).records().values()
+    assert record.statistics["mean_clear_days"] == pytest.approx(count.mean())
+    assert record.statistics["observed_share"] == pytest.approx((count > 0).mean())
 
 
 def test_a_retry_needs_no_geometry_file(whole: xr.Dataset, sample_archive: Path, tmp_path: Path) -> None:
