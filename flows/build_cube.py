@@ -204,11 +204,16 @@ def hold_lease(ledger: Place, run: RunConfig) -> Iterator[Lease]:
     LeaseHeldError
         If another run holds it.
     """
-    log = get_run_logger().warning
+    log, progress = get_run_logger(), current_progress()
+
+    def warn(line: str) -> None:
+        log.warning(line)
+        progress.warned(line)  # the command's console shows no log
+
     name, run_id = str(flow_run.name), str(flow_run.id)
     with (
         suspension_reported(),
-        holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=log) as lease,
+        holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=warn) as lease,
         released_at_forced_end(lambda: release(ledger.waiting(0), lease.claim.holder)),
     ):
         yield lease

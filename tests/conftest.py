@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import shutil
 import socket
@@ -119,6 +120,22 @@ def _guard_address(address: Any) -> None:
         inside = None
     if inside is None or not (inside.is_loopback or inside.is_unspecified):
         raise ForeignAddressError(f"{host} is not on this machine; a test may connect to 127.0.0.1 only")
+
+
+@pytest.fixture(autouse=True)
+def _same_settings() -> Iterator[None]:
+    """Undo the settings that the command makes when it runs in this process: child processes would inherit them."""
+
+    def settings() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith(("PREFECT_", "DASK_"))}
+
+    before, distributed = settings(), logging.getLogger("distributed")
+    level = distributed.level
+    yield
+    for name in settings():
+        del os.environ[name]
+    os.environ.update(before)
+    distributed.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)
