@@ -19,6 +19,7 @@ from ardcube.errors import ArdcubeError, LossError, PermanentError, TransientErr
 from ardcube.ledger.record import Attempt, ChunkRecord
 from ardcube.planning.jobs import ChunkJob
 from ardcube.redaction import without_secrets
+from ardcube.runtime.usage import Usage, counting
 from ardcube.storage.failures import NETWORK_LIBRARIES
 
 _WRITE = "write"
@@ -67,7 +68,8 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
     attempt = Attempt(datetime.now(UTC).isoformat(timespec="seconds"), socket.gethostname(), 0.0)
     start, timer = time.perf_counter(), StageTimer()
     try:
-        record = reduce_chunk(cube, job) if cube.spec.level else _build(cube, job, last, timer)
+        with counting() as usage:
+            record = reduce_chunk(cube, job) if cube.spec.level else _build(cube, job, last, timer)
     except Exception as error:
         if _process_ends(error):
             raise TransientError(f"{job.key}: the process is exiting; the chunk is built by a later run") from error
@@ -80,14 +82,23 @@ def process_chunk(cube: OpenCube, job: ChunkJob, *, last: bool = False) -> Chunk
             bad_scenes=known.bad_scenes,
         )
         kept = job.rebuilt and _WRITE not in timer.seconds
-        record = ChunkRecord(job.key, "failed", job.inputs, (), kept=kept).after(before, attempt)
+        record = _with_usage(ChunkRecord(job.key, "failed", job.inputs, (), kept=kept), usage).after(before, attempt)
         logger.warning("%s: attempt %d failed: %s", job.key, record.attempt_count, attempt.error)
         cube.ledger.write(record)
         raise known from error
     attempt = replace(attempt, seconds=time.perf_counter() - start)
-    record = record.after(before, attempt)
+    record = _with_usage(record, usage).after(before, attempt)
     cube.ledger.write(record)
     return record
+
+
+def _with_usage(record: ChunkRecord, usage: Usage) -> ChunkRecord:
+    """Return the record with what the attempt has used."""
+    return replace(
+        record,
+        statistics={**record.statistics, **usage.numbers()},
+        byte_counts={**record.byte_counts, **usage.byte_counts()},
+    )
 
 
 def _build(cube: OpenCube, job: ChunkJob, last: bool, timer: StageTimer) -> ChunkRecord:

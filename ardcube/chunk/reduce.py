@@ -14,6 +14,7 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.pixels.halve import halve_mean, halve_nearest
 from ardcube.planning.arrays import StoredArray
 from ardcube.planning.jobs import ChunkJob
+from ardcube.runtime.usage import count_unknown
 from ardcube.store.writer import has_values
 
 
@@ -36,6 +37,7 @@ def reduce_chunk(cube: OpenCube, job: ChunkJob) -> ChunkRecord:
         for part in _strips(job.window, cube.below.arrays[number].chunks[1]):
             with timer.stage("read"):
                 below = cube.below.read(number, job.time_index, _below(part))
+                count_unknown()
             with timer.stage("reduce"):
                 rows, cols = part.relative_to(job.window).slices
                 values[rows, cols] = _halved(below, array)

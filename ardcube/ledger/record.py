@@ -65,11 +65,13 @@ class ChunkRecord:
     """Ids of the items in the composite."""
     statistics: Mapping[str, float] = field(default_factory=dict)
     """Numbers of observations and of pixels, clear observations per pixel (mean), share of observed pixels; numbers of
-    pixels that composites count, if they are not 0."""
+    pixels that composites count, if they are not 0. Of the last attempt `cpu_seconds`, `requests` and `objects`; a
+    missing one is unknown."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage."""
     byte_counts: Mapping[str, int] = field(default_factory=dict)
-    """Bytes read from files, and bytes of pixels written, by `read` and `written`."""
+    """Bytes of blocks read from files, and of pixels written, by `read` and `written`. Of the last attempt, bytes of
+    all its requests and of its objects, by `received` and `stored`; a missing one is unknown."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Reason by id of each item that was skipped because it cannot be read."""
     omitted_attempts: int = 0

@@ -28,6 +28,7 @@ from ardcube.raster.object_store import UnsupportedFileError, explain_read, loca
 from ardcube.raster.refusals import note_readable
 from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.raster.tiff import Directory, Tag
+from ardcube.runtime.usage import count_requests, merged_ranges
 
 _DEFLATE, _NONE = (8, 32946), 1
 """Values of the compression tag."""
@@ -184,11 +185,15 @@ class CogBand:
 
 
 def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Sequence[Any]:
-    return obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
+    contents = obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
+    count_requests(*merged_ranges(starts, sizes, _GAP_BYTES))
+    return contents
 
 
 def _range(store: Any, path: str, start: int, length: int) -> Any:
-    return obstore.get_range(store, path, start=start, length=length)
+    content = obstore.get_range(store, path, start=start, length=length)
+    count_requests(1, len(content))
+    return content
 
 
 def _layout(image: Directory) -> CogLevel:

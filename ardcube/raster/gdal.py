@@ -35,6 +35,7 @@ from ardcube.raster.refusals import RefusedError, note_readable
 from ardcube.raster.s3 import gdal_options
 from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.redaction import without_secrets
+from ardcube.runtime.usage import count_unknown
 
 _HTTP_OPTIONS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no directory listings over HTTP
@@ -286,6 +287,7 @@ def _open(
     chosen = {name: value for name, value in _HTTP_OPTIONS.items() if name not in os.environ}
     if signed.headers:
         chosen["GDAL_HTTP_HEADERS"] = "".join(f"{header}: {value}\r\n" for header, value in signed.headers)
+    count_unknown()
     cache = rasterio.Env(CPL_VSIL_CURL_NON_CACHED=_NOT_CACHED) if href in _uncached else nullcontext()
     try:
         with rasterio.Env(**chosen, **gdal_options(access)), cache, _dataset(name, reader, **options) as source:

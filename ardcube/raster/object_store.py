@@ -20,6 +20,7 @@ from ardcube.raster.http import http_store
 from ardcube.raster.refusals import RefusedError
 from ardcube.raster.signing import SignedAddress, read_signed, try_signed
 from ardcube.redaction import without_secrets
+from ardcube.runtime.usage import count_requests
 
 _DURATION = re.compile(r" in [\d.]+(ns|µs|us|ms|s)\b")
 """Duration of a request, without which equal errors have equal messages."""
@@ -104,13 +105,15 @@ def _read_range(href: str, signed: SignedAddress, start: int, end: int) -> tuple
         raise SceneError(f"{href} cannot be read: it is no file")  # reading a pipe would wait for its other end
     try:
         answer = obstore.get(store, path, options={"range": (start, end)})
-        return bytes(answer.bytes()), answer.meta["size"]
+        content = bytes(answer.bytes())
     except NotSupportedError as error:
         raise UnsupportedFileError("a server without ranges") from error
     except (BaseError, OSError) as error:
         if _EMPTY.search(str(error)):
             raise SceneError(_empty(href)) from error
         raise explain_read(href, error) from error
+    count_requests(1, len(content))
+    return content, answer.meta["size"]
 
 
 def _get_from_s3(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, int]:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ardcube.config import Access, FileAccess, HeaderAccess, S3Access, TokenAccess
+from ardcube.runtime.usage import count_requests
 
 _MODES: dict[Access, dict[str, Any]] = {
     "unsigned": {"AWS_NO_SIGN_REQUEST": "YES"},
@@ -78,6 +79,7 @@ def read_range(href: str, start: int, end: int, access: FileAccess) -> tuple[byt
         raise RangeError(code) from error
     except (BotoCoreError, OSError, ValueError) as error:
         raise RangeError(type(error).__name__) from error
+    count_requests(1, len(content))
     size = str(answer.get("ContentRange", "")).rpartition("/")[2]
     return content, int(size) if size.isdigit() else len(content)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from threading import BoundedSemaphore
 from typing import ParamSpec, TypeVar
 
@@ -29,16 +30,16 @@ class Threads:
 
     def fetch(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
         """Run work that waits for an answer in a thread of the request pool."""
-        return _pool("ardcube-request", self.requests).submit(work, *args, **kwargs)
+        return _submit(_pool("ardcube-request", self.requests), work, *args, **kwargs)
 
     def fetch_and_decode(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
         """Run work that waits and decodes in a pool of two threads per decoder, because one of the two waits."""
         threads = min(self.requests, 2 * (self.decoders or cpu_count()))
-        return _pool("ardcube-read", threads).submit(work, *args, **kwargs)
+        return _submit(_pool("ardcube-read", threads), work, *args, **kwargs)
 
     def decode(self, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Future[_Result]:
         """Run work that computes in a thread of the decoder pool."""
-        return _pool("ardcube-decode", self.decoders or cpu_count()).submit(on_a_core(work), *args, **kwargs)
+        return _submit(_pool("ardcube-decode", self.decoders or cpu_count()), on_a_core(work), *args, **kwargs)
 
 
 DEFAULT_THREADS = Threads()
@@ -62,6 +63,13 @@ def on_a_core(work: Callable[_P, _Result]) -> Callable[_P, _Result]:
 def turns(at_once: int) -> BoundedSemaphore:
     """Return the semaphore of this process for work of which only some may be done at once."""
     return BoundedSemaphore(at_once)
+
+
+def _submit(
+    pool: ThreadPoolExecutor, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs
+) -> Future[_Result]:
+    """Run work in the context of the caller: for its chunk, whose requests are counted."""
+    return pool.submit(copy_context().run, partial(work, *args, **kwargs))
 
 
 @lru_cache(maxsize=8)

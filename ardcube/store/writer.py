@@ -18,6 +18,7 @@ from ardcube.errors import StoreError
 from ardcube.extent.window import Window
 from ardcube.lease.fence import Fence
 from ardcube.planning.plan import CubeSpec
+from ardcube.runtime.usage import count_object
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
 from ardcube.store.backend import array_of, zarr_store
@@ -162,6 +163,7 @@ class _WriteOnlyStore(WrapperStore[Store]):
     async def set(self, key: str, value: Buffer) -> None:
         await self._check_lease()
         await self._store.set(key, value)
+        count_object(len(value))
         if isinstance(self._store, LocalStore):
             # Pixels reach the disk before their record, so that no record outlives them in a power cut.
             await asyncio.to_thread(flush, self._store.root / key)

@@ -311,6 +311,13 @@ def test_a_chunk_that_is_done_is_not_read_again(
     job = plan.jobs[0]
     first = process_chunk(open_cube(plan.spec), job)
     assert {request.path for request in server.requests} == {f"{name}/red.tif" for name in "abcd"}
+    assert first.statistics["requests"] == len(server.requests)
+    assert first.byte_counts["received"] == sum(request.sent for request in server.requests)
+    arrays = [tmp_path / "cube.zarr" / name for name in ("rgb_median", "observation_count")]
+    objects = [file for array in arrays for file in array.glob("c/**/*") if file.is_file()]
+    assert first.statistics["objects"] == len(objects)
+    assert first.byte_counts["stored"] == sum(file.stat().st_size for file in objects)
+    assert first.statistics["cpu_seconds"] > 0
 
     server.reset()
     assert process_chunk(open_cube(plan.spec), job) == first
