@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ardcube.api.build import build, retry
-    from ardcube.api.export import ExportSummary, export
+    from ardcube.api.export import export
     from ardcube.api.fill import FillSummary, fill
     from ardcube.api.history import history
     from ardcube.api.observations import observations
@@ -121,7 +121,8 @@ __all__ = [
 
 _MODULES = {
     "ardcube.api.build": ("build", "retry"),
-    "ardcube.api.export": ("ExportSummary", "export"),
+    "ardcube.api.export": ("export",),
+    "ardcube.exporting.running": ("ExportSummary",),
     "ardcube.api.fill": ("FillSummary", "fill"),
     "ardcube.api.history": ("history",),
     "ardcube.api.observations": ("observations",),

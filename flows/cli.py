@@ -1,6 +1,7 @@
 """The `ardcube` command."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from flows.run_flow import configure_prefect, run_flow
 
 if TYPE_CHECKING:  # Libraries other than click are imported where they are used, so that --help takes no time.
     from ardcube.config import CubeConfig, RunConfig
+    from ardcube.config.clusters import ClusterOptions
     from ardcube.prepare.request import Request
     from ardcube.prepare.retry import Retry
     from ardcube.report.summary import BuildSummary
@@ -43,6 +45,12 @@ def _models() -> "tuple[type[CubeConfig], type[RunConfig]]":
     from ardcube.config import CubeConfig, RunConfig
 
     return CubeConfig, RunConfig
+
+
+def _cluster_options() -> "Sequence[type[ClusterOptions]]":
+    from ardcube.config.clusters import ClusterOptions
+
+    return (ClusterOptions,)
 
 
 @click.group(
@@ -156,7 +164,7 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
     print_status(console, state)
 
 
-@cli.command()
+@cli.command(cls=ModelCommand, models=_cluster_options)
 @click.argument("uri")
 @click.option("--output", required=True, metavar="FOLDER", help="Folder of the files: a path, or a URI of fsspec.")
 @click.option(
@@ -179,16 +187,23 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
 @at_option
 @click.option("--threads", type=click.IntRange(1), help="GeoTIFF files written at once.  [default: number of CPUs]")
 @storage_option
-@debug_option
-def export(uri: str, output: str, **options: Any) -> None:
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def export(uri: str, output: str, debug: bool, **options: Any) -> None:
     """Export the cube at URI to cloud-optimized GeoTIFF or netCDF."""
-    from ardcube.api.export import export_cube
+    cluster = build_model(_cluster_options()[0], options)
+    options = {name: value for name, value in options.items() if name not in type(cluster).model_fields}
+    if cluster.serverless_backend == "local":
+        from ardcube.api.export import export_cube
 
-    done = export_cube(uri, output, **options)
+        done = export_cube(uri, output, **options)
+    else:
+        from flows.export_command import export_on_cluster
+
+        _configure_process(debug)
+        done = export_on_cluster(uri, output, cluster, options)
     for file in done.written:
         click.echo(file)
-    kept = f", {len(done.kept)} kept" if done.kept else ""
-    click.echo(f"files    {len(done.written)} written{kept}")
+    click.echo(f"files    {done.message}")
     click.echo(f"time     {done.seconds:.1f} s")
 
 

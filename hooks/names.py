@@ -11,6 +11,7 @@ from ardcube.storage.place import cube_name
 
 if TYPE_CHECKING:  # slow to import, and a process that names flow runs may build no chunk
     from ardcube.chunk.batch import Batch
+    from ardcube.exporting.part import ExportPart
 
 
 def build_run_name() -> str:
@@ -32,6 +33,19 @@ def retry_run_name() -> str:
     run: RunConfig = flow_run.parameters["run"]
     what = "retry and complete" if flow_run.parameters.get("missing") else "retry"
     return f"{what} {cube_name(run.fsspec_uri)}{_attempt()}"
+
+
+def export_run_name() -> str:
+    """Return a name such as ``export vancouver``."""
+    return f"export {cube_name(flow_run.parameters['uri'])}{_attempt()}"
+
+
+def part_name() -> str:
+    """Return a name such as ``vancouver rgb_median_2023-01.tif``: cube, file."""
+    part: ExportPart = task_run.parameters["part"]
+    first, *others = (file.name for file in part.export.files)
+    more = f" .. {others[-1]} ({len(others) + 1} files)" if others else ""
+    return f"{cube_name(part.export.place.uri)} {first}{more}"
 
 
 def batch_name() -> str:

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ardcube.api.existing import Uri, text_of
 from ardcube.api.python_names import python_names
 from ardcube.api.thread_pool import call_in_threads
 from ardcube.errors import InputError
-from ardcube.lease.acquire import holding
 from ardcube.runtime.cpus import cpu_count
-from ardcube.storage.place import Place
 
 if TYPE_CHECKING:
-    from ardcube.exporting.request import Format
+    from ardcube.exporting.request import ExportFile, Format
+    from ardcube.exporting.running import ExportSummary
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSummary:
-    """Files of an export."""
-
-    written: tuple[str, ...]
-    """Addresses of the files that this run wrote."""
-    kept: tuple[str, ...]
-    """Addresses of the files that an earlier run had written from the same pixels."""
-    seconds: float
 
 
 def export_cube(
@@ -100,54 +84,24 @@ def export_cube(
     RunStopsError, TransientError
         If the cube cannot be read or the folder cannot be written. The same call continues.
     """
-    from ardcube.exporting.folder import ExportFolder  # zarr and GDAL are slow to import
-    from ardcube.exporting.request import Wanted, plan_export
+    from ardcube.exporting.request import Wanted  # zarr and GDAL are slow to import
+    from ardcube.exporting.running import ExportOrder, started
 
-    start = time.perf_counter()
     if threads is not None and (type(threads) is not int or threads < 1):
         raise InputError(f"--threads {threads!r:.60}: not a number of threads; give 1 or more")
     periods, variables = ((names,) if isinstance(names, str) else names for names in (periods, variables))
     wanted = Wanted(format, periods, variables, bbox, template, allow_missing, at)
-    export = plan_export(text_of(uri), wanted, storage_options)
-    folder = text_of(output)
-    place = Place.at(folder, storage_options if "://" in folder else None)
-    ExportFolder(place).due(export.files, overwrite=overwrite)  # before anything is written
-    with holding(place) as lease:
-        target = ExportFolder(place)
-        due = target.due(export.files, overwrite=overwrite)
-        with target.parts() as parts:
+    with started(ExportOrder(text_of(uri), text_of(output), wanted, overwrite, storage_options)) as running:
+        part = running.part(running.due)
 
-            def write(file: Any) -> str:
-                with tempfile.TemporaryDirectory(dir=parts) as own:
-                    path = Path(own, "file")
-                    _write(export, file, path)
-                    lease.check()
-                    target.publish(file, path)
-                return str(file.name)
+        def write(file: ExportFile) -> dict[str, int]:
+            return {file.name: part.write(file, running.check)}
 
-            # The library of netCDF is not safe for threads.
-            at_once = (threads or cpu_count()) if format == "cog" else 1
-            for name in call_in_threads(write, due, at_once, lease.check):
-                logger.info("%s written", name)
-    names = {file.name for file in due}
-    written, kept = (
-        tuple(f"{place.uri}/{file.name}" for file in export.files if (file.name in names) is new)
-        for new in (True, False)
-    )
-    return ExportSummary(written, kept, time.perf_counter() - start)
+        for sizes in call_in_threads(write, running.due, threads or cpu_count(), running.check):
+            running.finish(sizes)
+            logger.info("%s written", *sizes)
+        return running.summary()
 
 
 export = python_names(export_cube)
 """`export_cube`, whose errors name keyword arguments instead of options."""
-
-
-def _write(export: Any, file: Any, path: Path) -> None:
-    """Write a file in the format of the export."""
-    if export.format == "netcdf":
-        from ardcube.exporting.netcdf import write_netcdf
-
-        write_netcdf(export, file, path)
-    else:
-        from ardcube.exporting.cog import write_cog
-
-        write_cog(export, file, path)

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 
 from ardcube.errors import InputError
 from ardcube.exporting.request import ExportFile
@@ -18,6 +17,8 @@ from ardcube.storage.place import Place, flush
 
 _PARTS = ".ardcube-export-"
 """First letters of the folder of unfinished files, which the next export removes."""
+_BYTES = "bytes"
+"""Field of the list: bytes of a finished file; null while it is unfinished."""
 _FEW = 3
 """Files that an error names."""
 
@@ -38,7 +39,6 @@ class ExportFolder:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._lock = Lock()
         if place.is_local and Path(place.path).is_file():
             raise InputError(f"--output {place.uri}: is a file; give a folder")
         self._listed = self._read()
@@ -53,7 +53,7 @@ class ExportFolder:
         """
         sizes = {file.name: self._size(file.name) for file in files}
         due = [file for file in files if not self._is_complete(file, sizes[file.name])]
-        other = [file.name for file in due if sizes[file.name] is not None]
+        other = [file.name for file in due if sizes[file.name] is not None and not self._is_begun(file.name)]
         if other and not overwrite:
             raise InputError(
                 f"--output {self.place.uri}: {_named(other)} exists with other content; add --overwrite, or give "
@@ -61,44 +61,41 @@ class ExportFolder:
             )
         return due
 
-    def publish(self, file: ExportFile, path: Path) -> None:
-        """Move a finished file into the folder.
+    def begin(self, files: Sequence[ExportFile]) -> None:
+        """List files as unfinished before the first of them is written.
 
-        The list is written first: a run that is killed in between finds no file, and writes it again.
-
-        Raises
-        ------
-        UnwritableError, TransientError
-            If the filesystem refuses the file, permanently or for a while.
+        A run that is killed leaves files of which the list does not know the size; the next run writes them again.
         """
-        place = self.place
-        with explained(place.uri), self._lock:
-            place.remove([file.name])  # the file of an earlier export could have the same size
-            self._listed[file.name] = {"inputs": file.inputs, "bytes": path.stat().st_size}
-            place.write(LIST, json.dumps(self._listed, indent=1, sort_keys=True).encode())
-        with explained(place.uri):
-            if place.is_local:
-                target = Path(place.file(file.name))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                flush(path)
-                path.replace(target)
-            else:
-                place.fs.put_file(str(path), place.file(file.name))
+        if files:
+            self._listed |= {file.name: {"inputs": file.inputs, _BYTES: None} for file in files}
+            self._write()
+
+    def finish(self, sizes: Mapping[str, int]) -> None:
+        """List files as finished, with their bytes."""
+        if sizes:
+            self._listed |= {name: {**self._listed[name], _BYTES: size} for name, size in sizes.items()}
+            self._write()
 
     @contextmanager
-    def parts(self) -> Iterator[Path]:
-        """Yield a folder for unfinished files; remove it at the end, and those of runs that were killed."""
-        local = Path(self.place.path) if self.place.is_local else None
+    def parts(self) -> Iterator[str | None]:
+        """Yield a folder for unfinished files, None for that of the machine; remove it, and those of killed runs."""
+        if not self.place.is_local:
+            yield None
+            return
+        local = Path(self.place.path)
         with explained(self.place.uri):
-            if local is not None:
-                local.mkdir(parents=True, exist_ok=True)
-                for left in local.glob(f"{_PARTS}*"):
-                    shutil.rmtree(left, ignore_errors=True)
+            local.mkdir(parents=True, exist_ok=True)
+            for left in local.glob(f"{_PARTS}*"):
+                shutil.rmtree(left, ignore_errors=True)
             folder = tempfile.mkdtemp(prefix=_PARTS, dir=local)
         try:
-            yield Path(folder)
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _write(self) -> None:
+        with explained(self.place.uri):
+            self.place.write(LIST, json.dumps(self._listed, indent=1, sort_keys=True).encode())
 
     def _read(self) -> dict[str, Mapping[str, object]]:
         """Read the list; a damaged one counts as none, so that its files need `overwrite`."""
@@ -120,7 +117,29 @@ class ExportFolder:
 
     def _is_complete(self, file: ExportFile, size: int | None) -> bool:
         listed = self._listed.get(file.name, {})
-        return size is not None and (listed.get("inputs"), listed.get("bytes")) == (file.inputs, size)
+        return size is not None and (listed.get("inputs"), listed.get(_BYTES)) == (file.inputs, size)
+
+    def _is_begun(self, name: str) -> bool:
+        listed = self._listed.get(name)
+        return listed is not None and listed.get(_BYTES, 0) is None
+
+
+def put(place: Place, name: str, path: Path) -> None:
+    """Move a finished file of this machine into a folder, where it appears whole.
+
+    Raises
+    ------
+    UnwritableError, TransientError
+        If the filesystem refuses the file, permanently or for a while.
+    """
+    with explained(place.uri):
+        if place.is_local:
+            target = Path(place.file(name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            flush(path)
+            path.replace(target)
+        else:
+            place.fs.put_file(str(path), place.file(name))
 
 
 def _named(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ _OF_ZARR = ("coordinates",)
 """Global attributes that only readers of Zarr need."""
 _LARGEST_CHUNK = 1024
 """Rows and columns of a chunk of the file at most."""
+_one_at_a_time = Lock()
+"""The library of netCDF is not safe for threads."""
 
 
 def write_netcdf(export: Export, file: ExportFile, path: Path) -> None:
@@ -36,7 +39,7 @@ def write_netcdf(export: Export, file: ExportFile, path: Path) -> None:
     """
     import netCDF4
 
-    with netCDF4.Dataset(path, "w", format="NETCDF4") as target:
+    with _one_at_a_time, netCDF4.Dataset(path, "w", format="NETCDF4") as target:
         target.setncatts(_plain(without_conventions(export.attributes), leave=_OF_ZARR))
         _write_coordinates(target, export, file)
         for variable in file.variables:
