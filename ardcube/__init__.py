@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UnreachableError,
         UnwritableError,
     )
+    from ardcube.exporting.running import ExportSummary
     from ardcube.lease.acquire import LeaseHeldError
     from ardcube.lease.fence import LeaseLostError
     from ardcube.pixels.class_masks import (
@@ -122,7 +123,6 @@ __all__ = [
 _MODULES = {
     "ardcube.api.build": ("build", "retry"),
     "ardcube.api.export": ("export",),
-    "ardcube.exporting.running": ("ExportSummary",),
     "ardcube.api.fill": ("FillSummary", "fill"),
     "ardcube.api.history": ("history",),
     "ardcube.api.observations": ("observations",),
@@ -148,6 +148,7 @@ _MODULES = {
         "UnreachableError",
         "UnwritableError",
     ),
+    "ardcube.exporting.running": ("ExportSummary",),
     "ardcube.lease.acquire": ("LeaseHeldError",),
     "ardcube.lease.fence": ("LeaseLostError",),
     "ardcube.pixels.class_masks": (
