@@ -152,7 +152,8 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
     if cube is None:
         raise no_cube_error(place, ledger)
     records = list(ledger.records().values())
-    state = CubeStatus.take(ledger, planned_chunks(ledger, cube), records)
+    planned = planned_chunks(ledger, cube)
+    state = CubeStatus.take(ledger, planned, records)
     if as_json:
         documents = [asdict(record) | {"key": str(record.key)} for record in records]
         held_by = None if state.holder is None else str(state.holder)
@@ -160,8 +161,8 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
         click.echo(json.dumps(document, indent=1))
         return
     console = new_console()
-    print_records(console, records, chunks=chunks)
-    print_status(console, state)
+    print_records(console, records, planned.tiles, chunks=chunks)
+    print_status(console, cube, state)
 
 
 @cli.command(cls=ModelCommand, models=_cluster_options)

@@ -8,8 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ardcube.extent.grid import Tiles
 from ardcube.extent.periods import Period
+from ardcube.ledger.observed import Observed
 from ardcube.ledger.record import ChunkRecord
+from ardcube.ledger.stored_cube import StoredCube, filling_text
 from ardcube.pixels.composites.geomedian import UNFINISHED
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
@@ -67,12 +70,12 @@ class ConsoleProgress(ProgressReceiver):
 
     def searched(self, period: Period, scenes: int) -> None:
         """Print the number of scenes of a period."""
-        self.console.print(f"{period.label}: {scenes} scenes", highlight=False)
+        self.console.print(f"{period.label}: {count_of(scenes, 'scene')}", highlight=False)
 
     def started(self, chunks: int, already_done: int) -> None:
         """Print the number of chunks and start the bar."""
         before = f", {already_done} were done before" if already_done else ""
-        self.console.print(f"{chunks} chunks to build{before}", highlight=False)
+        self.console.print(f"{count_of(chunks, 'chunk')} to build{before}", highlight=False)
         self.total, self.pixels = chunks, 0
         self.counts.clear()
         self._began = self._printed = time.monotonic()
@@ -237,20 +240,34 @@ def print_estimates(console: Console, cubes: Sequence[tuple[str, Estimate, int]]
     console.print(table)
 
 
-def print_records(console: Console, records: Sequence[ChunkRecord], *, chunks: bool = False) -> None:
-    """Print the records of a cube: a row per period, left-out scenes, causes of failures with their `chunks`."""
+def print_records(console: Console, records: Sequence[ChunkRecord], tiles: Tiles, *, chunks: bool = False) -> None:
+    """Print the records of a cube.
+
+    Parameters
+    ----------
+    console : Console
+        Gets a row per period, the left-out scenes and the causes of failures.
+    records : sequence of ChunkRecord
+        Records with statistics.
+    tiles : Tiles
+        Tiles that are built; their pixels weight the clear days.
+    chunks : bool
+        List the chunks of each cause.
+    """
     table = Table("period", "written", "empty", "failed", "retried", "scenes", "clear days", title="Ledger")
-    causes = CauseCounter(list_chunks=chunks)
+    causes, tile_pixels = CauseCounter(list_chunks=chunks), tiles.pixels_by_cell
     for period in sorted({record.key.period for record in records}):
         rows = [record for record in records if record.key.period == period]
         counts = Counter(record.status for record in rows)
-        clear = [record.statistics.get("mean_clear_days", 0.0) for record in rows if record.status == "written"]
+        observed = Observed()
+        for record in rows:
+            observed.add(record, tile_pixels.get((record.key.row, record.key.col), 0))
         table.add_row(
             period,
             *(str(counts[status]) for status in ("written", "empty", "failed")),
             str(sum(record.attempt_count > 1 for record in rows)),
             str(len({scene for record in rows for scene in record.scenes})),
-            f"{sum(clear) / len(clear):.1f}" if clear else "",
+            "" if observed.clear_days is None else f"{observed.clear_days:.1f}",
         )
         for record in rows:
             if record.status == "failed":
@@ -264,8 +281,11 @@ def print_records(console: Console, records: Sequence[ChunkRecord], *, chunks: b
     print_empty_periods(console, EmptyPeriods.of(records))
 
 
-def print_status(console: Console, status: CubeStatus) -> None:
-    """Print how many chunks are due, and which run holds the lease."""
+def print_status(console: Console, cube: StoredCube, status: CubeStatus) -> None:
+    """Print how a filled cube was filled, how many chunks are due, and which run holds the lease."""
+    if cube.filling is not None:
+        source = f", from {cube.filled_from}" if cube.filled_from else ""
+        _print(console, f"filled   {filling_text(cube.filling)}{source}")
     _print(console, f"due      {status}")
     _print(console, f"lease    {status.holder or 'no run writes this cube'}")
 

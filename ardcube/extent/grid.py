@@ -215,6 +215,11 @@ class Tiles(Sequence[Tile]):
         y0, y1, x0, x1 = self._edges()
         return (y1 - y0) * (x1 - x0)
 
+    @property
+    def pixels_by_cell(self) -> dict[tuple[int, int], int]:
+        """Pixels of each tile, in one band, by its row and column."""
+        return dict(zip(zip(self.rows.tolist(), self.cols.tolist(), strict=True), self.pixels.tolist(), strict=True))
+
     def boxes(self) -> NDArray[np.object_]:
         """Return each tile as a polygon in CRS units."""
         y0, y1, x0, x1 = self._edges()

@@ -92,10 +92,12 @@ class OpenFilling:
         inside = None if self.clip is None else self.clip.inside(job.window)
         flags = gaps.filled if inside is None else gaps.filled[inside]
         counts = {name: float(np.count_nonzero(flags == value)) for name, value in _COUNTED.items()}
-        means = {"mean_clear_days": float(count.sum() / flags.size), "observed_share": counts["observed"] / flags.size}
+        size = max(1, flags.size)
+        means = {"mean_clear_days": float(count.sum() / size), "observed_share": counts["observed"] / size}
         attempt = Attempt(started, socket.gethostname(), time.perf_counter() - start)
         status: Status = "written" if flags.any() else "empty"
-        record = ChunkRecord(job.key, status, job.inputs, (attempt,), statistics=means | counts)
+        statistics = {"pixels": flags.size, **means, **counts}
+        record = ChunkRecord(job.key, status, job.inputs, (attempt,), scenes=job.scenes, statistics=statistics)
         self.ledger.write(record)
         return record
 

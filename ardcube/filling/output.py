@@ -16,7 +16,7 @@ from ardcube.filling.request import Filling
 from ardcube.fingerprint import digest
 from ardcube.ledger.complete import complete_shares
 from ardcube.ledger.last_plan import copy_planned, planned_chunks
-from ardcube.ledger.stored_cube import FILL_IDENTITY
+from ardcube.ledger.stored_cube import FILL_IDENTITY, FILLED_FROM, filling_text
 from ardcube.pixels.gaps import EMPTY, FILLED, NO_DISTANCE, OBSERVED
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
@@ -91,7 +91,8 @@ def prepare_output(filling: Filling, variables: Collection[str]) -> None:
     """
     output, ledger = filling.output, filling.output_ledger
     described = dict(filling.ledger.read_cube() or {})
-    ledger.write_cube(described | {"identity": filling.identity, "fingerprint": digest(filling.identity)})
+    changed = {"identity": filling.identity, "fingerprint": digest(filling.identity), FILLED_FROM: filling.source}
+    ledger.write_cube(described | changed)
     copy_planned(filling.ledger, ledger)
     if _is_prepared(filling):
         return
@@ -161,11 +162,13 @@ def _create_layers(group: zarr.Group, grid: Grid) -> None:
 
 
 def _attributes(filling: Filling) -> dict[str, Any]:
-    """Return the global attributes of the cube, with the filling."""
+    """Return the global attributes of the cube, with the filling. The title states it, because plots show the title."""
     # Without the reference to STAC documents, which describe the cube and are not copied.
     before, _ = zarr_cm.stac.extract(read_attributes(filling.place))
     moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     how = filling.identity[FILL_IDENTITY]
-    line = f"{moment} ardcube {version('ardcube')}: filled by {filling.method} within {filling.most} periods"
+    line = f"{moment} ardcube {version('ardcube')}: {filling_text(how)}, from {filling.source}"
     changed = continued(before, {"history": line, "date_modified": moment})
-    return before | changed | {f"{FILL_IDENTITY}_{name}": value for name, value in how.items()}
+    changed["title"] = f"{before.get('title') or 'Data cube'}, {filling_text(how)}"
+    described = how | {"source": filling.source}
+    return before | changed | {f"{FILL_IDENTITY}_{name}": value for name, value in described.items()}

@@ -16,6 +16,7 @@ from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, no_cube_error
 from ardcube.pixels.gaps import MOST_PERIODS, Method
 from ardcube.planning.jobs import ChunkKey
+from ardcube.redaction import without_secrets
 from ardcube.storage.place import Place
 from ardcube.storage.writable import can_write
 
@@ -80,6 +81,11 @@ class Filling:
         return self.cube.identity | {FILL_IDENTITY: {"method": self.method, "max_periods": self.most}}
 
     @property
+    def source(self) -> str:
+        """Address of the cube, as the filled cube states it."""
+        return self.place.path if self.place.is_local else without_secrets(self.place.uri)
+
+    @property
     def middles(self) -> list[int]:
         """Middle of each period, in half days."""
         return [period.start.toordinal() + period.end.toordinal() for period in self.cube.periods]
@@ -133,6 +139,8 @@ class FillJob:
     because layers such as `valid_count` have values without an observation."""
     inputs: str
     """Hash of the method and of the records of the chunks within reach."""
+    scenes: tuple[str, ...] = ()
+    """Ids of the scenes of the chunk itself, of which its observed pixels are composites."""
 
 
 def filled_uri(uri: str) -> str:
@@ -171,7 +179,8 @@ def due_jobs(filling: Filling, *, allow_missing: bool) -> tuple[list[FillJob], i
                     for index, one in enumerate(found[start:stop], start)
                     if one and (one.status != "empty" or index == period.index)
                 )
-                jobs.append(FillJob(key, period.index, tile.window, readable, inputs))
+                own = found[period.index]
+                jobs.append(FillJob(key, period.index, tile.window, readable, inputs, own.scenes if own else ()))
     if missing and not allow_missing:
         raise InputError(
             f"{filling.place.uri}: {missing} of {len(tiles) * len(periods)} chunks are missing; build them first, or "

@@ -25,6 +25,8 @@ PIXEL_RULES = 2
 """Version of the rules that make a cube's pixels from its scenes. Cubes without it were built with version 1."""
 FILL_IDENTITY = "fill"
 """Part of the identity of a filled cube: method and largest distance. Other cubes do not have it."""
+FILLED_FROM = "filled_from"
+"""Part of `cube.json` of a filled cube, outside of its identity: address of the cube that it was filled from."""
 _LARGEST_DEGREES = 540.0
 """Degrees that a coordinate of a grid may have at most, beyond 180 for grids across the antimeridian."""
 
@@ -43,11 +45,22 @@ class StoredCube:
     periods: tuple[Period, ...]
     variables: tuple[str, ...] = ()
     """Variables of the store that hold composites and quality layers."""
+    filled_from: str | None = None
+    """Address of the cube that a filled cube was filled from, if it is known."""
 
     @property
     def storage_backend(self) -> StorageBackend:
         """Library that accesses the store."""
         return backend_of(self.identity)
+
+    @property
+    def filling(self) -> dict[str, Any] | None:
+        """How a filled cube was filled: `method`, `max_periods`, and `source` if it is known; None for other cubes."""
+        how = self.identity.get(FILL_IDENTITY)
+        if not isinstance(how, dict):
+            return None
+        source = {} if self.filled_from is None else {"source": self.filled_from}
+        return {"method": how.get("method"), "max_periods": how.get("max_periods")} | source
 
     @classmethod
     def read(cls, ledger: Ledger) -> Self | None:
@@ -76,12 +89,25 @@ class StoredCube:
                 fingerprint=str(found["fingerprint"]),
                 encoding=stored_encoding(found),
                 variables=tuple(found.get("variables", [config.varname])),
+                filled_from=str(found[FILLED_FROM]) if FILLED_FROM in found else None,
                 grid=_grid(found["identity"]["grid"]),
                 periods=periods,
             )
         except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:500]
             raise StoreError(f"{ledger.place.uri}/cube.json cannot be used: {reason}; build the cube again") from error
+
+
+def filling_text(filling: Mapping[str, Any]) -> str:
+    """Return how a cube was filled, as the title of the filled cube says it.
+
+    Parameters
+    ----------
+    filling : mapping
+        `method` and `max_periods`, as in `StoredCube.filling`. They may have been edited.
+    """
+    most = filling.get("max_periods")
+    return f"gaps filled by {filling.get('method')!s:.40} within {most!s:.40} period{'' if most == 1 else 's'}"
 
 
 def stored_encoding(found: Mapping[str, Any]) -> CubeEncoding:

@@ -83,7 +83,13 @@ class Described:
             "ardcube:cloud_mask_options": identity.get("cloud_mask_options", {}),
             "ardcube:resampling": config.resampling,
             "ardcube:fingerprint": self.cube.fingerprint,
+            **self.filling,
         }
+
+    @property
+    def filling(self) -> dict[str, Any]:
+        """How a filled cube was filled, and from which cube; nothing for other cubes."""
+        return {} if self.cube.filling is None else {"ardcube:fill": self.cube.filling}
 
     @property
     def times(self) -> dict[str, str]:
@@ -126,7 +132,7 @@ def item_of(described: Described, period: Period, shares: PeriodShares) -> pysta
             item.stac_extensions.append(CLASSIFICATION)
     up = f"../{COLLECTION}"
     item.add_links([pystac.Link(rel, up, "application/json") for rel in ("root", "parent", "collection")])
-    item.add_links(source_links(described.cube.config))
+    item.add_links(source_links(described.cube))
     return item
 
 
@@ -163,13 +169,14 @@ def collection_of(described: Described, item_hrefs: Mapping[str, str]) -> pystac
         extra_fields={
             STORE: described.store,
             **described.times,
+            **described.filling,
             "cube:dimensions": _dimensions(described),
             "cube:variables": {variable.name: variable.summary for variable in described.variables},
         },
     )
     collection.clear_links()
     collection.add_link(pystac.Link("root", f"./{COLLECTION}", "application/json"))
-    collection.add_links([*licence_links(described.definitions), *source_links(cube.config)])
+    collection.add_links([*licence_links(described.definitions), *source_links(cube)])
     for name, href in item_hrefs.items():
         collection.add_link(pystac.Link("item", href, "application/geo+json", title=name))
     return collection

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ardcube.extent.grid import Tiles
+from ardcube.ledger.observed import Observed
 from ardcube.ledger.record import ChunkRecord
 
 
@@ -17,13 +18,8 @@ class PeriodShares:
     tiles: int
     """Tiles of the cube."""
     done: int = 0
-    scenes: set[str] = field(default_factory=set)
-    pixels: int = 0
-    """Pixels of finished chunks with statistics."""
-    observed: float = 0.0
-    """Pixels with a clear observation."""
-    clear_days: float = 0.0
-    """Sum of the clear observations of all pixels."""
+    """Tiles whose pixels are in the store."""
+    observed: Observed = field(default_factory=Observed)
 
     @property
     def complete(self) -> float:
@@ -33,10 +29,13 @@ class PeriodShares:
     @property
     def properties(self) -> dict[str, Any]:
         """The shares as properties of an Item. Without a finished chunk, nothing is said about observations."""
-        found: dict[str, Any] = {"ardcube:complete": round(self.complete, 4), "ardcube:scenes": len(self.scenes)}
-        if self.pixels:
-            found["ardcube:observed_share"] = round(self.observed / self.pixels, 4)
-            found["ardcube:mean_clear_days"] = round(self.clear_days / self.pixels, 3)
+        found: dict[str, Any] = {"ardcube:complete": round(self.complete, 4)}
+        if self.observed.share is not None and self.observed.clear_days is not None:
+            found["ardcube:scenes"] = len(self.observed.scenes)
+            found["ardcube:observed_share"] = round(self.observed.share, 4)
+            found["ardcube:mean_clear_days"] = round(self.observed.clear_days, 3)
+        if self.observed.filled_share is not None:
+            found["ardcube:filled_share"] = round(self.observed.filled_share, 4)
         return found
 
 
@@ -52,19 +51,12 @@ def shares_of(labels: Iterable[str], tiles: Tiles, records: Iterable[ChunkRecord
     records : iterable of ChunkRecord
         Records with statistics; those of other tiles and periods are ignored.
     """
-    cells = zip(tiles.rows.tolist(), tiles.cols.tolist(), tiles.pixels.tolist(), strict=True)
-    pixels = {(row, col): count for row, col, count in cells}
+    pixels = tiles.pixels_by_cell
     found = {label: PeriodShares(len(pixels)) for label in labels}
     for record in records:
         shares, count = found.get(record.key.period), pixels.get((record.key.row, record.key.col))
         if shares is None or count is None or not record.has_pixels:
             continue
         shares.done += 1
-        shares.scenes.update(record.scenes)
-        observed, days = (record.statistics.get(name) for name in ("observed_share", "mean_clear_days"))
-        if observed is not None and days is not None:
-            count = int(record.statistics.get("pixels", count))  # those within the geometries of a clipped cube
-            shares.pixels += count
-            shares.observed += observed * count
-            shares.clear_days += days * count
+        shares.observed.add(record, count)
     return found

@@ -11,7 +11,9 @@ from ardcube.collections.model import Definition
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
+from ardcube.stac_output.assets import ZARR_TYPE
 
 if TYPE_CHECKING:
     import pystac
@@ -54,12 +56,15 @@ def providers(definitions: Sequence[Definition]) -> list[pystac.Provider]:
     ]
 
 
-def source_links(cube: CubeConfig) -> list[pystac.Link]:
-    """Return a link to each collection that the cube is made of."""
+def source_links(cube: StoredCube) -> list[pystac.Link]:
+    """Return a link to each collection that the cube is made of, and to the cube that it was filled from."""
     import pystac
 
     links = []
-    for one in cube.collections:
+    if cube.filled_from is not None:
+        title = "Cube that was filled"
+        links.append(pystac.Link("derived_from", without_secrets(cube.filled_from), ZARR_TYPE, title))
+    for one in cube.config.collections:
         remote = is_remote(one.stac_url)
         href = f"{one.stac_url.rstrip('/')}/collections/{one.collection}" if remote else str(local_path(one.stac_url))
         links.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ardcube.errors import InputError
@@ -18,6 +19,7 @@ from ardcube.stac_output.sources import definitions_of
 from ardcube.stac_output.variables import variables_of
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
+from ardcube.storage.writable import make_folder
 from ardcube.store.validate import METADATA, damage_as_store_error
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def write_stac(store: Place, output: str, options: Options | None = None) -> pys
     check_stac_backend(store, cube.storage_backend)
     folder.check()
     described, shares = _described(store, ledger, cube, folder, options)
+    if folder.place.is_local:
+        make_folder(Path(folder.place.path), "--output")
     names = {described.item_id(period): f"{ITEMS}/{described.item_id(period)}.json" for period in cube.periods}
     collection = collection_of(described, {id_: f"./{name}" for id_, name in names.items()})
     place = folder.place

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from ardcube.extent.grid import Tiles
+from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.stored_cube import StoredCube
 from ardcube.report.summary import ChunksFailedError, LeftOut
+from ardcube.storage.place import Place
 from flows.build_cube import build_cube
 from flows.console import print_records, print_summary
 from flows.retry_cube import retry_cube
@@ -25,6 +29,12 @@ MAY = {"chunk_size": 80, "bands": ("red",), "end_date": "2023-05-31"}
 
 def broken_scene(archive: Path) -> str:
     return next(folder.name for folder in sorted(archive.iterdir()) if "33TTM_20230503" in folder.name)
+
+
+def tiles_of(uri: Path) -> Tiles:
+    cube = StoredCube.read(Ledger.of_store(Place.at(str(uri))))
+    assert cube is not None
+    return cube.grid.tiles(cube.config.tile_size)
 
 
 def shown(print_to: Callable[[Console], None]) -> str:
@@ -57,7 +67,7 @@ def test_a_scene_that_was_left_out_is_reported_until_a_run_includes_it(sample_ar
     title = "skipped 1 scene left out, each with the chunks built without it: "
     for text in (
         shown(lambda console: print_summary(console, summary)),
-        shown(lambda console: print_records(console, list(records(uri).values()))),
+        shown(lambda console: print_records(console, list(records(uri).values()), tiles_of(uri))),
     ):
         assert f"{title}{left_out.chunks} {scene}: {file}" in text
 

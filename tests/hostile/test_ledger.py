@@ -44,9 +44,10 @@ def damage(file: Path, random: Random) -> None:
 def read_all(built: BuiltCube) -> None:
     """Read everything that reports read."""
     records = built.ledger.records()
-    print_records(Console(file=StringIO()), list(records.values()))
     cube = StoredCube.read(built.ledger)
     assert cube is not None
+    tiles = cube.grid.tiles(cube.config.tile_size)
+    print_records(Console(file=StringIO()), list(records.values()), tiles)
     planned = read_planned(built.ledger, cube.grid, cube.config.tile_size)
     assert planned is not None
     states = chunk_states([period.label for period in cube.periods], planned.tiles, records.values())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.extent.grid import Tiles
+from ardcube.ledger.observed import Observed
 from ardcube.ledger.record import ChunkRecord
 from ardcube.report.causes import LOST_WORKER
 from ardcube.report.state_map import chunk_states
@@ -24,14 +25,7 @@ _OTHER_ERROR = "another error; ardcube status --chunks lists it"
 class PeriodSums:
     """Sums over the chunks of a period."""
 
-    scenes: set[str] = field(default_factory=set)
-    """Ids of the scenes in its composites."""
-    clear_days: float = 0.0
-    """Clear days of all pixels."""
-    pixels: int = 0
-    """Pixels of the built chunks."""
-    observed: float = 0.0
-    """Pixels with a clear day."""
+    observed: Observed = field(default_factory=Observed)
     seconds: float = 0.0
     """Seconds of all attempts."""
     bytes_read: int = 0
@@ -86,16 +80,13 @@ class ChunkNumbers:
             total.seconds += taken
             total.bytes_read += record.byte_counts.get("read", 0)
             stages.update(record.seconds)
+            total.observed.add(record, int(pixels[at[1:]]))
             if record.status == "failed":
                 text = short((record.failure and record.failure.error) or LOST_WORKER)
                 error[at] = _position(errors, text)
                 continue
             scenes[at] = len(record.scenes)
-            clear_days[at] = days = record.statistics.get("mean_clear_days", 0.0)
-            total.scenes.update(record.scenes)
-            total.clear_days += days * int(pixels[at[1:]])
-            total.observed += record.statistics.get("observed_share", 0.0) * int(pixels[at[1:]])
-            total.pixels += int(pixels[at[1:]])
+            clear_days[at] = record.statistics.get("mean_clear_days", np.nan)
         return cls(states, scenes, clear_days, seconds, attempts, error, tuple(errors), sums, dict(stages))
 
 

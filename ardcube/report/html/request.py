@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ardcube.config import CubeConfig
-from ardcube.ledger.stored_cube import StoredCube
+from ardcube.ledger.stored_cube import StoredCube, filling_text
 from ardcube.redaction import without_secrets
 from ardcube.report.wording import count_of
 
@@ -42,7 +42,10 @@ def facts_of(cube: StoredCube) -> list[tuple[str, str]]:
     bounds = ", ".join(f"{degrees:.4f}" for degrees in grid.outline.bounds)
     file = f", of {config.geometry_file.rpartition('/')[2]}" if config.geometry_file else ""
     collections = [one.collection for one in config.collections]
+    filling, source = cube.filling, without_secrets(cube.filled_from or "a cube that is not known")
+    filled = [] if filling is None else [("Filled", f"{filling_text(filling)}, from {source}")]
     return [
+        *filled,
         ("Area", f"{bounds} (west, south, east, north in degrees){file}"),
         ("Time", f"{cube.periods[0].label} to {cube.periods[-1].label}, {count_of(len(cube.periods), 'period')}"),
         ("Collection", without_secrets(", ".join(collections))),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ardcube.extent.periods import Period
+from ardcube.ledger.observed import Observed
 from ardcube.report.html.chunk_numbers import ChunkNumbers
 from ardcube.report.state_map import NAMES
 
@@ -29,6 +30,8 @@ class Step:
     """Mean clear days of a pixel in one period; None if nothing is built."""
     observed: float | None
     """Share of the pixels with a clear day."""
+    filled: float | None
+    """Share of the pixels that were filled from other periods; None unless the cube is a filled one."""
     seconds: float
     """Seconds of all attempts."""
     bytes_read: int
@@ -49,15 +52,16 @@ def total_of(numbers: ChunkNumbers, periods: Sequence[Period]) -> Step:
 def _step(numbers: ChunkNumbers, periods: Sequence[Period], part: range) -> Step:
     counts = np.bincount(numbers.states[part.start : part.stop].ravel(), minlength=max(NAMES) + 1)
     sums = [numbers.periods[period] for period in part]
-    pixels = sum(one.pixels for one in sums)
+    observed = Observed.sum_of(one.observed for one in sums)
     first, last = periods[part[0]].label, periods[part[-1]].label
     return Step(
         label=first if first == last else f"{first} to {last}",
         first=part.start,
         chunks={state: int(counts[state]) for state in NAMES if counts[state]},
-        scenes=len(set[str]().union(*(one.scenes for one in sums))),
-        clear_days=sum(one.clear_days for one in sums) / pixels if pixels else None,
-        observed=sum(one.observed for one in sums) / pixels if pixels else None,
+        scenes=len(observed.scenes),
+        clear_days=observed.clear_days,
+        observed=observed.share,
+        filled=observed.filled_share,
         seconds=sum(one.seconds for one in sums),
         bytes_read=sum(one.bytes_read for one in sums),
     )

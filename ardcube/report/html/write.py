@@ -29,6 +29,7 @@ from ardcube.report.state_map import NAMES
 from ardcube.report.summary import left_out
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, cube_name
+from ardcube.storage.writable import check_writable
 from ardcube.store.schema import exists, read_attributes
 
 _MOST_PERIODS = 60
@@ -58,6 +59,7 @@ def check_output(path: Path) -> None:
             raise InputError(f"output {path}: is a folder; give the name of a file, such as {path / 'report.html'}")
         if path.exists() and not _is_report(path):
             raise InputError(f"output {path}: exists and is not a report page; choose another name, or remove it")
+        check_writable(path.parent)
 
 
 def _is_report(path: Path) -> bool:
@@ -108,6 +110,7 @@ def report_page(place: Place, options: Mapping[str, Any], ledger: Ledger, cube: 
         data=data,
         sample=sample_of(cube, pictures, shown, data["cells"]["step"]),
         name=cube_name(place.path),
+        is_filled=cube.filling is not None,
         address=quote(without_secrets(place.path if place.is_local else place.uri)),
         periods=cube.periods,
         shown=shown,

@@ -148,6 +148,8 @@ def test_readers_see_the_layers_of_a_filled_cube(cube: Path) -> None:
     np.testing.assert_array_equal(filled["fill_distance"].isnull(), flags == 0)
     assert (filled.attrs["fill_method"], filled.attrs["fill_max_periods"]) == ("carry", REACH)
     assert "filled by carry within 2 periods" in filled.attrs["history"].splitlines()[-1]
+    assert filled.attrs["title"].endswith(" composites, gaps filled by carry within 2 periods")
+    assert filled.attrs["fill_source"] == str(cube)
     assert ardcube.open(cube)["median"].attrs["ancillary_variables"] == "observation_count"
 
 
@@ -160,6 +162,33 @@ def test_a_filled_cube_has_separate_documents(cube: Path) -> None:
     assert whole["id"] == filled.stem
     classes = item["assets"]["filled"]["classification:classes"]
     assert [one["name"] for one in classes] == ["empty", "observed", "filled"]
+    how = {"method": "carry", "max_periods": 1, "source": str(cube)}
+    assert (whole["ardcube:fill"], item["properties"]["ardcube:fill"]) == (how, how)
+    assert whole["title"].endswith("gaps filled by carry within 1 period")
+    assert str(cube) in [link["href"] for link in item["links"] if link["rel"] == "derived_from"]
+
+
+def shares(documents: Path) -> list[tuple[Any, ...]]:
+    names = ("scenes", "observed_share", "mean_clear_days")
+    return [tuple(item["properties"][f"ardcube:{name}"] for name in names) for item in validate_folder(documents)[1:]]
+
+
+def test_a_filled_cube_states_the_scenes_of_its_cube_and_how_it_is_filled(sample_archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "cube.zarr"
+    ardcube.build(small(sample_archive), uri)
+    filled = ardcube.fill(uri, method="carry", max_periods=1)
+    ardcube.stac(uri)
+    ardcube.stac(filled.uri)
+    assert shares(Path(filled.uri)) == shares(uri)
+    assert shares(uri)[0][0] > 0
+    parts = [item["properties"]["ardcube:filled_share"] for item in validate_folder(Path(filled.uri))[1:]]
+    assert np.mean(parts) == pytest.approx(filled.filled, abs=1e-4)
+    np.testing.assert_array_equal(ardcube.status(filled.uri)["scenes"], ardcube.status(uri)["scenes"])
+    page = ardcube.write_report(filled.uri, tmp_path / "page.html").read_text()
+    assert '<p class="kind">Filled data cube</p>' in page
+    assert f"gaps filled by carry within 1 period, from {uri}</dd>" in page
+    assert f"<dt>Filled pixels</dt><dd>{100 * filled.filled:.1f} %</dd>" in page
+    assert "No scene was found" not in page
 
 
 # ---- again ----------------------------------------------------------------------------------------

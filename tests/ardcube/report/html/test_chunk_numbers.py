@@ -78,7 +78,7 @@ def test_records_outside_the_plan_are_ignored() -> None:
     records = [written(key, 9.0) for key in (*keys, ChunkKey("2024-01", 0, 0))]
     numbers = ChunkNumbers.of(PERIODS, tiles, records)
     assert np.isnan(numbers.clear_days).all()
-    assert sum(total.pixels for total in numbers.periods) == 0
+    assert sum(total.observed.pixels for total in numbers.periods) == 0
 
 
 def test_different_errors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
