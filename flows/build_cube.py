@@ -16,7 +16,7 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease, release
 from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
-from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, small_radii
+from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, warnings_of
 from ardcube.prepare.request import Request
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize_plan
 from ardcube.storage.place import Place, cube_name
@@ -87,7 +87,7 @@ def _build(request: Request, started: float) -> BuildSummary:
     """Build the cube of a checked request."""
     run = request.run
     scenes = search_scenes(request, current_progress().searched)
-    for line in small_radii(request.mask, scenes):
+    for line in warnings_of(request, scenes):
         current_progress().warned(line)
     if run.dry_run:
         pending = plan_build(request, scenes, build=False)

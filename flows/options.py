@@ -106,11 +106,15 @@ def _settings(name: str, field: "FieldInfo") -> dict[str, Any]:
     if kind is bool:
         settings["is_flag"] = True
     elif origin is Literal:
-        settings["type"] = click.Choice([str(choice) for choice in get_args(kind)])
+        settings["type"] = _choice(kind)
     elif origin is dict:
         settings |= {"multiple": True, "metavar": "KEY=VALUE", "callback": key_values}
     elif origin is tuple and Ellipsis in get_args(kind):
-        settings |= {"multiple": True, "metavar": "NAME"}
+        one = get_args(kind)[0]
+        settings |= {
+            "multiple": True,
+            **({"type": _choice(one)} if get_origin(one) is Literal else {"metavar": "NAME"}),
+        }
     elif origin is tuple:
         settings |= _several_numbers(name, len(get_args(kind)))
     elif kind in (int, float):
@@ -140,6 +144,10 @@ def _without_none(annotation: Any) -> Any:
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         return next((kind for kind in kinds if Ellipsis in get_args(kind)), kinds[0])
     return annotation
+
+
+def _choice(kind: Any) -> click.Choice[str]:
+    return click.Choice([str(choice) for choice in get_args(kind)])
 
 
 def _several_numbers(name: str, count: int) -> dict[str, Any]:

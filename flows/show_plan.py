@@ -9,6 +9,7 @@ from ardcube.planning.estimate import Estimate, estimate, within_memory
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.each import name_of
 from ardcube.prepare.make_plan import make_plan, search_scenes
+from ardcube.prepare.pending import warnings_of
 from ardcube.prepare.request import Request
 from ardcube.report.empty_periods import EmptyPeriods
 from flows.console import ConsoleProgress, print_empty_periods, print_estimate, print_estimates
@@ -44,7 +45,10 @@ def show_plan(console: Console, requests: Sequence[Request], *, has_store: bool)
 def _planned(request: Request, progress: ConsoleProgress, *, has_store: bool) -> tuple[CubePlan, int]:
     """Return the plan of a cube, and the number of its chunks that are not done."""
     run = request.run
-    planned = make_plan(request, search_scenes(request, progress.searched), build=False)
+    scenes = search_scenes(request, progress.searched)
+    for line in warnings_of(request, scenes):
+        progress.warned(line)
+    planned = make_plan(request, scenes, build=False)
     planned = within_memory(planned, run.memory_bytes, run.local_threads)
     records = {} if run.overwrite or not has_store else request.ledger.records(brief=True)
     return planned, len(planned.jobs.without(stored_inputs(records, run.skip_bad_scenes)))

@@ -144,10 +144,11 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool, timer: StageTimer) -> Chun
 def _check_loss(stored: int, new: int, allowed: float) -> None:
     """Raise LossError if a new build has too few of the clear pixels that the store holds."""
     lost = stored - new
-    if lost > allowed * stored:
+    if stored and lost / stored > allowed:
+        needed = -(-1000 * lost // stored) / 1000  # rounded up, so that this share allows the loss
         raise LossError(
-            f"the chunk has {new} clear pixels instead of {stored} ({lost / stored:.0%} less), and the stored ones are "
-            "kept; restore the scenes in the catalogue, or publish the loss with a larger --allow-loss"
+            f"the chunk has {new} clear pixels instead of {stored} ({needed:.1%} less), and the stored ones are "
+            f"kept; restore the scenes in the catalogue, or publish the loss with --allow-loss {needed:.3f} or more"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
 
 Preset = Literal["cdse-quarterly"]
@@ -26,6 +27,29 @@ _DEFAULTS: Mapping[str, Any] = {
     "cloud_mask_options": {},
 }
 """Defaults of these fields. They count as not given, because a form sends them too."""
+
+
+_QUARTERS = (1, 4, 7, 10)
+"""First months of the quarters of a year."""
+
+
+def preset_warnings(preset: Preset | None, start: date) -> list[str]:
+    """Return in which respects a cube of a preset is not the published product.
+
+    Parameters
+    ----------
+    preset : str or None
+        Name of the preset.
+    start : date
+        Start of the first period.
+    """
+    if preset != "cdse-quarterly" or start.month in _QUARTERS:
+        return []
+    line = (
+        f"preset {preset}: periods of three months from {start:%Y-%m} are not quarters of a year, as those of the "
+        "product are; start in January, April, July or October"
+    )
+    return [line]
 
 
 def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ardcube.exporting.folder import ExportFolder
@@ -14,6 +15,7 @@ from ardcube.exporting.request import Export, ExportFile, Wanted, plan_export
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
 from ardcube.storage.place import Place
+from ardcube.storage.writable import make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ def started(order: ExportOrder, hold: Callable[[Place], Any] = holding) -> Itera
     start = time.perf_counter()
     export = check(order)
     place = order.folder()
+    if place.is_local:
+        make_folder(Path(place.path), "--output")
     with hold(place) as lease:
         folder = ExportFolder(place)
         due = folder.due(export.files, overwrite=order.overwrite)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ardcube.catalog.selection import SelectedCatalog, check_properties, query_o
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CollectionAddress, CubeConfig, RunConfig
 from ardcube.config.store import StorageBackend
-from ardcube.config.variables import default_variable
+from ardcube.config.variables import MEDIAN, default_variable
 from ardcube.errors import InputError, StoreError, UnreachableError, UnwritableError
 from ardcube.extent.area import Area, load_area, load_clip
 from ardcube.extent.grid import Grid
@@ -268,15 +269,18 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
         requested = with_encoding(requested, given.encoding(), given=True)
     elif stored["config"].get("encoding") is None and "encoding" in existing:
         requested["encoding"] = existing["encoding"]  # it follows from the collection, which is the same
-    usual = {"layout": "flat", "storage_backend": "fsspec"}  # which no identity states
+    there, here = _with_usual(existing), _with_usual(requested)
     differences = [
-        f"{name} is {existing.get(name, usual.get(name))!r} there and {requested.get(name, usual.get(name))!r} here"
-        for name in sorted(requested.keys() | existing.keys())
-        if existing.get(name) != requested.get(name)
+        f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
     ]
-    unit = "day" if request.cube.period_rule.has_days else "month"
     if not differences and request.end < stored["end"]:
-        differences = [f"its last {unit} is before {stored['end']} there and before {request.end} here"]
+        last = _last(stored["end"])
+        raise InputError(
+            f"--end-date {request.cube.end_date}: the cube at {request.place.uri} reaches to {last}, and a build "
+            f"keeps all of its periods; give {last} or later, another location, or --overwrite"
+        )
     if not differences and (moved := _first_difference(stored.get("periods"), request.listed)):
         differences = [moved]
     if differences:
@@ -284,6 +288,34 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
             f"fsspec-uri {request.place.uri} holds another cube: {'; '.join(differences)}; choose another location, "
             "the same configuration, or --overwrite"
         )
+
+
+def _with_usual(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity with the values that it does not state because they are the usual ones."""
+    usual = {
+        "composites": [MEDIAN],
+        "layout": "flat",
+        "quality": [],
+        "shard": 1,
+        "storage_backend": "fsspec",
+    }
+    shown = {name: value for name, value in identity.items() if value is not None}
+    if (months := shown.pop("time_frequency_months", None)) is not None:
+        shown["period"] = f"{months}M"
+    return usual | shown
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else repr(value)
+
+
+def _last(end: Any) -> str:
+    """Return the last month or day before the end of a time axis, which `cube.json` states and may be edited."""
+    try:
+        before = date.fromisoformat(f"{end}-01"[:10]) - timedelta(days=1)
+    except ValueError:
+        return f"before {end!s:.40}"
+    return f"{before:%Y-%m-%d}" if len(end) > len("2023-01") else f"{before:%Y-%m}"
 
 
 def _first_difference(stored: Any, requested: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ardcube.config.preset import preset_warnings
 from ardcube.ledger.last_plan import write_planned
 from ardcube.ledger.ledger import Ledger, stored_inputs
 from ardcube.ledger.record import ChunkRecord
@@ -78,11 +79,17 @@ def plan_build(request: Request, scenes: FoundScenes, *, build: bool = True) -> 
     if run.overwrite and build:
         remove_cube(request)
     plan = make_plan(request, scenes, build=build)
-    for line in small_radii(request.mask, scenes):
+    for line in warnings_of(request, scenes):
         logger.warning("%s", line)
     records = {} if run.overwrite else ledger.records(brief=True)
     jobs = plan.jobs.without(stored_inputs(records, run.skip_bad_scenes))
     return PendingBuild(plan, request.place, ledger, jobs, len(plan.jobs), records)
+
+
+def warnings_of(request: Request, scenes: FoundScenes) -> list[str]:
+    """Return what a user may not expect of the pixels of a request."""
+    preset = preset_warnings(request.cube.preset, request.periods[0].start)
+    return [*preset, *small_radii(request.mask, scenes)]
 
 
 def small_radii(mask: CloudMaskHook, scenes: FoundScenes) -> list[str]:

@@ -11,17 +11,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ardcube.errors import LossError
 from ardcube.ledger.record import Attempt
 from ardcube.planning.jobs import ChunkKey
-from ardcube.report.wording import short
+from ardcube.report.wording import count_of, short
 
 LOST_WORKER = "the worker was lost before it could record an error; the logs of the workers say why"
 """Problem of a chunk whose failure no record explains."""
+LOSS = LossError.__name__
+"""Kind of chunks that lost clear pixels, which fail again until the user allows the loss."""
 _MOST = 1_000
 """Causes that are counted one by one. The chunks of further causes are counted together."""
 _OTHER = "other errors; ardcube status --chunks lists them"
 _FILE = re.compile(r"(\w+://[^/\s'\"]+|(?<![\w/]))/[^\s'\",;:]+")
 """Address of a file; the group is its server."""
+_LOSS = re.compile(r"--allow-loss ([\d.]+)")
+"""Share that a chunk lost, in the message of a `LossError`."""
 _NUMBER = re.compile(r"\b0x[0-9a-f]+|\d+")
 
 
@@ -48,7 +53,7 @@ class Cause:
 
     def __str__(self) -> str:
         scene = "" if self.scene is None or self.problem.startswith(self.scene) else f"scene {self.scene}: "
-        return f"{scene}{self.problem}" + (f" (and {self.similar} similar errors)" if self.similar else "")
+        return f"{scene}{self.problem}" + (f" (and {count_of(self.similar, 'similar error')})" if self.similar else "")
 
 
 class CauseCounter:
@@ -112,6 +117,11 @@ class _Group:
         """The scene, if all errors concern one."""
         return next(iter(self.scenes)) if len(self.scenes) == 1 else None
 
+    @property
+    def _shown(self) -> str:
+        """The first message, or of chunks that lost pixels the one with the largest loss, which covers the others."""
+        return max([self.problem, *sorted(self.problems)], key=_loss) if self.kind == LOSS else self.problem
+
     def count(self, scenes: Iterable[str], problem: str) -> None:
         self.chunks += 1
         if len(self.scenes) < 2:  # two are not one, and more need not be known
@@ -124,13 +134,18 @@ class _Group:
         return Cause(
             kind=self.kind,
             scene=self.scene,
-            problem=short(self.problem),
+            problem=short(self._shown),
             chunks=self.chunks,
             first=str(self.first),
             remedy=remedy,
             similar=len(self.problems) - 1,
             keys=tuple(self.keys),
         )
+
+
+def _loss(problem: str) -> float:
+    found = _LOSS.search(problem)
+    return float(found[1]) if found else 0.0
 
 
 def _causes(attempt: Attempt) -> Iterator[tuple[str, Iterable[str], str]]:

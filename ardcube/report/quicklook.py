@@ -23,6 +23,7 @@ from ardcube.report.map_frame import MapPosition, draw_frame
 from ardcube.report.png import encode_png
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.storage.place import Place
+from ardcube.storage.writable import make_folder
 from ardcube.store.backend import zarr_store
 from ardcube.store.checked_codecs import checked_codecs
 from ardcube.store.layouts import base_group
@@ -92,13 +93,13 @@ def write_quicklooks(
             raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
         periods, *shape = shown.arrays[0].shape[:3]
         window = Window(0, shape[0], 0, shape[1])
+        make_folder(folder, "--output")
         position = _position(cube, window)
         thumbnail = Thumbnail.of(window, position.pixel_width, max_side)
         pictures = [_read(shown, period, thumbnail) for period in range(periods)]
         labels = cube["time"].dt.strftime("%Y-%m-%d" if has_days(str(attributes.get("period"))) else "%Y-%m").to_numpy()
         bounds = cube["time_bnds"].to_numpy().astype("datetime64[D]")
     low, high = stretch_of(pictures, FILL)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for label, (start, end), numbers in zip(labels, bounds, pictures, strict=True):
         path = folder / f"{shown.name}_{label}.png"

@@ -10,7 +10,7 @@ from ardcube.errors import PermanentError
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubePlan
-from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
+from ardcube.report.causes import LOSS, LOST_WORKER, Cause, CauseCounter
 from ardcube.report.empty_periods import NO_PERIODS, EmptyPeriods
 from ardcube.report.wording import count_of, first_of, short
 
@@ -134,7 +134,9 @@ class BuildSummary:
         named = first_of(causes, _MOST_IN_MESSAGE, "; ")
         remedies = dict.fromkeys(cause.remedy for cause in self.causes if cause.remedy)
         total = count_of(self.chunks, "chunk")
-        return [f"{self.failed} of {total} failed: {named}", *remedies, "run again to build only these"]
+        # Not of chunks that lost pixels alone: the same run would refuse them again, and their message says what to do.
+        again = [] if all(cause.kind == LOSS for cause in self.causes) else ["run again to build only these"]
+        return [f"{self.failed} of {total} failed: {named}", *remedies, *again]
 
     def _complete_parts(self) -> list[str]:
         counts = (

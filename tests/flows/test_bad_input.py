@@ -521,9 +521,9 @@ def test_a_file_of_periods_that_cannot_be_used(rows: str, said: list[str], refus
     [
         (
             {"--period": "10D"},
-            ["period is None there and '10D' here", "start is '2023-05' there"],
+            ["period is '1M' there and '10D' here", "start is '2023-05' there"],
         ),
-        ({"--period": "season"}, ["period is None there and 'season' here"]),
+        ({"--period": "season"}, ["period is '1M' there and 'season' here"]),
         ({"--resolution": "0.001"}, ["grid is", "0.0005", "0.001"]),
         ({"--bbox": "11.97 46.85 12.04 46.89"}, ["grid is"]),
         ({"--bands": "nir"}, ["bands is ['red', 'green', 'blue', 'nir'] there and ['nir'] here"]),
@@ -533,8 +533,9 @@ def test_a_file_of_periods_that_cannot_be_used(rows: str, said: list[str], refus
         ({"--start-date": "2023-06-01"}, ["start is '2023-05' there and '2023-06' here"]),
         ({"--varname": "other"}, ["varname is 'rgb_median' there and 'other' here"]),
         ({"--resampling": "nearest"}, ["resampling is 'bilinear' there and 'nearest' here"]),
-        ({"--time-frequency-months": "2"}, ["time_frequency_months is 1 there and 2 here"]),
-        ({"--end-date": "2023-05-31"}, ["2023-07 there", "2023-06 here"]),
+        ({"--time-frequency-months": "2"}, ["period is '1M' there and '2M' here"]),
+        ({"--composite": "mean"}, ["composites is ['median'] there and ['mean'] here"]),
+        ({"--quality": "date"}, ["quality is [] there and ['date'] here"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -544,6 +545,14 @@ def test_a_store_with_another_configuration(changes: Changes, said: list[str], r
     assert "fsspec-uri cube.zarr holds another cube" in line
     assert "choose another location, the same configuration, or --overwrite" in line
     assert [words for words in said if words not in line] == []
+
+
+@pytest.mark.usefixtures("cube")
+def test_an_end_before_that_of_the_cube(refused: Refused) -> None:
+    assert (
+        "--end-date 2023-05-31: the cube at cube.zarr reaches to 2023-06, and a build keeps all of its periods; give "
+        "2023-06 or later, another location, or --overwrite"
+    ) in refused({"--end-date": "2023-05-31"})
 
 
 @pytest.mark.parametrize("more", [{}, {"--overwrite": ""}], ids=["", "overwrite"])

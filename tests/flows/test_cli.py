@@ -222,6 +222,8 @@ def test_status_is_a_table_with_a_row_per_period(call: Call, built: Built) -> No
     for period in ("2023-05", "2023-06", "2023-07"):
         own = [record.status for key, record in ledger.items() if key.period == period]
         assert rows[period][1:4] == [str(own.count(status)) for status in ("written", "empty", "failed")]
+        days = ardcube.open(built.uri)["observation_count"].sel(time=period)
+        assert rows[period][-1] == f"{float(days.mean()):.1f}"  # also where chunks are empty or small
 
 
 def test_status_as_json_is_the_whole_ledger(call: Call, built: Built) -> None:
@@ -305,6 +307,9 @@ def test_fill_prints_the_shares_of_a_filled_cube(call: Call, built: Built, tmp_p
     assert re.fullmatch(r"pixels   [\d.]+% observed, [\d.]+% filled, [\d.]+% empty", first[1])
     assert first[1] == second[1]
     assert first[3] == f"cube     {tmp_path}/filled.zarr"
+    filled = f"\nfilled   gaps filled by carry within 1 period, from {built.uri}\n"
+    assert filled in call("status", f"{tmp_path}/filled.zarr")
+    assert "filled" not in call("status", str(built.uri))
 
 
 def test_quicklook_draws_a_picture_per_period(call: Call, built: Built, tmp_path: Path) -> None:
@@ -313,6 +318,22 @@ def test_quicklook_draws_a_picture_per_period(call: Call, built: Built, tmp_path
     with rasterio.open(paths[0]) as picture:
         assert picture.count == 4
         assert picture.read(4).any()
+
+
+@pytest.mark.parametrize("command", ["stac", "export", "quicklook", "report"])
+@pytest.mark.parametrize("output", ["{file}/folder", "/proc/none/folder"])
+def test_a_folder_that_cannot_be_created_is_one_line(
+    command: str, output: str, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "file").touch()
+    where = output.format(file=tmp_path / "file")
+    monkeypatch.setattr(sys, "argv", ["ardcube", command, str(built.uri), "--output", where])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert where.rpartition("/")[0] in line
+    assert re.search(r"; (choose|create) ", line)
 
 
 def test_report_writes_one_page(call: Call, built: Built, tmp_path: Path) -> None:

@@ -76,7 +76,10 @@ def test_a_retracted_scene_does_not_remove_published_pixels(
     clear = np.count_nonzero(before)
     assert cause.kind == "LossError"
     assert f"clear pixels instead of {clear}" in cause.problem
-    assert "--allow-loss" in cause.problem
+    assert "run again" not in str(raised.value)  # it would fail again
+    needed = float(cause.problem.partition("--allow-loss ")[2].partition(" ")[0])
+    with pytest.raises(ardcube.ChunksFailedError):
+        build(allow_loss=needed - 0.001)
     assert np.array_equal(counts(tmp_path), before)
     record = the_record(tmp_path)
     assert (record.status, record.kept, record.attempts[-1].permanent) == ("failed", True, True)
@@ -84,6 +87,7 @@ def test_a_retracted_scene_does_not_remove_published_pixels(
     with pytest.raises(ardcube.ChunksFailedError):  # compared with the pixels in the store, not with the failed build
         build()
     assert np.array_equal(counts(tmp_path), before)
+    assert f"({needed:.1%} less)" in cause.problem
     retracted.rename(catalogue / "whole")
     assert build().written == 1
     assert np.array_equal(counts(tmp_path), before)

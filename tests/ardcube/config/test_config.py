@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from ardcube.config import DEFAULT_RESOLUTION, EARTH_SEARCH, CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
+from ardcube.config.preset import preset_warnings
 from ardcube.errors import InputError
 from ardcube.pixels.masks import DefaultCloudMaskHook, SCLCloudMaskHook, cloud_mask
 from ardcube.redaction import without_secrets
@@ -347,6 +348,12 @@ def test_a_code_and_a_crs_are_one(given: dict[str, Any]) -> None:
     cube = CubeConfig(**CUBE, **given)
     assert (cube.crs, cube.epsg) == ("EPSG:32633", None)
     assert CubeConfig(**cube.model_dump()) == cube
+
+
+def test_a_preset_of_quarters_warns_of_a_start_within_a_quarter() -> None:
+    (line,) = preset_warnings("cdse-quarterly", date(2023, 5, 1))
+    assert line.startswith("preset cdse-quarterly: periods of three months from 2023-05 are not quarters")
+    assert preset_warnings("cdse-quarterly", date(2023, 4, 1)) == preset_warnings(None, date(2023, 5, 1)) == []
 
 
 def test_a_preset_gives_the_options_of_a_product() -> None:

@@ -407,8 +407,7 @@ def test_a_clipped_period_of_each_kind_becomes_longer(
     found = StoredCube.read(longer.ledger)
     assert found is not None
     assert found.periods == longer.periods
-    unit = "day" if period == "10D" else "month"
-    assert f"its last {unit} is before" in refusal(world, end_date=before, period=period)
+    assert f"reaches to {later if period == '10D' else later[:7]}" in refusal(world, end_date=before, period=period)
 
 
 def rolling(world: Path, *rows: str) -> dict[str, str]:
@@ -431,9 +430,7 @@ def test_a_cube_of_a_file_is_extended_by_rows_at_the_end_and_refused_with_other_
     moved = [rows[0], "2023-02-02,2023-03-31", rows[2]]
     expected = "period 2 is ['2023-02-01', '2023-04-01'] there and ['2023-02-02', '2023-04-01'] here"
     assert expected in refusal(world, **rolling(world, *moved))
-    assert "its last day is before 2023-05-01 there and before 2023-04-01 here" in refusal(
-        world, **rolling(world, *rows[:2])
-    )
+    assert "reaches to 2023-04-30, and a build keeps all" in refusal(world, **rolling(world, *rows[:2]))
     assert "period is 'file' there and '10D' here" in refusal(world, period="10D")
     (world / "rolling.csv").unlink()
     found = StoredCube.read(longer.ledger)
@@ -492,8 +489,8 @@ def test_a_store_states_its_origin_and_an_extension_adds_to_its_history(world: P
         ({"resampling": "cubic"}, "resampling is 'bilinear' there and 'cubic' here"),
         ({"cloud_mask": "scl"}, "cloud_mask is 'none' there and 'scl' here"),
         ({"varname": "other"}, "varname is 'rgb_median' there and 'other' here"),
-        ({"time_frequency_months": 2}, "time_frequency_months is 1 there and 2 here"),
-        ({"end_date": "2023-01-31"}, "its last month is before 2023-03 there and before 2023-02 here"),
+        ({"time_frequency_months": 2}, "period is '1M' there and '2M' here"),
+        ({"end_date": "2023-01-31"}, "end-date 2023-01-31: the cube at"),
     ],
 )
 def test_a_cube_of_another_configuration_is_refused_with_both_values(

@@ -38,6 +38,14 @@ def test_a_scene_is_one_cause_however_its_messages_differ() -> None:
     assert str(least) == "scene S2A_1: /a/B04.tif: truncated"
 
 
+def test_chunks_that_lost_pixels_show_the_share_that_allows_them_all() -> None:
+    def lost(share: float) -> Attempt:
+        return failed(f"LossError: the chunk has {share} less; publish the loss with --allow-loss {share:.3f} or more")
+
+    (cause,) = causes_of(lost(0.3), lost(0.95))
+    assert str(cause).endswith("--allow-loss 0.950 or more (and 1 similar error)")
+
+
 def test_the_remedy_allows_as_many_scenes_as_a_chunk_may_need() -> None:
     counter = CauseCounter()
     counter.add(key(0, "2023-01"), bad_scene("S2A_1", "a"))
