@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ardcube.runtime.gc_pause import rare_garbage_collection
 from flows.options import ModelCommand, build_model, key_values
 from flows.run_flow import configure_prefect, run_flow
 
@@ -339,6 +340,7 @@ def pyramid(uri: str, output: str | None, threads: int | None, storage_options: 
     click.echo(make_pyramid(uri, output=output, threads=threads, storage_options=storage_options).message)
 
 
+@rare_garbage_collection()
 def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     cube, run = _models()
     return build_model(cube, values), build_model(run, values)
@@ -359,6 +361,7 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
     show_plan(new_console(), _checked_requests(cube, run, build=has_store), has_store=has_store)
 
 
+@rare_garbage_collection()
 def _checked_requests(cube: "CubeConfig", run: "RunConfig", *, build: bool = True) -> "list[Request]":
     """Return the request of a cube, or with `each` those of all features."""
     from ardcube.prepare.check import check_request

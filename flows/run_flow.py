@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ardcube.redaction import WithoutSecrets
+from ardcube.runtime.gc_pause import start_up
 
 if TYPE_CHECKING:
     from ardcube.report.summary import BuildSummary
@@ -55,15 +56,16 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
     ChunksFailedError
         If chunks are missing, after the summary was printed.
     """
-    from ardcube.report.summary import ChunksFailedError
-    from flows.console import ConsoleProgress, new_console, print_summary
-    from flows.outage_lines import outages_printed
-    from flows.progress import reporting
-    from flows.temporary_server import start_server
+    with start_up():
+        from ardcube.report.summary import ChunksFailedError
+        from flows.console import ConsoleProgress, new_console, print_summary
+        from flows.outage_lines import outages_printed
+        from flows.progress import reporting
+        from flows.temporary_server import start_server
 
+        start_server(meanwhile=_import_libraries)
     console = new_console()
     progress = ConsoleProgress(console)
-    start_server(meanwhile=_import_libraries)
     try:
         with reporting(progress), outages_printed(console):
             summary = flow()

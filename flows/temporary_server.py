@@ -23,8 +23,16 @@ from flows.signals import before_forced_end
 
 _END_SECONDS = 6.0
 """Seconds to wait at the end of this process for the end of the server."""
-_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""Environment with which Prefect starts a temporary server."""
+_SERVER = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
+}
+"""Environment with which Prefect starts a temporary server, and without the import of Dask for types of blocks.
+
+A type of block is registered when a block of it is saved.
+"""
 
 
 def start_server(meanwhile: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from ardcube.runtime.gc_pause import rare_garbage_collection
+from ardcube.runtime.gc_pause import rare_garbage_collection, start_up
 
 
 def test_the_threshold_is_restored_also_after_an_error() -> None:
@@ -34,3 +34,15 @@ def test_garbage_is_still_collected() -> None:
         kept = [[number] for number in range(1_200_000)]
         assert collections() > before
     assert len(kept) == 1_200_000
+
+
+def test_objects_of_the_start_are_never_collected_again() -> None:
+    before, threshold = gc.get_freeze_count(), gc.get_threshold()
+    try:
+        with start_up():
+            assert gc.get_threshold()[0] > 100 * threshold[0]
+            kept = [[number] for number in range(1_000)]
+        assert gc.get_freeze_count() >= before + len(kept)
+        assert gc.get_threshold() == threshold
+    finally:
+        gc.unfreeze()
