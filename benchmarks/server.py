@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,7 @@ pid {home}/pid;
 error_log {home}/error.log warn;
 events {{ worker_connections 512; }}
 http {{
-    log_format plain "$request_method $status $body_bytes_sent $uri";
+    log_format plain '$request_method $status $body_bytes_sent "$http_range" $uri';
     access_log {home}/access.log plain;
     client_body_temp_path {home}/t; proxy_temp_path {home}/t; fastcgi_temp_path {home}/t;
     uwsgi_temp_path {home}/t; scgi_temp_path {home}/t;
@@ -43,6 +44,9 @@ http {{
     }}
 }}
 """
+_LOGGED = re.compile(
+    r'\S+ (?P<status>\d+) (?P<bytes>\d+) "(?:bytes=(?P<start>\d+)-\d*)?[^"]*" (?P<path>.*)'
+)
 _HEAD_LIMIT = 1 << 16
 _PIECE = 1 << 20
 _START_SECONDS = 10.0
@@ -50,6 +54,18 @@ _START_SECONDS = 10.0
 
 class ServerError(RuntimeError):
     """The server is missing or did not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a client, as the server logged it."""
+
+    path: str
+    status: int
+    bytes: int
+    """Bytes of the response body."""
+    start: int
+    """First byte of the requested range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +90,28 @@ class Server:
 
     def traffic(self) -> Traffic:
         """Count the requests since the last call."""
+        requests = self.requests()
+        return Traffic(
+            requests=len(requests),
+            bytes=sum(one.bytes for one in requests),
+            files=len({one.path for one in requests}),
+            failures=sum(one.status >= 400 for one in requests),
+        )
+
+    def requests(self) -> list[Request]:
+        """Return the requests since the last call."""
         time.sleep(0.05)  # nginx logs a request after its last byte, which a client may not wait for
         with self._log.open() as log:
             log.seek(self._position)
-            lines = [line.split(maxsplit=3) for line in log.read().splitlines()]
+            lines = log.read().splitlines()
             self._position = log.tell()
-        return Traffic(
-            requests=len(lines),
-            bytes=sum(int(size) for _, _, size, _ in lines),
-            files=len({name for *_, name in lines}),
-            failures=sum(int(status) >= 400 for _, status, _, _ in lines),
-        )
+        return [_parsed(line) for line in lines]
+
+
+def _parsed(line: str) -> Request:
+    match = _LOGGED.fullmatch(line)
+    assert match, line
+    return Request(match["path"], int(match["status"]), int(match["bytes"]), int(match["start"] or 0))
 
 
 def nginx_path() -> str | None:
