@@ -214,7 +214,8 @@ def _placed(item: dict[str, Any], base: str) -> dict[str, Any]:
         key: asset | {"href": f"{base}/{item['id']}/{asset['href'].removeprefix('./')}"}
         for key, asset in item["assets"].items()
     }
-    return item | {"assets": assets, "links": []}
+    cover = {"eo:cloud_cover": 100 * item["properties"]["ardcube:cloud_share"]}
+    return item | {"assets": assets, "links": [], "properties": item["properties"] | cover}
 
 
 def _again(item: dict[str, Any], base: str, repetition: int, day: date) -> dict[str, Any]:

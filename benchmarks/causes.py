@@ -109,5 +109,6 @@ def table(name: str, sums: Mapping[str, Sums]) -> str:
     ]
     for kind, one in {**sums, "all": sum(sums.values(), Sums())}.items():
         figures = " | ".join(f"{one.bytes[cause] / 1e6:.1f}" for cause in CAUSES)
-        lines.append(f"| {kind} | {one.requests} | {one.total / 1e6:.1f} | {figures} | {one.in_poor_blocks / 1e6:.1f} |")
+        poor = one.in_poor_blocks / 1e6
+        lines.append(f"| {kind} | {one.requests} | {one.total / 1e6:.1f} | {figures} | {poor:.1f} |")
     return "\n".join(lines)

@@ -18,19 +18,18 @@ from ardcube.catalog.categories import Categories
 from ardcube.catalog.encoding import ItemEncoding
 from ardcube.catalog.file_access import readable_href
 from ardcube.catalog.footprints import certain_footprint, parse_footprint
+from ardcube.catalog.granule import granule_of
 from ardcube.catalog.malformed import MALFORMED, Item, describe, printable_id
 from ardcube.catalog.scene import BandAsset, Scene, solar_hours
+from ardcube.catalog.sentinel_product import mgrs_tile, product_name, stated
 from ardcube.collections.parts import Acquisition
 from ardcube.collections.recognize import NO_DEFINITIONS, Definitions
 from ardcube.errors import SceneError
 from ardcube.fingerprint import digest
 
 _DATATAKE = re.compile(r"GS2\w_(\d{8}T\d{6})")
-_PRODUCT = re.compile(r"S2\w_MSIL\d\w_(\d{8}T\d{6})_N(\d{4})_(?:R\d{3}_T(\d{2}[A-Z]{3}))?")
 _SENTINEL = re.compile(r"^s(?:entinel)?[-_ ]?(\d[a-d])$")
 """Notations of a platform, in lower case: s2a, sentinel2a, sentinel-2a."""
-_PREFIXES = ("s2", "sentinel2", "sentinel", "eopf")
-"""Prefixes under which catalogues state the properties of a Sentinel-2 product."""
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,20}:[A-Za-z0-9_]{1,20}")
 _LARGEST_NUMBER = 1e15
 _WORLD = shapely.box(-180, -90, 180, 90)
@@ -207,6 +206,7 @@ def _parse(
         bands=assets,
         sensor=sensor,
         cloud_cover=_percentage(properties.get("eo:cloud_cover")),
+        granule=granule_of(item),
         definition="" if definition is None else definition.name,
         contradiction=next(filter(None, contradictions), ""),
     )
@@ -231,8 +231,8 @@ def _band_asset(
 ) -> BandAsset:
     properties = item.get("properties") or {}
     # The item's proj:shape applies to its default grid; a band of another resolution may lack its own.
-    stated = asset.get("proj:shape")
-    height, width = (int(_number_or_0(side)) for side in stated or properties.get("proj:shape") or (0, 0))
+    own_shape = asset.get("proj:shape")
+    height, width = (int(_number_or_0(side)) for side in own_shape or properties.get("proj:shape") or (0, 0))
     transform = asset.get("proj:transform") or properties.get("proj:transform") or (0.0,)
     return BandAsset(
         href=asset["href"],
@@ -242,8 +242,8 @@ def _band_asset(
         size=int(_number_or_0(asset.get("file:size"))),
         pixels=int(_number_or_0(height * width)),
         pixel_size=_number_or_0(transform[0]) or _number_or_0(asset.get("gsd")) or 10.0,
-        height=height if stated else 0,
-        width=width if stated else 0,
+        height=height if own_shape else 0,
+        width=width if own_shape else 0,
         crs=_crs_code(asset) or _crs_code(properties),
         overviews=overviews,
     )
@@ -285,22 +285,11 @@ def _normalized_time(timestamp: str | None) -> str | None:
         return timestamp
 
 
-def _stated(properties: Mapping[str, Any], *names: str) -> str:
-    """Return the first property of a product that is stated under any of `_PREFIXES`, as text, or an empty text."""
-    stated = (properties.get(f"{prefix}:{name}") for name in names for prefix in _PREFIXES)
-    return next((str(value) for value in stated if value), "")
-
-
-def _product(properties: Mapping[str, Any]) -> re.Match[str] | None:
-    """Return the parts of a product's name: sensing time, baseline, tile."""
-    return _PRODUCT.search(_stated(properties, "product_uri", "product_id", "product_name"))
-
-
 def _baseline(properties: Mapping[str, Any]) -> tuple[int, ...]:
-    declared = _stated(properties, "processing_baseline") or properties.get("processing:version")
+    declared = stated(properties, "processing_baseline") or properties.get("processing:version")
     if declared:
         return _numbers(declared)
-    product = _product(properties)
+    product = product_name(properties)
     return (int(product[2][:2]), int(product[2][2:])) if product else ()
 
 
@@ -311,21 +300,15 @@ def _numbers(version: Any) -> tuple[int, ...]:
 
 
 def _generated(properties: Mapping[str, Any]) -> str:
-    declared = _stated(properties, "generation_time") or properties.get("processing:datetime")
+    declared = stated(properties, "generation_time") or properties.get("processing:datetime")
     return str(_normalized_time(str(declared)) if declared else "")
 
 
 def _acquisition(properties: Mapping[str, Any]) -> str:
-    product = _product(properties)
-    grid = properties.get("grid:code") or _stated(properties, "mgrs_tile") or (product and product[3])
-    if not grid:
-        names = ("utm_zone", "latitude_band", "grid_square")
-        parts = [properties.get(f"mgrs:{name}") or _stated(properties, name) for name in names]
-        grid = "".join(map(str, parts)) if all(parts) else ""
-    if not grid:
+    tile = mgrs_tile(properties)
+    if not tile:
         return ""
-    datatake = _DATATAKE.search(_stated(properties, "datatake_id"))
-    sensed = (datatake or product or [None, properties.get("datetime")])[1]
-    tile = re.sub("^(MGRS-)?T?0?", "", str(grid))  # 05QKB, T05QKB and 5QKB are the same tile
+    datatake = _DATATAKE.search(stated(properties, "datatake_id"))
+    sensed = (datatake or product_name(properties) or [None, properties.get("datetime")])[1]
     platform = _SENTINEL.sub(r"sentinel-\1", str(properties.get("platform") or "").lower())
     return f"{platform} {sensed} {tile}"

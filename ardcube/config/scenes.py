@@ -29,6 +29,15 @@ class SceneOptions(Model):
             "'sat:orbit_state=descending'. A scene without the property is not used."
         ),
     )
+    max_scenes: int | None = Field(
+        default=None,
+        ge=1,
+        title="Least cloudy scenes",
+        description=(
+            "Use only the N least cloudy scenes of each granule (tile, or path and row) in a period, by the "
+            "eo:cloud_cover of their items; unknown cloud cover comes last. Default: all scenes."
+        ),
+    )
     stac_url: Address = Field(
         default=EARTH_SEARCH,
         title="Catalogue",

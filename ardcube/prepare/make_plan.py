@@ -10,6 +10,7 @@ import numpy as np
 
 from ardcube.catalog.cube_encoding import USUAL, SourceEncoding, choose_encoding, encodings_of_scenes, source_encodings
 from ardcube.catalog.file_access import used_access
+from ardcube.catalog.least_cloudy import keep_least_cloudy
 from ardcube.catalog.malformed import describe
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.search import Source, find_in_all, none_usable
@@ -60,6 +61,9 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     uses_cover = needs_of(request.composites).cloud_cover
     for period in _searched_periods(request):
         scenes = find_in_all(request.sources, bands, categories, grid, period)
+        if request.cube.max_scenes is not None:
+            parsers = [(source, source.parser(bands, categories)) for source in request.sources]
+            scenes = keep_least_cloudy(scenes, request.cube.max_scenes, parsers, period)
         found[period.label] = [scene.with_cloud_cover() for scene in scenes] if uses_cover else scenes
         if on_period is not None:
             on_period(period, len(found[period.label]))
@@ -67,7 +71,9 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     _cube_encoding(request, found)
     _check_access(request, found)
     if uses_cover:
-        _warn_of_unknown_cloud_cover(found)
+        _warn_of_unknown_cloud_cover(found, "it is unknown to the composites that use it")
+    elif request.cube.max_scenes is not None:
+        _warn_of_unknown_cloud_cover(found, "they come last in max-scenes")
     pools = {scene.collection for some in found.values() for scene in some}
     for source in request.sources:
         if source.is_pooled and source.pool not in pools:
@@ -78,15 +84,16 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     return found
 
 
-def _warn_of_unknown_cloud_cover(found: FoundScenes) -> None:
-    """Warn if items do not state the cloud cover that a composite uses."""
+def _warn_of_unknown_cloud_cover(found: FoundScenes, consequence: str) -> None:
+    """Warn if items do not state the cloud cover that a composite or the choice of scenes uses."""
     stated = {scene.id: scene.cloud_cover is not None for some in found.values() for scene in some if not scene.problem}
     unknown = len(stated) - sum(stated.values())
     if unknown:
         logger.warning(
-            "%s of %d scenes state no eo:cloud_cover: it is unknown to the composites that use it",
+            "%s of %d scenes state no eo:cloud_cover: %s",
             "all" if unknown == len(stated) else unknown,
             len(stated),
+            consequence,
         )
 
 

@@ -87,6 +87,8 @@ class Request:
         }
         if cube.composites != (MEDIAN,):
             identity["composites"] = [text_of(composite) for composite in self.composites]
+        if cube.max_scenes is not None:
+            identity["max_scenes"] = cube.max_scenes
         if self.area.clip is not None:
             identity["clip"] = self.area.clip.fingerprint
         if cube.quality:
