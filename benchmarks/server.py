@@ -44,9 +44,7 @@ http {{
     }}
 }}
 """
-_LOGGED = re.compile(
-    r'\S+ (?P<status>\d+) (?P<bytes>\d+) "(?:bytes=(?P<start>\d+)-\d*)?[^"]*" (?P<path>.*)'
-)
+_LOGGED = re.compile(r'\S+ (?P<status>\d+) (?P<bytes>\d+) "(?:bytes=(?P<start>\d+)-\d*)?[^"]*" (?P<path>.*)')
 _HEAD_LIMIT = 1 << 16
 _PIECE = 1 << 20
 _START_SECONDS = 10.0
