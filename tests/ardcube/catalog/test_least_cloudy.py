@@ -140,8 +140,8 @@ def test_a_cube_equals_the_oracle_and_a_late_less_cloudy_scene_replaces_another(
         partial(expected, archive),
     )  # fmt: skip
     assert ardcube.build(config(archive), uri, threads=2).already_done == first.written + first.empty
-    for other in (None, MOST + 1):
-        with pytest.raises(InputError, match=rf"max_scenes is 2 there and {other} here"):
+    for other, shown in ((None, "not given"), (MOST + 1, "3")):
+        with pytest.raises(InputError, match=rf"max_scenes is 2 there and {shown} here"):
             ardcube.build(config(archive, max_scenes=other), uri)
 
 
