@@ -52,9 +52,9 @@ _SHARE_FOR_SEVERAL_BANDS = 0.8
 """Share of the stack's bytes that several bands may take, because their source windows are larger than those of one."""
 _OBSERVATION_BYTES = 6
 """Bytes per pixel and band of a strip that composites of whole observations use for shared and temporary arrays."""
-_KERNEL_BYTES = 25_000_000
-"""Bytes of the compiled code of composites of whole observations, which `WORKER_BYTES` does not contain: 13 MB for the
-geometric median, its deviations, the medoid and an index."""
+_KERNEL_BYTES = 50_000_000
+"""Bytes of composites of whole observations that `WORKER_BYTES` does not contain: 13 MB of compiled code for the
+geometric median, its deviations, the medoid and an index, and what the heap keeps of them on a machine under load."""
 _COMPRESSION_OVERHEAD = 3.7
 """Bytes per byte of the composite, itself included, while it is compressed; 2.2 for shards of small chunks."""
 
