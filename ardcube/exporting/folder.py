@@ -14,6 +14,7 @@ from ardcube.exporting.request import ExportFile
 from ardcube.exporting.selection import LIST
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, flush
+from ardcube.storage.writable import can_write
 
 _PARTS = ".ardcube-export-"
 """First letters of the folder of unfinished files, which the next export removes."""
@@ -34,13 +35,15 @@ class ExportFolder:
     Raises
     ------
     InputError
-        If the location is a file.
+        If the location is a file, or cannot be written.
     """
 
     def __init__(self, place: Place) -> None:
         self.place = place
         if place.is_local and Path(place.path).is_file():
             raise InputError(f"--output {place.uri}: is a file; give a folder")
+        if place.is_local and not can_write(Path(place.path)):
+            raise InputError(f"--output {place.uri}: cannot be written; choose a folder that you may write to")
         self._listed = self._read()
 
     def due(self, files: Sequence[ExportFile], *, overwrite: bool) -> list[ExportFile]:
