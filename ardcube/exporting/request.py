@@ -21,6 +21,7 @@ from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Place, cube_name
 from ardcube.store.layouts import base_group
+from ardcube.store.provenance import FINGERPRINT
 from ardcube.store.schema import COUNT, DISTANCE, FLAGS, exists, read_attributes
 from ardcube.store.validate import read_layouts
 from ardcube.store.versions import for_checking, for_reading
@@ -28,8 +29,8 @@ from ardcube.store.versions import for_checking, for_reading
 Format = Literal["cog", "netcdf"]
 TEMPLATES: dict[Format, str] = {"cog": "{varname}_{period}.tif", "netcdf": "{cube}.nc"}
 """Default template of file names by format."""
-_OF_ONE_CUBE = ("date_created", "resampling", "composite", "cloud_mask", "cloud_mask_options", "period")
-"""Attributes that only another cube changes. Two cubes may be created within a second."""
+_OF_ONE_CUBE = ("date_created", FINGERPRINT)
+"""Attributes that only another cube changes. Two cubes may be created within a second, and one may be built again."""
 _VERSION = 1
 """Raised when files of the same cube get other content."""
 

@@ -22,7 +22,7 @@ from ardcube.storage.failures import explained
 from ardcube.storage.place import Place
 from ardcube.store import conventions
 from ardcube.store.backend import array_of, zarr_store
-from ardcube.store.provenance import continued
+from ardcube.store.provenance import FINGERPRINT, continued
 from ardcube.store.schema import (
     COUNT,
     DISTANCE,
@@ -171,4 +171,5 @@ def _attributes(filling: Filling) -> dict[str, Any]:
     changed = continued(before, {"history": line, "date_modified": moment})
     changed["title"] = f"{before.get('title') or 'Data cube'}, {filling_text(how)}"
     described = how | {"source": filling.source}
+    changed[FINGERPRINT] = digest(filling.identity)
     return before | changed | {f"{FILL_IDENTITY}_{name}": value for name, value in described.items()}

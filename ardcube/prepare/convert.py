@@ -22,6 +22,7 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.levels import last_started, tile_window
 from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place
+from ardcube.store.provenance import FINGERPRINT
 
 _OF_A_STORE = ("Conventions", "coordinates")
 """Attributes of a store that say how it is laid out."""
@@ -128,7 +129,7 @@ class Conversion:
             name: value
             for name, value in conventions.without_conventions(schema.read_attributes(self.source.place)).items()
             if name not in _OF_A_STORE
-        }
+        } | {FINGERPRINT: cube.fingerprint}
         if self.stored is not None and schema.exists(place):
             layouts.extend(place, spec, cube.periods, attributes)
             ledger.write_cube(described)

@@ -17,7 +17,7 @@ from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
 from ardcube.prepare.request import Request
 from ardcube.stac_output.folder import INSIDE, Folder
-from ardcube.store.provenance import Origin, continued, provenance
+from ardcube.store.provenance import FINGERPRINT, Origin, continued, provenance
 
 _LEDGER_VERSION = 1
 _OWN = ("chunks", "items", LEVELS, "ledger.parquet", IN_FLIGHT, CLIP, REPORT)
@@ -44,6 +44,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     origin = provenance(
         request.cube, _origin(request, made_of), options, request.periods, version("ardcube"), datetime.now(UTC)
     )
+    origin |= {FINGERPRINT: plan.spec.fingerprint}
     described = {
         "ardcube": version("ardcube"),
         "version": _LEDGER_VERSION,

@@ -13,6 +13,8 @@ from ardcube.config import CubeConfig
 from ardcube.extent.periods import Period
 from ardcube.redaction import without_secrets
 
+FINGERPRINT = "ardcube_fingerprint"
+"""Attribute with the hash of the identity of a cube: cubes with equal ones have equal grids, options and pixels."""
 _MOST_LINES = 100
 """Lines of the history that are kept: the first and the newest."""
 _LONGEST_LINE = 500

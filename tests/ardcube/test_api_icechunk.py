@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,23 @@ def test_overwrite_keeps_the_earlier_versions(sample_archive: Path, tmp_path: Pa
     build(cube_of(sample_archive, **MONTH, varname="other"), uri, overwrite=True)
     with pytest.raises(ardcube.InputError, match="had no other then, before an overwrite; open it with icechunk"):
         ardcube.open(uri, at="v1")
+
+
+def test_cubes_of_one_second_that_differ_in_the_grid_alone_are_different_cubes(
+    sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime(2026, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("ardcube.prepare.initialize.datetime", Stopped)
+    coarse = MONTH | {"resolution": 0.002}
+    build(cube_of(sample_archive, **coarse), tmp_path / "cube")
+    build(cube_of(sample_archive, **coarse | {"resolution": 0.0025}), tmp_path / "cube", overwrite=True)
+    with pytest.raises(ardcube.InputError, match="was another cube then, before an overwrite; open it with icechunk"):
+        ardcube.export(tmp_path / "cube", tmp_path / "files", at="v1")
+    assert ardcube.export(tmp_path / "cube", tmp_path / "files", at="v2").written
 
 
 KILLED = """
