@@ -146,6 +146,8 @@ SPAN = '''
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 import ardcube
 
 
@@ -171,6 +173,31 @@ class Span:
         stack.counts["pixels_of_span"] += seen.size
 
 
+@dataclass(frozen=True)
+class Clearest:
+    """The observation of the least cloudy scene, and its distance to cloud."""
+
+    name: ClassVar[str] = "clearest"
+    parameters: ClassVar[str] = ""
+    bands: ClassVar[tuple[str, ...]] = ()
+    layers: ClassVar[tuple[ardcube.Layer, ...]] = (
+        ardcube.Layer("least cloudy"), ardcube.Layer("metres to cloud", "number", banded=False, name="metres"),
+    )
+    needs: ClassVar[ardcube.Needs] = ardcube.Needs(cloud_cover=True, cloud_metres=5000)
+
+    def reduce(self, stack, out):
+        seen, each = stack.numbers.any(axis=0), range(stack.numbers.shape[1])
+        if not seen.any():
+            return
+        covers = np.stack([stack.figures.cloud_cover(one) for one in each])
+        metres = np.stack([stack.figures.cloud_distance(one) for one in each])
+        best = np.where(seen, np.nan_to_num(covers, nan=999.0), np.inf).argmin(axis=0)
+        observed = seen.any(axis=0)
+        chosen = np.take_along_axis(stack.numbers, best[None, None], axis=1)[:, 0]
+        out[0][observed] = chosen.transpose(1, 2, 0)[observed]
+        out[1][observed] = np.take_along_axis(metres, best[None], axis=0)[0][observed]
+
+
 class NoComposite:
     name = "none"
 '''
@@ -183,14 +210,18 @@ def test_a_composite_of_an_installed_package_fills_its_variables(
     info = tmp_path / "span-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: span\nVersion: 1.0\n")
-    points = "span = span:Span\nno-composite = span:NoComposite\nmissing = span:Missing\nmedian = span:Span\n"
+    points = "span = span:Span\nclearest = span:Clearest\nno-composite = span:NoComposite\nmissing = span:Missing\n"
+    points += "median = span:Span\n"
     (info / "entry_points.txt").write_text(f"[ardcube.composites]\n{points}")
     monkeypatch.syspath_prepend(str(tmp_path))
     registry._registered.cache_clear()
     try:
-        cube = built(archive, tmp_path / "span.zarr", "median", "span")
+        cube = built(archive, tmp_path / "span.zarr", "median", "span", "clearest", "least-cloudy")
         np.testing.assert_array_equal(cube["median"], several["median"])
         np.testing.assert_array_equal(numbers(cube, "span")[..., 0], numbers(several, "max").max(axis=-1))
+        np.testing.assert_array_equal(cube["clearest"], cube["least_cloudy"])  # by the figures that it needs
+        metres = numbers(cube, "metres")[numbers(cube, "clearest").any(axis=-1)]
+        assert (0 < metres.min() < 1000, metres.max()) == (True, 5000)
         seen = numbers(cube, "seen")
         assert seen.dtype == np.float32
         records = Ledger.of_store(Place.at(str(tmp_path / "span.zarr"))).records().values()
