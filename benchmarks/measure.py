@@ -35,6 +35,8 @@ COMPOSITES = {
     "ours-medoid": ("medoid",),
     "ours-percentile": ("percentile:25",),
     "ours-max-ndvi": ("max-ndvi",),
+    "ours-best-pixel": ("best-pixel",),
+    "ours-least-cloudy": ("least-cloudy",),
 }
 """Composites by way; the other ways of ardcube have the median."""
 PRODUCTS = {product.name: product for product in (SENTINEL_2, HLS, LANDSAT)}
@@ -73,6 +75,8 @@ class Task:
     """Name of the product."""
     like: str = ""
     """Raster whose grid the chunk has; empty for the bounding box in degrees."""
+    more_bands: tuple[str, ...] = ()
+    """Asset keys of further bands, for ardcube."""
 
 
 @dataclass(slots=True)
@@ -93,6 +97,8 @@ class Outcome:
     chunks: int
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds by stage; empty if the way does not report stages."""
+    estimate_mb: float = 0.0
+    """Estimate of the memory of the process, in the unit of `peak_mb`; 0 if the way has none."""
 
 
 def _cpu() -> float:
@@ -110,8 +116,9 @@ def _peak_mb() -> float:
     return int(line.split()[1]) / 1024
 
 
-Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int]
-"""A function that builds and returns seconds by stage, one that reads the pixels, and the number of chunks."""
+Ready = tuple[Callable[[], list[dict[str, float]]], Callable[[], Any], int, float]
+"""A function that builds and returns seconds by stage, one that reads the pixels, the number of chunks, and the
+estimate of the memory of the process in MB."""
 
 
 def prepare_ours(task: Task, *, first: bool) -> Ready:
@@ -119,6 +126,8 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
     from ardcube.chunk.build import process_chunk
     from ardcube.chunk.open_cube import open_cube
     from ardcube.config import CubeConfig, RunConfig
+    from ardcube.planning.estimate import estimate
+    from ardcube.planning.memory import WORKER_BYTES
     from ardcube.prepare.check import check_request
     from ardcube.prepare.initialize import initialize
     from ardcube.prepare.make_plan import make_plan, search_scenes
@@ -132,7 +141,7 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
         time_frequency_months=months,
         **({"like": task.like} if task.like else {"bbox": task.bbox}),
         chunk_size=task.chunk,
-        bands=product.bands,
+        bands=(*product.bands, *task.more_bands),
         composites=COMPOSITES.get(task.way, ("median",)),
         **_mask(product) if task.masked else {},
         collection=product.collection,
@@ -165,7 +174,7 @@ def prepare_ours(task: Task, *, first: bool) -> Ready:
         rows, cols = jobs[0].window.slices
         return zarr.open_group(store, mode="r")[cube.varname][0, rows, cols, :]
 
-    return build, pixels, len(jobs)
+    return build, pixels, len(jobs), (WORKER_BYTES + len(jobs) * estimate(plan).bytes_per_chunk) / 2**20
 
 
 def _mask(product: Product) -> dict[str, Any]:
@@ -199,7 +208,7 @@ def prepare_baseline(task: Task, *, first: bool) -> Ready:
         kept.append(build_chunk(items, geobox, product, store, **how))
         return []
 
-    return build, kept.pop, 1
+    return build, kept.pop, 1, 0.0
 
 
 def prepare_load(task: Task, *, first: bool) -> Ready:
@@ -221,7 +230,7 @@ def prepare_load(task: Task, *, first: bool) -> Ready:
         return []
 
     bands = [product.assets[band] for band in product.bands]
-    return build, lambda: kept.pop()[bands].isel(time=0).to_dataarray("band").to_numpy(), 1
+    return build, lambda: kept.pop()[bands].isel(time=0).to_dataarray("band").to_numpy(), 1, 0.0
 
 
 def measure(task: Task, started: float) -> Outcome:
@@ -233,7 +242,7 @@ def measure(task: Task, started: float) -> Outcome:
     prepare(task, first=True)[0]()
     startup, startup_cpu = time.time() - started, _cpu()
     start = time.perf_counter()
-    build, pixels, chunks = prepare(task, first=False)
+    build, pixels, chunks, estimated = prepare(task, first=False)
     planned = time.perf_counter() - start
     _reset_peak()
     start, cpu = time.perf_counter(), _cpu()
@@ -242,7 +251,7 @@ def measure(task: Task, started: float) -> Outcome:
     if task.pixels:
         np.save(task.pixels, pixels())
     mean = {name: sum(record.get(name, 0.0) for record in stages) / chunks for name in (stages[0] if stages else {})}
-    return Outcome(task.way, cpu / chunks, wall / chunks, peak, startup, startup_cpu, planned, chunks, mean)
+    return Outcome(task.way, cpu / chunks, wall / chunks, peak, startup, startup_cpu, planned, chunks, mean, estimated)
 
 
 def main() -> None:

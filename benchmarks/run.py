@@ -28,6 +28,7 @@ from benchmarks.archive import CROP, FULL, HLS_TILES, LANDSAT_SCENES, TINY, Arch
 from benchmarks.equality import Agreement, compare_with_baseline, compare_with_oracle
 from benchmarks.floor import floor
 from benchmarks.measure import COMPOSITES, Outcome, Task
+from benchmarks.products import MASK, SENTINEL_2
 from benchmarks.server import Server, Traffic, serving
 from benchmarks.table import console_table, markdown
 
@@ -45,6 +46,8 @@ class Case:
     dates: int
     latency: float = 0.0
     layout: Layout = FULL
+    more_bands: int = 0
+    """Bands in addition to those of the product. They have the files of its bands, at other addresses."""
     own_grid: bool = False
     """Whether the chunk is on the grid of the first granule, in UTM. Otherwise it is in degrees."""
 
@@ -54,7 +57,8 @@ class Case:
         product = self.layout.product
         mask = f"{product.cloud_mask.upper()} mask" if self.masked else "no mask"
         grid = f"{product.name} in UTM, " if self.own_grid else ""
-        return f"{grid}{mask}, {self.dates} dates" + (f", {self.latency * 1000:.0f} ms" if self.latency else "")
+        bands = f", {len(self.layout.product.bands) + self.more_bands} bands" if self.more_bands else ""
+        return f"{grid}{mask}, {self.dates} dates{bands}" + (f", {self.latency * 1000:.0f} ms" if self.latency else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ CASES = {
     "none-30ms": Case(masked=False, dates=12, latency=LATENCY),
     "scl-120": Case(masked=True, dates=120),
     "none-120": Case(masked=False, dates=120),
+    "scl-60": Case(masked=True, dates=60),
+    "bands-10": Case(masked=True, dates=12, more_bands=6),
     "utm": Case(masked=True, dates=12, own_grid=True),
     "hls": Case(masked=True, dates=12, layout=HLS_TILES, own_grid=True),
     "landsat": Case(masked=True, dates=12, layout=LANDSAT_SCENES, own_grid=True),
@@ -138,9 +144,12 @@ class _Bench:
             ways = [way for way in ways if way not in BASELINES]  # all scenes of 120 dates do not fit into memory
         with serving(self.archive.folder, case.latency) as server:
             folder = self.scratch / case.name.replace(" ", "-")
-            catalog = _write_catalog(folder, self.archive.documents(server.url, case.dates))
+            later = self.archive.documents(server.url, case.dates)
+            catalog = _write_catalog(folder, with_bands(later, case.more_bands, server.url))
             before = self.archive.documents(f"{server.url}/before", self.archive.layout.dates)
-            first = _write_catalog(self.scratch / f"{folder.name}-first", before)
+            first = _write_catalog(
+                self.scratch / f"{folder.name}-first", with_bands(before, case.more_bands, f"{server.url}/before")
+            )
             for number in range(pairs):
                 for way in ways:
                     yield self._child(case, way, (catalog, first), number, server)
@@ -168,6 +177,7 @@ class _Bench:
                 scratch=stores,
                 pixels=str(pixels) if keep else "",
                 product=layout.product.name,
+                more_bands=tuple(more_bands(case.more_bands)),
                 like=write_grid(self.scratch / f"{layout.name}.tif", layout) if case.own_grid else "",
             )
             server.traffic()
@@ -177,6 +187,7 @@ class _Bench:
         traffic = Traffic(traffic.requests // chunks, traffic.bytes // chunks, traffic.files, traffic.failures)
         figures = (
             f"CPU {outcome.cpu_seconds:7.2f} s  wall {outcome.wall_seconds:6.2f} s  peak {outcome.peak_mb:5.0f} MB",
+            *([f"estimate {outcome.estimate_mb:5.0f} MB"] if outcome.estimate_mb else []),
             f"read {traffic.bytes / 1e6:6.1f} MB  {traffic.requests:5d} requests",
         )
         print(f"{case.name:24} {way:10} {number + 1}: {'  '.join(figures)}", flush=True)
@@ -240,6 +251,37 @@ def run_two(task: Task) -> Outcome:
         peak_mb=one.peak_mb + other.peak_mb,
         chunks=2,
     )
+
+
+def more_bands(count: int) -> list[str]:
+    """Return the asset keys of further bands."""
+    return [f"more{number}" for number in range(count)]
+
+
+def with_bands(documents: list[dict[str, Any]], count: int, base: str) -> list[dict[str, Any]]:
+    """Return items, and the collection, with further bands: the files of the first ones at other addresses.
+
+    Parameters
+    ----------
+    documents : list of dict
+        Items with absolute hrefs; the collection is last.
+    count : int
+        Number of further bands.
+    base : str
+        URL of the server, which maps `base/again/<n>/...` to the same files.
+    """
+    *items, collection = documents
+    found = []
+    for position, item in enumerate(items):
+        assets = dict(item["assets"])
+        bands = [assets[key] for key in SENTINEL_2.assets.values() if key != SENTINEL_2.assets[MASK]]
+        for number, name in enumerate(more_bands(count)):
+            asset = bands[number % len(bands)]
+            file = "/".join(asset["href"].split("/")[-2:])
+            assets[name] = asset | {"href": f"{base}/again/{1000 * (1 + number) + position}/{file}"}
+            assets[name].pop("eo:bands", None)  # whose common name belongs to one band
+        found.append(item | {"assets": assets})
+    return [*found, collection]
 
 
 def _write_catalog(folder: Path, documents: list[dict[str, Any]]) -> Path:
