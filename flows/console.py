@@ -139,9 +139,11 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
 
 
 def print_cubes(console: Console, cubes: Sequence[CubeOutcome]) -> None:
-    """Print the cubes of a run: failed ones with their error, the others with their counts."""
+    """Print the cubes of a run: failed ones with their error, the others with their counts, and their report pages."""
     for cube in sorted(cubes, key=lambda cube: not cube.error)[:_MOST_ROWS]:
         _print(console, f"         {cube.name}: {cube.error or (cube.summary and cube.summary.message)}")
+        if cube.summary is not None and cube.summary.report:
+            _print(console, f"         {'':{len(cube.name)}}  {cube.summary.report}")
     if len(cubes) > _MOST_ROWS:
         _print(console, f"         and {len(cubes) - _MOST_ROWS} more")
 

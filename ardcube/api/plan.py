@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from ardcube.api.existing import run_config
 from ardcube.api.python_names import python_names
 from ardcube.config import CubeConfig
+from ardcube.config.preset import preset_warnings
 from ardcube.errors import InputError
 from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
@@ -21,6 +22,8 @@ from ardcube.report.wording import access_to, names_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from ardcube.prepare.request import Request
 
 _NOWHERE = "memory://ardcube-plan"
 """Location of the store in a plan, which has none."""
@@ -96,8 +99,12 @@ class Plan:
             ),
             ("read", f"about {_size(counts.bytes_to_read)}"),
             ("memory", f"{_size(counts.bytes_per_chunk)} for each chunk that is built at once"),
-            *(("warning", message) for message in EmptyPeriods.planned(self._plan).messages()),
+            *(("warning", message) for message in self._warnings()),
         )
+
+    def _warnings(self) -> list[str]:
+        preset = preset_warnings(self.cube.preset, self._plan.periods[0].start)
+        return [*preset, *EmptyPeriods.planned(self._plan).messages()]
 
     def _period_rows(self) -> str:
         counts = list(self.scenes.items())
@@ -109,21 +116,28 @@ class Plan:
         return rows + (f"<tr><td colspan='2'>and {more} more periods</td></tr>" if more > 0 else "")
 
 
+@overload
+def plan(cube: CubeConfig, *, each: None = None, **options: Any) -> Plan: ...
+@overload
+def plan(cube: CubeConfig, *, each: str, **options: Any) -> dict[str, Plan]: ...
 @python_names
-def plan(cube: CubeConfig, **options: Any) -> Plan:
+def plan(cube: CubeConfig, *, each: str | None = None, **options: Any) -> Plan | dict[str, Plan]:
     """Search the catalogue and plan a cube; write nothing.
 
     Parameters
     ----------
     cube : CubeConfig
         Area, grid, periods, bands and masks of the cube.
+    each : str, optional
+        Field of the geometry file: plan one cube for each of its features.
     **options
         Fields of `RunConfig`, such as `allow_asset_roots` or `max_chunks`.
 
     Returns
     -------
-    Plan
-        With `estimate`, `tiles()` and a table in notebooks.
+    Plan or dict of Plan
+        With `estimate`, `tiles()` and a table in notebooks. With `each`, the plan of each cube by its name, in the
+        order of the file.
 
     Raises
     ------
@@ -133,15 +147,19 @@ def plan(cube: CubeConfig, **options: Any) -> Plan:
         If the STAC API fails.
     """
     from ardcube.prepare.check import check_request
+    from ardcube.prepare.each import name_of, requests_of_each
     from ardcube.prepare.make_plan import make_plan, search_scenes
 
+    def planned(request: Request) -> Plan:
+        found = make_plan(request, search_scenes(request), build=False)
+        return Plan(request.cube, estimate(found), found)
+
     check_cube(cube)
-    run = run_config(_NOWHERE, options)
-    if run.each is not None:
-        raise InputError(f"each {run.each}: a plan is that of one cube; give feature='{run.each}=VALUE' in the cube")
-    request = check_request(cube, run, build=False)
-    planned = make_plan(request, search_scenes(request), build=False)
-    return Plan(cube, estimate(planned), planned)
+    run = run_config(_NOWHERE, {"each": each} | options)
+    if each is None:
+        return planned(check_request(cube, run, build=False))
+    requests = requests_of_each(cube, run, lambda one, its_run: check_request(one, its_run, build=False))
+    return {name_of(request): planned(request) for request in requests}
 
 
 def check_cube(cube: object) -> None:

@@ -18,7 +18,7 @@ from ardcube.errors import InputError, StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, METRES_PER_DEGREE, Lattice, crs_of
 from ardcube.extent.periods import Period, Span, periods_of
-from ardcube.ledger.ledger import Ledger
+from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.storage.place import Place
 
 PIXEL_RULES = 2
@@ -27,6 +27,8 @@ FILL_IDENTITY = "fill"
 """Part of the identity of a filled cube: method and largest distance. Other cubes do not have it."""
 FILLED_FROM = "filled_from"
 """Part of `cube.json` of a filled cube, outside of its identity: address of the cube that it was filled from."""
+_MOST_NAMED = 20
+"""Cubes in a folder that an error names."""
 _LARGEST_DEGREES = 540.0
 """Degrees that a coordinate of a grid may have at most, beyond 180 for grids across the antimeridian."""
 
@@ -166,7 +168,14 @@ def _age(rules: Any) -> str:
 
 
 def no_cube_error(store: Place, ledger: Ledger) -> InputError:
-    """Return the error for a location without a cube."""
+    """Return the error for a location without a cube, which may be a folder of cubes."""
+    names = sorted(name.removesuffix(SUFFIX) for name in store.folders() if name.endswith(SUFFIX))
+    if names:
+        more = len(names) - _MOST_NAMED
+        listed = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return InputError(
+            f"{store.uri}: a folder of cubes ({listed}); give one of them, such as {store.uri}/{names[0]}"
+        )
     return InputError(f"{store.uri}: no cube of ardcube (there is no {ledger.place.uri}/cube.json); build it first")
 
 

@@ -26,8 +26,8 @@ def cubes_page(summary: BuildSummary) -> str:
     lines = [
         f"# {escaped(without_secrets(summary.uri))}",
         "",
-        "| cube | chunks | written | empty | done before | failed | left | Mpx | error |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| cube | chunks | written | empty | done before | failed | left | Mpx | report | error |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *rows,
         *([f"\n{more} more cubes are complete."] if more > 0 else []),
     ]
@@ -41,4 +41,5 @@ def _row(cube: CubeOutcome) -> str:
         if one is not None
         else [""] * 7
     )
-    return f"| {' | '.join([escaped(cube.name), *map(str, counts), escaped(short(cube.error))])} |"
+    report = escaped(without_secrets(one.report)) if one is not None and one.report else ""
+    return f"| {' | '.join([escaped(cube.name), *map(str, counts), report, escaped(short(cube.error))])} |"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ardcube.errors import PermanentError
 from ardcube.ledger.record import ChunkRecord
@@ -78,9 +78,11 @@ class BuildSummary:
     empty_periods: EmptyPeriods = NO_PERIODS
     """Periods of the cube without a scene, or without a clear pixel."""
     cubes: tuple[CubeOutcome, ...] = ()
-    """The cubes of a run with `each`; all counts are their sums."""
+    """The cubes of a run with `each`; all counts are their sums, but a scene in several cubes counts once."""
     report: str | None = None
     """Address of the report page, if the run wrote one."""
+    scene_ids: frozenset[str] = field(default=frozenset(), repr=False)
+    """Ids of these scenes, so that several cubes count a scene once."""
 
     def with_level(self, level: int, jobs: Iterable[ChunkJob], records: Mapping[ChunkKey, ChunkRecord]) -> BuildSummary:
         """Return the summary with the chunks of a level of the pyramid that are missing.
@@ -216,6 +218,7 @@ def summarize(
         left=scope.pending - counts["selected"],
         retried=counts["retried"],
         scenes=len(scenes),
+        scene_ids=frozenset(scenes),
         megapixels=counts["pixels"] / 1e6,
         seconds=seconds,
         failures=tuple(failures),
@@ -243,6 +246,7 @@ def add_up(uri: str, cubes: Sequence[CubeOutcome], seconds: float) -> BuildSumma
         Duration of the run.
     """
     built = [cube.summary for cube in cubes if cube.summary is not None]
+    scenes = frozenset[str]().union(*(one.scene_ids for one in built))
     return BuildSummary(
         uri=uri,
         chunks=sum(one.chunks for one in built),
@@ -252,7 +256,8 @@ def add_up(uri: str, cubes: Sequence[CubeOutcome], seconds: float) -> BuildSumma
         failed=sum(one.failed for one in built),
         left=sum(one.left for one in built),
         retried=sum(one.retried for one in built),
-        scenes=sum(one.scenes for one in built),
+        scenes=len(scenes),
+        scene_ids=scenes,
         megapixels=sum(one.megapixels for one in built),
         seconds=seconds,
         cubes=tuple(cubes),

@@ -227,6 +227,16 @@ class Place:
             return []
         return [entry["name"][len(self.path) + 1 :] for entry in found if entry["type"] == "file"]
 
+    def folders(self) -> list[str]:
+        """Return the names of the folders directly in the folder."""
+        self.fs.invalidate_cache()
+        try:
+            found = self.outlast(lambda: self.fs.ls(self.path, detail=True))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = [entry["name"].rstrip("/") for entry in found if entry["type"] == "directory"]
+        return [name.rpartition("/")[2] for name in names if name != self.path]
+
     def list(self, folder: str = "") -> list[str]:
         """Return the names of all files in the folder or a subfolder, at any depth, relative to the folder."""
         self.fs.invalidate_cache()

@@ -16,6 +16,7 @@ from ardcube.lease.acquire import holding
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from tests.ardcube.api_cube import cube_of
+from tests.servers.processes import S3
 from tests.stac_schemas import validate_folder
 
 NORTH = shapely.box(11.95, 46.88, 12.0, 46.9)
@@ -148,10 +149,35 @@ def test_nothing_is_written_if_one_cube_cannot_be_built(sample_archive: Path, fi
         ardcube.build(cube_of(sample_archive), tmp_path / "others", each="name")
     with pytest.raises(ardcube.InputError, match="each name: feature chooses one cube; omit one"):
         ardcube.build(config(sample_archive, file, feature="name=north"), tmp_path / "others", each="name")
-    with pytest.raises(ardcube.InputError, match="each name: a plan is that of one cube; give feature='name=VALUE'"):
-        ardcube.plan(cube, each="name")
     assert {path.name for path in tmp_path.iterdir()} == {"areas.gpkg", "cubes"}
     assert [path.name for path in folder.iterdir()] == ["e.a-s_t.zarr"]
+
+
+def test_a_plan_of_each_is_that_of_its_feature(sample_archive: Path, file: Path, tmp_path: Path) -> None:
+    plans = ardcube.plan(config(sample_archive, file), each="name")
+    assert list(plans) == list(AREAS)
+    for name, found in plans.items():
+        alone = ardcube.plan(config(sample_archive, file, feature=f"name={name}"))
+        assert repr(found) == repr(alone)
+        assert found.tiles().equals(alone.tiles())
+    assert {path.name for path in tmp_path.iterdir()} == {"areas.gpkg"}
+
+
+def test_a_folder_of_cubes_on_s3(
+    sample_archive: Path, file: Path, tmp_path: Path, moto_s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    cube, folder = config(sample_archive, file), moto_s3.uri("cubes")
+    there = ardcube.build(cube, folder, each="name")
+    here = ardcube.build(cube, tmp_path / "cubes", each="name")
+    assert (there.written, there.scenes) == (here.written, here.scenes)
+    for name in AREAS:
+        found = ardcube.open(f"{folder}/{name}.zarr")["rgb_median"].to_numpy()
+        np.testing.assert_array_equal(found, pixels(tmp_path / "cubes" / f"{name}.zarr"))
+    assert ardcube.build(cube, folder, each="name").already_done == there.chunks
+    with pytest.raises(ardcube.InputError, match=r"a folder of cubes \(Süd 2.zarr, e.a-s_t.zarr, north.zarr\); give"):
+        ardcube.status(folder)
 
 
 def test_a_cube_is_no_folder_of_cubes(sample_archive: Path, file: Path, tmp_path: Path) -> None:
