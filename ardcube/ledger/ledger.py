@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ardcube.config.encoding import LARGEST_OFFSET
-from ardcube.errors import StoreError, TransientError
+from ardcube.errors import InputError, StoreError, TransientError
 from ardcube.fingerprint import digest
 from ardcube.lease.fence import Fence
 from ardcube.ledger.record import DONE, ChunkRecord
@@ -30,6 +30,12 @@ from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
 
+FORMAT = 2
+"""Version of the format of stores and ledgers, in `cube.json`.
+
+It increases when ardcube of an earlier version would misread a cube or damage it. 1: ardcube 0.1, grids in degrees. 2:
+grids in any CRS, several variables, pyramids, icechunk. Fields that an earlier version may ignore do not change it.
+"""
 RECORDS_PER_FILE = 5_000
 """Finished chunks whose records are merged into one file while a run goes on."""
 SUFFIX = ".ardcube"
@@ -114,6 +120,8 @@ class Ledger:
 
         Raises
         ------
+        InputError
+            If a later version of ardcube wrote the cube in a format that this one does not know.
         StoreError
             If the file is damaged.
         """
@@ -122,6 +130,11 @@ class Ledger:
             return None
         try:
             cube: dict[str, Any] = json.loads(content)
+            if (found := _format_of(cube)) > FORMAT:
+                raise InputError(
+                    f"{self.place.uri}/{_CUBE}: has format {found!s:.20} of ardcube {cube.get('ardcube')!r:.40}, and "
+                    f"this version knows the formats up to {FORMAT}; use the version that wrote it, or a later one"
+                )
             _check_cube(cube)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StoreError(
@@ -258,6 +271,14 @@ class Ledger:
             with explained(self.place.uri):
                 contents = self.place.read_many(names[start : start + _FILES_AT_ONCE])
             yield from entries(contents.values())
+
+
+def _format_of(cube: Any) -> int:
+    """Return the version of the format of a cube; raise ValueError if it is none."""
+    found = cube.get("version", 1) if isinstance(cube, dict) else 1
+    if type(found) is not int or found < 1:
+        raise ValueError(f"the format {found!r:.40}")
+    return found
 
 
 def _check_cube(cube: Any) -> None:

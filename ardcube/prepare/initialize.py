@@ -11,7 +11,7 @@ from ardcube.catalog.search import local_path
 from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
-from ardcube.ledger.ledger import LEVELS, REPORT
+from ardcube.ledger.ledger import FORMAT, LEVELS, REPORT
 from ardcube.ledger.stored_cube import backend_of, with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
@@ -19,7 +19,6 @@ from ardcube.prepare.request import Request
 from ardcube.stac_output.folder import INSIDE, Folder
 from ardcube.store.provenance import FINGERPRINT, Origin, continued, provenance
 
-_LEDGER_VERSION = 1
 _OWN = ("chunks", "items", LEVELS, "ledger.parquet", IN_FLIGHT, CLIP, REPORT)
 """Files and folders of a ledger, without `cube.json`."""
 
@@ -47,7 +46,7 @@ def initialize(request: Request, plan: CubePlan) -> None:
     origin |= {FINGERPRINT: plan.spec.fingerprint}
     described = {
         "ardcube": version("ardcube"),
-        "version": _LEDGER_VERSION,
+        "version": FORMAT,
         "fingerprint": plan.spec.fingerprint,
         "identity": with_encoding(request.identity, plan.spec.encoding, given=request.cube.given_encoding is not None),
         "end": request.end,
