@@ -27,7 +27,7 @@ MANY = {"bbox": (11.96, 46.85, 12.048, 46.898), "chunk_size": 16}
 
 @pytest.fixture
 def coiled(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Coiled with a token, whose cluster is a stand-in, and a Prefect server at an address that is not loopback."""
+    """Coiled with a token, whose cluster is a substitute, and a Prefect server at an address that is not loopback."""
     monkeypatch.setattr("coiled.Cluster", SpotCluster)
     monkeypatch.setattr(SpotCluster, "started", [])
     for name in ("no_proxy", "NO_PROXY"):

@@ -1,4 +1,4 @@
-"""A stand-in for `coiled.Cluster`: its workers are processes of this machine, and end as spot machines do."""
+"""A substitute for `coiled.Cluster`: its workers are processes of this machine, and end as spot machines do."""
 
 from __future__ import annotations
 
