@@ -23,8 +23,9 @@ from ardcube.storage.place import Place, cube_name
 from ardcube.store.layouts import base_group
 from ardcube.store.provenance import FINGERPRINT
 from ardcube.store.schema import COUNT, DISTANCE, FLAGS, exists, read_attributes
+from ardcube.store.session_place import SessionPlace
 from ardcube.store.validate import read_layouts
-from ardcube.store.versions import for_checking, for_reading
+from ardcube.store.versions import for_checking, for_reading, last_changes
 
 Format = Literal["cog", "netcdf"]
 TEMPLATES: dict[Format, str] = {"cog": "{varname}_{period}.tif", "netcdf": "{cube}.nc"}
@@ -58,7 +59,7 @@ class ExportFile:
     variables: tuple[SourceVariable, ...]
     periods: tuple[Period, ...]
     inputs: str
-    """Hash of the options, and of the records of the chunks in the file."""
+    """Hash of the options, and of the records of the chunks in the file, or of the versions that wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,18 @@ def plan_export(uri: str, wanted: Wanted, storage_options: Mapping[str, Any] | N
     place = for_reading(place, cube.storage_backend, wanted.at)
     if not exists(place):
         raise StoreError(f"{place.uri}: the store is missing or incomplete; run the build again")
-    if wanted.at is None:
-        _check_no_run(place, ledger)
-    else:
+    if isinstance(place, SessionPlace):
         _check_same_cube(place, newest, wanted.at)
+    else:
+        _check_no_run(place, ledger)
     periods = select_periods(_stored_periods(place, cube, wanted.at), wanted.periods)
     window = select_window(cube.grid, wanted.bbox)
     variables = open_variables(place, cube, wanted.variables or _usual_variables(cube, wanted.format))
-    if wanted.at is None:
-        states = _states(ledger, cube, window, periods, allow_missing=wanted.allow_missing)
+    if isinstance(place, SessionPlace):  # a version is complete; the ledger may be ahead of it
+        changes = last_changes(place, 1 + max(period.index for period in periods))
+        states = {period.label: changes[period.index] for period in periods}
     else:
-        states = {period.label: wanted.at for period in periods}  # a version is complete and never changes
+        states = _states(ledger, cube, window, periods, allow_missing=wanted.allow_missing)
     template = wanted.template or TEMPLATES[wanted.format]
     groups: dict[str, list[tuple[SourceVariable, Period]]] = {}
     for variable in variables:
@@ -127,10 +129,12 @@ def _check_no_run(place: Place, ledger: Ledger) -> None:
         raise InputError(f"{place.uri}: another run writes this cube: {holder}; wait until it ends")
 
 
-def _check_same_cube(place: Place, newest: Place, at: str) -> None:
+def _check_same_cube(place: Place, newest: Place, at: str | None) -> None:
     """Raise InputError if the cube of a version was replaced: grid and bands of the newest one need not be its own."""
     of_version, of_newest = read_attributes(place), read_attributes(newest)
     if any(of_version.get(name) != of_newest.get(name) for name in _OF_ONE_CUBE):
+        if at is None:
+            raise InputError(f"{place.uri}: a build that replaces the cube is not published; run it until it completes")
         raise InputError(f"at {at!r}: {place.uri} was another cube then, before an overwrite; open it with icechunk")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from ardcube.config.store import StorageBackend
@@ -12,7 +13,10 @@ from ardcube.errors import InputError
 from ardcube.storage.place import Place
 from ardcube.store.repository import PUBLISHED, WORK, icechunk_errors, open_repository, repository_exists
 from ardcube.store.session_place import SessionPlace
-from ardcube.store.transaction import CHUNKS, TAG, Transaction
+from ardcube.store.transaction import CHUNKS, TAG, TAGGED, Transaction
+
+_PIXEL_DIMENSIONS = 3
+"""Dimensions of an array of pixels at least: time, rows, columns. One period is in each of its chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,35 @@ def history(place: Place) -> list[Version]:
         tags = {repository.lookup_tag(tag): tag for tag in repository.list_tags()}
         branch = WORK if WORK in repository.list_branches() else PUBLISHED
         return list(_versions(list(repository.ancestry(branch=branch))[:-1], tags))
+
+
+def last_changes(version: SessionPlace, periods: int) -> list[str]:
+    """Return, for each period of a version, the id of the version that last wrote one of its chunks.
+
+    Parameters
+    ----------
+    version : SessionPlace
+        A published version, from `for_reading`.
+    periods : int
+        Number of its periods.
+    """
+    repository = open_repository(Place(version.uri, version.fs, version.path, version.patience))
+    newest = version.source.session.snapshot_id
+    found: dict[int, str] = {}
+    with icechunk_errors(version.uri):
+        before = list(repository.ancestry(snapshot_id=newest))[1:]
+        versions = [newest, *(commit.id for commit in before if TAGGED in commit.metadata)]
+        for newer, older in pairwise(versions):
+            changes = repository.diff(from_snapshot_id=older, to_snapshot_id=newer)
+            if changes.deleted_arrays:  # another cube before an overwrite
+                return [found.get(number, newer) for number in range(periods)]
+            for chunks in changes.updated_chunks.values():
+                for chunk in chunks:
+                    if len(chunk) >= _PIXEL_DIMENSIONS:
+                        found.setdefault(chunk[0], newer)
+            if len(found) == periods:
+                break
+    return [found.get(number, versions[-1]) for number in range(periods)]
 
 
 def _versions(commits: list[Any], tags: dict[str, str]) -> Iterator[Version]:

@@ -105,9 +105,29 @@ def test_readers_see_the_old_version_until_the_new_one_is_complete(archive: Path
             np.testing.assert_allclose(exported[~np.isnan(expected)], expected[~np.isnan(expected)], atol=1e-6)
     with pytest.raises(ardcube.InputError, match="2023-06"):
         ardcube.export(uri, tmp_path / "v1", at="v1", periods=["2023-06"])
+    with pytest.raises(ardcube.InputError, match=r"rgb_median_2023-05\.tif exists with other content"):
+        ardcube.export(uri, tmp_path / "v1")
+    assert len(ardcube.export(uri, tmp_path / "v2").kept) == 2  # the newest version is v2
     build(cube_of(archive), uri)  # nothing to build: no further version
     assert [tag for tag, _ in tags(uri)] == ["v2", "v1"]
     assert all(version.time.tzinfo == UTC for version in ardcube.history(uri))
+
+
+def test_an_exported_period_is_kept_until_a_version_changes_it(sample_archive: Path, tmp_path: Path) -> None:
+    uri, files = tmp_path / "cube", tmp_path / "files"
+    build(cube_of(sample_archive, **MONTH), uri)
+    (may,) = ardcube.export(uri, files).written
+    build(cube_of(sample_archive), uri, limit=2)  # chunks of June that no reader sees
+    with pytest.raises(ardcube.InputError, match="a build with more periods is not published"):
+        ardcube.export(uri, files)
+    assert ardcube.export(uri, files, at="v1").kept == (may,)
+    build(cube_of(sample_archive), uri)
+    done = ardcube.export(uri, files)
+    assert (done.kept, len(done.written)) == ((may,), 1)
+    assert ardcube.export(uri, files, at="v1").kept == (may,)
+    build(cube_of(sample_archive, resampling="nearest"), uri, overwrite=True)
+    with pytest.raises(ardcube.InputError, match=r"2023-05\.tif, rgb_median_2023-06\.tif exists with other content"):
+        ardcube.export(uri, files)
 
 
 def test_overwrite_keeps_the_earlier_versions(sample_archive: Path, tmp_path: Path) -> None:
