@@ -109,7 +109,7 @@ def retry(missing: bool, **values: Any) -> None:
         request = check_retry(run)
         requests = (request,)
         failed, unbuilt = request.count_missing(request.ledger.records(brief=True).values())
-        if not failed and not missing:
+        if not failed and not missing and request.has_all_levels():
             left = f"; {unbuilt} were never built, which --missing does" if unbuilt else ""
             click.echo(f"nothing to retry: no chunk of {request.chunks} failed{left}")
             return
@@ -143,6 +143,7 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
     from ardcube.ledger.last_plan import planned_chunks
     from ardcube.ledger.ledger import Ledger
     from ardcube.ledger.stored_cube import StoredCube, no_cube_error
+    from ardcube.prepare.levels import count_levels
     from ardcube.report.cube_status import CubeStatus
     from ardcube.storage.place import Place
     from flows.console import new_console, print_records, print_status
@@ -163,7 +164,7 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
         return
     console = new_console()
     print_records(console, records, planned.tiles, chunks=chunks)
-    print_status(console, cube, state)
+    print_status(console, cube, state, count_levels(cube, ledger))
 
 
 @cli.command(cls=ModelCommand, models=_cluster_options)

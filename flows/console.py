@@ -18,6 +18,7 @@ from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.memory import WORKER_BYTES
 from ardcube.planning.plan import CubeSpec
+from ardcube.prepare.levels import LevelCount
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
@@ -283,12 +284,14 @@ def print_records(console: Console, records: Sequence[ChunkRecord], tiles: Tiles
     print_empty_periods(console, EmptyPeriods.of(records))
 
 
-def print_status(console: Console, cube: StoredCube, status: CubeStatus) -> None:
-    """Print how a filled cube was filled, how many chunks are due, and which run holds the lease."""
+def print_status(console: Console, cube: StoredCube, status: CubeStatus, levels: Sequence[LevelCount]) -> None:
+    """Print how a filled cube was filled, its due chunks, the levels of its pyramid, and the run that holds the lease."""
     if cube.filling is not None:
         source = f", from {cube.filled_from}" if cube.filled_from else ""
         _print(console, f"filled   {filling_text(cube.filling)}{source}")
     _print(console, f"due      {status}")
+    if levels:
+        _print(console, f"levels   {', '.join(map(str, levels))}")
     _print(console, f"lease    {status.holder or 'no run writes this cube'}")
 
 

@@ -9,6 +9,7 @@ from ardcube.api.existing import Uri, find_cube
 from ardcube.ledger.last_plan import planned_chunks
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkKey
+from ardcube.prepare.levels import count_levels
 from ardcube.report.cube_status import CubeStatus
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
         (`written`, `empty`, `failed`, or `missing` if no run has built it), `attempts`, `error` (of the last attempt,
         or None), `scenes` (that the composite was made of) and `footprint` (polygon, EPSG:4326).
         ``status(uri).explore("status")`` draws a map, with the packages of ``ardcube[notebook]``. Its `attrs` has the
-        numbers of `chunks` that are planned, `due`, `failed` and `missing`, and in `held_by` the run that holds the
-        lease of the cube, or None.
+        numbers of `chunks` that are planned, `due`, `failed` and `missing`, in `levels` the numbers of chunks of each
+        level of a pyramid and of those that are built, and in `held_by` the run that holds the lease of the cube, or
+        None.
 
     Raises
     ------
@@ -74,6 +76,7 @@ def status(uri: Uri, *, storage_options: Mapping[str, Any] | None = None) -> gpd
         "due": state.due,
         "failed": state.failed,
         "missing": state.missing,
+        "levels": [(level.chunks, level.built) for level in count_levels(found.cube, found.ledger)],
         "held_by": None if state.holder is None else str(state.holder),
     }
     return table

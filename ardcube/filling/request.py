@@ -69,7 +69,8 @@ class Filling:
             )
         if cube.config.layout != "flat":
             raise InputError(
-                f"{place.uri}: its layout is {cube.config.layout}; only cubes of layout flat can be filled"
+                f"{place.uri}: its layout is {cube.config.layout}, which cannot be filled; make a flat copy with "
+                f"`ardcube pyramid {place.uri} --output URI`, and fill that"
             )
         made = cls(place, ledger, cube, filled, output_ledger, method, most)
         made._check_output()

@@ -142,8 +142,9 @@ class ChunkJobs(Sequence[ChunkJob]):
     def __init__(self, tiles: Tiles, by_period: Sequence[PeriodJobs]) -> None:
         self.tiles = tiles
         self.by_period = tuple(by_period)
-        self.scenes = np.stack([jobs.scenes for jobs in self.by_period], axis=1)
-        self._inputs = np.stack([jobs.inputs for jobs in self.by_period], axis=1)
+        none = np.zeros((len(tiles), 0), np.int32)
+        self.scenes = np.stack([jobs.scenes for jobs in self.by_period], axis=1) if by_period else none
+        self._inputs = np.stack([jobs.inputs for jobs in self.by_period], axis=1) if by_period else none
         self._built = np.zeros(self.scenes.shape, bool)
         self._chosen = np.arange(self.scenes.size)  # position in (tile, period), flattened
 

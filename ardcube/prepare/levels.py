@@ -73,6 +73,40 @@ def level_builds(spec: CubeSpec, ledger: Ledger) -> Iterator[LevelBuild]:
         below = own.compact()
 
 
+@dataclass(frozen=True, slots=True)
+class LevelCount:
+    """Chunks of one level of a pyramid."""
+
+    level: int
+    chunks: int
+    """Chunks above those that have a record."""
+    built: int
+    """Chunks that are built from the present pixels below them."""
+
+    def __str__(self) -> str:
+        return f"{self.built} of {self.chunks} chunks of level {self.level}"
+
+
+def count_levels(cube: StoredCube, ledger: Ledger) -> list[LevelCount]:
+    """Return the counts of the chunks of each level, the finest level first; a flat cube has none. Nothing is written.
+
+    A chunk above one that is not built is not built either.
+    """
+    if cube.config.layout == "flat":
+        return []
+    periods = {period.label: period for period in cube.periods}
+    below: Mapping[ChunkKey, ChunkRecord] = ledger.records(brief=True)
+    keys = {key for key in below if key.period in periods}
+    counts = []
+    for level, grid in enumerate(level_grids(cube.grid)[1:], 1):
+        keys = {ChunkKey(key.period, key.row // 2, key.col // 2) for key in keys}
+        known = ledger.of_level(level).records(brief=True)
+        jobs = level_jobs(below, grid, cube.config.tile_size, periods)
+        below = {job.key: known[job.key] for job in jobs if job.key in known and known[job.key].is_done(job)}
+        counts.append(LevelCount(level, len(keys), len(below)))
+    return counts
+
+
 def level_jobs(
     below: Mapping[ChunkKey, ChunkRecord], grid: Grid, tile_size: int, periods: Mapping[str, Period]
 ) -> list[ChunkJob]:

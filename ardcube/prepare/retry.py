@@ -26,6 +26,7 @@ from ardcube.planning.jobs import ChunkJob, ChunkJobs, ChunkKey, PeriodJobs, job
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.definitions import cube_definitions
 from ardcube.prepare.file_access import asset_access
+from ardcube.prepare.levels import count_levels
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.spec import cube_spec
 from ardcube.stac_output.folder import check_output
@@ -64,6 +65,10 @@ class Retry:
     def count_others(self, records: Collection[ChunkRecord], *, missing: bool) -> int:
         """Return how many chunks were never built and will not be, because only failed ones are built."""
         return 0 if missing else self.count_missing(records)[1]
+
+    def has_all_levels(self) -> bool:
+        """Return whether all chunks of the pyramid's levels are built; a flat cube has no levels."""
+        return all(level.built == level.chunks for level in count_levels(self.cube, self.ledger))
 
     def not_done(self, pending: PendingBuild | None, *, missing: bool) -> int:
         """Return how many chunks are not done, given the result of `plan_retry`."""
@@ -120,7 +125,8 @@ def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None
     Returns
     -------
     PendingBuild or None
-        None if no chunk is missing.
+        None if no chunk is missing, neither of the cube nor of a level of its pyramid. Without jobs, the run builds
+        levels only.
 
     Raises
     ------
@@ -137,7 +143,7 @@ def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None
     tiles = retry.planned.tiles if missing else _tiles_of(failed, retry.planned.tiles)
     labels = set(retry.planned.manifests) if missing else {key.period for key in failed}
     by_period = _jobs_by_period(retry, tiles, labels, mask) if len(tiles) else []
-    if not by_period:
+    if not by_period and retry.has_all_levels():
         return None
     jobs = ChunkJobs(tiles, by_period)
     access = asset_access(_definitions(retry), run)
@@ -145,7 +151,7 @@ def plan_retry(retry: Retry, *, missing: bool, mask: CloudMaskHook | None = None
     plan = CubePlan(spec, cube.config.chunk_size, cube.periods, {}, jobs)
     left = jobs.without(stored_inputs(records, run.skip_bad_scenes))
     pending: Sequence[ChunkJob] = left if missing else [job for job in left if job.key in failed]
-    if not pending:
+    if not pending and retry.has_all_levels():
         return None
     others = retry.count_others(records.values(), missing=missing)
     return PendingBuild(plan, retry.place, retry.ledger, pending, retry.chunks, records, others)
