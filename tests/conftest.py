@@ -47,6 +47,7 @@ _TESTS = Path(__file__).resolve().parent
 _UNIT_PACKAGES = ("catalog", "config", "extent", "kernels", "pixels", "planning", "raster", "report", "runtime")
 _UNIT = (
     *(_TESTS / "ardcube" / package for package in _UNIT_PACKAGES),
+    _TESTS / "ardcube" / "store" / "test_geozarr_validator.py",
     _TESTS / "ardcube" / "test_redaction.py",
     _TESTS / "test_architecture.py",
 )
