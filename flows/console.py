@@ -285,7 +285,7 @@ def print_records(console: Console, records: Sequence[ChunkRecord], tiles: Tiles
 
 
 def print_status(console: Console, cube: StoredCube, status: CubeStatus, levels: Sequence[LevelCount]) -> None:
-    """Print how a filled cube was filled, its due chunks, the levels of its pyramid, and the run that holds the lease."""
+    """Print how a filled cube was filled, its due chunks, its levels, and the run that holds the lease."""
     if cube.filling is not None:
         source = f", from {cube.filled_from}" if cube.filled_from else ""
         _print(console, f"filled   {filling_text(cube.filling)}{source}")
