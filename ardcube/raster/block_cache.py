@@ -87,7 +87,8 @@ class BlockCache:
         needed[tuple(np.transpose(list(own)))] = True
         height, width = blocks.level.block
         try:
-            for block in raster.fetch(replace(blocks, needed=needed)).decode():
+            whole = replace(blocks, needed=needed, row=0, height=blocks.level.height)  # all rows of each block
+            for block in raster.fetch(whole).decode():
                 own[block.row // height, block.column // width].set_result(block)
                 with self._lock:
                     self._bytes += block.values.nbytes

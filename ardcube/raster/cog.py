@@ -6,9 +6,14 @@ cached, because a chunk reads each block once.
 
 from __future__ import annotations
 
+import math
 import re
+import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import deflate
@@ -25,10 +30,12 @@ from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import overview_method
 from ardcube.raster.object_store import UnsupportedFileError, explain_read, locate
+from ardcube.raster.ranges import merged
 from ardcube.raster.refusals import note_readable
 from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.raster.tiff import Directory, Tag
-from ardcube.runtime.usage import count_requests, merged_ranges
+from ardcube.raster.version import UNKNOWN_VERSION, FileVersion
+from ardcube.runtime.usage import count_requests
 
 _DEFLATE, _NONE = (8, 32946), 1
 """Values of the compression tag."""
@@ -47,6 +54,10 @@ _USER_DEFINED = 32767
 """Value of a CRS without a code."""
 _GAP_BYTES = 1_150_000
 """Bytes between two blocks up to which both come with one request: about a block, or a latency (0009)."""
+_UNEVEN = 1.15
+"""Factor for the bytes of some rows of a block, because not all rows compress equally well."""
+_FIRST_BYTES = 4096
+"""Further bytes, for the tables of codes."""
 _METADATA_ITEM = re.compile(r'<Item name="(\w+)"([^>]*)>([^<]*)<')
 """An item of GDAL's metadata: name, further attributes, text."""
 
@@ -63,6 +74,11 @@ class CogLevel:
     predicted: bool
     """Whether blocks hold horizontal differences (predictor 2)."""
 
+    def equals(self, other: CogLevel) -> bool:
+        """Return whether both have the same blocks."""
+        same = (self.deflated, self.predicted) == (other.deflated, other.predicted)
+        return same and np.array_equal(self.offsets, other.offsets) and np.array_equal(self.sizes, other.sizes)
+
 
 @dataclass(frozen=True, slots=True)
 class Cog:
@@ -72,6 +88,8 @@ class Cog:
     header: Header
     layout: tuple[CogLevel, ...]
     access: FileAccess = "unsigned"
+    version: FileVersion = UNKNOWN_VERSION
+    """Version of the file that the header was read from."""
     decodes: ClassVar[bool] = False
 
     @classmethod
@@ -89,7 +107,7 @@ class Cog:
         TransientError
             If the file cannot be read now.
         """
-        directories = read_complete(href, access)
+        directories, version = read_complete(href, access)
         if href.startswith("s3:"):
             raise UnsupportedFileError("no store for s3")
         full, *others = (_with_metadata(image, href, access) for image in directories)
@@ -102,28 +120,73 @@ class Cog:
             layout = tuple(_layout(image) for image in images)
             if len({_dtype(image) for image in images}) != 1:
                 raise UnsupportedFileError("overviews of another data type")
-            return cls(href, _header(images), layout, access)
+            return cls(href, _header(images), layout, access, version)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise UnsupportedFileError(f"tags that do not fit together: {error!r}") from error
 
     def fetch(self, blocks: Blocks) -> CogBand:
-        """Fetch the compressed bytes of the needed blocks; blocks close to each other in the file share a request."""
+        """Fetch the compressed bytes of the needed blocks; blocks close to each other in the file share a request.
+
+        Raises
+        ------
+        TransientError
+            If the file cannot be read now, or was replaced after its header was read.
+        """
         layout = self.layout[blocks.level.index]
         written = [index for index in blocks.indices if layout.sizes[index] > 0]
         starts = [int(layout.offsets[index]) for index in written]
         sizes = [int(layout.sizes[index]) for index in written]
+        used = [
+            _bytes_of_rows(size, needed_rows(blocks, row), blocks.level)
+            for size, (row, _) in zip(sizes, written, strict=True)
+        ]
+        runs = merged(starts, used, _GAP_BYTES)
+        answers = read_signed(self.href, self.access, partial(self._read, runs)) if runs else []
+        if any(version != self.version for _, version in answers):
+            self._check_unchanged()
+        contents = {}
+        for index, start, size in zip(written, starts, sizes, strict=True):
+            number = bisect_right(runs, start, key=itemgetter(0)) - 1
+            first = start - runs[number][0]
+            contents[index] = answers[number][0][first : first + size]
+        return CogBand(self, blocks, contents)
 
-        def fetch(signed: SignedAddress) -> Sequence[Any]:
+    def fetch_rest(self, level: Level, index: tuple[int, int], known: int) -> memoryview:
+        """Fetch the bytes of a block after the first `known` ones."""
+        layout = self.layout[level.index]
+        start, size = int(layout.offsets[index]), int(layout.sizes[index])
+        answers = read_signed(self.href, self.access, partial(self._read, [(start + known, start + size)]))
+        if answers[0][1] != self.version:
+            self._check_unchanged()
+        return answers[0][0]
+
+    def _read(self, runs: Sequence[tuple[int, int]], signed: SignedAddress) -> list[tuple[memoryview, FileVersion]]:
+        """Read ranges of the file, and the version that each answer states."""
+        store, path = locate(signed)
+        answers = []
+        for start, end in runs:
             try:
-                return _ranges(*locate(signed), starts, sizes)
+                answer = obstore.get(store, path, options={"range": (start, end)})
+                content = memoryview(answer.bytes())
             except BaseException as error:
                 # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
                 if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
                     raise explain_read(self.href, error) from error
                 raise
+            count_requests(1, len(content))
+            if len(content) != end - start:
+                raise TransientError(f"{self.href} cannot be read: it was replaced by a shorter file")
+            answers.append((content, FileVersion.of(answer.meta)))
+        return answers
 
-        contents = read_signed(self.href, self.access, fetch) if starts else []
-        return CogBand(self, blocks, dict(zip(written, contents, strict=True)))
+    def _check_unchanged(self) -> None:
+        """Raise TransientError unless the file has an equal header now, although its version differs."""
+        try:
+            now = Cog.open(self.href, self.access)
+        except UnsupportedFileError:
+            now = None
+        if now is None or now.header != self.header or not all(map(CogLevel.equals, now.layout, self.layout)):
+            raise TransientError(f"{self.href} cannot be read: it was replaced after its header was read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +196,8 @@ class CogBand:
     cog: Cog
     blocks: Blocks
     contents: Mapping[tuple[int, int], Any]
-    """Bytes by row and column of blocks, without the blocks that were never written."""
+    """Bytes by row and column of blocks, without the blocks that were never written. Of a block whose last rows are not
+    needed, the last bytes may be missing."""
 
     @property
     def size(self) -> int:
@@ -141,7 +205,7 @@ class CogBand:
         return sum(len(content) for content in self.contents.values())
 
     def decode(self) -> Iterator[DecodedBlock]:
-        """Decode block by block. A block that was never written is nodata.
+        """Decode the needed rows block by block. A block that was never written is nodata.
 
         Raises
         ------
@@ -154,40 +218,64 @@ class CogBand:
         predicted, dtype = self.cog.layout[level.index].predicted, np.dtype(self.cog.header.dtype)
         height, width = level.block
         for y, x in self.blocks.indices:
-            content = self.contents.get((y, x))
+            content, rows = self.contents.get((y, x)), needed_rows(self.blocks, y)
             if content is None:
-                values = np.zeros((height, width), dtype)
+                values = np.zeros((rows, width), dtype)
                 values[:, : 1 if predicted else width] = self.cog.header.nodata or 0
             else:
                 try:
-                    values = self._decoded(content)
-                except (deflate.DeflateError, ValueError):
-                    values = self._fetched_again((y, x), content)
+                    values = self._decoded((y, x), content, rows)
+                except (deflate.DeflateError, zlib.error, ValueError):
+                    values = self._fetched_again((y, x), content)[:rows]
             yield DecodedBlock(y * height, x * width, values, predicted)
 
-    def _decoded(self, content: Any) -> NDArray[Any]:
-        level = self.blocks.level
-        dtype, shape = np.dtype(self.cog.header.dtype).newbyteorder("<"), level.block
-        if self.cog.layout[level.index].deflated:
-            content = deflate.zlib_decompress(content, shape[0] * shape[1] * dtype.itemsize)
-        return np.frombuffer(content, dtype).reshape(shape)
+    def _decoded(self, index: tuple[int, int], content: Any, rows: int) -> NDArray[Any]:
+        """Decode the first rows of a block from its bytes, or from its first bytes."""
+        layout, (height, width) = self.cog.layout[self.blocks.level.index], self.blocks.level.block
+        dtype = np.dtype(self.cog.header.dtype).newbyteorder("<")
+        row = width * dtype.itemsize
+        if len(content) < layout.sizes[index]:
+            content = self._first_bytes(index, content, rows * row)
+            return np.frombuffer(content, dtype).reshape(rows, width)
+        if layout.deflated:
+            content = deflate.zlib_decompress(content, height * row)
+        return np.frombuffer(content, dtype).reshape(height, width)[:rows]
+
+    def _first_bytes(self, index: tuple[int, int], content: Any, length: int) -> bytes:
+        """Return the first decoded bytes of a block of which the last encoded ones were not fetched."""
+        if not self.cog.layout[self.blocks.level.index].deflated:
+            return bytes(content[:length])
+        # libdeflate decodes whole streams only.
+        inflate = zlib.decompressobj()
+        decoded = inflate.decompress(content, length)
+        if len(decoded) < length:  # its first rows take more bytes than its last ones
+            rest = self.cog.fetch_rest(self.blocks.level, index, len(content))
+            decoded += inflate.decompress(rest, length - len(decoded))
+        return decoded
 
     def _fetched_again(self, index: tuple[int, int], before: Any) -> NDArray[Any]:
-        """Fetch and decode a block whose bytes could not be decoded."""
-        needed = np.zeros(self.blocks.level.block_grid, bool)
+        """Fetch and decode a whole block whose bytes could not be decoded."""
+        level = self.blocks.level
+        needed = np.zeros(level.block_grid, bool)
         needed[index] = True
-        content = self.cog.fetch(replace(self.blocks, needed=needed)).contents[index]
+        content = self.cog.fetch(replace(self.blocks, needed=needed, row=0, height=level.height)).contents[index]
         try:
-            return self._decoded(content)
-        except (deflate.DeflateError, ValueError) as error:
-            kind = SceneError if bytes(content) == bytes(before) else TransientError
+            return self._decoded(index, content, min(level.block[0], level.height - index[0] * level.block[0]))
+        except (deflate.DeflateError, zlib.error, ValueError) as error:
+            kind = SceneError if bytes(content[: len(before)]) == bytes(before) else TransientError
             raise kind(f"{self.cog.href} has a damaged block {index[0]}, {index[1]}: {error}") from error
 
 
-def _ranges(store: Any, path: str, starts: list[int], sizes: list[int]) -> Sequence[Any]:
-    contents = obstore.get_ranges(store, path, starts=starts, lengths=sizes, coalesce=_GAP_BYTES)
-    count_requests(*merged_ranges(starts, sizes, _GAP_BYTES))
-    return contents
+def needed_rows(blocks: Blocks, row: int) -> int:
+    """Return how many rows are needed of the blocks of a row of blocks; all but the last are needed completely."""
+    height = blocks.level.block[0]
+    return max(1, min(height, blocks.row + blocks.height - row * height))
+
+
+def _bytes_of_rows(size: int, rows: int, level: Level) -> int:
+    """Return how many bytes of a block to fetch for its first rows; in most blocks, all rows take about as many."""
+    share = rows / level.block[0]
+    return size if share == 1 else min(size, math.ceil(size * share * _UNEVEN) + _FIRST_BYTES)
 
 
 def _range(store: Any, path: str, start: int, length: int) -> Any:

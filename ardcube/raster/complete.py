@@ -11,6 +11,7 @@ from ardcube.config import FileAccess
 from ardcube.errors import SceneError
 from ardcube.raster.object_store import FileStart, UnsupportedFileError, read_end, read_start
 from ardcube.raster.tiff import Directory, end_of_blocks, is_little_endian, read_directories
+from ardcube.raster.version import FileVersion
 
 _HEADER_BYTES = (32_768, 1_048_576)
 """Bytes of the first request, which hold the header of a granule of 10,980 pixels; bytes of a second request."""
@@ -22,8 +23,8 @@ _END = b"\xff\xd9"
 """Last bytes of the pixels."""
 
 
-def read_complete(href: str, access: FileAccess) -> list[Directory]:
-    """Read the directories of a TIFF from its first bytes, usually with one request.
+def read_complete(href: str, access: FileAccess) -> tuple[list[Directory], FileVersion]:
+    """Read the directories of a TIFF from its first bytes, usually with one request; and the version of the file.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def read_complete(href: str, access: FileAccess) -> list[Directory]:
         directories = read_directories(start.content)
         if not isinstance(directories, int):
             _check_length(href, start, end_of_blocks(directories))
-            return directories
+            return directories, start.version
         _check_length(href, start, directories)
     raise UnsupportedFileError(f"a header of more than {_HEADER_BYTES[-1]} bytes, or no directory")
 

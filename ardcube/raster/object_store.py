@@ -19,6 +19,7 @@ from ardcube.raster import s3
 from ardcube.raster.http import http_store
 from ardcube.raster.refusals import RefusedError
 from ardcube.raster.signing import SignedAddress, read_signed, try_signed
+from ardcube.raster.version import FileVersion
 from ardcube.redaction import without_secrets
 from ardcube.runtime.usage import count_requests
 
@@ -40,8 +41,12 @@ class FileStart:
     """The first bytes of a file, and its length."""
 
     content: bytes
-    size: int
-    """Bytes of the whole file."""
+    version: FileVersion
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self.version.size
 
 
 def read_start(href: str, length: int, access: FileAccess) -> FileStart:
@@ -67,8 +72,7 @@ def read_start(href: str, length: int, access: FileAccess) -> FileStart:
     TransientError
         If the file cannot be read now.
     """
-    content, size = _get(href, 0, length, access)
-    return FileStart(content, size)
+    return FileStart(*_get(href, 0, length, access))
 
 
 def read_end(href: str, start: FileStart, length: int, access: FileAccess) -> bytes:
@@ -92,14 +96,14 @@ def read_if_present(href: str, length: int, access: FileAccess) -> bytes:
         return b""
 
 
-def _get(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, int]:
-    """Return some bytes of a file, and its length."""
+def _get(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, FileVersion]:
+    """Return some bytes of a file, and its version."""
     if href.startswith("s3:"):
         return _get_from_s3(href, start, end, access)
     return read_signed(href, access, lambda signed: _read_range(href, signed, start, end))
 
 
-def _read_range(href: str, signed: SignedAddress, start: int, end: int) -> tuple[bytes, int]:
+def _read_range(href: str, signed: SignedAddress, start: int, end: int) -> tuple[bytes, FileVersion]:
     store, path = locate(signed)
     if isinstance(store, LocalStore) and os.path.exists(f"/{path}") and not os.path.isfile(f"/{path}"):  # noqa: PTH110, PTH113
         raise SceneError(f"{href} cannot be read: it is no file")  # reading a pipe would wait for its other end
@@ -113,10 +117,10 @@ def _read_range(href: str, signed: SignedAddress, start: int, end: int) -> tuple
             raise SceneError(_empty(href)) from error
         raise explain_read(href, error) from error
     count_requests(1, len(content))
-    return content, answer.meta["size"]
+    return content, FileVersion.of(answer.meta)
 
 
-def _get_from_s3(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, int]:
+def _get_from_s3(href: str, start: int, end: int, access: FileAccess) -> tuple[bytes, FileVersion]:
     try:
         content, size = s3.read_range(href, start, end, access)
     except FileNotFoundError as error:
@@ -125,7 +129,7 @@ def _get_from_s3(href: str, start: int, end: int, access: FileAccess) -> tuple[b
         raise UnsupportedFileError(str(error)) from error
     if not size:
         raise SceneError(_empty(href))
-    return content, size
+    return content, FileVersion(size)
 
 
 def explain_read(href: str, error: BaseException) -> RefusedError | SceneError | TransientError:

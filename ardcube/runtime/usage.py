@@ -7,7 +7,7 @@ whole process, which also decodes, compresses and encrypts in threads of librari
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -66,18 +66,6 @@ def count_object(size: int) -> None:
         with usage._lock:
             usage.objects += 1
             usage.stored += size
-
-
-def merged_ranges(starts: Sequence[int], sizes: Sequence[int], gap: int) -> tuple[int, int]:
-    """Return the requests and bytes by which obstore fetches ranges: those at most `gap` bytes apart share one."""
-    requests, received, end = 0, 0, 0
-    for start, size in sorted(zip(starts, sizes, strict=True)):
-        if not requests or start - end > gap:
-            requests += 1
-            end = start
-        received += max(0, start + size - end)
-        end = max(end, start + size)
-    return requests, received
 
 
 class CpuShares:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ardcube.runtime.threads import Threads
-from ardcube.runtime.usage import CpuShares, Usage, count_object, count_requests, count_unknown, counting, merged_ranges
+from ardcube.runtime.usage import CpuShares, Usage, count_object, count_requests, count_unknown, counting
 
 
 def test_requests_in_the_threads_of_a_process_are_counted_for_their_chunk() -> None:
@@ -56,25 +52,3 @@ def test_cpu_seconds_are_divided_among_the_chunks_in_work() -> None:
     with shares.measured(third):
         pass
     assert (first.cpu_seconds, second.cpu_seconds, third.cpu_seconds) == (4 + 3 + 3, 3, 1)
-
-
-@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 40)), min_size=1, max_size=12), st.integers(0, 60))
-def test_ranges_that_share_a_request_are_merged_as_obstore_does(ranges: list[tuple[int, int]], gap: int) -> None:
-    bytes_of_ranges = {byte for start, size in ranges for byte in range(start, start + size)}
-    near = {
-        byte
-        for byte in range(min(bytes_of_ranges), max(bytes_of_ranges))
-        if byte not in bytes_of_ranges and _hole(bytes_of_ranges, byte) <= gap
-    }
-    fetched = sorted(bytes_of_ranges | near)
-    runs = 1 + sum(after - before > 1 for before, after in pairwise(fetched))
-    requests, received = merged_ranges(*zip(*ranges, strict=True), gap)
-    assert received == len(fetched)
-    assert requests == runs
-
-
-def _hole(present: set[int], byte: int) -> int:
-    """Return the number of missing bytes around a missing byte."""
-    before = max(one for one in present if one < byte)
-    after = min(one for one in present if one > byte)
-    return after - before - 1
