@@ -86,7 +86,7 @@ class Scene:
     problem: str = ""
     """Reason why the item cannot be used; such a bad scene has no bands."""
     granule: str = ""
-    """Tile, or path and row, such as `MGRS-33TTL`; empty if it is unknown, or if the scene is read from a manifest."""
+    """Tile, or path and row, such as `MGRS-33TTL`; empty if it is unknown."""
     collection: str = ""
     """Id of the collection in a cube of several; empty in a cube of one, or if the scene is read from a manifest."""
     definition: str = ""

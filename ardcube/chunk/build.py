@@ -105,6 +105,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool, timer: StageTimer) -> Chun
     """Composite the chunk and write its pixels; return the record without its attempts."""
     spec = cube.spec
     scenes = cube.scenes(job).query(spec.grid.window_outline(job.window.grow(spec.mask.halo)))
+    cube.headers.load(job.period, scenes)
     pixels, skipped = without_bad_scenes(
         lambda good: composite_chunk(spec, job.window, good, timer, job.period, cube.clip),
         scenes,
@@ -119,6 +120,7 @@ def _build(cube: OpenCube, job: ChunkJob, last: bool, timer: StageTimer) -> Chun
         values = {layer.name: array for layer, array in zip(spec.variables, pixels.variables, strict=True)}
         parts = [array.part_of(values[array.layer.name]) for array in spec.arrays]
         cube.store.write_chunk(job.time_index, job.window, *parts)
+    cube.headers.save(job.period, scenes)
     return ChunkRecord(
         key=job.key,
         status="written" if observed else "empty",

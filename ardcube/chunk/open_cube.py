@@ -9,6 +9,7 @@ from threading import Lock
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.extent.clip_grid import GridClip
 from ardcube.ledger.clip_file import read_clip
+from ardcube.ledger.header_files import HeaderFiles
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.manifest import read_manifest
 from ardcube.planning.jobs import ChunkJob
@@ -63,6 +64,11 @@ class OpenCube:
         if not self.spec.clip:
             return None
         return GridClip(read_clip(self.ledger.place, self.spec.clip), self.spec.grid)
+
+    @cached_property
+    def headers(self) -> HeaderFiles:
+        """The headers of the scenes' files that are stored in the ledger."""
+        return HeaderFiles(self.ledger.place)
 
     @cached_property
     def below(self) -> LevelReader:

@@ -40,6 +40,7 @@ _SCHEMA = pa.schema(
         ("sensor", pa.string()),
         ("cloud_cover", pa.float64()),
         ("problem", pa.string()),
+        ("granule", pa.string()),
         ("bands", pa.string()),
         ("geometry", pa.binary()),
     ]
@@ -134,6 +135,8 @@ def _read(ledger: Place, name: str) -> SceneIndex:
             table = table.append_column("sensor", pa.array([""] * len(table), pa.string()))
         if "cloud_cover" not in table.column_names:  # earlier versions had no use for it
             table = table.append_column("cloud_cover", pa.nulls(len(table), pa.float64()))
+        if "granule" not in table.column_names:
+            table = table.append_column("granule", pa.array([""] * len(table), pa.string()))
         table = table.select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger.uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
@@ -196,6 +199,7 @@ class StoredScenes(Sequence[Scene]):
                 sensor=row["sensor"],
                 cloud_cover=row["cloud_cover"],
                 problem=row["problem"],
+                granule=row["granule"],
                 bands={band: BandAsset(**asset) for band, asset in orjson.loads(row["bands"]).items()},
             )
 

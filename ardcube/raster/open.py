@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -77,7 +78,7 @@ def open_raster(
 def _open(
     href: str, revision: str, access: FileAccess, reader: Reader, lattice: Lattice | None, failures: int
 ) -> Raster:
-    raster = _open_alone(href, access, reader, lattice, failures)
+    raster = _open_alone(href, revision, access, reader, lattice, failures)
     mask_file = find_mask_file(href, raster.header, access)
     if not mask_file:
         return raster
@@ -87,16 +88,25 @@ def _open(
     return GdalRaster.open(href, access, lattice=lattice, mask_file=mask_file, skip_cache=failures > 0)
 
 
-def _open_alone(href: str, access: FileAccess, reader: Reader, lattice: Lattice | None, failures: int) -> Raster:
+def _open_alone(
+    href: str, revision: str, access: FileAccess, reader: Reader, lattice: Lattice | None, failures: int
+) -> Raster:
     """Open a file without the mask file next to it."""
     if reader == "auto":
         from ardcube.raster.cog import Cog
+        from ardcube.raster.known_headers import KNOWN_HEADERS, key_of
         from ardcube.raster.object_store import UnsupportedFileError
 
+        key = key_of(href, revision)
+        if not failures and (known := KNOWN_HEADERS.find(key)) is not None:
+            return replace(known, href=href, access=access)
         try:
-            return Cog.open(href, access)
+            cog = Cog.open(href, access)
         except UnsupportedFileError:
             pass
+        else:
+            KNOWN_HEADERS.read(key, cog)
+            return cog
     else:
         check_complete(href, access)  # GDAL would request missing bytes again and again, and report other words
     from ardcube.raster.gdal import GdalRaster  # few archives need it
