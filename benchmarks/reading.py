@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,16 +24,19 @@ from numpy.typing import NDArray
 import ardcube.chunk.fill
 import ardcube.chunk.own_grid
 from ardcube.chunk.build import process_chunk
-from ardcube.chunk.open_cube import open_cube
+from ardcube.chunk.open_cube import OpenCube
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.pixels.bitmask import unpacked
 from ardcube.pixels.projection import Projection
 from ardcube.pixels.resample import needed_blocks
+from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.make_plan import make_plan, search_scenes
 from ardcube.raster.cog import Cog
 from ardcube.raster.header import Blocks, Level
+from ardcube.raster.known_headers import KNOWN_HEADERS
+from ardcube.raster.open import _open
 from benchmarks.archive import CROP, FULL, Archive, ensure_archive
 from benchmarks.causes import Block, Range, Sums, attribute, table
 from benchmarks.products import MASK, SENTINEL_2
@@ -101,7 +105,16 @@ def shares(projection: Projection, wanted: Any, level: Level) -> _Use:
     return inside, np.minimum(used.reshape(grid), inside)
 
 
-def measure(archive: Archive, server: Server, scratch: Path, jobs: int = 1, **options: Any) -> dict[str, Sums]:
+def measure(
+    archive: Archive,
+    server: Server,
+    scratch: Path,
+    jobs: int = 1,
+    *,
+    known: bool = False,
+    dates: int | None = None,
+    **options: Any,
+) -> dict[str, Sums]:
     """Build the first chunks of a cube, and return their requests by kind: headers, mask, bands.
 
     Parameters
@@ -114,27 +127,48 @@ def measure(archive: Archive, server: Server, scratch: Path, jobs: int = 1, **op
         Empty folder.
     jobs : int
         Chunks to build.
+    known : bool
+        Whether the chunks were built before, by another process that stored the headers.
+    dates : int, optional
+        Dates of the only period, if not those of the archive.
     options
         Further fields of the cube's configuration.
     """
     catalog = scratch / "catalog"
     catalog.mkdir()
-    *items, collection = archive.documents(server.url)
+    *items, collection = archive.documents(server.url, dates)
     (catalog / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     (catalog / "collection.json").write_text(json.dumps(collection))
     cube = CubeConfig(
-        start_date="2023-06-01", end_date="2023-06-01", bbox=archive.layout.bbox, chunk_size=archive.layout.chunk,
+        **_months(dates), bbox=archive.layout.bbox, chunk_size=archive.layout.chunk,
         bands=SENTINEL_2.bands, collection=SENTINEL_2.collection, stac_url=str(catalog), **options,
     )  # fmt: skip
     request = check_request(cube, RunConfig(fsspec_uri=str(scratch / "cube.zarr")))
     plan = make_plan(request, search_scenes(request))
     initialize(request, plan)
-    opened, observer = open_cube(plan.spec), Observer()
+    if known:
+        _build(plan, "first", jobs)
+        _open.cache_clear()
+        KNOWN_HEADERS.clear()
+    observer = Observer()
     server.requests()  # those of the search
     with observer.observing():
-        for job in plan.jobs[:jobs]:
-            process_chunk(opened, job)
+        _build(plan, "measured", jobs)
     return by_kind(archive.folder, server, observer)
+
+
+def _months(dates: int | None) -> dict[str, Any]:
+    """Return the options of one period; more dates than the archive has are every five days from January on."""
+    if dates is None:
+        return {"start_date": "2023-06-01", "end_date": "2023-06-01"}
+    return {"start_date": "2023-01-01", "end_date": "2023-12-01", "time_frequency_months": 12}
+
+
+def _build(plan: CubePlan, inputs: str, jobs: int) -> None:
+    """Build the first chunks of a plan as a new process does, also chunks that were built from other inputs."""
+    cube = OpenCube(plan.spec)
+    for job in plan.jobs[:jobs]:
+        process_chunk(cube, replace(job, inputs=inputs))
 
 
 def by_kind(folder: Path, server: Server, observer: Observer) -> dict[str, Sums]:
@@ -145,7 +179,8 @@ def by_kind(folder: Path, server: Server, observer: Observer) -> dict[str, Sums]
     mask = SENTINEL_2.files[SENTINEL_2.assets[MASK]]
     sums = {"headers": Sums(), "mask": Sums(), "bands": Sums()}
     for path, requested in ranges.items():
-        header_end = min(int(level.offsets[level.sizes > 0].min()) for level in Cog.open(f"{folder}{path}").layout)
+        file = Cog.open(f"{folder}{re.sub(r'^/again/[0-9]+', '', path)}")
+        header_end = min(int(level.offsets[level.sizes > 0].min()) for level in file.layout)
         blocks = list(observer.needed[f"{server.url}{path}"].values())
         headers, pixels = attribute(requested, header_end, blocks)
         kind = "mask" if Path(path).stem == mask else "bands"
@@ -158,15 +193,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="the small archive")
     parser.add_argument("--jobs", type=int, default=1, help="neighbouring chunks (default %(default)s)")
+    parser.add_argument("--dates", type=int, help="dates of the period (default: 12)")
+    parser.add_argument("--masks", nargs="+", default=("scl", "none"), help="cloud masks (default: scl none)")
+    parser.add_argument("--known-headers", action="store_true", help="measure chunks whose headers were stored before")
     parser.add_argument("--option", action="append", default=[], help="option of the cube, such as max_scenes=6")
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "bench", help="folder of the archives")
     chosen = parser.parse_args(arguments)
     layout = CROP if chosen.short else FULL
     archive = ensure_archive(chosen.data / layout.name, layout)
     options = {name: json.loads(value) for name, value in (text.split("=", 1) for text in chosen.option)}
-    for mask in ("scl", "none"):
+    for mask in chosen.masks:
         with serving(archive.folder) as server, tempfile.TemporaryDirectory(prefix="ardcube-reading-") as scratch:
-            sums = measure(archive, server, Path(scratch), chosen.jobs, cloud_mask=mask, **options)
+            options["cloud_mask"] = mask
+            sums = measure(
+                archive, server, Path(scratch), chosen.jobs, known=chosen.known_headers, dates=chosen.dates, **options
+            )
         print(table(f"mask {mask}", sums), end="\n\n", flush=True)
 
 
