@@ -15,6 +15,7 @@ from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.chunk.clear import Observation, clear_observations
 from ardcube.chunk.figures import scene_figures
 from ardcube.chunk.fill import BandStack
+from ardcube.chunk.first_days import first_clear_days
 from ardcube.chunk.fuse import fuse
 from ardcube.chunk.quality import fill_counted
 from ardcube.chunk.read import ChunkReader
@@ -144,6 +145,8 @@ class _PartFiller:
                 spec.mask, reader, solar_days(scenes), inside,
                 masked=spec.quality.needs_valid, cloud_metres=needs_of(spec.composites).cloud_metres,
             )  # fmt: skip
+            if spec.enough is not None:
+                found = first_clear_days(found, spec.enough, window.shape[1])
             observations = [one for one in found if one.areas]
         bytes_read, reader = reader.bytes_read, reader.crop(window)  # frees what only the mask needs
         height, width = window.shape

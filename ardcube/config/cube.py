@@ -121,6 +121,15 @@ class GrowingCubeConfig(SceneOptions, AreaOptions, TimeOptions):
             "for 'qa_pixel' and 'fmask'."
         ),
     )
+    enough: int | None = Field(
+        default=None,
+        ge=1,
+        title="First clear days of a pixel",
+        description=(
+            "Use only the first N clear days of each pixel, in order of the eo:cloud_cover of their scenes; unknown "
+            "cloud cover comes last. Needs a cloud mask of scenes, such as scl. Default: all clear days."
+        ),
+    )
     resampling: Resampling = Field(
         default="bilinear",
         description="Resampling of reflectance bands. Categorical bands always use nearest.",

@@ -190,9 +190,10 @@ def _check_agreement(config: CubeConfig, identity: dict[str, Any]) -> None:
         configured, built = getattr(config, name), identity.get(name, usual.get(name))
         if (list(configured) if isinstance(configured, tuple) else configured) != built:
             raise ValueError(f"{name} is {configured!r} in config and {built!r:.100} in identity")
-    if config.max_scenes != identity.get("max_scenes"):
-        stated = identity.get("max_scenes")
-        raise ValueError(f"max_scenes is {config.max_scenes} in config and {stated!r:.100} in identity")
+    for name in ("max_scenes", "enough"):
+        if getattr(config, name) != identity.get(name):
+            stated = identity.get(name)
+            raise ValueError(f"{name} is {getattr(config, name)} in config and {stated!r:.100} in identity")
     if config.clip != ("clip" in identity):
         raise ValueError(f"clip is {config.clip} in config and {identity.get('clip')!r:.100} in identity")
     if list(config.quality) != identity.get("quality", []):

@@ -69,6 +69,8 @@ class CubeSpec:
     """Fingerprint of the geometries that clip the cube, which are in its ledger; empty if the cube is not clipped."""
     quality: Quality = NO_QUALITY
     """Quality layers of the cube."""
+    enough: int | None = None
+    """Clear days that the composite of a pixel has at most, the least cloudy ones; None is no limit."""
     layout: StoreLayout = "flat"
     """Layout of the store."""
     storage_backend: StorageBackend = "fsspec"

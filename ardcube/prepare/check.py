@@ -33,7 +33,7 @@ from ardcube.prepare.extents import extent_reader
 from ardcube.prepare.file_access import asset_access
 from ardcube.prepare.output_grid import grid_like, output_grid
 from ardcube.prepare.request import Request
-from ardcube.prepare.scene_mask import FirstItems, categories_of, check_figures, choose_mask
+from ardcube.prepare.scene_mask import FirstItems, categories_of, check_enough, check_figures, choose_mask
 from ardcube.stac_output.folder import check_output
 from ardcube.storage.failures import explain
 from ardcube.storage.place import Place
@@ -89,6 +89,7 @@ def check_request(
     )
     quality = quality_of(cube.quality, composites, cube.varname, mask, cube_sensors(cube, definitions))
     check_figures(mask, composites)
+    check_enough(cube, mask, quality)
     place = Place.at(run.fsspec_uri, run.storage_options)
     ledger = Ledger.of_store(place)
     if run.memory_limit is not None:

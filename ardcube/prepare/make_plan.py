@@ -58,7 +58,7 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     found: dict[str, Sequence[Scene]] = {}
     grid = request.grid.grow(request.mask.halo)
     bands, categories = request.cube.bands, categories_of(request.mask)
-    uses_cover = needs_of(request.composites).cloud_cover
+    uses_cover = needs_of(request.composites).cloud_cover or request.cube.enough is not None
     for period in _searched_periods(request):
         scenes = find_in_all(request.sources, bands, categories, grid, period)
         if request.cube.max_scenes is not None:
@@ -71,7 +71,12 @@ def search_scenes(request: Request, on_period: OnPeriod | None = None) -> FoundS
     _cube_encoding(request, found)
     _check_access(request, found)
     if uses_cover:
-        _warn_of_unknown_cloud_cover(found, "it is unknown to the composites that use it")
+        _warn_of_unknown_cloud_cover(
+            found,
+            "it is unknown to the composites that use it"
+            if request.cube.enough is None
+            else "their days come last in enough",
+        )
     elif request.cube.max_scenes is not None:
         _warn_of_unknown_cloud_cover(found, "they come last in max-scenes")
     pools = {scene.collection for some in found.values() for scene in some}

@@ -87,6 +87,8 @@ class Request:
         }
         if cube.composites != (MEDIAN,):
             identity["composites"] = [text_of(composite) for composite in self.composites]
+        if cube.enough is not None:
+            identity["enough"] = cube.enough
         if cube.max_scenes is not None:
             identity["max_scenes"] = cube.max_scenes
         if self.area.clip is not None:

@@ -17,6 +17,7 @@ from ardcube.pixels.composites.best_pixel import BestPixel
 from ardcube.pixels.composites.figures import needs_of
 from ardcube.pixels.composites.protocol import Composite, text_of
 from ardcube.pixels.masks import AutoCloudMaskHook, CloudMaskHook, classes_of, cloud_mask, cloud_mask_names, scene_masks
+from ardcube.pixels.quality.registry import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,32 @@ def check_figures(mask: CloudMaskHook, composites: Sequence[Composite]) -> None:
                 f"composite {text_of(one)}: cloud-mask {mask.name} gives no distance to cloud; choose a mask of "
                 f"scenes, such as scl{remedy}"
             )
+
+
+def check_enough(cube: CubeConfig, mask: CloudMaskHook, quality: Quality) -> None:
+    """Raise InputError if the mask states no clear pixels of scenes, or a quality layer counts all of them.
+
+    Parameters
+    ----------
+    cube : CubeConfig
+        The request.
+    mask : CloudMaskHook
+        Mask of the cube, which is chosen.
+    quality : Quality
+        Quality layers of the cube.
+    """
+    if cube.enough is None:
+        return
+    if not scene_masks(mask):
+        raise InputError(
+            f"enough: cloud-mask {mask.name} gives no clear pixels of scenes; choose a mask of scenes, such as scl, or "
+            "omit enough"
+        )
+    if quality.needs_valid:
+        raise InputError(
+            "enough: valid_count and clear_share count all observations, and enough leaves some of them out; omit "
+            "these quality layers, or enough"
+        )
 
 
 def _named(first_items: Iterable[FirstItems]) -> set[str]:

@@ -54,6 +54,7 @@ def cube_spec(
         patience=run.patience_seconds,
         skip_bad_scenes=run.skip_bad_scenes,
         allow_loss=run.allow_loss,
+        enough=config.enough,
         layout=cube.config.layout,
         storage_backend=cube.storage_backend,
         threads=Threads(run.requests, run.decode_threads or 0),

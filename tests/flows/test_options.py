@@ -58,6 +58,7 @@ CUBE: dict[str, Any] = {
     "months": "3,6",
     "query": ("eo:cloud_cover<60", "view:sun_elevation>20"),
     "max_scenes": 6,
+    "enough": 3,
     "time_frequency_months": 3,
     "crs": "EPSG:32633",
     "resolution": 20.0,

@@ -187,6 +187,7 @@ def oracle_cube(
     encoding: Encoding | None = None,
     stated: Callable[[Item, str], tuple[float, float]] | None = None,
     choice: Choice | None = None,
+    enough: int | None = None,
 ) -> OracleCube:
     """Compute a whole cube of median composites, or of chosen observations.
 
@@ -216,6 +217,8 @@ def oracle_cube(
         Scale and offset of the numbers in an item's file of a band; by default what the item or its collection says.
     choice : Choice, optional
         Choice of an observation instead of the median.
+    enough : int, optional
+        Clear days of a pixel that count, in order of `eo:cloud_cover`; by default all.
     """
     geobox = GeoBox.from_geopolygon(
         odc.geo.geom.box(*bbox, crs=DEGREES).segmented(max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / 100),
@@ -267,6 +270,8 @@ def oracle_cube(
             for scenes, rank in zip(days.values(), stated_days, strict=True)
         ]
         stack = np.stack([fused for fused, _ in each])
+        if enough is not None:
+            stack[~_first_days(days, areas, plane, used, enough)[:, None].repeat(len(bands), 1)] = 0
         if choice:
             cube[number] = chosen(stack, [scores for _, scores in each])
         for index in () if choice else range(len(bands)):
@@ -286,6 +291,29 @@ def _masked(
             covered = clear_of_item(item, plane, masks, covered_only=True) & ~clear_of_item(item, plane, masks)
             found[day] |= covered & plane.within(areas[item["id"]])
     return found
+
+
+def _first_days(
+    days: dict[tuple[date, str], list[Item]],
+    areas: dict[str, shapely.Geometry],
+    plane: Plane,
+    masks: Sequence[AnyMask],
+    most: int,
+) -> NDArray[np.bool_]:
+    """Pixels where a day is one of the first clear ones by its least cloudy clear scene, bool (day, row, column)."""
+    cover = np.full((len(days), plane.y.size, plane.x.size), np.inf)
+    is_clear = np.zeros(cover.shape, bool)
+    for number, scenes in enumerate(days.values()):
+        for item in scenes:
+            clear = clear_of_item(item, plane, masks) & plane.within(areas[item["id"]])
+            stated = item["properties"].get("eo:cloud_cover")
+            cover[number][clear] = np.minimum(cover[number][clear], np.inf if stated is None else stated)
+            is_clear[number] |= clear
+    place = np.argsort(np.argsort(np.array([f"{day} {name}" for day, name in days])))  # by date, then sensor
+    keys = np.lexsort((np.broadcast_to(place[:, None, None], cover.shape), cover, ~is_clear), axis=0)
+    rank = np.empty(cover.shape, int)
+    np.put_along_axis(rank, keys, np.arange(len(days))[:, None, None], axis=0)
+    return is_clear & (rank < most)
 
 
 def _stated(collection: dict[str, Any] | None, item: Item, band: str) -> tuple[float, float]:
