@@ -24,8 +24,8 @@ class FileVersion:
         """Return the version in the metadata of an answer of obstore."""
         when = meta.get("last_modified")
         # obstore gives 1970 for an answer without the header.
-        stated = isinstance(when, datetime) and when.timestamp() > 0
-        return cls(int(meta["size"]), str(meta.get("e_tag") or ""), when.isoformat() if stated else "")
+        modified = when.isoformat() if isinstance(when, datetime) and when.timestamp() > 0 else ""
+        return cls(int(meta["size"]), str(meta.get("e_tag") or ""), modified)
 
     @property
     def is_certain(self) -> bool:
