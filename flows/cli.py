@@ -1,6 +1,7 @@
 """The `ardcube` command."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -129,6 +130,7 @@ def retry(missing: bool, **values: Any) -> None:
 def plan(**values: Any) -> None:
     """Show tiles, scenes, bytes to read and memory of a cube; write nothing."""
     values["fsspec_uri"] = values["fsspec_uri"] or _NO_STORE
+    values["dry_run"] = True
     _show_plan(*_requested(values))
 
 
@@ -147,21 +149,19 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
     from ardcube.report.cube_status import CubeStatus
     from ardcube.storage.place import Place
     from flows.console import new_console, print_records, print_status
+    from flows.status_json import print_json
 
     place = Place.at(uri, storage_options)
     ledger = Ledger.of_store(place)
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(place, ledger)
-    records = list(ledger.records().values())
     planned = planned_chunks(ledger, cube)
-    state = CubeStatus.take(ledger, planned, records)
     if as_json:
-        documents = [asdict(record) | {"key": str(record.key)} for record in records]
-        held_by = None if state.holder is None else str(state.holder)
-        document = {"cube": ledger.read_cube(), "due": state.due, "held_by": held_by, "chunks": documents}
-        click.echo(json.dumps(document, indent=1))
+        print_json(sys.stdout.write, ledger, planned)
         return
+    records = list(ledger.records().values())
+    state = CubeStatus.take(ledger, planned, records)
     console = new_console()
     print_records(console, records, planned.tiles, chunks=chunks)
     print_status(console, cube, state, count_levels(cube, ledger))

@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 
 from ardcube.ledger.in_flight import InFlightFile
 from ardcube.ledger.record import DONE, Attempt, ChunkRecord
-from ardcube.planning.batch_size import SINGLE_CHUNK_LIMIT, BatchSizes
+from ardcube.planning.batch_size import BatchSizes
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubeSpec
@@ -30,6 +30,8 @@ from flows.run_context import RunContext
 
 FEW = 8
 """Lost chunks that are built one at a time at once. More are first sent together again, since most are innocent."""
+_BATCHES_OF_LOST = 200
+"""Most batches in which many lost chunks are sent together again."""
 
 
 class Recovery:
@@ -87,7 +89,7 @@ class Recovery:
         # Chunks that wait in the flow's own process are in flight too: as few as keep its threads busy.
         most = math.ceil(1.25 * run.local_threads) + 1 if self._is_local else None
         yield from self._round(spec, self.jobs, BatchSizes(len(self.jobs), run.batch_size, most))
-        for size in (math.ceil(len(self._lost) / SINGLE_CHUNK_LIMIT), 1):
+        for size in (math.ceil(len(self._lost) / _BATCHES_OF_LOST), 1):
             if len(self._lost) > FEW:
                 yield from self._again(spec, self._lost, size)
         if not self._is_local:

@@ -155,7 +155,7 @@ def plan(cube: CubeConfig, *, each: str | None = None, **options: Any) -> Plan |
         return Plan(request.cube, estimate(found), found)
 
     check_cube(cube)
-    run = run_config(_NOWHERE, {"each": each} | options)
+    run = run_config(_NOWHERE, {"each": each} | options | {"dry_run": True})
     if each is None:
         return planned(check_request(cube, run, build=False))
     requests = requests_of_each(cube, run, lambda one, its_run: check_request(one, its_run, build=False))

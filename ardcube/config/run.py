@@ -18,6 +18,8 @@ _LONGEST_PATIENCE = 7 * 86_400.0
 """Most seconds to wait for a service."""
 _LONGEST_DELAY = 600.0
 """Most seconds between two attempts."""
+_MOST_PLANNED = 10_000_000
+"""Chunks that a plan may have without confirmation. More do not fit into memory, and are a mistake in most cases."""
 
 
 class RunConfig(ClusterOptions, StoreOptions):
@@ -149,8 +151,8 @@ class RunConfig(ClusterOptions, StoreOptions):
         default=None,
         ge=1,
         description=(
-            "Chunks per Prefect task run. Default: 1 for up to 200 chunks, else about 30 seconds of work, with at most "
-            "about 1000 task runs."
+            "Chunks per Prefect task run. Default: at most about 30 seconds of work by the time that chunks take, with "
+            "at most about 1000 task runs."
         ),
     )
     stac: Address = Field(
@@ -171,7 +173,7 @@ class RunConfig(ClusterOptions, StoreOptions):
     dry_run: bool = Field(default=False, description="Show the plan and write nothing to the store.")
     debug: bool = Field(default=False, description="Log details and show tracebacks.")
     max_chunks: int = Field(
-        default=10_000, ge=1, description="Refuse a cube with more chunks than this, unless yes is set."
+        default=10_000, ge=1, description="Refuse to build a cube with more chunks than this, unless yes is set."
     )
     yes: bool = Field(default=False, description="Build the cube regardless of its number of chunks.")
     price_per_core_hour: float | None = Field(
@@ -179,6 +181,11 @@ class RunConfig(ClusterOptions, StoreOptions):
         ge=0,
         description="Price of one core for one hour, in any currency, for the cost in the summary.",
     )
+
+    @property
+    def most_chunks(self) -> int:
+        """Chunks that a cube may have unless the user confirms it with `yes`."""
+        return max(self.max_chunks, _MOST_PLANNED) if self.dry_run else self.max_chunks
 
     @property
     def local_threads(self) -> int:

@@ -190,6 +190,25 @@ class Ledger:
                 return found  # otherwise a record may have moved past the reader
         raise TransientError(f"{self.place.uri} is changed all the time; run again")
 
+    def each(self) -> Iterator[ChunkRecord]:
+        """Yield the newest record of each chunk in no order; only some thousands are in memory.
+
+        Raises
+        ------
+        TransientError
+            If other processes move records during every attempt.
+        """
+        seen: set[str] = set()
+        for _ in range(_READ_ATTEMPTS):
+            before, names = self._moved(), self._names()
+            for record, _ in self._newest_first(names):
+                if (key := str(record.key)) not in seen:
+                    seen.add(key)
+                    yield record
+            if self._moved() == before:
+                return  # otherwise a record may have moved past the reader
+        raise TransientError(f"{self.place.uri} is changed all the time; run again")
+
     def merge(self, records: Collection[ChunkRecord]) -> None:
         """Merge the files of finished records into one, while the run continues.
 

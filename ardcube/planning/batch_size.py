@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 TASK_RUNS_PER_FLOW = 1000
 """Most task runs of a flow run. Each is a row, three events and a page entry at the Prefect server."""
-SINGLE_CHUNK_LIMIT = 200
-"""Chunks up to which each chunk is a task run."""
 SECONDS = 30.0
 """Seconds of work in a batch. A task run costs about 0.2 s of CPU, and progress is shown when one ends."""
 FEWEST_SECONDS = 1.0
@@ -76,7 +74,7 @@ class BatchSizes:
 
     @property
     def _adapts(self) -> bool:
-        return self.fixed is None and self.chunks > SINGLE_CHUNK_LIMIT
+        return self.fixed is None
 
     def _size(self, slots: int) -> int:
         if self.fixed is not None:

@@ -70,10 +70,10 @@ def check_request(
     area, grid = _area_and_grid(cube, sources, periods)
     rows, cols = grid.tile_counts(cube.chunk_size)
     chunks = rows * cols * len(periods)
-    if chunks > run.max_chunks and not run.yes:
+    if chunks > run.most_chunks and not run.yes:
         raise InputError(
             f"the cube has {chunks} chunks ({rows} x {cols} tiles, {len(periods)} periods), more than max-chunks "
-            f"{run.max_chunks}; choose a smaller area or a coarser resolution, or confirm with --yes"
+            f"{run.most_chunks}; choose a smaller area or a coarser resolution, or confirm with --yes"
         )
     cube, mask = choose_mask(
         cube,

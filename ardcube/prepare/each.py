@@ -53,9 +53,9 @@ def requests_of_each(
             error.args = (f"{one.feature}: {error}",)
             raise
     chunks = sum(request.most_chunks for request in requests)
-    if chunks > run.max_chunks and not run.yes:
+    if chunks > run.most_chunks and not run.yes:
         raise InputError(
-            f"the {len(requests)} cubes have {chunks} chunks, more than max-chunks {run.max_chunks}; choose fewer "
+            f"the {len(requests)} cubes have {chunks} chunks, more than max-chunks {run.most_chunks}; choose fewer "
             "features or a coarser resolution, or confirm with --yes"
         )
     return requests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,7 +26,7 @@ class CubeStatus:
     """The run that holds the lease."""
 
     @classmethod
-    def take(cls, ledger: Ledger, planned: Planned, records: Collection[ChunkRecord]) -> Self:
+    def take(cls, ledger: Ledger, planned: Planned, records: Iterable[ChunkRecord]) -> Self:
         """Return the state of a cube, from its last plan and the records of its chunks.
 
         Raises
@@ -36,8 +36,11 @@ class CubeStatus:
         """
         cells = set(zip(planned.tiles.rows.tolist(), planned.tiles.cols.tolist(), strict=True))
         chunks = len(cells) * len(planned.manifests)
-        known = sum((one.key.row, one.key.col) in cells and one.key.period in planned.manifests for one in records)
-        failed = sum(record.status == "failed" for record in records)
+        known = failed = 0
+        for record in records:
+            key = record.key
+            known += (key.row, key.col) in cells and key.period in planned.manifests
+            failed += record.status == "failed"
         with explained(ledger.place.uri):
             return cls(chunks, failed, chunks - known, Holder.read(ledger.place))
 

@@ -318,10 +318,12 @@ def test_the_unchanged_request_is_accepted(call: Callable[..., Any], sample_arch
     assert "16" in output
 
 
-@pytest.mark.parametrize("name", ["plan", "build"])
-def test_many_chunks_pass_with_yes(name: str, call: Callable[..., Any], sample_archive: Path, tmp_path: Path) -> None:
-    changes = {"--max-chunks": "2", "--yes": "", "--dry-run": ""}
-    code, _, errors = call(arguments(sample_archive, changes, name))
+@pytest.mark.parametrize("changes", [{}, {"--fsspec-uri": "cube.zarr"}, {"--dry-run": ""}])
+def test_a_plan_of_many_chunks_needs_no_confirmation_and_writes_nothing(
+    changes: Changes, call: Callable[..., Any], sample_archive: Path, tmp_path: Path
+) -> None:
+    name = "build" if "--dry-run" in changes else "plan"
+    code, _, errors = call(arguments(sample_archive, {"--max-chunks": "2"} | changes, name))
     assert (code, errors, snapshot(tmp_path)) == (0, "", {})
 
 

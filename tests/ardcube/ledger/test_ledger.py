@@ -290,6 +290,7 @@ def test_the_newest_of_table_merged_files_and_single_file_is_read(ledger: Ledger
             ledger.merge(records)
     assert len(merged(ledger)) == 2
     newest = {one.key.col: one.inputs for one in ledger.records().values()}
+    assert {one.key.col: one.inputs for one in ledger.each()} == newest
     assert newest == {0: "table", 1: "first", 2: "second", 3: "single"}
     assert {one.key.col: one.inputs for one in ledger.compact().values()} == newest
     assert {one.key.col: one.inputs for one in ledger.records().values()} == newest
@@ -377,7 +378,10 @@ def test_of_two_processes_that_compact_at_once_the_second_includes_the_records_o
     assert files(ledger) == ["ledger.parquet"]
 
 
-def test_a_record_that_is_moved_during_reading_is_found(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_record_that_is_moved_during_reading_is_found(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
     for col in (0, 1):
         ledger.write(record(col))
     listed = Place.list
@@ -389,7 +393,9 @@ def test_a_record_that_is_moved_during_reading_is_found(ledger: Ledger, monkeypa
         return names
 
     monkeypatch.setattr(Place, "list", then_moved)
-    assert set(ledger.records()) == {record(0).key, record(1).key}
+    read = list(ledger.each()) if streamed else list(ledger.records().values())
+    assert {one.key for one in read} == {record(0).key, record(1).key}
+    assert len(read) == 2
 
 
 def test_reading_records_that_move_during_every_attempt_is_a_transient_error(

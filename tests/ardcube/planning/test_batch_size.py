@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ardcube.planning.batch_size import LARGEST, SECONDS, SINGLE_CHUNK_LIMIT, BatchSizes
+from ardcube.planning.batch_size import LARGEST, SECONDS, BatchSizes
 from tests.strategies import FEW
 
 TASK_RUN = 0.15
@@ -48,7 +48,7 @@ def build(chunks: int, slots: int, each: float, fixed: int | None = None) -> Bui
 
 @FEW
 @given(
-    chunks=st.integers(0, 30_000) | st.sampled_from([SINGLE_CHUNK_LIMIT, SINGLE_CHUNK_LIMIT + 1, 100_000]),
+    chunks=st.integers(0, 300) | st.integers(0, 30_000) | st.just(100_000),
     slots=st.integers(1, 400),
     each=st.floats(0.0, 100),
     fixed=st.none() | st.integers(1, 5_000),
@@ -63,8 +63,6 @@ def test_every_chunk_is_sent_once_and_a_flow_has_about_a_thousand_task_runs(
     assert built.most_in_flight <= max(8, 1.25 * slots + 3)
     if fixed is not None:
         assert set(built.batches[:-1]) <= {fixed}
-    elif chunks <= SINGLE_CHUNK_LIMIT:
-        assert set(built.batches) <= {1}
     else:
         assert len(built.batches) <= 1_000 + 1.5 * slots
 
@@ -77,11 +75,19 @@ def test_workers_are_busy_to_the_end(chunks: int, slots: int, each: float) -> No
     assert built.seconds < 1.04 * built.ideal
 
 
-@pytest.mark.parametrize(("chunks", "most"), [(1_000, 15), (10_000, 30), (100_000, 60)])
+@pytest.mark.parametrize(("chunks", "most"), [(24, 4), (200, 5), (201, 5), (1_000, 15), (10_000, 30), (100_000, 60)])
 def test_chunks_that_take_no_time_go_in_few_task_runs(chunks: int, most: int) -> None:
     built = build(chunks, 2, 0.003)
     assert len(built.batches) <= most
     assert max(built.batches) <= LARGEST
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_workers_share_few_chunks_that_take_seconds(slots: int) -> None:
+    built = build(24, slots, 5.0)
+    assert built.batches[:slots] == (1,) * slots
+    assert len(built.batches) < 24
+    assert built.seconds < built.ideal + 3 * 5.0
 
 
 def test_a_batch_has_at_most_half_a_minute_of_work() -> None:

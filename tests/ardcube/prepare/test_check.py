@@ -645,6 +645,12 @@ def test_too_many_chunks_are_refused_until_confirmed(world: Path) -> None:
     assert "--yes" in message
     check(world, max_chunks=3, yes=True)
     check(world, max_chunks=4)
+    check(world, max_chunks=3, dry_run=True)
+
+
+def test_a_plan_of_more_chunks_than_memory_holds_is_refused(world: Path) -> None:
+    message = refusal(world, resolution=1e-6, chunk_size=16, dry_run=True)
+    assert "more than max-chunks 10000000" in message
 
 
 def test_an_unknown_band_is_refused_with_the_known_names(world: Path) -> None:
