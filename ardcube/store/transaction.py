@@ -8,10 +8,12 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from ardcube.errors import StoreError
-from ardcube.storage.place import Place
+from ardcube.storage.failures import explained
+from ardcube.storage.place import Place, flush_filesystem
 from ardcube.store.repository import PUBLISHED, WORK, icechunk_errors, open_repository
 from ardcube.store.session_place import SessionPlace
 
@@ -38,6 +40,7 @@ class Transaction:
     """
 
     def __init__(self, place: Place, repository: Any) -> None:
+        self._place = place
         self._uri = place.uri
         self._repository = repository
         self._base: str = repository.lookup_branch(PUBLISHED)
@@ -96,6 +99,7 @@ class Transaction:
             self.session.commit(message, metadata={CHUNKS: self._chunks, **metadata})
             self._chunks = 0
             self._open()
+        self._flush()
 
     def discard(self) -> None:
         """Forget the changes since the last commit."""
@@ -122,7 +126,14 @@ class Transaction:
             raise
         self._base = tip
         self._repository.create_tag(tag, tip)
+        self._flush()
         return tag
+
+    def _flush(self) -> None:
+        """Write a commit through to a local disk, because icechunk does not, and records of its chunks follow."""
+        if self._place.is_local:
+            with explained(self._uri):
+                flush_filesystem(Path(self._place.path))
 
     def _open(self) -> None:
         self.session = self._repository.writable_session(WORK)

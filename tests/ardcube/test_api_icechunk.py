@@ -21,7 +21,8 @@ import zarr
 import ardcube
 from ardcube.ledger.ledger import Ledger
 from ardcube.prepare import finished
-from ardcube.storage.place import Place
+from ardcube.storage.place import Place, flush_filesystem
+from ardcube.store import transaction
 from tests.ardcube.api_cube import cube_of
 from tests.servers.processes import S3
 
@@ -199,6 +200,32 @@ def test_a_killed_run_publishes_nothing_and_is_continued(sample_archive: Path, t
     plain = tmp_path / "plain.zarr"
     ardcube.build(cube_of(sample_archive, **MONTH), plain)
     xr.testing.assert_identical(content(uri), content(plain))
+
+
+def test_a_commit_is_on_the_disk_before_the_records_of_its_chunks(
+    sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power failure must not leave records of chunks without pixels."""
+    steps, merge = list[str](), Ledger.merge
+
+    def flushed(path: Path) -> None:
+        steps.append(f"flush {path}")
+        flush_filesystem(path)
+
+    def merged(ledger: Ledger, records: Any) -> None:
+        steps.append(f"{len(records)} records")
+        merge(ledger, records)
+
+    monkeypatch.setattr(transaction, "flush_filesystem", flushed)
+    monkeypatch.setattr(Ledger, "merge", merged)
+    build(cube_of(sample_archive, **MONTH), tmp_path / "cube", limit=2)
+    flush_line = f"flush {tmp_path}/cube"
+    merges = [number for number, step in enumerate(steps) if step in ("1 records", "2 records")]
+    assert merges
+    assert {steps[number - 1] for number in merges} == {flush_line}
+    build(cube_of(sample_archive, **MONTH), tmp_path / "cube")
+    assert [version for version, _ in tags(tmp_path / "cube")] == ["v1"]
+    assert steps[-1] == flush_line  # of the version
 
 
 @pytest.mark.usefixtures("every_chunk")

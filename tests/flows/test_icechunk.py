@@ -16,7 +16,8 @@ from flows.cli import cli
 from flows.retry_cube import retry_cube
 from tests.ardcube.api_cube import cube_of
 from tests.flows.jobs import run_config
-from tests.servers.processes import DaskCluster
+from tests.servers import processes
+from tests.servers.processes import S3, DaskCluster
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -50,3 +51,22 @@ def test_workers_of_a_cluster_write_a_version_that_the_flow_publishes_once_it_is
         cli, ["quicklook", str(uri), "--at", "v1", "--output", str(tmp_path / "pictures")], catch_exceptions=False
     )
     assert len(pictures.output.splitlines()) == 2
+
+
+def test_workers_of_a_cluster_write_a_version_on_s3(
+    sample_archive: Path, tmp_path: Path, moto_s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    uri, plain = moto_s3.uri("cubes/ice"), tmp_path / "plain.zarr"
+    storage = {"endpoint_url": moto_s3.endpoint_url}
+    cube = cube_of(sample_archive, end_date="2023-05-31")
+    with processes.dask_cluster(tmp_path, env=moto_s3.environment) as cluster:
+        options = {"serverless_backend": "dask", "scheduler_address": cluster.address}
+        run = run_config(uri, batch_size=2, storage_backend="icechunk", storage_options=storage, **options)
+        summary = build_cube(cube, run)
+    assert (summary.chunks, summary.failed) == (6, 0)
+    ardcube.build(cube, plain)
+    found, expected = ardcube.open(uri, storage_options=storage).load(), ardcube.open(plain).load()
+    assert found.attrs.pop("version") == "v1"
+    xr.testing.assert_equal(found, expected)
