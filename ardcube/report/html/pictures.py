@@ -29,9 +29,9 @@ from ardcube.store.layouts import base_group
 from ardcube.store.schema import COUNT, FILL, read_attributes
 from ardcube.store.validate import damage_as_store_error, read_layouts
 
-_MOST_PIXELS = 400_000_000
-"""Pixels of one band that are read at most: about eleven seconds of CPU."""
-_MOST_TILES = 1_000
+_MOST_PIXELS = 200_000_000
+"""Pixels of one band that are read at most: a few seconds of CPU."""
+_MOST_TILES = 400
 """Tiles that are read at most, because each is a request to an object store."""
 _SIDES = ((4, 1000), (16, 800), (36, 600))
 """Longest side of a picture in pixels, by number of pictures up to which it applies."""
