@@ -173,15 +173,21 @@ def create_cluster(name: str, arguments: Mapping[str, Any], workers: int | None)
 
 
 def is_on_this_machine(run: RunConfig) -> bool:
-    """Return whether all workers of a created cluster run on this machine."""
+    """Return whether all workers of a created cluster run on this machine.
+
+    Raises
+    ------
+    InputError
+        If the package of a gateway is not installed.
+    """
     options = run.cluster_options
     if run.cluster_class == SSH:
         hosts = options.get("hosts")
         return isinstance(hosts, list) and all(is_loopback(f"ssh://{host}") for host in hosts)
     if run.cluster_class == GATEWAY:
         import dask.config
-        import dask_gateway  # noqa: F401  (it sets the defaults of its configuration)
 
+        find_class(GATEWAY)  # its package sets the defaults of its configuration
         return is_loopback(str(options.get("address") or dask.config.get("gateway.address", "")))
     return run.cluster_class == LOCAL
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.servers import processes
 
 LOCAL = "distributed.LocalCluster"
 SLURM = "dask_jobqueue.SLURMCluster"
+KUBE = "dask_kubernetes.operator.KubeCluster"
 SSH = "distributed.SSHCluster"
 HERE = ["127.0.0.1", "127.0.0.1"]
 
@@ -58,7 +60,12 @@ def refused(run: RunConfig) -> str:
         (LOCAL, {"workers": None}, "cluster-class distributed.LocalCluster: needs a number of workers; give workers"),
         (SSH, {"workers": None}, "cluster-class distributed.SSHCluster: needs the hosts of its scheduler and of each"),
         (SSH, {"options": {"hosts": HERE}}, "cluster-class distributed.SSHCluster: its hosts are its workers; omit"),
-        ("dask_kubernetes.operator.KubeCluster", {}, "KubeCluster is not installed; install dask-kubernetes where the"),
+        (KUBE, {"options": {"images": "x"}}, "cluster-option images: dask_kubernetes.operator.KubeCluster has no such"),
+        (
+            KUBE,
+            {"workers": None},
+            "cluster-class dask_kubernetes.operator.KubeCluster: needs a number of workers; give",
+        ),
         ("not_installed.Cluster", {}, "cluster-class not_installed.Cluster is not installed; install not_installed"),
         ("distributed.NoCluster", {}, "has no attribute 'NoCluster'; install a version that has it"),
         (
@@ -76,6 +83,18 @@ def test_a_class_and_arguments_that_cannot_work_are_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("cluster_class", "package"),
+    [(SLURM, "dask-jobqueue"), (KUBE, "dask-kubernetes"), ("dask_gateway.GatewayCluster", "dask-gateway")],
+)
+def test_a_class_that_is_not_installed_is_refused_with_its_package(
+    cluster_class: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, cluster_class.rpartition(".")[0], None)
+    line = refused(created(tmp_path / "cube.zarr", cluster_class, workers=2))
+    assert line == f"cluster-class {cluster_class} is not installed; install {package} where the flow runs"
+
+
 class NeedsQueue:
     """A class of an operator, with an argument that has no default."""
 
@@ -88,6 +107,18 @@ class NeedsQueue:
     [
         (LOCAL, {"threads_per_worker": 2, "memory_limit": "2 GB", "lifetime": "1 hour"}, {"adapt": (1, 3)}),
         (SLURM, {"cores": 4, "memory": "16 GB", "queue": "regular", "account": "x", "processes": 4}, {"workers": 8}),
+        (
+            KUBE,
+            {
+                "name": "ardcube",
+                "namespace": "cubes",
+                "image": "registry.example/ardcube:1",
+                "idle_timeout": 600,
+                "env": {"PREFECT_API_URL": "https://prefect.example/api"},
+                "custom_cluster_spec": "cluster.yaml",
+            },
+            {"adapt": (1, 3)},
+        ),
         (SSH, {"hosts": HERE, "worker_options": {"nthreads": 1}, "connect_options": {"known_hosts": None}}, {}),
     ],
 )
