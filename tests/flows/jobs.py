@@ -23,7 +23,7 @@ from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.place import Place
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
-from tests.servers.processes import environment
+from tests.servers.processes import PrefectServer, environment
 
 # A corner of the sample: two granules of one zone and one of the other, swath edges, an empty tile, every flaw.
 SAMPLE = {
@@ -141,6 +141,17 @@ def run(
     return subprocess.run(
         command(*arguments), env=environment(env), capture_output=True, text=True, timeout=seconds, check=False
     )
+
+
+@contextlib.contextmanager
+def server_for_machines(server: PrefectServer) -> Any:
+    """Give this process an address of a Prefect server that is not loopback, as workers of other machines need it."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # slow to import
+
+    direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1,0.0.0.0")
+    address = server.api_url.replace("127.0.0.1", "0.0.0.0")
+    with environment_of(direct), temporary_settings({PREFECT_API_URL: address}):
+        yield
 
 
 @contextlib.contextmanager

@@ -9,12 +9,11 @@ from typing import Any
 
 import dask.config
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from ardcube.ledger.ledger import Ledger
 from ardcube.storage.place import Place
 from flows.build_cube import build_cube
-from tests.flows.jobs import pixels, run_config, sample_cube
+from tests.flows.jobs import pixels, run_config, sample_cube, server_for_machines
 from tests.flows.remote import Remote
 from tests.servers.earth_search import EarthSearch
 from tests.servers.processes import S3, PrefectServer
@@ -30,10 +29,7 @@ def coiled(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> It
     """Coiled with a token, whose cluster is a substitute, and a Prefect server at an address that is not loopback."""
     monkeypatch.setattr("coiled.Cluster", SpotCluster)
     monkeypatch.setattr(SpotCluster, "started", [])
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost,::1,0.0.0.0")
-    address = prefect_server.api_url.replace("127.0.0.1", "0.0.0.0")
-    with temporary_settings({PREFECT_API_URL: address}), dask.config.set({"coiled.token": "hush"}), quick_starts():
+    with server_for_machines(prefect_server), dask.config.set({"coiled.token": "hush"}), quick_starts():
         yield
 
 
