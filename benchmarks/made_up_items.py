@@ -68,10 +68,11 @@ def made_up_items(
     cuts = random.uniform(0.05, 1.0, count)
     for number in range(count):
         moment = start + timedelta(seconds=int(seconds[number]))
-        yield _item(seed, number, moment, float(lon[number]), float(lat[number]), float(cuts[number]))
+        yield made_up_item(seed, number, moment, float(lon[number]), float(lat[number]), float(cuts[number]))
 
 
-def _item(seed: int, number: int, moment: datetime, lon: float, lat: float, cut: float) -> dict[str, Any]:
+def made_up_item(seed: int, number: int, moment: datetime, lon: float, lat: float, cut: float) -> dict[str, Any]:
+    """Return one item with its south-western corner, and the share of its sides that a swath edge leaves."""
     square = f"{number % 60 + 1:02d}T{chr(65 + number % 20)}{chr(65 + number // 20 % 20)}"
     name = f"S2A_T{square}_{moment:%Y%m%dT%H%M%S}_L2A_{seed}_{number}"
     height = 0.99

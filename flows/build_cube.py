@@ -18,6 +18,7 @@ from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, warnings_of
 from ardcube.prepare.request import Request
+from ardcube.prepare.run_cost import expected_cost
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize_plan
 from ardcube.storage.place import Place, cube_name
 from flows.build_each import build_cubes
@@ -117,6 +118,7 @@ def build_missing(context: RunContext) -> BuildSummary:
     """
     pending = context.pending
     context.lease.check()
+    expected = expected_cost(pending, context.run)
     progress = ProgressArtifact(
         current_progress(),
         UUID(str(flow_run.id)),
@@ -138,7 +140,7 @@ def build_missing(context: RunContext) -> BuildSummary:
             post_stop(context, progress, error)
             raise
         progress.finished()
-    summary = summarize_run(context, progress.tally, levels)
+    summary = summarize_run(context, progress.tally, levels, expected)
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary

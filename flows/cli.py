@@ -127,11 +127,18 @@ def retry(missing: bool, **values: Any) -> None:
 
 
 @cli.command(cls=ModelCommand, models=_models)
-def plan(**values: Any) -> None:
-    """Show tiles, scenes, bytes to read and memory of a cube; write nothing."""
+@click.option(
+    "--calibrate",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Build N chunks, chosen at random, in a scratch folder, and estimate the cost from them.",
+)
+@click.option("--like-cube", metavar="URI", help="Estimate the cost from the ledger of a similar cube.")
+def plan(calibrate: int | None, like_cube: str | None, **values: Any) -> None:
+    """Show tiles, scenes and cost of a cube: CPU hours, hours, bytes, requests, memory, money."""
     values["fsspec_uri"] = values["fsspec_uri"] or _NO_STORE
     values["dry_run"] = True
-    _show_plan(*_requested(values))
+    _show_plan(*_requested(values), calibrate, like_cube)
 
 
 @cli.command()
@@ -347,10 +354,13 @@ def _requested(values: dict[str, Any]) -> "tuple[CubeConfig, RunConfig]":
     return build_model(cube, values), build_model(run, values)
 
 
-def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
+def _show_plan(
+    cube: "CubeConfig", run: "RunConfig", calibrate: int | None = None, like_cube: str | None = None
+) -> None:
     from flows.console import new_console
-    from flows.show_plan import show_plan
+    from flows.show_plan import CostBasis, show_plan
 
+    basis = CostBasis(calibrate, like_cube)
     if run.credentials_block is not None:
         configure_prefect(run.debug)
         from flows.temporary_server import start_server
@@ -359,7 +369,7 @@ def _show_plan(cube: "CubeConfig", run: "RunConfig") -> None:
         start_server(meanwhile=lambda: None)
         take_credentials(run)
     has_store = run.fsspec_uri != _NO_STORE
-    show_plan(new_console(), _checked_requests(cube, run, build=has_store), has_store=has_store)
+    show_plan(new_console(), _checked_requests(cube, run, build=has_store), has_store=has_store, basis=basis)
 
 
 @rare_garbage_collection()

@@ -14,12 +14,13 @@ from ardcube.ledger.observed import Observed
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube, filling_text
 from ardcube.pixels.composites.geomedian import UNFINISHED
+from ardcube.planning.cost.estimate import CostEstimate
 from ardcube.planning.estimate import Estimate
 from ardcube.planning.jobs import ChunkJob
-from ardcube.planning.memory import WORKER_BYTES
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.levels import LevelCount
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
+from ardcube.report.cost_rows import estimate_rows, number, run_rows, size
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.summary import BuildSummary, CubeOutcome, LeftOut, left_out
@@ -130,6 +131,9 @@ def print_summary(console: Console, summary: BuildSummary) -> None:
         _print(console, f"scenes   {summary.scenes}")
         rate = f", {summary.megapixels:.2f} Mpx, {summary.megapixels_per_second:.2f} Mpx/s"
     _print(console, f"time     {summary.seconds:.1f} s{rate if built else ''}")
+    if summary.cost is not None:
+        for name, counted, expected in run_rows(summary.cost):
+            _print(console, f"{name:8} {counted}{f'; estimate {expected}' if expected else ''}")
     _print(console, f"{'cubes' if summary.cubes else 'cube':8} {summary.uri}")
     print_cubes(console, summary.cubes)
     if summary.report:
@@ -188,8 +192,8 @@ def _print(console: Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)
 
 
-def print_estimate(console: Console, spec: CubeSpec, estimate: Estimate, pending: int, threads: int) -> None:
-    """Print the grid, the encoding and the size of a plan."""
+def print_estimate(console: Console, spec: CubeSpec, estimate: Estimate, pending: int, cost: CostEstimate) -> None:
+    """Print the grid, the encoding, the size and the cost of a plan."""
     table = Table(show_header=False, box=None)
     table.add_row("grid", str(spec.grid))
     table.add_row("reflectance", str(spec.encoding))
@@ -205,40 +209,38 @@ def print_estimate(console: Console, spec: CubeSpec, estimate: Estimate, pending
     if access := access_to(estimate.access):
         table.add_row("access", access)
     table.add_row("cloud mask", estimate.cloud_mask)
-    table.add_row("bytes to read", f"about {_human(estimate.bytes_to_read)} if nothing is cloudy")
-    peak = WORKER_BYTES + threads * estimate.bytes_per_chunk
-    table.add_row(
-        "peak memory",
-        f"about {_human(peak)} per worker of {threads} threads, {_human(estimate.bytes_per_chunk)} per chunk",
-    )
+    for name, text in estimate_rows(cost):
+        table.add_row(name, text)
     console.print(table)
 
 
-def print_estimates(console: Console, cubes: Sequence[tuple[str, Estimate, int]]) -> None:
+def print_estimates(console: Console, cubes: Sequence[tuple[str, Estimate, CostEstimate]]) -> None:
     """Print the sizes of several cubes and their sums.
 
     Parameters
     ----------
-    cubes : sequence of (str, Estimate, int)
-        Name, estimate, and the number of chunks that are not done.
+    cubes : sequence of (str, Estimate, CostEstimate)
+        Name, sizes, and the cost of the chunks that are not done.
     """
-    table = Table("cube", "tiles", "chunks", "not done", "Mpx", "scenes", "read", "memory")
-    for name, one, left in cubes:
+    table = Table("cube", "tiles", "chunks", "not done", "Mpx", "scenes", "read", "CPU h", "memory")
+    for name, one, cost in cubes:
         table.add_row(
-            name, f"{one.tiles:,}", f"{one.chunks:,}", f"{left:,}", f"{one.pixels / 1e6:,.1f}",
-            f"{one.scenes:,}", _human(one.bytes_to_read), _human(one.bytes_per_chunk),
+            name, f"{one.tiles:,}", f"{one.chunks:,}", f"{cost.chunks:,}", f"{one.pixels / 1e6:,.1f}",
+            f"{one.scenes:,}", size(cost.bytes_to_read.likely), number(cost.cpu_hours.likely),
+            size(cost.memory_per_worker),
         )  # fmt: skip
-    every = [one for _, one, _ in cubes]
+    every, costs = [one for _, one, _ in cubes], [cost for _, _, cost in cubes]
     table.add_section()
     table.add_row(
         f"{len(cubes)} cubes",
         f"{sum(one.tiles for one in every):,}",
         f"{sum(one.chunks for one in every):,}",
-        f"{sum(left for _, _, left in cubes):,}",
+        f"{sum(cost.chunks for cost in costs):,}",
         f"{sum(one.pixels for one in every) / 1e6:,.1f}",
         f"{sum(one.scenes for one in every):,}",
-        _human(sum(one.bytes_to_read for one in every)),
-        _human(max(one.bytes_per_chunk for one in every)),
+        size(sum(cost.bytes_to_read.likely for cost in costs)),
+        number(sum(cost.cpu_hours.likely for cost in costs)),
+        size(max(cost.memory_per_worker for cost in costs)),
     )
     console.print(table)
 
@@ -293,11 +295,3 @@ def print_status(console: Console, cube: StoredCube, status: CubeStatus, levels:
     if levels:
         _print(console, f"levels   {', '.join(map(str, levels))}")
     _print(console, f"lease    {status.holder or 'no run writes this cube'}")
-
-
-def _human(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError

@@ -8,8 +8,10 @@ from typing import cast
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from ardcube.planning.cost.estimate import CostEstimate
 from ardcube.prepare.finalize import finalize
 from ardcube.prepare.publish import publish
+from ardcube.prepare.run_cost import counted_cost
 from ardcube.redaction import without_secrets
 from ardcube.report.statistics import Tally
 from ardcube.report.summary import BuildSummary, RunScope, summarize
@@ -21,7 +23,9 @@ _MOST_LOGGED = 20
 """Causes and scenes that are logged one by one. The page of failures has more of them, the ledger has all."""
 
 
-def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext] = ()) -> BuildSummary:
+def summarize_run(
+    context: RunContext, tally: Tally, levels: Sequence[RunContext] = (), expected: CostEstimate | None = None
+) -> BuildSummary:
     """Merge the records of a run, and return its summary after logging and posting it.
 
     Parameters
@@ -32,6 +36,8 @@ def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext
         Time and attempts that the chunks took.
     levels : sequence of RunContext
         Levels of the pyramid that were built.
+    expected : CostEstimate, optional
+        Estimate of the cost at the beginning of the run.
 
     Raises
     ------
@@ -44,6 +50,8 @@ def summarize_run(context: RunContext, tally: Tally, levels: Sequence[RunContext
     seconds = time.perf_counter() - context.started
     scope = RunScope(pending.place.uri, pending.chunks, pending.not_done, context.selected)
     summary = summarize(scope, records, seconds, context.run.skip_bad_scenes)
+    built = summary.written + summary.empty, summary.megapixels, seconds
+    summary = replace(summary, cost=counted_cost(pending, context.run, expected, tally.used, built))
     for level in levels:
         found = level.pending.ledger.records(brief=True)
         summary = summary.with_level(level.pending.plan.spec.level, level.selected, found)

@@ -48,9 +48,9 @@ def options_on(page: Path) -> Iterator[tuple[str | None, str]]:
     """Yield subcommand and option of each `ardcube` command of a page; None for an option in running text."""
     text = page.read_text()
     for subcommand, arguments in re.findall(r"ardcube ([a-z]+)((?:[^\n`]|\\\n)*)", text.replace("\\\n", " ")):
-        for option in re.findall(r"(?<=\s)--[a-z][a-z-]+", arguments):
+        for option in re.findall(r"(?<=\s)--[a-z][a-z0-9-]+", arguments):
             yield subcommand, option
-    for option in re.findall(r"`(--[a-z][a-z-]+)[^`]*`", text):
+    for option in re.findall(r"`(--[a-z][a-z0-9-]+)[^`]*`", text):
         yield None, option
 
 

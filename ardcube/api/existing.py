@@ -25,7 +25,6 @@ _OF_THE_FLOW = (
     "cluster_options",
     "credentials_block",
     "debug",
-    "price_per_core_hour",
     "scheduler_address",
     "serverless_backend",
     "workers",
@@ -78,8 +77,17 @@ def text_of(uri: Uri) -> str:
     return text
 
 
-def run_config(uri: Uri, options: Mapping[str, Any]) -> RunConfig:
+def run_config(uri: Uri, options: Mapping[str, Any], *, builds: bool = True) -> RunConfig:
     """Return the run configuration of keyword arguments.
+
+    Parameters
+    ----------
+    uri : str or path
+        Location of the store.
+    options : mapping
+        Fields of `RunConfig`.
+    builds : bool
+        Whether threads of this process build chunks, which use no cluster. A plan may be that of a cluster.
 
     Raises
     ------
@@ -87,7 +95,7 @@ def run_config(uri: Uri, options: Mapping[str, Any]) -> RunConfig:
         If an argument is unknown, of no use without a flow, or has a value that is not allowed.
     """
     for name in options:
-        if name in _OF_THE_FLOW or name.startswith("coiled_"):
+        if builds and (name in _OF_THE_FLOW or name.startswith("coiled_")):
             raise InputError(
                 f"{name}: chunks are built by threads of this process; leave it out, or run `ardcube build`"
             )

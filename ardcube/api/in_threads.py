@@ -18,6 +18,8 @@ from ardcube.errors import PermanentError, RunStopsError, TransientError
 from ardcube.lease.lease import Lease
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import DONE
+from ardcube.ledger.run_costs import used_by
+from ardcube.planning.cost.run_cost import UsedSum
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
@@ -26,6 +28,7 @@ from ardcube.prepare.finished import FinishedChunks
 from ardcube.prepare.levels import level_builds
 from ardcube.prepare.pending import PendingBuild
 from ardcube.prepare.publish import publish
+from ardcube.prepare.run_cost import counted_cost, expected_cost
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
 
 if TYPE_CHECKING:
@@ -66,13 +69,16 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     spec = within_memory(pending.plan, run.memory_bytes, run.local_threads).spec
     selected = pending.jobs if run.limit is None else pending.jobs[: run.limit]
     logger.info("building %d of %d chunks at %s", len(selected), pending.chunks, place.uri)
-    _build_all(spec, run, selected, lease, FinishedChunks(ledger, pending.transaction))
+    expected, used = expected_cost(pending, run), UsedSum()
+    _build_all(spec, run, selected, lease, FinishedChunks(ledger, pending.transaction), used)
     records = ledger.compact()
     summary = summarize(
         RunScope(place.uri, pending.chunks, pending.not_done, selected), records, 0.0, run.skip_bad_scenes
     )
     summary = build_levels(spec, run, lease, ledger, summary, pending.transaction)
     summary = replace(summary, seconds=time.perf_counter() - start)
+    built = summary.written + summary.empty, summary.megapixels, summary.seconds
+    summary = replace(summary, cost=counted_cost(pending, run, expected, used, built))
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
     if run.report:
@@ -103,9 +109,17 @@ def build_levels(
 
 
 def _build_all(
-    spec: CubeSpec, run: RunConfig, jobs: Sequence[ChunkJob], lease: Lease, finished: FinishedChunks
+    spec: CubeSpec,
+    run: RunConfig,
+    jobs: Sequence[ChunkJob],
+    lease: Lease,
+    finished: FinishedChunks,
+    used: UsedSum | None = None,
 ) -> None:
-    """Build jobs, as many at once as the run has threads; merge their records from time to time."""
+    """Build jobs, as many at once as the run has threads; merge their records from time to time.
+
+    The counted figures of chunks that are built are added to `used`.
+    """
     stop = Event()
     built = call_in_threads(
         lambda job: _build(Batch(spec, (job,), finished.fork()), run, stop),
@@ -117,6 +131,8 @@ def _build_all(
     for number, one in enumerate(built, 1):
         records = [] if one is None else [record for record in one.records if record.status in DONE]
         for record in records:
+            if used is not None:
+                used.add(used_by(record))
             logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(jobs))
         if one is not None and records:
             finished.add(records, one.changes)

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-
-from ardcube.api.existing import run_config
+from ardcube.api.existing import Uri, run_config, text_of
+from ardcube.api.plan_cost import plan_cost
 from ardcube.api.python_names import python_names
 from ardcube.config import CubeConfig
 from ardcube.config.preset import preset_warnings
 from ardcube.errors import InputError
+from ardcube.planning.cost.estimate import CostEstimate
 from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
 from ardcube.planning.plan import CubePlan
+from ardcube.report.cost_rows import estimate_rows, size
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.wording import access_to, names_of
 
@@ -36,7 +37,9 @@ class Plan:
 
     cube: CubeConfig
     estimate: Estimate
-    """Counts of chunks, tiles, periods and scenes, pixels, bytes to read, memory of a chunk in bytes."""
+    """Counts of chunks, tiles, periods and scenes, pixels, memory of a chunk in bytes."""
+    cost: CostEstimate
+    """CPU hours, hours, requests, bytes, memory of a worker and money, each with a range and its basis."""
     _plan: CubePlan = field(repr=False)
 
     @property
@@ -95,10 +98,9 @@ class Plan:
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
             (
                 "size",
-                f"{_size(counts.pixels * pixel_bytes)} of pixels before compression",
+                f"{size(counts.pixels * pixel_bytes)} of pixels before compression",
             ),
-            ("read", f"about {_size(counts.bytes_to_read)}"),
-            ("memory", f"{_size(counts.bytes_per_chunk)} for each chunk that is built at once"),
+            *estimate_rows(self.cost),
             *(("warning", message) for message in self._warnings()),
         )
 
@@ -117,11 +119,27 @@ class Plan:
 
 
 @overload
-def plan(cube: CubeConfig, *, each: None = None, **options: Any) -> Plan: ...
+def plan(
+    cube: CubeConfig,
+    *,
+    each: None = None,
+    calibrate: int | None = None,
+    like_cube: Uri | None = None,
+    **options: Any,
+) -> Plan: ...
 @overload
-def plan(cube: CubeConfig, *, each: str, **options: Any) -> dict[str, Plan]: ...
+def plan(
+    cube: CubeConfig, *, each: str, calibrate: int | None = None, like_cube: Uri | None = None, **options: Any
+) -> dict[str, Plan]: ...
 @python_names
-def plan(cube: CubeConfig, *, each: str | None = None, **options: Any) -> Plan | dict[str, Plan]:
+def plan(
+    cube: CubeConfig,
+    *,
+    each: str | None = None,
+    calibrate: int | None = None,
+    like_cube: Uri | None = None,
+    **options: Any,
+) -> Plan | dict[str, Plan]:
     """Search the catalogue and plan a cube; write nothing.
 
     Parameters
@@ -130,14 +148,18 @@ def plan(cube: CubeConfig, *, each: str | None = None, **options: Any) -> Plan |
         Area, grid, periods, bands and masks of the cube.
     each : str, optional
         Field of the geometry file: plan one cube for each of its features.
+    calibrate : int, optional
+        Chunks to build in a scratch folder, which is removed; the cost is estimated from them.
+    like_cube : str or path, optional
+        Store of a similar cube, from whose ledger the cost is estimated.
     **options
-        Fields of `RunConfig`, such as `allow_asset_roots` or `max_chunks`.
+        Fields of `RunConfig`, such as `workers`, `price_per_core_hour`, `allow_asset_roots` or `max_chunks`.
 
     Returns
     -------
     Plan or dict of Plan
-        With `estimate`, `tiles()` and a table in notebooks. With `each`, the plan of each cube by its name, in the
-        order of the file.
+        With `estimate`, `cost`, `tiles()` and a table in notebooks. With `each`, the plan of each cube by its name, in
+        the order of the file.
 
     Raises
     ------
@@ -151,11 +173,14 @@ def plan(cube: CubeConfig, *, each: str | None = None, **options: Any) -> Plan |
     from ardcube.prepare.make_plan import make_plan, search_scenes
 
     def planned(request: Request) -> Plan:
-        found = make_plan(request, search_scenes(request), build=False)
-        return Plan(request.cube, estimate(found), found)
+        scenes = search_scenes(request)
+        found = make_plan(request, scenes, build=False)
+        cost = plan_cost(request, scenes, found, has_store=False, calibrated=calibrate, like_cube=like)
+        return Plan(request.cube, estimate(found), cost, found)
 
     check_cube(cube)
-    run = run_config(_NOWHERE, {"each": each} | options | {"dry_run": True})
+    like = None if like_cube is None else text_of(like_cube)
+    run = run_config(_NOWHERE, {"each": each} | options | {"dry_run": True}, builds=False)
     if each is None:
         return planned(check_request(cube, run, build=False))
     requests = requests_of_each(cube, run, lambda one, its_run: check_request(one, its_run, build=False))
@@ -166,9 +191,3 @@ def check_cube(cube: object) -> None:
     """Raise InputError if a cube is not described by the model."""
     if not isinstance(cube, CubeConfig):
         raise InputError(f"cube {cube!r:.60}: not a CubeConfig; give ardcube.CubeConfig(...)")
-
-
-def _size(count: float) -> str:
-    """Return bytes as text, in decimal units."""
-    exponent = min(4, max(0, int(np.log10(max(count, 1)) // 3)))
-    return f"{count / 1000**exponent:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[exponent]}"

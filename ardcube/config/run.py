@@ -179,7 +179,25 @@ class RunConfig(ClusterOptions, StoreOptions):
     price_per_core_hour: float | None = Field(
         default=None,
         ge=0,
-        description="Price of one core for one hour, in any currency, for the cost in the summary.",
+        allow_inf_nan=False,
+        description=(
+            "Price of one core for one hour, in any currency, for the money in the plan and in the summary. A thread "
+            "of a worker counts as a core."
+        ),
+    )
+    price_per_gb: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        title="Price per GB",
+        description="Price of 1,000,000,000 bytes that are read from scenes, in the same currency.",
+    )
+    price_per_1000_requests: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        title="Price per 1000 requests",
+        description="Price of 1,000 requests that read scenes, in the same currency.",
     )
 
     @property

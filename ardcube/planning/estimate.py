@@ -1,19 +1,16 @@
-"""Estimates of a plan: scenes, bytes to read, memory (pure)."""
+"""Sizes of a plan: scenes, pixels, memory (pure)."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ardcube.catalog.file_access import used_access
-from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.config import HostAccess
 from ardcube.pixels.masks import scene_masks
 from ardcube.planning.memory import WORKER_BYTES, Workload, chunk_bytes, chunk_limit, least_bytes
 from ardcube.planning.plan import CubePlan, CubeSpec
-from ardcube.raster.levels import KEEPS_CATEGORIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +26,6 @@ class Estimate:
     """Scenes summed over chunks."""
     pixels: int
     """Pixels of the cube, bands not counted."""
-    bytes_to_read: int
-    """Compressed bytes of all windows, if nothing is masked."""
     bytes_per_chunk: int
     """Memory of the largest chunk while it is built, in bytes."""
     definitions: Mapping[str, int]
@@ -48,8 +43,6 @@ class Estimate:
 def estimate(plan: CubePlan) -> Estimate:
     """Return the sizes of a plan, computed from its scenes and jobs alone."""
     spec, jobs = plan.spec, plan.jobs
-    per_pixel = {label: _scene_bytes_per_pixel(scenes, spec) for label, scenes in plan.scenes.items()}
-    reads = jobs.tiles.pixels @ jobs.scenes  # pixels of one band, by period
     return Estimate(
         chunks=len(jobs),
         tiles=len(jobs.tiles),
@@ -57,12 +50,6 @@ def estimate(plan: CubePlan) -> Estimate:
         scenes=sum(len(scenes) for scenes in plan.scenes.values()),
         chunk_scenes=int(jobs.scenes.sum()),
         pixels=int(jobs.tiles.pixels.sum()) * len(plan.periods),
-        bytes_to_read=int(
-            sum(
-                int(pixels) * per_pixel.get(period.label, 0.0)
-                for pixels, period in zip(reads, plan.periods, strict=True)
-            )
-        ),
         bytes_per_chunk=chunk_bytes(largest_work(plan), spec.chunk_memory),
         access=used_access(spec.asset_access, (scene for scenes in plan.scenes.values() for scene in scenes)),
         definitions=dict(Counter(scene.definition for scenes in plan.scenes.values() for scene in scenes)),
@@ -136,31 +123,3 @@ def _by_collection(plan: CubePlan) -> dict[str, int]:
     """Return scenes by collection, if the cube has several: also of those without a scene."""
     counts = Counter(scene.collection for scenes in plan.scenes.values() for scene in scenes)
     return {name: counts[name] for name in plan.collections}
-
-
-def _scene_bytes_per_pixel(scenes: Sequence[Scene], spec: CubeSpec) -> float:
-    """Return the mean of compressed bytes per output pixel of a scene; scenes of one sensor are alike."""
-    counts, first = Counter(scene.sensor for scene in scenes), {scene.sensor: scene for scene in reversed(scenes)}
-    each = {
-        sensor: sum(
-            _bytes_per_pixel(asset, spec.grid.metres, full=_is_read_in_full(asset, categorical=band not in spec.bands))
-            for band, asset in scene.bands.items()
-        )
-        for sensor, scene in first.items()
-    }
-    return sum(count * each[sensor] for sensor, count in counts.items()) / max(1, len(scenes))
-
-
-def _is_read_in_full(asset: BandAsset, *, categorical: bool) -> bool:
-    """Return whether no overview can replace the file, by the fields of its item (see `raster.levels`)."""
-    if asset.href.lower().endswith(".jp2"):
-        return categorical or asset.nodata is not None
-    return categorical and asset.overviews not in KEEPS_CATEGORIES
-
-
-def _bytes_per_pixel(asset: BandAsset, metres: float, *, full: bool) -> float:
-    """Return compressed bytes per output pixel of the file, or of the coarsest overview that is fine enough."""
-    per_source_pixel = 0.75 * asset.size / asset.pixels if asset.size and asset.pixels else 1.3
-    ratio = metres / asset.pixel_size
-    level = 2 ** max(0, math.floor(math.log2(ratio))) if ratio >= 1 and not full else 1
-    return per_source_pixel * (ratio / level) ** 2

@@ -178,6 +178,12 @@ class ChunkJobs(Sequence[ChunkJob]):
         """Pixels of one band, summed over the jobs."""
         return int(self.tiles.pixels[self._chosen // len(self.by_period)].sum())
 
+    @property
+    def reads(self) -> int:
+        """Pixels of one band times scenes, summed over the jobs."""
+        pixels = self.tiles.pixels[self._chosen // len(self.by_period)]
+        return int((pixels * self.scenes.ravel()[self._chosen]).sum())
+
     def without(self, done: Iterable[tuple[ChunkKey, str]]) -> ChunkJobs:
         """Return the jobs that are not done.
 

@@ -12,6 +12,7 @@ from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
 from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.ledger.ledger import FORMAT, LEVELS, REPORT
+from ardcube.ledger.run_costs import NAME as COSTS
 from ardcube.ledger.stored_cube import backend_of, with_encoding
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.make_plan import lengthened_periods
@@ -19,7 +20,7 @@ from ardcube.prepare.request import Request
 from ardcube.stac_output.folder import INSIDE, Folder
 from ardcube.store.provenance import FINGERPRINT, Origin, continued, provenance
 
-_OWN = ("chunks", "items", LEVELS, "ledger.parquet", IN_FLIGHT, CLIP, REPORT)
+_OWN = ("chunks", "items", LEVELS, "ledger.parquet", IN_FLIGHT, CLIP, REPORT, COSTS)
 """Files and folders of a ledger, without `cube.json`."""
 
 

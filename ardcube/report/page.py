@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ardcube.extent.window import Window
 from ardcube.report.causes import Cause
+from ardcube.report.cost_rows import run_rows
 from ardcube.report.map_frame import MapPosition
 from ardcube.report.render import Markdown, render_markdown
 from ardcube.report.snapshot import CubeSnapshot
@@ -55,6 +56,7 @@ def ended_page(
         incomplete=bool(summary.failed or summary.left),
         shares=[(name.replace("_", " "), taken / seconds) for name, taken in stages],
         price=price,
+        cost_rows=[] if summary.cost is None else run_rows(summary.cost),
         has_levels=snapshot.cube.config.layout != "flat",
         by_xarray=snapshot.cube.storage_backend == "fsspec",
         options=snapshot.options,

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ardcube.ledger.record import ChunkRecord
+from ardcube.ledger.run_costs import used_by
+from ardcube.planning.cost.run_cost import UsedSum
 from ardcube.planning.jobs import ChunkKey
 from ardcube.report.causes import CauseCounter
 
@@ -18,6 +20,8 @@ class Tally:
     """Chunks by status: written, empty, failed."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of work by stage."""
+    used: UsedSum = field(default_factory=UsedSum)
+    """Counted figures of the last attempts."""
     byte_counts: Counter[str] = field(default_factory=Counter)
     """Bytes read from files, and bytes of pixels written, by `read` and `written`."""
     work_seconds: float = 0.0
@@ -47,6 +51,7 @@ class Tally:
             self.failed.add(key, record.failure if record is not None else None)
         if record is None:
             return
+        self.used.add(used_by(record))
         made = record.attempt_count - attempts_before
         attempts = record.attempts[-made:] if made > 0 else ()
         self.attempts += len(attempts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ardcube.errors import PermanentError
 from ardcube.ledger.record import ChunkRecord
+from ardcube.planning.cost.run_cost import RunCost
 from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubePlan
 from ardcube.report.causes import LOSS, LOST_WORKER, Cause, CauseCounter
@@ -83,6 +84,8 @@ class BuildSummary:
     """Address of the report page, if the run wrote one."""
     scene_ids: frozenset[str] = field(default=frozenset(), repr=False)
     """Ids of these scenes, so that several cubes count a scene once."""
+    cost: RunCost | None = None
+    """Counted cost of the run next to its estimate; None if nothing was built or nothing was estimated."""
 
     def with_level(self, level: int, jobs: Iterable[ChunkJob], records: Mapping[ChunkKey, ChunkRecord]) -> BuildSummary:
         """Return the summary with the chunks of a level of the pyramid that are missing.

@@ -20,7 +20,7 @@ def test_a_plan_counts_chunks_and_scenes_and_writes_nothing(
     counts = planned.estimate
     assert (counts.tiles, counts.periods, counts.chunks) == (6, 2, 12)
     assert counts.scenes == sum(planned.scenes.values()) > 10
-    assert counts.bytes_to_read > 0
+    assert planned.cost.bytes_to_read.likely > 0
     assert counts.bytes_per_chunk > 0
     assert list(planned.scenes) == ["2023-05", "2023-06"]
     assert list(tmp_path.iterdir()) == []
@@ -61,7 +61,11 @@ def test_a_plan_takes_options_of_the_run(sample_archive: Path) -> None:
     [
         ({"max_chunk": 5}, "max_chunk: no such option; see the fields of ardcube.RunConfig"),
         ({"max_chunks": 0}, "max_chunks 0: Input should be greater than or equal to 1"),
-        ({"coiled_name": "x"}, "coiled_name: chunks are built by threads of this process"),
+        ({"price_per_gb": -1}, "price_per_gb -1: Input should be greater than or equal to 0"),
+        ({"price_per_gb": float("nan")}, "price_per_gb nan: Input should be a finite number"),
+        ({"calibrate": 0}, "calibrate 0: give the number of chunks to build, at least 1"),
+        ({"calibrate": 2, "like_cube": "x"}, "calibrate: the ledger of like-cube replaces it; omit one of them"),
+        ({"like_cube": "x.zarr"}, ".*x.zarr.*"),
         ({"storage_options": {"key": "x"}}, "storage_options: key would be stored .*"),
     ],
 )

@@ -20,7 +20,8 @@ PLAN = {
     "--varname": "median", "--resampling": "bilinear", "--time-frequency-months": "1", "--collection": "",
     "--storage-option": "", "--retries": "", "--threads": "2", "--max-chunks": "", "--geometry-file": "",
     "--asset-access": "", "--asset-endpoint-url": "", "--asset-region": "",
-    "--scheduler-address": "", "--limit": "", "--price-per-core-hour": "", "--reader": "",
+    "--scheduler-address": "", "--limit": "", "--price-per-core-hour": "", "--price-per-gb": "",
+    "--price-per-1000-requests": "", "--reader": "", "--calibrate": "", "--like-cube": "",
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ RUN = {
     "fsspec_uri": "s3://bucket/cube.zarr", "storage_options": {"endpoint_url": "http://127.0.0.1:1", "anon": True},
     "serverless_backend": "dask", "scheduler_address": "tcp://127.0.0.1:8786", "threads": 2, "limit": 3, "retries": 3,
     "retry_delay_seconds": 1.5, "batch_size": 6, "price_per_core_hour": 0.05, "coiled_worker_memory": "16 GiB",
+    "price_per_gb": 0.09, "price_per_1000_requests": 0.0004,
     "look_back_months": 3, "overwrite": False, "initialize": True, "asset_access": "unsigned", "yes": False,
 }  # fmt: skip
 REFRESH = {"delay_days": 5, "as_of": "2023-05-05"}

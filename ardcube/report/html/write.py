@@ -14,9 +14,11 @@ from typing import Any
 from ardcube.errors import InputError
 from ardcube.ledger.last_plan import planned_chunks
 from ardcube.ledger.ledger import REPORT, Ledger
+from ardcube.ledger.run_costs import read_runs
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.redaction import without_secrets
 from ardcube.report.causes import CauseCounter
+from ardcube.report.cost_rows import run_rows
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.html.chunk_numbers import ChunkNumbers
 from ardcube.report.html.data import data_of, sample_of
@@ -100,6 +102,7 @@ def report_page(place: Place, options: Mapping[str, Any], ledger: Ledger, cube: 
         stored = exists(place)
         pictures = draw_pictures(place, cube, numbers.states, shown) if stored else None
         attributes = read_attributes(place) if stored else {}
+    cost = next(reversed(read_runs(ledger)), None)
     causes, total = CauseCounter(), total_of(numbers, cube.periods)
     for record in records:
         if record.status == "failed":
@@ -117,6 +120,8 @@ def report_page(place: Place, options: Mapping[str, Any], ledger: Ledger, cube: 
         pictures=pictures,
         total=total,
         states={NAMES[state]: count for state, count in total.chunks.items()},
+        cost_rows=[] if cost is None else run_rows(cost),
+        cost_basis="" if cost is None else cost.basis,
         steps=steps_of(numbers, cube.periods),
         stages=sorted(numbers.stages.items(), key=lambda entry: -entry[1]),
         causes=causes.causes(),
