@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -32,6 +34,7 @@ def configure_prefect(debug: bool) -> None:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         logging.getLogger("ardcube").addHandler(logging.NullHandler())
+        _silence_libraries()
     # The temporary server sends no usage data, because the machine may have no network.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -41,6 +44,14 @@ def configure_prefect(debug: bool) -> None:
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")
     # A machine under load takes longer than Prefect's default to start the temporary server.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+
+
+def _silence_libraries() -> None:
+    """Hide warnings of libraries that a user can neither understand nor act on."""
+    # Dask looks for the address of this machine in the Internet, and takes that of its host name if there is no route.
+    warnings.filterwarnings("ignore", "Couldn't detect a suitable IP address", RuntimeWarning)
+    # Semaphores of a process that was stopped are removed by a process of Python, which is started with these options.
+    sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
 
 
 def run_flow(flow: "Callable[[], BuildSummary]") -> None:

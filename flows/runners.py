@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from ardcube.config import AssetAccess, RunConfig
 from flows.cluster_classes import cluster_arguments, create_cluster
 from flows.coiled_cluster import coiled_arguments, coiled_starter
+from flows.dashboard_line import hide_unusable_dashboard
 from flows.scheduler_security import use_loader
 from flows.started_workers import check_started_workers
 from hooks.events import report_to
@@ -26,6 +27,7 @@ StartRunner = Callable[[], "DaskTaskRunner"]
 @contextmanager
 def start_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "Iterator[DaskTaskRunner]":
     """Start the run's runner, with workers that report to its Prefect server and may read files."""
+    hide_unusable_dashboard()
     with server_address_for_workers(run.serverless_backend != "local"), make_runner(run, access) as runner:
         connect_workers_to_server(run, runner.client)
         if run.cluster_class is not None:
@@ -43,6 +45,7 @@ def started_once(run: RunConfig, access: AssetAccess = "unsigned") -> Iterator[S
 @contextmanager
 def start_isolated_runner() -> "Iterator[DaskTaskRunner]":
     """Start the runner of a separate process, for chunks that may kill it."""
+    hide_unusable_dashboard()
     with server_address_for_workers(True), make_isolated_runner() as runner:
         yield runner
 
