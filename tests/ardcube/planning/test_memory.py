@@ -234,8 +234,11 @@ def built(catalogue: Path, store: Path, limit: str, composites: tuple[str, ...])
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("megabytes", "composites"),
-    [(500, ("median",)), (525, ("geomedian", "mads", "medoid", "max-ndvi"))],
-    ids=["median", "four"],
+    [
+        pytest.param(500, ("median",), id="median"),
+        pytest.param(525, ("geomedian", "mads", "medoid", "max-ndvi"), id="four"),
+        pytest.param(550, ("best-pixel", "least-cloudy"), marks=pytest.mark.deep, id="figures"),
+    ],
 )
 def test_a_limit_holds_over_many_dates_and_changes_no_pixel(
     many_dates: Path, tmp_path: Path, megabytes: int, composites: tuple[str, ...]
