@@ -223,7 +223,7 @@ def _again(item: dict[str, Any], base: str, repetition: int, day: date) -> dict[
     name = item["id"].replace(item["properties"]["datetime"][:10].replace("-", ""), f"{day:%Y%m%d}")
     moment = f"{day:%Y-%m-%d}" + item["properties"]["datetime"][10:]
     take = {"s2:datatake_id": f"GS2A_{day:%Y%m%d}T100539_041000_N05.09"}
-    return placed | {"id": name, "properties": item["properties"] | {"datetime": moment} | take}
+    return placed | {"id": name, "properties": placed["properties"] | {"datetime": moment} | take}
 
 
 def ensure_archive(folder: Path, layout: Layout, workers: int | None = None) -> Archive:

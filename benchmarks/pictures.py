@@ -1,4 +1,6 @@
-"""Draw composites of the sample archive side by side, without a cloud mask: `docs/images/composites.jpg`.
+"""Draw composites of the sample archive side by side, for the documentation.
+
+`composites.jpg` has all composites without a cloud mask, and `fewer-scenes.jpg` the median of all and of fewer scenes.
 
 Run ``python -m benchmarks.pictures``.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,15 +18,24 @@ from PIL import Image, ImageDraw
 
 import ardcube
 from ardcube.config.variables import variable_name
+from ardcube.ledger.ledger import Ledger
 from ardcube.report.quicklook import stretched
 from ardcube.sample import write_archive
+from ardcube.storage.place import Place
 
 COMPOSITES = (
     "last", "mean", "max", "min", "median", "percentile:25", "geomedian", "medoid", "nearest-to-median", "max-ndvi",
     "std", "mads",
 )  # fmt: skip
 """The picture of `std` is scaled as reflectance is. That of `mads` is `emad`, in grey."""
-FILE = Path(__file__).resolve().parents[1] / "docs/images/composites.jpg"
+FEWER: dict[str, dict[str, Any]] = {
+    "all scenes": {},
+    "--max-scenes 6": {"max_scenes": 6},
+    "--enough 3": {"enough": 3},
+}
+"""Options of the cubes of fewer scenes."""
+IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
+_AREA: dict[str, Any] = {"bbox": (11.935, 46.836, 12.035, 46.886), "resolution": 0.0004}
 _COLUMNS, _MARGIN, _LABEL = 3, 6, 16
 _DARK, _BRIGHT = 1000, 4000
 """Digital numbers shown as black and as white; reflectance is the number / 10,000 - 0.1."""
@@ -31,16 +43,45 @@ _DARK, _BRIGHT = 1000, 4000
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        write_archive(Path(folder, "archive"))
+        archive = f"{folder}/archive"
+        write_archive(Path(archive))
+        _save(_side_by_side(composites_side_by_side(archive, folder)), "composites.jpg")
+        _save(_side_by_side(fewer_side_by_side(archive, folder)), "fewer-scenes.jpg")
+
+
+def composites_side_by_side(archive: str, folder: str) -> dict[str, NDArray[np.uint8]]:
+    """Build all composites without a cloud mask, and return their pictures by name."""
+    cube = ardcube.CubeConfig(
+        stac_url=archive, start_date="2023-06", end_date="2023-07", period="2M", composites=COMPOSITES, **_AREA,  # type: ignore[arg-type]
+    )  # fmt: skip
+    ardcube.build(cube, f"{folder}/cube.zarr")
+    with xr.open_zarr(f"{folder}/cube.zarr", mask_and_scale=False) as stored:
+        return {text: _picture(stored, text) for text in COMPOSITES}
+
+
+def fewer_side_by_side(archive: str, folder: str) -> dict[str, NDArray[np.uint8]]:
+    """Build the masked median of a quarter from all scenes and from fewer, and return the pictures by option."""
+    pictures = {}
+    for number, (text, options) in enumerate(FEWER.items()):
+        uri = f"{folder}/fewer-{number}.zarr"
         cube = ardcube.CubeConfig(
-            stac_url=f"{folder}/archive", bbox=(11.935, 46.836, 12.035, 46.886), start_date="2023-06",  # type: ignore[arg-type]
-            end_date="2023-07", period="2M", resolution=0.0004, composites=COMPOSITES,  # type: ignore[arg-type]
+            stac_url=archive, start_date="2023-05", end_date="2023-07", period="3M", cloud_mask="scl",  # type: ignore[arg-type]
+            varname="median", **_AREA, **options,
         )  # fmt: skip
-        ardcube.build(cube, f"{folder}/cube.zarr")
-        with xr.open_zarr(f"{folder}/cube.zarr", mask_and_scale=False) as stored:
-            pictures = {text: _picture(stored, text) for text in COMPOSITES}
-    _side_by_side(pictures).save(FILE, quality=88, optimize=True)
-    print(f"{FILE}: {FILE.stat().st_size / 1e3:.0f} kB")
+        ardcube.build(cube, uri)
+        records = Ledger.of_store(Place.at(uri)).records().values()
+        scenes = {scene for record in records for scene in record.scenes}
+        read = sum(record.byte_counts["read"] for record in records)
+        print(f"{text}: {len(scenes)} scenes, {read / 1e6:.1f} MB")
+        with xr.open_zarr(uri, mask_and_scale=False) as stored:
+            pictures[text] = _picture(stored, "median")
+    return pictures
+
+
+def _save(image: Image.Image, name: str) -> None:
+    file = IMAGES / name
+    image.save(file, quality=88, optimize=True)
+    print(f"{file}: {file.stat().st_size / 1e3:.0f} kB")
 
 
 def _picture(stored: xr.Dataset, text: str) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,7 +23,6 @@ from ardcube.catalog.least_cloudy import granule_bounds, least_cloudy
 from ardcube.catalog.scene import Scene
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError
-from ardcube.sample import write_archive
 from tests.oracle.compare import assert_equals_oracle
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
 from tests.oracle.items import Item, acquisition, moment, processing
@@ -72,10 +72,10 @@ def test_the_area_of_a_granule_contains_its_raster_wherever_the_swath_ends() -> 
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample archive with cloud cover that has ties, and is unknown for some items."""
     folder = tmp_path_factory.mktemp("archive")
-    write_archive(folder)
+    shutil.copytree(sample_archive, folder, dirs_exist_ok=True)
     for number, path in enumerate(features(folder)):
         item = json.loads(path.read_text())
         item["properties"]["eo:cloud_cover"] = [30.0, 12.5, None, 30.0, 80.25, 5.0][number % 6]

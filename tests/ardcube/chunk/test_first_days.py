@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,20 @@ import ardcube
 from ardcube.errors import InputError
 from ardcube.ledger.ledger import Ledger
 from ardcube.planning import memory
-from ardcube.sample import write_archive
 from ardcube.storage.place import Place
 from tests.oracle.compare import assert_equals_oracle
 from tests.oracle.cube import OracleCube, oracle_cube, read_catalogue
 
-AREA: dict[str, Any] = {"bbox": (11.94, 46.845, 11.97, 46.865), "resolution": 0.00025}
-MONTHS = ("2023-05", "2023-06")
+AREA: dict[str, Any] = {"bbox": (11.95, 46.85, 11.97, 46.865), "resolution": 0.00025}
+MONTH = "2023-05"
 BANDS = ("red", "nir")
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample archive with cloud cover that has ties, and is unknown for some items."""
     folder = tmp_path_factory.mktemp("archive")
-    write_archive(folder)
+    shutil.copytree(sample_archive, folder, dirs_exist_ok=True)
     items = sorted(path for path in folder.rglob("*.json") if json.loads(path.read_text())["type"] == "Feature")
     for number, path in enumerate(items):
         item = json.loads(path.read_text())
@@ -42,7 +42,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(archive: Path, enough: int | None, **more: Any) -> ardcube.CubeConfig:
     values: dict[str, Any] = {"chunk_size": 128, "cloud_mask": "scl", "enough": enough} | AREA | more
     return ardcube.CubeConfig(
-        stac_url=str(archive), start_date=MONTHS[0], end_date=MONTHS[1], bands=BANDS, **values
+        stac_url=str(archive), start_date=MONTH, end_date=MONTH, bands=BANDS, **values
     )  # fmt: skip
 
 
@@ -58,8 +58,7 @@ def arrays(group: zarr.Group) -> tuple[NDArray[Any], NDArray[Any]]:
 def expected(archive: Path, enough: int, nudge: float) -> OracleCube:
     items, collection = read_catalogue(archive)
     return oracle_cube(
-        items, collection, **AREA, start=MONTHS[0], end=MONTHS[1], bands=BANDS, cloud_mask="scl", enough=enough,
-        nudge=nudge,
+        items, collection, **AREA, start=MONTH, end=MONTH, bands=BANDS, cloud_mask="scl", enough=enough, nudge=nudge,
     )  # fmt: skip
 
 
