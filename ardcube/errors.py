@@ -17,6 +17,7 @@
     │   └── ChunksFailedError   the run left chunks missing (`ardcube.report.summary`)
     └── TransientError          an error of network, server or disk that a retry may avoid
         ├── CatalogError        a STAC API does not answer, or not completely
+        ├── ReplacedError       a file was replaced after its header was read
         └── OutageError         a service did not answer for as long as the run waits (`--patience`)
 
 Every message has the form `<given value>: <problem>; <what to do>`.
@@ -83,6 +84,10 @@ class SceneError(PermanentError):
 
 class TransientError(ArdcubeError):
     """An error of network, server or disk; it is retried with backoff."""
+
+
+class ReplacedError(TransientError):
+    """A file was replaced after its header was read."""
 
 
 class OutageError(TransientError):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.config import AssetAccess, Reader
-from ardcube.errors import AccessError, SceneError, TransientError
+from ardcube.errors import AccessError, ReplacedError, SceneError, TransientError
 from ardcube.extent.grid import Grid
 from ardcube.extent.window import Window
 from ardcube.pixels.bitmask import Bits, packed
@@ -25,7 +25,7 @@ from ardcube.raster.check_item import check_footprint, check_stated
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
 from ardcube.raster.longitudes import moved, turns
-from ardcube.raster.open import Raster, forget, open_raster
+from ardcube.raster.open import Raster, forget, forget_stored, open_raster
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
 
@@ -132,6 +132,8 @@ def result_of(scene: Scene, future: Future[_Item]) -> _Item:
         error.scene = scene.id
         for asset in scene.bands.values():
             forget(asset.href)
+        if isinstance(error, ReplacedError):
+            forget_stored()  # each further replaced file would take another attempt
         raise
 
 

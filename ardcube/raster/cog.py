@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 
 from ardcube.config import FileAccess
-from ardcube.errors import SceneError, TransientError
+from ardcube.errors import ReplacedError, SceneError, TransientError
 from ardcube.raster.complete import read_complete
 from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
@@ -58,6 +58,8 @@ _UNEVEN = 1.15
 """Factor for the bytes of some rows of a block, because not all rows compress equally well."""
 _FIRST_BYTES = 4096
 """Further bytes, for the tables of codes."""
+_BEHIND_THE_END = re.compile(r"\b416\b.*Range Not Satisfiable")
+"""Error of obstore if a file ends before the first byte of a range."""
 _METADATA_ITEM = re.compile(r'<Item name="(\w+)"([^>]*)>([^<]*)<')
 """An item of GDAL's metadata: name, further attributes, text."""
 
@@ -130,7 +132,7 @@ class Cog:
         Raises
         ------
         TransientError
-            If the file cannot be read now, or was replaced after its header was read.
+            If the file cannot be read now; ReplacedError if it was replaced after its header was read.
         """
         layout = self.layout[blocks.level.index]
         written = [index for index in blocks.indices if layout.sizes[index] > 0]
@@ -170,23 +172,25 @@ class Cog:
                 content = memoryview(answer.bytes())
             except BaseException as error:
                 # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
+                if _BEHIND_THE_END.search(str(error)):
+                    raise ReplacedError(f"{self.href} cannot be read: it was replaced by a shorter file") from error
                 if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
                     raise explain_read(self.href, error) from error
                 raise
             count_requests(1, len(content))
             if len(content) != end - start:
-                raise TransientError(f"{self.href} cannot be read: it was replaced by a shorter file")
+                raise ReplacedError(f"{self.href} cannot be read: it was replaced by a shorter file")
             answers.append((content, FileVersion.of(answer.meta)))
         return answers
 
     def _check_unchanged(self) -> None:
-        """Raise TransientError unless the file has an equal header now, although its version differs."""
+        """Raise ReplacedError unless the file has an equal header now, although its version differs."""
         try:
             now = Cog.open(self.href, self.access)
         except UnsupportedFileError:
             now = None
         if now is None or now.header != self.header or not all(map(CogLevel.equals, now.layout, self.layout)):
-            raise TransientError(f"{self.href} cannot be read: it was replaced after its header was read")
+            raise ReplacedError(f"{self.href} cannot be read: it was replaced after its header was read")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class KnownHeaders:
 
     _files: OrderedDict[Key, Cog] = field(default_factory=OrderedDict)
     _unsaved: set[Key] = field(default_factory=set)
+    _stored: set[Key] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def find(self, key: Key) -> Cog | None:
@@ -44,6 +45,7 @@ class KnownHeaders:
         if is_remote(cog.href) and cog.version.is_certain:
             with self._lock:
                 self._put(key, cog)
+                self._stored.discard(key)
                 self._unsaved.add(key)
 
     def stored(self, key: Key, cog: Cog) -> None:
@@ -51,6 +53,14 @@ class KnownHeaders:
         with self._lock:
             if key not in self._files:
                 self._put(key, cog)
+                self._stored.add(key)
+
+    def drop_stored(self) -> None:
+        """Forget the headers that were stored, and keep those that this process has read."""
+        with self._lock:
+            for key in self._stored:
+                self._files.pop(key, None)
+            self._stored.clear()
 
     def unsaved(self, keys: Iterable[Key]) -> dict[Key, Cog]:
         """Return the headers of files that were read and are not stored yet."""
@@ -67,12 +77,15 @@ class KnownHeaders:
         with self._lock:
             self._files.clear()
             self._unsaved.clear()
+            self._stored.clear()
 
     def _put(self, key: Key, cog: Cog) -> None:
         self._files[key] = cog
         self._files.move_to_end(key)
         while len(self._files) > _MOST:
-            self._unsaved.discard(self._files.popitem(last=False)[0])
+            oldest, _ = self._files.popitem(last=False)
+            self._unsaved.discard(oldest)
+            self._stored.discard(oldest)
 
 
 KNOWN_HEADERS = KnownHeaders()

@@ -42,6 +42,14 @@ def forget(href: str) -> None:
     _failures[href] = _failures.get(href, 0) + 1
 
 
+def forget_stored() -> None:
+    """Drop all headers that an earlier process stored: where one file was replaced, others probably were too."""
+    from ardcube.raster.known_headers import KNOWN_HEADERS
+
+    KNOWN_HEADERS.drop_stored()
+    _open.cache_clear()
+
+
 def open_raster(
     href: str, revision: str, access: AssetAccess, reader: Reader = "auto", *, lattice: Lattice | None = None
 ) -> Raster:

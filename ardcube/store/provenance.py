@@ -91,6 +91,8 @@ def provenance(
         "composite": ", ".join(cube.composites),
         **({"clip": Path(cube.geometry_file or "").name} if cube.clip else {}),
         **({"quality": ", ".join(cube.quality)} if cube.quality else {}),
+        **({"max_scenes": str(cube.max_scenes)} if cube.max_scenes else {}),
+        **({"enough": str(cube.enough)} if cube.enough else {}),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ import shapely
 from numpy.typing import NDArray
 
 from ardcube.catalog.scene import BandAsset, Scene
-from ardcube.errors import TransientError
+from ardcube.chunk.read import result_of
+from ardcube.errors import ReplacedError, TransientError
 from ardcube.extent.periods import Period
 from ardcube.ledger.header_files import FOLDER, HeaderFiles
 from ardcube.raster.decode import Encoding, SourcePixels
@@ -118,6 +120,22 @@ def test_a_replaced_file_gives_its_own_pixels(server: RangeServer, tmp_path: Pat
     HeaderFiles(ledger).load(PERIOD, [one])
     server.reset()
     read(one)
+
+
+def test_one_attempt_finds_out_that_many_files_were_replaced(server: RangeServer, tmp_path: Path) -> None:
+    one, ledger = scene(server), Place.at(str(tmp_path / "ledger"))
+    others = [scene(server, id=f"s{number}", revision=f"r{number}") for number in range(3)]
+    for other in (one, *others):
+        read(other)
+    HeaderFiles(ledger).save(PERIOD, [one, *others])
+    values = pixels(256, 200)  # shorter, so that ranges begin behind its end
+    write_cog(server.folder / "red.tif", values, nodata=0)
+    start_process()
+    HeaderFiles(ledger).load(PERIOD, [one, *others])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ReplacedError, match="it was replaced"):
+        result_of(one, pool.submit(read, one))
+    for other in (one, *others):
+        np.testing.assert_array_equal(read(other), values)
 
 
 def test_a_copy_with_another_time_is_no_replaced_file(server: RangeServer, tmp_path: Path) -> None:

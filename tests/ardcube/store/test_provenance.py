@@ -54,6 +54,15 @@ def test_attributes_name_version_catalogue_collection_mask_resampling_composite_
 
 
 @pytest.mark.unit
+def test_attributes_name_the_limits_on_scenes_and_days() -> None:
+    limited = CUBE.model_copy(update={"max_scenes": 6, "enough": 3})
+    periods = calendar_periods(date(2023, 11, 1), date(2024, 2, 1), 1)
+    found = provenance(limited, Origin([CUBE.stac_url]), {}, periods, "1.2.3", datetime(2024, 3, 1, tzinfo=UTC))
+    assert (found["max_scenes"], found["enough"]) == ("6", "3")
+    assert not {"max_scenes", "enough"} & set(at(12))
+
+
+@pytest.mark.unit
 def test_several_collections_and_catalogues_are_listed_and_unknown_products_have_the_ids() -> None:
     cube = CUBE.model_copy(update={"collection": ("a", "https://other.example.com/v1#b")})
     periods = calendar_periods(date(2023, 11, 1), date(2023, 12, 1), 1)
