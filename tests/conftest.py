@@ -131,8 +131,9 @@ def _same_settings() -> Iterator[None]:
         return {name: value for name, value in os.environ.items() if name.startswith(("PREFECT_", "DASK_"))}
 
     before, distributed = settings(), logging.getLogger("distributed")
-    level = distributed.level
+    level, options = distributed.level, list(sys.warnoptions)
     yield
+    sys.warnoptions[:] = options
     for name in settings():
         del os.environ[name]
     os.environ.update(before)

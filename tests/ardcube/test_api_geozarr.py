@@ -51,8 +51,9 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 
 def objects(uri: Path) -> dict[str, bytes]:
-    """Return the objects with pixels."""
-    return {str(file.relative_to(uri)): file.read_bytes() for file in uri.glob("*/*/c/**/*") if file.is_file()}
+    """Return the objects with pixels. A process that is killed while it writes leaves a file that no reader sees."""
+    files = [file for file in uri.glob("*/*/c/**/*") if file.is_file() and file.suffix != ".partial"]
+    return {str(file.relative_to(uri)): file.read_bytes() for file in files}
 
 
 def remove_levels(uri: Path) -> None:

@@ -52,8 +52,9 @@ def test_a_plan_shows_itself_in_text_and_in_a_notebook(sample_archive: Path) -> 
 
 
 def test_a_plan_takes_options_of_the_run(sample_archive: Path) -> None:
-    with pytest.raises(ardcube.InputError, match=r"12 chunks .* more than max_chunks 5"):
-        ardcube.plan(cube_of(sample_archive), max_chunks=5)
+    with pytest.raises(ardcube.InputError, match=r"memory_limit 10 MB is too little"):
+        ardcube.plan(cube_of(sample_archive), memory_limit="10 MB")
+    assert ardcube.plan(cube_of(sample_archive), max_chunks=5).estimate.chunks == 12, "the limit is one of builds"
 
 
 @pytest.mark.parametrize(

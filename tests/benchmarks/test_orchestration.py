@@ -18,7 +18,8 @@ def bench(prefect_server: PrefectServer, dask_cluster: DaskCluster, tmp_path: Pa
 
 def test_every_task_run_and_event_is_counted(bench: Bench) -> None:
     outcome = bench.build(10)
-    assert (outcome.task_runs, outcome.recorded, outcome.events) == (10, {"COMPLETED": 10}, 30)
+    assert 1 <= outcome.task_runs <= 10, "later batches are sized by the time of the first chunks"
+    assert (outcome.recorded, outcome.events) == ({"COMPLETED": outcome.task_runs}, 3 * outcome.task_runs)
     assert outcome.lost == 0
     for figure in (outcome.flow_cpu, outcome.workers_cpu, outcome.flow_mb, outcome.worker_mb, outcome.server_mb):
         assert figure > 0

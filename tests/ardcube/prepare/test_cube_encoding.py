@@ -101,7 +101,7 @@ def test_another_encoding_does_not_continue_a_cube(tmp_path: Path) -> None:
 def test_a_given_encoding_must_be_given_again(tmp_path: Path) -> None:
     option = "scale=0.0001,offset=-0.2"
     prepare(catalogue(tmp_path, LANDSAT, of_collection=LANDSAT), bands=RED, encoding=option)
-    assert "there and None here" in refusal(tmp_path, bands=RED)
+    assert "there and not given here" in refusal(tmp_path, bands=RED)
     prepare(tmp_path, bands=RED, encoding=option)
 
 
