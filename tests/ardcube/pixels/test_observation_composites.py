@@ -148,7 +148,9 @@ def test_no_point_has_a_smaller_sum_of_distances(rng: np.random.Generator) -> No
             assert np.isnan(found[:, y, x]).all()
             continue
         best = plain_geomedian(seen)
-        assert cost(found[:, y, x], seen) <= cost(best, seen) * (1 + 1e-5) + 0.05
+        # Iterations end with a step below 0.05 DN. A point at that distance changes each summand by as much at most.
+        # Next to an observation steps are short: in one of 16,000 pixels, the sum of three was 0.08 DN larger.
+        assert cost(found[:, y, x], seen) <= cost(best, seen) * (1 + 1e-5) + 0.05 * len(seen)
     (rounded,) = reduced("geomedian", numbers)
     np.testing.assert_array_equal(rounded, np.nan_to_num(np.rint(found)).transpose(1, 2, 0))
 
