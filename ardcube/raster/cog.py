@@ -30,7 +30,7 @@ from ardcube.raster.decode import DecodedBlock
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import overview_method
 from ardcube.raster.object_store import UnsupportedFileError, explain_read, locate
-from ardcube.raster.ranges import merged
+from ardcube.raster.ranges import GAP_BYTES, merged
 from ardcube.raster.refusals import note_readable
 from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.raster.tiff import Directory, Tag
@@ -52,8 +52,6 @@ _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 _PIXEL_IS_AREA = 1
 _USER_DEFINED = 32767
 """Value of a CRS without a code."""
-_GAP_BYTES = 1_150_000
-"""Bytes between two blocks up to which both come with one request: about a block, or a latency (0009)."""
 _UNEVEN = 1.15
 """Factor for the bytes of some rows of a block, because not all rows compress equally well."""
 _FIRST_BYTES = 4096
@@ -142,7 +140,7 @@ class Cog:
             _bytes_of_rows(size, needed_rows(blocks, row), blocks.level)
             for size, (row, _) in zip(sizes, written, strict=True)
         ]
-        runs = merged(starts, used, _GAP_BYTES)
+        runs = merged(starts, used, GAP_BYTES)
         answers = read_signed(self.href, self.access, partial(self._read, runs)) if runs else []
         if any(version != self.version for _, version in answers):
             self._check_unchanged()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+GAP_BYTES = 1_150_000
+"""Bytes between two blocks up to which both come with one request: about a block, or a latency (0009)."""
+
 
 def merged(starts: Sequence[int], sizes: Sequence[int], gap: int) -> list[tuple[int, int]]:
     """Return the ranges to request, in order: first byte, and first byte after.

@@ -17,6 +17,7 @@ from ardcube.catalog.scene import BandAsset, Scene
 from ardcube.extent.window import Window
 from ardcube.planning.plan import CubeSpec
 from ardcube.raster.levels import KEEPS_CATEGORIES
+from ardcube.raster.ranges import GAP_BYTES
 
 Case = Literal["low", "likely", "high"]
 CASES: tuple[Case, ...] = ("low", "likely", "high")
@@ -29,8 +30,6 @@ _UNKNOWN_CLEAR = 0.5
 """Clear share that is likely if no item states its cloud cover."""
 _BYTES = {False: 1.3, True: 0.1}
 """Compressed bytes per pixel if the item does not state the size of the file: of reflectance, of categories."""
-_GAP_BYTES = 1_150_000
-"""Bytes between two blocks up to which both come with one request (see `ardcube.raster.cog`)."""
 _FULL_SHARE = 0.75
 """Share of the bytes of a file with overviews that full resolution has."""
 
@@ -163,7 +162,7 @@ class WorkModel:
             return _Read(per_pixel * across**2, merged=False)
         most = math.sqrt(asset.pixels) / level
         rows = columns = min(across, most)
-        merged = 0 < (most - columns) * self.block * per_pixel <= _GAP_BYTES
+        merged = 0 < (most - columns) * self.block * per_pixel <= GAP_BYTES
         return _Read(per_pixel * rows * (most if merged else columns), merged=merged or columns == most)
 
 
