@@ -35,6 +35,7 @@ from ardcube.raster.refusals import note_readable
 from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.raster.tiff import Directory, Tag
 from ardcube.raster.version import UNKNOWN_VERSION, FileVersion
+from ardcube.runtime.threads import in_free_threads
 from ardcube.runtime.usage import count_requests
 
 _DEFLATE, _NONE = (8, 32946), 1
@@ -161,25 +162,24 @@ class Cog:
         return answers[0][0]
 
     def _read(self, runs: Sequence[tuple[int, int]], signed: SignedAddress) -> list[tuple[memoryview, FileVersion]]:
-        """Read ranges of the file, and the version that each answer states."""
-        store, path = locate(signed)
-        answers = []
-        for start, end in runs:
-            try:
-                answer = obstore.get(store, path, options={"range": (start, end)})
-                content = memoryview(answer.bytes())
-            except BaseException as error:
-                # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
-                if _BEHIND_THE_END.search(str(error)):
-                    raise ReplacedError(f"{self.href} cannot be read: it was replaced by a shorter file") from error
-                if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
-                    raise explain_read(self.href, error) from error
-                raise
-            count_requests(1, len(content))
-            if len(content) != end - start:
-                raise ReplacedError(f"{self.href} cannot be read: it was replaced by a shorter file")
-            answers.append((content, FileVersion.of(answer.meta)))
-        return answers
+        """Read ranges of the file at the same time, and the version that each answer states."""
+        return in_free_threads(partial(self._read_range, *locate(signed)), runs)
+
+    def _read_range(self, store: Any, path: str, run: tuple[int, int]) -> tuple[memoryview, FileVersion]:
+        try:
+            answer = obstore.get(store, path, options={"range": run})
+            content = memoryview(answer.bytes())
+        except BaseException as error:
+            # obstore panics if an answer ends early, as when the file is replaced. Its class cannot be imported.
+            if _BEHIND_THE_END.search(str(error)):
+                raise ReplacedError(f"{self.href} cannot be read: it was replaced by a shorter file") from error
+            if isinstance(error, (BaseError, OSError)) or type(error).__name__ == "PanicException":
+                raise explain_read(self.href, error) from error
+            raise
+        count_requests(1, len(content))
+        if len(content) != run[1] - run[0]:
+            raise ReplacedError(f"{self.href} cannot be read: it was replaced by a shorter file")
+        return content, FileVersion.of(answer.meta)
 
     def _check_unchanged(self) -> None:
         """Raise ReplacedError unless the file has an equal header now, although its version differs."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import lru_cache, partial, wraps
 from threading import BoundedSemaphore
@@ -13,10 +13,12 @@ from typing import ParamSpec, TypeVar
 from ardcube.runtime.cpus import cpu_count
 
 _P = ParamSpec("_P")
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-
 _cores = BoundedSemaphore(cpu_count())
+_current: ContextVar[ThreadPoolExecutor | None] = ContextVar("pool", default=None)
+"""The pool whose thread runs this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,30 @@ class Threads:
 DEFAULT_THREADS = Threads()
 
 
+def in_free_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """Return the results of work that waits for answers, one per item and in their order.
+
+    Free threads of the pool that runs the caller do some of the work, so that requests in flight stay within the limit
+    of the pool. The caller does what none of them has begun, so it never waits for a thread that waits itself. Outside
+    of a pool the caller does all of it.
+
+    Raises
+    ------
+    Exception
+        The error of the first item that failed; items not begun then are left out.
+    """
+    pool = _current.get()
+    helping = [] if pool is None else [pool.submit(copy_context().run, work, item) for item in items[1:]]
+    try:
+        results = [work(item) for item in items[: None if pool is None else 1]]
+        for item, future in zip(items[1:], helping, strict=False):
+            results.append(work(item) if future.cancel() else future.result())
+    finally:
+        for future in helping:
+            future.cancel()
+    return results
+
+
 def on_a_core(work: Callable[_P, _Result]) -> Callable[_P, _Result]:
     """Make a function wait until a core is free.
 
@@ -69,7 +95,9 @@ def _submit(
     pool: ThreadPoolExecutor, work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs
 ) -> Future[_Result]:
     """Run work in the context of the caller: for its chunk, whose requests are counted."""
-    return pool.submit(copy_context().run, partial(work, *args, **kwargs))
+    context = copy_context()
+    context.run(_current.set, pool)
+    return pool.submit(context.run, partial(work, *args, **kwargs))
 
 
 @lru_cache(maxsize=8)

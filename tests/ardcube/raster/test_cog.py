@@ -15,12 +15,14 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardcube.errors import SceneError, TransientError
+from ardcube.errors import ReplacedError, SceneError, TransientError
 from ardcube.raster import complete, http
 from ardcube.raster.cog import Cog
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.object_store import UnsupportedFileError
 from ardcube.raster.tiff import Tag, read_directories
+from ardcube.runtime.threads import Threads
+from ardcube.runtime.usage import counting
 from tests.rasters import ORIGIN, STRIPED, around, damage, pixels, read, write, write_cog, write_sparse
 from tests.servers.range_server import RangeServer
 
@@ -182,6 +184,41 @@ def test_distant_blocks_take_a_request_each(tmp_path: Path, range_server: Serve)
     band = raster.fetch(around(level, needed))
     assert len(server.requests) == 2
     assert band.size == sum(request.sent for request in server.requests) < file.stat().st_size / 10
+
+
+def test_ranges_of_a_file_are_in_flight_at_the_same_time(tmp_path: Path, range_server: Serve) -> None:
+    noise = np.random.default_rng(0).integers(1, 65535, (1100, 1100)).astype(np.uint16)
+    write_cog(tmp_path / "red.tif", noise)
+    server = range_server(tmp_path)
+    raster = Cog.open(f"{server.url}/red.tif")
+    level = raster.header.levels[0]
+    needed = np.zeros(level.block_grid, bool)
+    needed[0, 0] = needed[-1, -1] = True
+    for requests, last in ((2, "delay"), (1, None)):
+        server.reset()
+        delay = server.fail(kind="delay", seconds=0.5)
+        with counting() as usage:
+            band = Threads(requests=requests).fetch(raster.fetch, around(level, needed)).result()
+        assert delay.fired == 1
+        assert server.requests[-1].fault == last  # requests are listed in the order of the responses
+        assert (usage.requests, usage.received) == (2, band.size)
+        np.testing.assert_array_equal(next(iter(band.decode())).digital_numbers()[:128, :128], noise[:128, :128])
+
+
+def test_a_file_that_became_shorter_is_a_transient_error_whichever_of_its_ranges_it_lost(
+    tmp_path: Path, range_server: Serve
+) -> None:
+    noise = np.random.default_rng(0).integers(1, 65535, (1100, 1100)).astype(np.uint16)
+    file = write_cog(tmp_path / "red.tif", noise)
+    raster = Cog.open(f"{range_server(tmp_path).url}/red.tif")
+    level = raster.header.levels[0]
+    needed = np.zeros(level.block_grid, bool)
+    needed[0, 0] = needed[-1, -1] = True
+    lost = int(raster.layout[0].offsets[-1, -1])
+    for length in (lost + 10, lost, 100):
+        file.write_bytes(file.read_bytes()[:length])
+        with pytest.raises(ReplacedError, match="it was replaced by a shorter file"):
+            Threads(requests=2).fetch(raster.fetch, around(level, needed)).result()
 
 
 def test_a_header_longer_than_the_first_request_takes_a_second(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from ardcube.runtime.cpus import cpu_count
-from ardcube.runtime.threads import Threads, on_a_core
+from ardcube.runtime.threads import Threads, in_free_threads, on_a_core
+from ardcube.runtime.usage import count_requests, counting
 
 
 def test_chunks_share_the_thread_pools() -> None:
@@ -60,3 +63,57 @@ def test_at_most_one_thread_per_core_computes() -> None:
     for thread in many:
         thread.join(60)
     assert most == cores
+
+
+def test_free_threads_of_a_pool_share_the_work_of_a_caller() -> None:
+    barrier = threading.Barrier(5)
+
+    def meet(item: int) -> int:
+        barrier.wait(30)  # five items are in work at once, or this breaks
+        count_requests(1, item)
+        return -item
+
+    with counting() as usage:
+        assert Threads(requests=5).fetch(in_free_threads, meet, range(5)).result() == [0, -1, -2, -3, -4]
+    assert (usage.requests, usage.received) == (5, 10)
+
+
+def test_callers_that_occupy_the_whole_pool_do_their_work_themselves() -> None:
+    pool, barrier = Threads(requests=4), threading.Barrier(4)
+    lock, running, most = threading.Lock(), 0, 0
+
+    def work(item: int) -> tuple[int, str]:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        if item == 0:
+            barrier.wait(30)  # every thread of the pool is a caller now
+        with lock:
+            running -= 1
+        return item, threading.current_thread().name
+
+    callers = [pool.fetch(in_free_threads, work, range(6)) for _ in range(8)]
+    results = [caller.result(60) for caller in callers]
+    assert all([item for item, _ in result] == list(range(6)) for result in results)
+    assert len({name for result in results for _, name in result}) == most == 4
+
+
+def test_outside_of_a_pool_the_caller_does_all_work() -> None:
+    own = threading.current_thread().name
+    assert in_free_threads(lambda _: threading.current_thread().name, range(3)) == [own] * 3
+    assert in_free_threads(lambda item: item, []) == []
+
+
+def test_the_first_failed_item_names_the_error_and_no_further_one_is_begun() -> None:
+    begun = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item >= 1:
+            raise ValueError(f"item {item}")
+        return item
+
+    with pytest.raises(ValueError, match="item 1"):
+        Threads(requests=1).fetch(in_free_threads, work, range(4)).result()
+    assert begun == [0, 1]
