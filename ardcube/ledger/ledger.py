@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ardcube.config.encoding import LARGEST_OFFSET
-from ardcube.errors import InputError, StoreError, TransientError
-from ardcube.fingerprint import digest
+from ardcube.errors import StoreError, TransientError
 from ardcube.lease.fence import Fence
+from ardcube.ledger.cube_file import parse_cube
 from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.ledger.table import (
     Entry,
@@ -30,12 +29,6 @@ from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
 
-FORMAT = 2
-"""Version of the format of stores and ledgers, in `cube.json`.
-
-It increases when ardcube of an earlier version would misread a cube or damage it. 1: ardcube 0.1, grids in degrees. 2:
-grids in any CRS, several variables, pyramids, icechunk. Fields that an earlier version may ignore do not change it.
-"""
 RECORDS_PER_FILE = 5_000
 """Finished chunks whose records are merged into one file while a run goes on."""
 SUFFIX = ".ardcube"
@@ -48,11 +41,6 @@ _TABLE = "ledger.parquet"
 _CUBE = "cube.json"
 _CHUNKS = "chunks"
 _MERGED = re.compile(rf"{_CHUNKS}/gathered-(\d{{6,}})-\w+\.parquet")
-_LISTS = ("lengthened", "definitions", "sensors", "variables", "arrays")
-"""Fields of `cube.json` that are lists, and that early cubes do not have."""
-_MOST_LEVELS = 64
-"""Levels that no pyramid has: each halves the pixels of a side."""
-_END = re.compile(r"[0-9]{1,4}-[0-9]{2}(-[0-9]{2})?")
 _FILES_AT_ONCE = 2_000
 """Small files that are read together, and in memory together."""
 _READ_ATTEMPTS = 20
@@ -126,21 +114,7 @@ class Ledger:
             If the file is damaged.
         """
         content = self.place.read(_CUBE)
-        if content is None:
-            return None
-        try:
-            cube: dict[str, Any] = json.loads(content)
-            if (found := _format_of(cube)) > FORMAT:
-                raise InputError(
-                    f"{self.place.uri}/{_CUBE}: has format {found!s:.20} of ardcube {cube.get('ardcube')!r:.40}, and "
-                    f"this version knows the formats up to {FORMAT}; use the version that wrote it, or a later one"
-                )
-            _check_cube(cube)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(
-                f"{self.place.uri}/{_CUBE} is damaged ({error}); restore it, or remove the cube by hand"
-            ) from error
-        return cube
+        return None if content is None else parse_cube(content, f"{self.place.uri}/{_CUBE}")
 
     def write_cube(self, cube: Mapping[str, Any]) -> None:
         """Replace `cube.json`."""
@@ -290,33 +264,6 @@ class Ledger:
             with explained(self.place.uri):
                 contents = self.place.read_many(names[start : start + _FILES_AT_ONCE])
             yield from entries(contents.values())
-
-
-def _format_of(cube: Any) -> int:
-    """Return the version of the format of a cube; raise ValueError if it is none."""
-    found = cube.get("version", 1) if isinstance(cube, dict) else 1
-    if type(found) is not int or found < 1:
-        raise ValueError(f"the format {found!r:.40}")
-    return found
-
-
-def _check_cube(cube: Any) -> None:
-    """Raise an error for content of `cube.json` that other code does not expect."""
-    if not isinstance(cube, dict) or not isinstance(cube["identity"], dict):
-        raise ValueError("no identity")
-    if not isinstance(cube["identity"]["varname"], str) or not _END.fullmatch(cube["end"]):
-        raise ValueError("no variable or no end")
-    if not abs(float(cube["offset"])) < LARGEST_OFFSET or not all(
-        isinstance(cube.get(name, []), list) for name in _LISTS
-    ):
-        raise ValueError("invalid offset or lists")
-    if not isinstance(cube["identity"].get("encoding", {}), dict):
-        raise ValueError("invalid encoding")
-    if cube.get("levels", 0) not in range(_MOST_LEVELS):
-        raise ValueError("invalid levels")
-    known = {digest(cube["identity"]), digest({"shard": 1} | cube["identity"])}  # early cubes state no shard
-    if cube.get("fingerprint", digest(cube["identity"])) not in known:
-        raise ValueError("the identity does not have the fingerprint")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pyarrow import parquet
 import ardcube
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import InputError
-from ardcube.ledger.ledger import FORMAT
+from ardcube.ledger.cube_file import FORMAT
 from ardcube.pixels.masks import SCLCloudMaskHook
 from ardcube.planning.jobs import ChunkKey
 from ardcube.prepare.check import check_request
