@@ -28,7 +28,7 @@ import shapely
 from shapely.geometry import Polygon, box
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.search import Source
+from ardcube.catalog.source import Source
 from ardcube.chunk.batch import Batch
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig

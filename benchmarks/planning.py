@@ -35,7 +35,8 @@ from typing import Any
 from shapely.geometry import box
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.search import ItemParser, Source, find_scenes, open_catalog
+from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.source import ItemParser, Source
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig
 from ardcube.extent.area import Area

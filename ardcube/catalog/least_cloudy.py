@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time
 
 from ardcube.catalog.malformed import printable_id
 from ardcube.catalog.scene import LOWEST_COSINE, Scene
-from ardcube.catalog.search import ItemParser, Source
+from ardcube.catalog.source import ItemParser, Source
 from ardcube.errors import InputError
 from ardcube.extent.lattice import METRES_PER_DEGREE
 from ardcube.extent.periods import Period

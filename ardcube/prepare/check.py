@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ardcube.catalog.access import AccessPolicy
+from ardcube.catalog.check_bands import check_bands
 from ardcube.catalog.footprints import FootprintCatalog
-from ardcube.catalog.search import Source, check_bands, finest_pixel, first_items, open_catalog
+from ardcube.catalog.search import finest_pixel, first_items, open_catalog
 from ardcube.catalog.selection import SelectedCatalog, check_properties, query_of
+from ardcube.catalog.source import Source
 from ardcube.collections.recognize import Definitions
 from ardcube.config import CollectionAddress, CubeConfig, RunConfig
 from ardcube.config.store import StorageBackend

@@ -10,8 +10,8 @@ from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.search import local_path
 from ardcube.ledger.clip_file import NAME as CLIP
 from ardcube.ledger.clip_file import write_clip
-from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.ledger.cube_file import FORMAT
+from ardcube.ledger.in_flight import NAME as IN_FLIGHT
 from ardcube.ledger.ledger import LEVELS, REPORT
 from ardcube.ledger.run_costs import NAME as COSTS
 from ardcube.ledger.stored_cube import backend_of, with_encoding

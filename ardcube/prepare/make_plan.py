@@ -13,7 +13,8 @@ from ardcube.catalog.file_access import used_access
 from ardcube.catalog.least_cloudy import keep_least_cloudy
 from ardcube.catalog.malformed import describe
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import Source, find_in_all, none_usable
+from ardcube.catalog.search import find_in_all
+from ardcube.catalog.source import Source, none_usable
 from ardcube.catalog.spatial_index import AreaIndex
 from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import InputError, StoreError

@@ -7,7 +7,7 @@ from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ardcube.catalog.search import Source
+from ardcube.catalog.source import Source
 from ardcube.collections.model import Definition
 from ardcube.collections.recognize import in_order
 from ardcube.config import CubeConfig, RunConfig

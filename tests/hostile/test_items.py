@@ -26,7 +26,8 @@ from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.items import parse_scene
 from ardcube.catalog.local import LocalCatalog
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import ItemParser, find_scenes
+from ardcube.catalog.search import find_scenes
+from ardcube.catalog.source import ItemParser
 from ardcube.catalog.stac_api import StacApi
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError

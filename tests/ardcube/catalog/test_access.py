@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ardcube.catalog.access import AccessPolicy, is_link_local
 from ardcube.catalog.scene import Scene
-from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
+from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.source import ItemParser
 from ardcube.config import CubeConfig
 from ardcube.errors import InputError, SceneError, TransientError
 from ardcube.extent.grid import Grid

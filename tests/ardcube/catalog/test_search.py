@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
+from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.source import ItemParser
 from ardcube.config import CubeConfig
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period

@@ -17,7 +17,8 @@ import shapely
 from ardcube.catalog import stac_api
 from ardcube.catalog.access import AccessPolicy
 from ardcube.catalog.complete import SearchCount
-from ardcube.catalog.search import ItemParser, find_scenes, open_catalog
+from ardcube.catalog.search import find_scenes, open_catalog
+from ardcube.catalog.source import ItemParser
 from ardcube.catalog.stac_api import PAGE_SIZE, StacApi
 from ardcube.config import CubeConfig
 from ardcube.errors import CatalogError, InputError
