@@ -14,7 +14,7 @@ import rasterio.env
 from affine import Affine
 
 from ardcube.errors import AccessError, SceneError, TransientError
-from ardcube.raster import gdal
+from ardcube.raster import gdal_open
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks
 from ardcube.raster.signing import SignedAddress
@@ -35,7 +35,7 @@ def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable GDAL's retries, which wait for seconds."""
-    monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
+    monkeypatch.setitem(gdal_open._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
 
 
 # ---- windows of levels ---------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_access_options_apply_to_one_file_in_one_thread(raster: Path, access: An
         return {name: "YES" if value is True else value for name, value in values.items()}
 
     elsewhere: list[dict[str, Any]] = []
-    with gdal._open(str(raster), SignedAddress(str(raster)), access, gdal._WithoutGeoreference):
+    with gdal_open._open(str(raster), SignedAddress(str(raster)), access, gdal_open.WithoutGeoreference):
         inside = options()
         thread = threading.Thread(target=lambda: elsewhere.append(options()))
         thread.start()

@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 
 from ardcube.config import Reader
 from ardcube.errors import AccessError, SceneError, TransientError
-from ardcube.raster import gdal
+from ardcube.raster import gdal_open
 from ardcube.raster.cog import Cog
 from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.open import _open, open_raster
@@ -37,7 +37,7 @@ def _no_headers_of_other_tests() -> Iterator[None]:
 @pytest.fixture
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable GDAL's retries, which wait for seconds; those of obstore take less than a second."""
-    monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
+    monkeypatch.setitem(gdal_open._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 0)
 
 
 # ---- choice of the reader ------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 
 from ardcube.config import AccessByHost, HeaderAccess, HostAccess, Reader, TokenAccess
 from ardcube.errors import AccessError, ArdcubeError, SceneError, TransientError
-from ardcube.raster import gdal, http, redirects, refusals, tokens
+from ardcube.raster import gdal_open, http, redirects, refusals, tokens
 from ardcube.raster.open import open_raster
 from ardcube.raster.signing import sign
 from ardcube.raster.tokens import ContainerToken
@@ -36,8 +36,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "RETRY", {"max_retries": 2, "retry_timeout": timedelta(seconds=20)})
     monkeypatch.setattr(tokens, "_SHORTEST", 0.0)
     monkeypatch.setattr(refusals, "_refused", {})
-    monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 1)
-    monkeypatch.setitem(gdal._HTTP_OPTIONS, "GDAL_HTTP_RETRY_DELAY", 0.01)
+    monkeypatch.setitem(gdal_open._HTTP_OPTIONS, "GDAL_HTTP_MAX_RETRY", 1)
+    monkeypatch.setitem(gdal_open._HTTP_OPTIONS, "GDAL_HTTP_RETRY_DELAY", 0.01)
     monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/")  # or GDAL would answer from its memory
     monkeypatch.setenv("EARTHDATA_TOKEN", BEARER.removeprefix("Bearer "))
 
@@ -327,7 +327,7 @@ def test_other_threads_do_not_send_the_header_of_the_main_thread(
 ) -> None:
     """rasterio sets options of GDAL in the main thread for all threads."""
     server, other = serve(HeaderServer(archive, BEARER)), serve(RangeServer(archive))
-    access, opened = by_header(server), gdal._dataset
+    access, opened = by_header(server), gdal_open._dataset
 
     def while_another_file_is_open(name: str, *args: Any, **options: Any) -> Any:
         if name.startswith(server.url):
@@ -335,7 +335,7 @@ def test_other_threads_do_not_send_the_header_of_the_main_thread(
                 thread.submit(values, f"{other.url}/scenes/lzw.tif", access, "gdal").result()
         return opened(name, *args, **options)
 
-    monkeypatch.setattr(gdal, "_dataset", while_another_file_is_open)
+    monkeypatch.setattr(gdal_open, "_dataset", while_another_file_is_open)
     np.testing.assert_array_equal(values(f"{server.url}/scenes/lzw.tif", access, reader), pixels())
     assert other.requests
     assert not [one for one in other.requests if "Authorization" in one.headers]

@@ -32,7 +32,7 @@ from ardcube.planning.plan import CubePlan
 from ardcube.prepare.check import check_request
 from ardcube.prepare.initialize import initialize
 from ardcube.prepare.make_plan import make_plan, search_scenes
-from ardcube.raster import gdal, http
+from ardcube.raster import gdal_open, http
 from ardcube.raster.bad_files import forget_bad_files
 from tests.rasters import ORIGIN, damage, pixels, write, write_cog
 from tests.servers.range_server import RangeServer
@@ -152,7 +152,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(http.CLIENT, "read_timeout", "1s")
     http.http_store.cache_clear()
     for name, value in {"MAX_RETRY": 2, "RETRY_DELAY": 0.01, "LOW_SPEED_TIME": 1}.items():
-        monkeypatch.setitem(gdal._HTTP_OPTIONS, f"GDAL_HTTP_{name}", value)
+        monkeypatch.setitem(gdal_open._HTTP_OPTIONS, f"GDAL_HTTP_{name}", value)
 
 
 @pytest.fixture(scope="module")
@@ -260,8 +260,8 @@ def test_a_request_to_a_hanging_server_ends_within_two_minutes(monkeypatch: pyte
     monkeypatch.undo()
     assert http.RETRY["retry_timeout"] == timedelta(seconds=90)
     assert http.CLIENT["read_timeout"] == "20s"
-    attempts = 1 + gdal._HTTP_OPTIONS["GDAL_HTTP_MAX_RETRY"]
-    assert attempts * gdal._HTTP_OPTIONS["GDAL_HTTP_LOW_SPEED_TIME"] <= 120
+    attempts = 1 + gdal_open._HTTP_OPTIONS["GDAL_HTTP_MAX_RETRY"]
+    assert attempts * gdal_open._HTTP_OPTIONS["GDAL_HTTP_LOW_SPEED_TIME"] <= 120
 
 
 # ---- permanent faults ----------------------------------------------------------------------------
