@@ -98,11 +98,11 @@ class Steps:
         )
 
 
-def peak_mb() -> float:
-    """Return the largest resident set of this process so far, in MB."""
+def peak_mb(process: int | str = "self") -> float:
+    """Return the largest resident set of a process so far, in MB; 0 if the process has ended."""
     # getrusage would include the peak of the parent process.
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1e3
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return max((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
 def make_request(chunks: int, periods: int, ledger: Place, catalog: Any) -> Request:

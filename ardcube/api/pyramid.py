@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
 from ardcube.ledger.ledger import RECORDS_PER_FILE
 from ardcube.ledger.record import DONE, ChunkRecord
-from ardcube.planning.jobs import ChunkJob
+from ardcube.planning.jobs import ChunkJob, ChunkKey
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.convert import Conversion, CubeAt
 from ardcube.prepare.finalize import finalize
@@ -110,7 +111,7 @@ def _copy(
     conversion: Conversion,
     spec: CubeSpec,
     run: RunConfig,
-    records: dict[Any, ChunkRecord],
+    records: Mapping[ChunkKey, ChunkRecord],
     jobs: list[ChunkJob],
     leases: tuple[Lease, Lease],
 ) -> None:

@@ -6,28 +6,33 @@ import json
 import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ardcube.errors import StoreError, TransientError
 from ardcube.lease.fence import Fence
+from ardcube.ledger.brief import BriefBuilder
 from ardcube.ledger.cube_file import parse_cube
 from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.ledger.table import (
     Entry,
-    by_name,
     entries,
+    new_rows,
     newest_of_each,
     record_or_none,
     records_in,
     row,
-    rows_of_newest,
+    tables_of,
     to_parquet,
 )
 from ardcube.planning.jobs import ChunkKey
 from ardcube.storage.compare_and_swap import Version, read_version, swap
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
+
+if TYPE_CHECKING:  # slow to import
+    import pyarrow as pa
 
 RECORDS_PER_FILE = 5_000
 """Finished chunks whose records are merged into one file while a run goes on."""
@@ -144,13 +149,13 @@ class Ledger:
         with explained(self.place.uri):
             self.place.write(record.key.path, record.to_json())
 
-    def records(self, *, brief: bool = False) -> dict[ChunkKey, ChunkRecord]:
+    def records(self, *, brief: bool = False) -> Mapping[ChunkKey, ChunkRecord]:
         """Read the newest record of each chunk.
 
         Parameters
         ----------
         brief : bool
-            Leave out statistics, seconds and bytes, which take most of the memory. 100,000 records are then 50 MB.
+            Leave out statistics, seconds and bytes, which take most of the memory. A million records are then 40 MB.
 
         Raises
         ------
@@ -159,7 +164,7 @@ class Ledger:
         """
         for _ in range(_READ_ATTEMPTS):
             before, names = self._moved(), self._names()
-            found = newest_of_each(self._newest_first(names), brief=brief)
+            found = self._brief(names) if brief else newest_of_each(self._newest_first(names))
             if self._moved() == before:
                 return found  # otherwise a record may have moved past the reader
         raise TransientError(f"{self.place.uri} is changed all the time; run again")
@@ -197,7 +202,7 @@ class Ledger:
         # The random suffix prevents that a second run, which does not know that it lost the lease, replaces the file.
         name = f"{_CHUNKS}/gathered-{number:06d}-{uuid.uuid4().hex[:8]}.parquet"
         with explained(self.place.uri):
-            self.place.write(name, to_parquet(row(record, record.to_json().decode()) for record in done))
+            self.place.write(name, to_parquet(tables_of(row(one, one.to_json().decode()) for one in done)))
             self.place.remove(record.key.path for record in done)
 
     def compact(self) -> Mapping[ChunkKey, ChunkRecord]:
@@ -208,11 +213,11 @@ class Ledger:
         self._check()
         for _ in range(_READ_ATTEMPTS):
             names = self._names()
-            found: dict[ChunkKey, ChunkRecord] = {}
             if not names.files and not names.merged:
                 return self.records(brief=True)
             table: list[Version] = []
-            content = to_parquet(rows_of_newest(self._newest_first(names, table), found))
+            builder = BriefBuilder()
+            content = to_parquet(self._new_rows(names, builder, table))
             with explained(self.place.uri):
                 # Of two processes that compact at once, the second reads again what the first has written.
                 if swap(self.place, _TABLE, table[0], content):
@@ -220,10 +225,11 @@ class Ledger:
         else:
             raise TransientError(f"{self.place.uri}/{_TABLE} is changed all the time; run again")
         # Only files that were read above: a later file stays.
-        single = {record.key.path for record in found.values() if record.status in DONE}.intersection(names.files)
+        found, files = builder.finish(), frozenset(names.files)
+        done = (record.key.path for record in found.values() if record.status in DONE) if files else ()
         with explained(self.place.uri):
-            self.place.remove([*sorted(single), *names.merged])
-        return dict(sorted(found.items(), key=by_name))
+            self.place.remove([*(path for path in done if path in files), *names.merged])
+        return found
 
     def _check(self) -> None:
         if self.fence is not None:
@@ -237,12 +243,36 @@ class Ledger:
         merged = frozenset(name for name in self.place.list_files(_CHUNKS) if _MERGED.fullmatch(name))
         return merged, self.place.stamp(_TABLE)
 
-    def _newest_first(self, names: _Names, table: list[Version] | None = None) -> Iterator[Entry]:
-        """Yield the records of single files, of merged files and of the table, whose version is added to `table`.
+    def _newest_first(self, names: _Names) -> Iterator[Entry]:
+        """Yield the records of single files, of merged files and of the table.
 
         Records move in this order, so that none is missed; some come twice, the newest first.
         """
         yield from self._files(names.files)
+        for name, content in self._tables(names):
+            with self._damage_named(name):
+                yield from entries(records_in(content))
+
+    def _brief(self, names: _Names) -> Mapping[ChunkKey, ChunkRecord]:
+        """Return the newest record of each chunk without statistics, seconds and bytes."""
+        found = BriefBuilder()
+        for record, _ in self._files(names.files):
+            found.add(record)
+        for name, content in self._tables(names):
+            with self._damage_named(name):
+                for _ in new_rows(content, found, whole=False):
+                    pass
+        return found.finish()
+
+    def _new_rows(self, names: _Names, found: BriefBuilder, table: list[Version]) -> Iterator[pa.Table]:
+        """Yield the rows of the newest record of each chunk, and add the version of the table to `table`."""
+        yield from tables_of(row(record, text) for record, text in self._files(names.files) if found.add(record))
+        for name, content in self._tables(names, table):
+            with self._damage_named(name):
+                yield from new_rows(content, found, whole=True)
+
+    def _tables(self, names: _Names, table: list[Version] | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield names and contents of the merged files, the newest first, and of the table."""
         for name in (*reversed(names.merged), _TABLE):
             with explained(self.place.uri):
                 if name == _TABLE and table is not None:
@@ -251,13 +281,18 @@ class Ledger:
                 else:
                     content = self.place.read(name)
             if content is not None:
-                try:
-                    yield from entries(records_in(content))
-                except StoreError as error:
-                    raise StoreError(
-                        f"{self.place.uri}/{name} is damaged ({error}); restore the file, or remove it to build its "
-                        "chunks again"
-                    ) from error
+                yield name, content
+
+    @contextmanager
+    def _damage_named(self, name: str) -> Iterator[None]:
+        """Raise the StoreError of a damaged table with its name and a remedy."""
+        try:
+            yield
+        except StoreError as error:
+            raise StoreError(
+                f"{self.place.uri}/{name} is damaged ({error}); restore the file, or remove it to build its "
+                "chunks again"
+            ) from error
 
     def _files(self, names: Sequence[str]) -> Iterator[Entry]:
         for start in range(0, len(names), _FILES_AT_ONCE):

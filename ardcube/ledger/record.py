@@ -15,6 +15,8 @@ from ardcube.planning.jobs import ChunkJob, ChunkKey
 Status = Literal["written", "empty", "failed"]
 DONE: tuple[Status, ...] = ("written", "empty")
 """Status of chunks that are finished."""
+NO_VALUES: Mapping[str, Any] = {}
+"""The empty mapping that records share."""
 _PERIOD = re.compile(r"[0-9]{1,4}-[0-9]{2}(-[0-9]{2})?")
 """Form of a period; strict, because the period is part of a file name."""
 _LARGEST_NUMBER = sys.float_info.max
@@ -163,9 +165,7 @@ class ChunkRecord:
 
     def _check_types(self) -> None:
         """Raise ValueError or TypeError for a field of another type or range, before it is used far from here."""
-        if not (
-            _PERIOD.fullmatch(self.key.period) and all(_is_count(number) for number in (self.key.row, self.key.col))
-        ):
+        if not (is_period(self.key.period) and all(_is_count(number) for number in (self.key.row, self.key.col))):
             raise ValueError(
                 f"no chunk has the key {self.key.period!r:.40}, {self.key.row!r:.40}, {self.key.col!r:.40}"
             )
@@ -191,6 +191,11 @@ class ChunkRecord:
             raise ValueError(f"unknown status {self.status}")
         if type(self.kept) is not bool or (self.kept and self.status in DONE):
             raise ValueError(f"a chunk that is {self.status} is not kept: {self.kept!r:.40}")
+
+
+def is_period(label: str) -> bool:
+    """Return whether a label has the form of a period."""
+    return _PERIOD.fullmatch(label) is not None
 
 
 def _is_count(number: int) -> bool:

@@ -1,16 +1,25 @@
-"""Many chunk records at once: the newest of each chunk, without statistics, and as a Parquet table."""
+"""Many chunk records at once: as a Parquet table, of which most records are read without parsing documents."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ardcube.errors import StoreError
+from ardcube.ledger.brief import BriefBuilder, is_plain
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.jobs import ChunkKey
+
+if TYPE_CHECKING:  # slow to import, and not needed to check a request
+    import pyarrow as pa
+    from pyarrow import parquet
 
 _ROWS = 5_000
 """Records in memory while a table is read or written: some megabytes."""
@@ -26,9 +35,15 @@ _COLUMNS = {
     "skipped": "int64",
     "seconds": "double",
     "record": "string",
+    # Further columns of plain records, whose documents then need not be parsed. Null for others.
+    "plain": "bool",
+    "inputs": "uint64",
+    "started": "string",
+    "host": "string",
+    "attempt_seconds": "double",
+    "scene_ids": "string",
 }
-
-_NONE: Mapping[str, Any] = {}
+_OF_PLAIN = ("period", "row", "col", "status", "plain", "inputs", "started", "host", "attempt_seconds", "scene_ids")
 Entry = tuple[ChunkRecord, str]
 """A record and its document."""
 
@@ -55,33 +70,22 @@ def entries(contents: Iterable[bytes | str]) -> Iterator[Entry]:
         yield bounded, text if isinstance(text, str) else text.decode()
 
 
-def by_name(entry: tuple[ChunkKey, ChunkRecord]) -> str:
-    """Return the key by which records are sorted."""
-    return str(entry[0])
-
-
-def newest_of_each(entries: Iterable[Entry], *, brief: bool) -> dict[ChunkKey, ChunkRecord]:
-    """Return the first record of each key, sorted by key; with `brief` without statistics, seconds and bytes."""
+def newest_of_each(entries: Iterable[Entry]) -> dict[ChunkKey, ChunkRecord]:
+    """Return the first record of each key, sorted by key."""
     found: dict[ChunkKey, ChunkRecord] = {}
-    shared = _Shared()
     for record, _ in entries:
-        if record.key not in found:
-            found[record.key] = shared.brief(record) if brief else record
-    return dict(sorted(found.items(), key=by_name))
-
-
-def rows_of_newest(entries: Iterable[Entry], found: dict[ChunkKey, ChunkRecord]) -> Iterator[dict[str, Any]]:
-    """Yield the table row of the first record of each key, and add the record without statistics to `found`."""
-    shared = _Shared()
-    for record, text in entries:
-        if record.key not in found:
-            found[record.key] = shared.brief(record)
-            yield row(record, text)
+        found.setdefault(record.key, record)
+    return dict(sorted(found.items(), key=lambda entry: str(entry[0])))
 
 
 def row(record: ChunkRecord, text: str) -> dict[str, Any]:
     """Return the table row of a record and its document."""
-    return {
+    plain: dict[str, Any] = {"plain": is_plain(record)}
+    if plain["plain"]:
+        attempt = record.attempts[0]
+        plain |= {"inputs": int(record.inputs, 16), "started": attempt.started, "host": attempt.host}
+        plain |= {"attempt_seconds": float(attempt.seconds), "scene_ids": json.dumps(record.scenes)}
+    return plain | {
         "key": str(record.key),
         "period": record.key.period,
         "row": record.key.row,
@@ -96,19 +100,78 @@ def row(record: ChunkRecord, text: str) -> dict[str, Any]:
     }
 
 
-def to_parquet(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Encode rows as Parquet, a part at a time."""
+def to_parquet(tables: Iterable[pa.Table]) -> bytes:
+    """Encode tables of rows as Parquet, one after another."""
     import pyarrow as pa  # slow to import, and not needed to check a request
     from pyarrow import parquet
 
-    schema = pa.schema(_COLUMNS)
     buffer = pa.BufferOutputStream()
-    remaining = iter(rows)
-    with parquet.ParquetWriter(buffer, schema, compression="zstd") as writer:
-        while part := list(islice(remaining, _ROWS)):
-            writer.write_table(pa.Table.from_pylist(part, schema))
+    with parquet.ParquetWriter(buffer, pa.schema(_COLUMNS), compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
     content: bytes = buffer.getvalue().to_pybytes()
     return content
+
+
+def tables_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.Table]:
+    """Yield rows as tables of some thousand rows."""
+    import pyarrow as pa
+
+    schema, remaining = pa.schema(_COLUMNS), iter(rows)
+    while part := list(islice(remaining, _ROWS)):
+        yield pa.Table.from_pylist(part, schema)
+
+
+def new_rows(content: bytes, found: BriefBuilder, *, whole: bool) -> Iterator[pa.Table]:
+    """Add the records of a table to `found`; yield the rows of the chunks that it did not have.
+
+    Most records are read from columns, because parsing a document takes thirty times as long.
+
+    Parameters
+    ----------
+    content : bytes
+        The table.
+    found : BriefBuilder
+        Gets the records.
+    whole : bool
+        Whether rows are yielded. Otherwise documents of plain records are not read.
+
+    Raises
+    ------
+    StoreError
+        If the content is not a table of records.
+    """
+    with _damage_as_store_error():
+        file = _open(content)
+        if not _has_columns(file):
+            added = ((record, text) for record, text in entries(records_in(content)) if found.add(record))
+            yield from tables_of(row(record, text) for record, text in added if whole)
+            return
+        for number in range(file.num_row_groups):
+            rows = file.read_row_group(number, None if whole else [*_OF_PLAIN], use_threads=False)
+            is_plain = np.array(rows["plain"].to_pylist(), bool)  # null is false
+            others = np.flatnonzero(~is_plain)
+            new = np.flatnonzero(is_plain)[_add_plain(rows.filter(rows["plain"]), found)]
+            if len(others):
+                texts = rows if whole else file.read_row_group(number, ["record"], use_threads=False)
+                documents = zip(others.tolist(), texts["record"].take(others).to_pylist(), strict=True)
+                read = [(place, record_or_none(text or "")) for place, text in documents]
+                added_others = [place for place, record in read if record is not None and found.add(record)]
+                new = np.sort(np.concatenate([new, np.array(added_others, np.int64)]))
+            if whole and len(new):
+                yield rows.take(new)
+
+
+def _add_plain(rows: pa.Table, found: BriefBuilder) -> NDArray[np.int64]:
+    """Add plain rows; return the positions of those that are the first of their chunk."""
+    texts: dict[str, tuple[list[Any], NDArray[np.int64]]] = {}
+    for name in ("period", "status", "started", "host", "scene_ids"):
+        coded = rows[name].combine_chunks().dictionary_encode()
+        texts[name] = coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    ids, places = texts.pop("scene_ids")
+    texts["scenes"] = [tuple(json.loads(some)) for some in ids], places
+    numbers = {name: rows[name].to_numpy() for name in ("row", "col", "inputs")}
+    return found.add_plain(numbers | {"seconds": rows["attempt_seconds"].to_numpy()}, texts)
 
 
 def records_in(content: bytes) -> Iterator[str]:
@@ -119,56 +182,37 @@ def records_in(content: bytes) -> Iterator[str]:
     StoreError
         If the content is not a table of records.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        # Arrow's own buffer and no threads, because threads that hold a Python file abort a process that exits
-        # meanwhile (https://github.com/apache/arrow/issues/33975).
-        file = parquet.ParquetFile(pa.BufferReader(content))
+    with _damage_as_store_error():
+        file = _open(content)
         # Large strings in tables that earlier versions wrote through pandas.
-        if file.schema_arrow.field("record").type not in (pa.string(), pa.large_string()):
+        if str(file.schema_arrow.field("record").type) not in ("string", "large_string"):
             raise ValueError("records are not strings")
         for batch in file.iter_batches(_ROWS, columns=["record"], use_threads=False):
             yield from (text for text in batch.column(0).to_pylist() if text is not None)
-    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+
+
+def _open(content: bytes) -> parquet.ParquetFile:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    # Arrow's own buffer and no threads, because threads that hold a Python file abort a process that exits
+    # meanwhile (https://github.com/apache/arrow/issues/33975).
+    return parquet.ParquetFile(pa.BufferReader(content))
+
+
+def _has_columns(file: parquet.ParquetFile) -> bool:
+    """Return whether a table has the columns of this version, in parts that may be in memory."""
+    schema, groups = file.schema_arrow, range(file.num_row_groups)
+    has = all(name in schema.names and str(schema.field(name).type) == kind for name, kind in _COLUMNS.items())
+    return has and all(file.metadata.row_group(number).num_rows <= 2 * _ROWS for number in groups)
+
+
+@contextmanager
+def _damage_as_store_error() -> Iterator[None]:
+    """Raise the errors of a damaged table as StoreError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise StoreError(f"not a table of records: {' '.join(str(error).split())[:200]}") from error
-
-
-class _Shared:
-    """Keep one object of equal strings and tuples, because records of one cube share scenes and hosts."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Any, Any] = {}
-
-    def brief(self, record: ChunkRecord) -> ChunkRecord:
-        """Return a record without statistics, seconds and bytes."""
-        one = self._one
-        key = ChunkKey(one(record.key.period), record.key.row, record.key.col)
-        attempts = tuple(
-            replace(
-                attempt,
-                started=one(attempt.started),
-                host=one(attempt.host),
-                error=one(attempt.error),
-                bad_scenes=self._texts(attempt.bad_scenes),
-            )
-            for attempt in record.attempts
-        )
-        return replace(
-            record,
-            key=key,
-            status=one(record.status),
-            attempts=attempts,
-            scenes=one(record.scenes),
-            statistics=_NONE,
-            seconds=_NONE,
-            byte_counts=_NONE,
-            skipped=self._texts(record.skipped),
-        )
-
-    def _texts(self, texts: Mapping[str, str]) -> Mapping[str, str]:
-        return {self._one(name): self._one(text) for name, text in texts.items()} if texts else _NONE
-
-    def _one(self, value: Any) -> Any:
-        return self._seen.setdefault(value, value)

@@ -20,7 +20,7 @@ from ardcube.ledger.last_plan import read_planned, write_planned
 from ardcube.ledger.manifest import read_manifest
 from ardcube.ledger.record import ChunkRecord
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.ledger.table import row, to_parquet
+from ardcube.ledger.table import row, tables_of, to_parquet
 from ardcube.planning.jobs import ChunkKey
 from ardcube.prepare.initialize import initialize, remove_cube
 from ardcube.prepare.make_plan import make_plan, search_scenes
@@ -125,7 +125,7 @@ def test_a_record_is_parsed_or_refused(random: Random) -> None:
     assert ChunkRecord.from_json(record.to_json()) == record
     assert re.fullmatch(r"chunks/[0-9]+-[0-9]{2}/y[0-9]+_x[0-9]+\.json", record.key.path)
     assert hash(record.key) == hash(replace(record.key))
-    to_parquet([row(record, record.to_json().decode())])
+    to_parquet(tables_of([row(record, record.to_json().decode())]))
 
 
 @hostile(12)
