@@ -1,4 +1,4 @@
-"""Read tiled, deflated GeoTIFFs block by block: obstore fetches byte ranges, libdeflate inflates them.
+"""Read tiled, deflated GeoTIFFs block by block: obstore fetches byte ranges, libdeflate and ISA-L inflate them.
 
 GDAL reads all other compressions, layouts, data types and filesystems; see `ardcube.raster.open`. Blocks are not
 cached, because a chunk reads each block once.
@@ -6,9 +6,7 @@ cached, because a chunk reads each block once.
 
 from __future__ import annotations
 
-import math
 import re
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ import deflate
 import numpy as np
 import obstore
 from affine import Affine
+from isal import igzip_lib
 from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 
@@ -27,6 +26,7 @@ from ardcube.config import FileAccess
 from ardcube.errors import ReplacedError, SceneError, TransientError
 from ardcube.raster.complete import read_complete
 from ardcube.raster.decode import DecodedBlock
+from ardcube.raster.first_rows import bytes_of_rows, inflate_first, needed_rows
 from ardcube.raster.header import Blocks, Header, Level, usable_nodata
 from ardcube.raster.levels import overview_method
 from ardcube.raster.object_store import UnsupportedFileError, explain_read, locate
@@ -53,12 +53,11 @@ _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 _PIXEL_IS_AREA = 1
 _USER_DEFINED = 32767
 """Value of a CRS without a code."""
-_UNEVEN = 1.15
-"""Factor for the bytes of some rows of a block, because not all rows compress equally well."""
-_FIRST_BYTES = 4096
-"""Further bytes, for the tables of codes."""
 _BEHIND_THE_END = re.compile(r"\b416\b.*Range Not Satisfiable")
 """Error of obstore if a file ends before the first byte of a range."""
+_DAMAGED: tuple[type[Exception], ...]
+_DAMAGED = (deflate.DeflateError, igzip_lib.error, ValueError)  # type: ignore[assignment]  # its stubs: an instance
+"""Errors of a block that cannot be decoded, or has too few bytes."""
 _METADATA_ITEM = re.compile(r'<Item name="(\w+)"([^>]*)>([^<]*)<')
 """An item of GDAL's metadata: name, further attributes, text."""
 
@@ -138,7 +137,7 @@ class Cog:
         starts = [int(layout.offsets[index]) for index in written]
         sizes = [int(layout.sizes[index]) for index in written]
         used = [
-            _bytes_of_rows(size, needed_rows(blocks, row), blocks.level)
+            bytes_of_rows(size, needed_rows(blocks, row), blocks.level.block[0])
             for size, (row, _) in zip(sizes, written, strict=True)
         ]
         runs = merged(starts, used, GAP_BYTES)
@@ -227,57 +226,40 @@ class CogBand:
             else:
                 try:
                     values = self._decoded((y, x), content, rows)
-                except (deflate.DeflateError, zlib.error, ValueError):
+                except _DAMAGED:
                     values = self._fetched_again((y, x), content)[:rows]
             yield DecodedBlock(y * height, x * width, values, predicted)
 
     def _decoded(self, index: tuple[int, int], content: Any, rows: int) -> NDArray[Any]:
-        """Decode the first rows of a block from its bytes, or from its first bytes."""
+        """Decode a block, or its first rows from at least their bytes."""
         layout, (height, width) = self.cog.layout[self.blocks.level.index], self.blocks.level.block
         dtype = np.dtype(self.cog.header.dtype).newbyteorder("<")
-        row = width * dtype.itemsize
-        if len(content) < layout.sizes[index]:
-            content = self._first_bytes(index, content, rows * row)
-            return np.frombuffer(content, dtype).reshape(rows, width)
-        if layout.deflated:
-            content = deflate.zlib_decompress(content, height * row)
-        return np.frombuffer(content, dtype).reshape(height, width)[:rows]
+        length = rows * width * dtype.itemsize
+        if not layout.deflated:
+            content = content[:length] if rows < height else content
+        elif rows < height:
+            content = inflate_first(content, length, partial(self._rest, index, len(content)))
+        else:
+            content = deflate.zlib_decompress(content, length)
+        return np.frombuffer(content, dtype).reshape(rows, width)
 
-    def _first_bytes(self, index: tuple[int, int], content: Any, length: int) -> bytes:
-        """Return the first decoded bytes of a block of which the last encoded ones were not fetched."""
-        if not self.cog.layout[self.blocks.level.index].deflated:
-            return bytes(content[:length])
-        # libdeflate decodes whole streams only.
-        inflate = zlib.decompressobj()
-        decoded = inflate.decompress(content, length)
-        if len(decoded) < length:  # its first rows take more bytes than its last ones
-            rest = self.cog.fetch_rest(self.blocks.level, index, len(content))
-            decoded += inflate.decompress(rest, length - len(decoded))
-        return decoded
+    def _rest(self, index: tuple[int, int], known: int) -> Any:
+        """Return the bytes of a block after the first `known` ones."""
+        whole = known == self.cog.layout[self.blocks.level.index].sizes[index]
+        return b"" if whole else self.cog.fetch_rest(self.blocks.level, index, known)
 
     def _fetched_again(self, index: tuple[int, int], before: Any) -> NDArray[Any]:
         """Fetch and decode a whole block whose bytes could not be decoded."""
         level = self.blocks.level
         needed = np.zeros(level.block_grid, bool)
         needed[index] = True
-        content = self.cog.fetch(replace(self.blocks, needed=needed, row=0, height=level.height)).contents[index]
+        all_rows = replace(self.blocks, needed=needed, row=0, height=level.block_grid[0] * level.block[0])
+        content = self.cog.fetch(all_rows).contents[index]
         try:
-            return self._decoded(index, content, min(level.block[0], level.height - index[0] * level.block[0]))
-        except (deflate.DeflateError, zlib.error, ValueError) as error:
+            return self._decoded(index, content, level.block[0])
+        except _DAMAGED as error:
             kind = SceneError if bytes(content[: len(before)]) == bytes(before) else TransientError
             raise kind(f"{self.cog.href} has a damaged block {index[0]}, {index[1]}: {error}") from error
-
-
-def needed_rows(blocks: Blocks, row: int) -> int:
-    """Return how many rows are needed of the blocks of a row of blocks; all but the last are needed completely."""
-    height = blocks.level.block[0]
-    return max(1, min(height, blocks.row + blocks.height - row * height))
-
-
-def _bytes_of_rows(size: int, rows: int, level: Level) -> int:
-    """Return how many bytes of a block to fetch for its first rows; in most blocks, all rows take about as many."""
-    share = rows / level.block[0]
-    return size if share == 1 else min(size, math.ceil(size * share * _UNEVEN) + _FIRST_BYTES)
 
 
 def _range(store: Any, path: str, start: int, length: int) -> Any:
