@@ -28,11 +28,14 @@ def complete_shares(labels: Sequence[str], tiles: Tiles, records: Iterable[Chunk
     float32 (time,)
         0 to 1; 1 only if no tile is missing.
     """
-    cells = set(zip(tiles.rows.tolist(), tiles.cols.tolist(), strict=True))
+    rows, cols = tiles.grid.tile_counts(tiles.size)
+    is_tile = np.zeros((rows, cols), bool)
+    is_tile[tiles.rows, tiles.cols] = True
     positions = {label: index for index, label in enumerate(labels)}
     done = np.zeros(len(labels), np.int64)
     for record in records:
-        position = positions.get(record.key.period)
-        if position is not None and record.has_pixels and (record.key.row, record.key.col) in cells:
+        position, key = positions.get(record.key.period), record.key
+        inside = key.row < rows and key.col < cols
+        if position is not None and record.has_pixels and inside and is_tile[key.row, key.col]:
             done[position] += 1
-    return (done / max(1, len(cells))).astype(np.float32)
+    return (done / max(1, len(tiles))).astype(np.float32)

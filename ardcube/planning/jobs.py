@@ -193,14 +193,15 @@ class ChunkJobs(Sequence[ChunkJob]):
             Chunks of which the store has pixels, each with the hash of its inputs, or an empty text if it must be built
             again. A job with other inputs is not done. Chunks without a job are ignored.
         """
-        _, cols = self.tiles.grid.tile_counts(self.tiles.size)
-        positions = {int(cell): tile for tile, cell in enumerate(self.tiles.rows * cols + self.tiles.cols)}
+        rows, cols = self.tiles.grid.tile_counts(self.tiles.size)
+        positions = np.full((rows, cols), -1, np.int32)
+        positions[self.tiles.rows, self.tiles.cols] = np.arange(len(self.tiles))
         periods = {jobs.period.label: index for index, jobs in enumerate(self.by_period)}
         is_done, is_built = np.zeros(self.scenes.shape, bool), np.zeros(self.scenes.shape, bool)
         for key, inputs in done:
-            tile = positions.get(key.row * cols + key.col) if 0 <= key.col < cols else None
+            tile = int(positions[key.row, key.col]) if 0 <= key.row < rows and 0 <= key.col < cols else -1
             period = periods.get(key.period)
-            if tile is not None and period is not None:
+            if tile >= 0 and period is not None:
                 is_built[tile, period] = True
                 is_done[tile, period] = _as_text(int(self._inputs[tile, period])) == inputs
         left = self._some(self._chosen[~is_done.ravel()[self._chosen]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -58,9 +58,14 @@ class CubeSnapshot:
             return None
         if records is None:
             records = ledger.records(brief=True).values()
-        records, causes = list(records), CauseCounter()
-        for record in records:
-            if record.status == "failed":
-                causes.add(record.key, record.failure)
-        states = chunk_states([period.label for period in cube.periods], planned.tiles, records)
+        causes = CauseCounter()
+        states = chunk_states([period.label for period in cube.periods], planned.tiles, _counted(records, causes))
         return cls(place, options, cube, states, causes.causes())
+
+
+def _counted(records: Iterable[ChunkRecord], causes: CauseCounter) -> Iterator[ChunkRecord]:
+    """Yield records and count the causes of failures, in one pass, because a million records are not kept."""
+    for record in records:
+        if record.status == "failed":
+            causes.add(record.key, record.failure)
+        yield record
