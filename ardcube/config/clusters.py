@@ -14,14 +14,15 @@ Count = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class ClusterOptions(Model):
-    """Options of a run that choose where its chunks are built."""
+    """Options of a run that choose where its chunks are built, or the files of an export are written."""
 
     serverless_backend: Literal["local", "dask", "coiled"] = Field(
         default="local",
         title="Backend",
         description=(
-            "Where chunks are built: threads of this machine, a Dask cluster (set its scheduler address or its "
-            "class), or a Coiled cluster (set the coiled options). All other options apply to each backend."
+            "Where chunks are built or files are written: threads of this machine, a Dask cluster (set its scheduler "
+            "address or its class), or a Coiled cluster (set the coiled options). All other options apply to each "
+            "backend."
         ),
     )
     scheduler_address: Address | None = Field(
