@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from ardcube.planning.cost.estimate import CostEstimate
-from ardcube.prepare.finalize import finalize
+from ardcube.prepare.finalize import finalize, write_documents
 from ardcube.prepare.publish import publish
 from ardcube.prepare.run_cost import counted_cost
 from ardcube.redaction import without_secrets
@@ -76,10 +76,11 @@ def summarize_run(
         logger.error("%d more causes", len(summary.causes) - _MOST_LOGGED)
     for message in summary.empty_periods.messages():
         logger.warning("%s", message)
-    finalize(context.run, pending.place, pending.ledger, records.values())
+    finalize(pending.place, pending.ledger, records.values())
     is_complete = not summary.failures and len(context.selected) == len(pending.jobs)
     if pending.transaction is not None and (tag := publish(pending, complete=is_complete)) is not None:
         logger.info("published as %s", tag)
+    write_documents(context.run, pending.place, pending.plan.spec.storage_backend)
     return summary
 
 

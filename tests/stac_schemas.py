@@ -128,7 +128,7 @@ def validate(document: dict[str, Any]) -> None:
     rules = {field: (name, schema) for name, fields in _FIELDS.items() for field, schema in fields.items()}
     used = set()
     for field, value in _fields(document):
-        if ":" not in field or field.startswith(("ardcube:", "stac:")):
+        if ":" not in field or field.startswith(("ardcube:", "icechunk:", "stac:")):
             continue
         extension, schema = rules[field]
         jsonschema.validate(value, schema)

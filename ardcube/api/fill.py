@@ -6,20 +6,26 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ardcube.api.existing import Uri, text_of
+from ardcube.api.existing import Uri, run_config, text_of
+from ardcube.api.in_threads import build_levels
 from ardcube.api.python_names import python_names
 from ardcube.api.thread_pool import call_in_threads
+from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.filling.request import Filling, FillJob, due_jobs
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
-from ardcube.ledger.ledger import RECORDS_PER_FILE
 from ardcube.ledger.record import ChunkRecord
 from ardcube.pixels.gaps import Method
-from ardcube.runtime.cpus import cpu_count
+from ardcube.pixels.masks import cloud_mask
+from ardcube.planning.plan import CubeSpec
+from ardcube.prepare.finished import FinishedChunks
+from ardcube.prepare.publish import publish_chunks
+from ardcube.prepare.spec import cube_spec
+from ardcube.report.summary import ChunksFailedError, RunScope, summarize
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +97,8 @@ def fill_cube(
         written.
     LeaseHeldError
         If another run writes one of the cubes; nothing was written.
+    ChunksFailedError
+        If chunks of a level failed although all others were built. The same call continues.
     StoreError
         If one of the stores is damaged.
     RunStopsError, TransientError
@@ -102,17 +110,13 @@ def fill_cube(
     request = (text_of(uri), None if output is None else text_of(output), method, max_periods, storage_options)
     filling = Filling.of(*request)
     due_jobs(filling, allow_missing=allow_missing)  # before anything is written
-    from ardcube.filling.output import write_shares  # zarr is slow to import
-
+    run = run_config(filling.output.uri, {"threads": threads, "storage_options": dict(storage_options or {})})
+    _spec(filling, run)
     with holding(filling.ledger.place) as source, holding(filling.output_ledger.place) as lease:
         filling = Filling.of(*request)  # another run may have changed the cubes before this one held the leases
         jobs, chunks = due_jobs(filling, allow_missing=allow_missing)
-        ledger = filling.output_ledger.held_by(lease.claim.holder)
-        _fill(filling, jobs, threads or cpu_count(), source, lease)
-        if jobs:
-            ledger.compact()
-            write_shares(filling)
-        observed, filled = _shares(ledger.records().values())
+        _fill(filling, jobs, run, source, lease)
+        observed, filled = _shares(filling.output_ledger.records().values())
     return FillSummary(filling.output.uri, chunks, chunks - len(jobs), observed, filled, time.perf_counter() - start)
 
 
@@ -120,27 +124,43 @@ fill = python_names(fill_cube)
 """`fill_cube`, whose errors name keyword arguments instead of options."""
 
 
-def _fill(filling: Filling, jobs: list[FillJob], threads: int, source: Lease, lease: Lease) -> None:
-    """Prepare the store of the filled cube, then fill the chunks."""
+def _fill(filling: Filling, jobs: list[FillJob], run: RunConfig, source: Lease, lease: Lease) -> None:
+    """Prepare the store of the filled cube, fill the chunks, build the levels above them, and publish a version."""
     from ardcube.filling.chunk import OpenFilling  # zarr is slow to import
-    from ardcube.filling.output import pixel_variables, prepare_output
+    from ardcube.filling.output import prepare_output, write_shares
+    from ardcube.store.transaction import transaction_of
 
     def check() -> None:
         source.check()
         lease.check()
 
-    variables = pixel_variables(filling)
     check()
-    prepare_output(filling, variables)
-    ledger = filling.output_ledger.held_by(lease.claim.holder)
-    cube = OpenFilling.open(filling, variables, ledger)
-    finished: list[ChunkRecord] = []
-    for number, record in enumerate(call_in_threads(cube.fill, jobs, threads, check), 1):
-        finished.append(record)
+    spec = replace(_spec(filling, run), holder=lease.claim.holder)
+    place, ledger = prepare_output(filling, spec), filling.output_ledger.held_by(lease.claim.holder)
+    transaction = transaction_of(place)
+    cube, finished = OpenFilling.open(filling, spec, place, ledger), FinishedChunks(ledger, transaction)
+    filled = call_in_threads(lambda job: cube.fill(job, finished.fork()), jobs, run.local_threads, check)
+    for number, (record, changes) in enumerate(filled, 1):
+        finished.add([record], changes)
         logger.info("%s: %s (%d of %d)", record.key, record.status, number, len(jobs))
-        if len(finished) == RECORDS_PER_FILE:
-            ledger.merge(finished)
-            finished.clear()
+    finished.flush()
+    is_changed = bool(jobs) or (transaction is not None and transaction.is_new)
+    chunks = len(ledger.compact()) if is_changed else 0
+    levels = summarize(RunScope(place.uri, chunks, 0), {}, 0.0)
+    levels = build_levels(spec, run, lease, ledger, levels, transaction)
+    if is_changed:
+        write_shares(filling, place)
+    counts = chunks - levels.failed, chunks
+    publish_chunks(place, ledger, counts, filling.filled.periods, spec.fingerprint)
+    if levels.failures:
+        raise ChunksFailedError(levels)
+
+
+def _spec(filling: Filling, run: RunConfig) -> CubeSpec:
+    """Return the spec of the filled cube."""
+    config = filling.cube.config
+    mask = cloud_mask(config.cloud_mask, config.cloud_mask_options)
+    return cube_spec(filling.filled, run, mask, filling.output, filling.output_ledger, "unsigned")
 
 
 def _shares(records: Iterable[ChunkRecord]) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from ardcube.planning.cost.run_cost import UsedSum
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
-from ardcube.prepare.finalize import finalize
+from ardcube.prepare.finalize import finalize, write_documents
 from ardcube.prepare.finished import FinishedChunks
 from ardcube.prepare.levels import level_builds
 from ardcube.prepare.pending import PendingBuild
@@ -85,8 +85,9 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
         from ardcube.report.html.write import write_next_to_ledger  # xarray is slow to import
 
         summary = replace(summary, report=write_next_to_ledger(place, run.storage_options, ledger))
-    finalize(run, place, ledger, records.values())
+    finalize(place, ledger, records.values())
     publish(pending, complete=not summary.failures and len(selected) == len(pending.jobs))
+    write_documents(run, place, spec.storage_backend)
     if summary.failures:
         raise ChunksFailedError(summary)
     return summary

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ardcube.api.existing import Uri, run_config, text_of
 from ardcube.api.in_threads import build_levels
@@ -16,13 +15,18 @@ from ardcube.config import RunConfig
 from ardcube.errors import InputError
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease
-from ardcube.ledger.ledger import RECORDS_PER_FILE
-from ardcube.ledger.record import DONE, ChunkRecord
-from ardcube.planning.jobs import ChunkJob, ChunkKey
+from ardcube.ledger.last_plan import planned_chunks
+from ardcube.ledger.record import DONE
+from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.convert import Conversion, CubeAt
-from ardcube.prepare.finalize import finalize
+from ardcube.prepare.finalize import finalize, write_documents
+from ardcube.prepare.finished import FinishedChunks
+from ardcube.prepare.publish import publish_chunks
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize
+
+if TYPE_CHECKING:
+    from ardcube.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -80,38 +84,35 @@ def _add_levels(run: RunConfig) -> BuildSummary:
             "layout geozarr"
         )
     with holding(found.ledger.place, break_lease=run.break_lease) as lease:
-        found = CubeAt.find(run.fsspec_uri, run)  # another run may have extended the cube before
+        found = CubeAt.find(run.fsspec_uri, run).for_writing()  # another run may have extended the cube before
         chunks = sum(record.status in DONE for record in found.ledger.records(brief=True).values())
         summary = summarize(RunScope(found.place.uri, chunks, 0), {}, 0.0)
-        return _build_levels(found.spec(run), run, lease, found, summary)
+        return _finished(found.spec(run), run, lease, found, summary)
 
 
 def _convert(run: RunConfig, output: str) -> BuildSummary:
     """Copy the chunks that changed, then build the levels of the copy."""
     conversion = Conversion.of(run.fsspec_uri, output, run)  # before anything is written
-    source, target = conversion.source.ledger.place, conversion.target.ledger.place
     with (
-        holding(source, break_lease=run.break_lease) as reading,
-        holding(target, break_lease=run.break_lease) as lease,
+        holding(conversion.source.ledger.place, break_lease=run.break_lease) as reading,
+        holding(conversion.target.ledger.place, break_lease=run.break_lease) as lease,
     ):
         conversion = Conversion.of(run.fsspec_uri, output, run)
-        spec = replace(conversion.prepare(run), holder=lease.claim.holder)
+        spec, target = conversion.prepare(run)
+        spec = replace(spec, holder=lease.claim.holder)
         records = conversion.source.ledger.records()
         jobs = conversion.due(records)
-        _copy(conversion, spec, run, records, jobs, (reading, lease))
-        scope = RunScope(conversion.target.place.uri, len(records), len(jobs), jobs)
-        copied = conversion.target.ledger.held_by(lease.claim.holder).compact()
-        summary = summarize(scope, copied, 0.0, len(records))
-        summary = _build_levels(spec, run, lease, conversion.target, summary)
-        finalize(run, conversion.target.place, conversion.target.ledger, copied.values())
-        return summary
+        _copy(conversion, target, spec, run, jobs, (reading, lease))
+        scope = RunScope(target.place.uri, len(records), len(jobs), jobs)
+        copied = target.ledger.held_by(lease.claim.holder).compact()
+        return _finished(spec, run, lease, target, summarize(scope, copied, 0.0, len(records)))
 
 
 def _copy(
     conversion: Conversion,
+    target: CubeAt,
     spec: CubeSpec,
     run: RunConfig,
-    records: Mapping[ChunkKey, ChunkRecord],
     jobs: list[ChunkJob],
     leases: tuple[Lease, Lease],
 ) -> None:
@@ -121,17 +122,32 @@ def _copy(
         for lease in leases:
             lease.check()
 
-    ledger = conversion.target.ledger.held_by(spec.holder)
-    copies = ChunkCopies(conversion.source.spec(run), spec, records)
-    finished: list[ChunkRecord] = []
-    for number, record in enumerate(call_in_threads(copies.copy, jobs, run.local_threads, check), 1):
-        logger.info("%s: copied (%d of %d)", record.key, number, len(jobs))
-        finished.append(record)
-        if len(finished) == RECORDS_PER_FILE:
-            ledger.merge(finished)
-            finished.clear()
+    source = conversion.source
+    finished = FinishedChunks(target.ledger.held_by(spec.holder), _transaction(target))
+    copies = ChunkCopies(source.spec(run), source.place, spec, source.ledger.records())
+    copied = call_in_threads(lambda job: copies.copy(job, finished.fork()), jobs, run.local_threads, check)
+    for number, built in enumerate(copied, 1):
+        for record in built.records:
+            logger.info("%s: copied (%d of %d)", record.key, number, len(jobs))
+        finished.add(built.records, built.changes)
+    finished.flush()
 
 
-def _build_levels(spec: CubeSpec, run: RunConfig, lease: Lease, cube: CubeAt, summary: BuildSummary) -> BuildSummary:
-    holder = lease.claim.holder
-    return build_levels(replace(spec, holder=holder), run, lease, cube.ledger.held_by(holder), summary)
+def _finished(spec: CubeSpec, run: RunConfig, lease: Lease, cube: CubeAt, summary: BuildSummary) -> BuildSummary:
+    """Build the missing levels of a cube, and describe and publish it."""
+    holder, transaction = lease.claim.holder, _transaction(cube)
+    ledger = cube.ledger.held_by(holder)
+    summary = build_levels(replace(spec, holder=holder), run, lease, ledger, summary, transaction)
+    records, periods = ledger.records(brief=True), cube.cube.periods
+    finalize(cube.place, ledger, records.values())
+    chunks = len(planned_chunks(ledger, cube.cube).tiles) * len(periods)
+    built = sum(record.status in DONE for record in records.values())
+    publish_chunks(cube.place, ledger, (built - bool(summary.failures), chunks), periods, spec.fingerprint)
+    write_documents(run, cube.place, spec.storage_backend)
+    return summary
+
+
+def _transaction(cube: CubeAt) -> Transaction | None:
+    from ardcube.store.transaction import transaction_of  # zarr is slow to import
+
+    return transaction_of(cube.place)

@@ -24,7 +24,7 @@ def stac(uri: Uri, output: Uri = INSIDE, *, storage_options: Mapping[str, Any] |
     output : str or path
         Folder of `collection.json` and `items/`, which may contain other files, but no other catalogue. Addresses of
         the cube are then absolute, and the store is not changed. Default: the store itself. Addresses are then
-        relative, and the attributes of the group refer to the Collection.
+        relative, and the attributes of the group refer to the Collection; those of a version of icechunk do not.
     storage_options : mapping, optional
         Options of the store's filesystem.
 
@@ -36,7 +36,8 @@ def stac(uri: Uri, output: Uri = INSIDE, *, storage_options: Mapping[str, Any] |
     Raises
     ------
     InputError
-        If there is no cube at the URI, or the folder holds another catalogue; nothing was written.
+        If there is no cube at the URI, a build of icechunk is not published, or the folder holds another catalogue;
+        nothing was written.
     LeaseHeldError
         If another run writes the cube and the documents belong into the store; nothing was written.
     StoreError

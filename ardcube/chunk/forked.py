@@ -65,7 +65,7 @@ class ForkedBatch:
         TransientError
             If a chunk failed with a transient error, before the last attempt. Chunks that are built are kept.
         """
-        cube = self._open(spec)
+        cube = self.open(open_cube(spec))
         try:
             records = process_batch(spec, jobs, again=again, last=last, cube=cube)
         except RunStopsError:
@@ -74,11 +74,15 @@ class ForkedBatch:
             if isinstance(error, TransientError) and not last:
                 raise
             records = list(cube.ledger.read_each(job.key for job in jobs).values())
-        return Built(records, self._fork.changes())
+        return Built(records, self.changes())
 
-    def _open(self, spec: CubeSpec) -> OpenCube:
-        """Return the cube of this process, which reads and writes the fork."""
-        known = open_cube(spec)
+    def changes(self) -> bytes:
+        """Return the changes of the store."""
+        return self._fork.changes()
+
+    def open(self, known: OpenCube) -> OpenCube:
+        """Return a cube that reads and writes the fork."""
+        spec = known.spec
         self._ledger = self._ledger or DeferredLedger(known.ledger)
         place = Place.at(spec.store_uri, spec.storage_options).waiting(spec.patience)
         return known.stored_in(SessionPlace.of(place, self._fork), self._ledger)

@@ -1,30 +1,29 @@
-"""Fill one chunk: read it and the periods within reach, write the filled cube, then the record."""
+"""Fill one chunk: read it and the periods within reach, then write the filled cube."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from ardcube.extent.clip_grid import GridClip
-from ardcube.filling.output import is_filled, layer_names
 from ardcube.filling.request import Filling, FillJob
 from ardcube.ledger.clip_file import read_clip
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import Attempt, ChunkRecord, Status
+from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Layer
 from ardcube.pixels.gaps import EMPTY, FILLED, OBSERVED, Gaps
-from ardcube.storage.failures import explained
-from ardcube.store.backend import array_of, zarr_store
-from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.schema import COUNT
-from ardcube.store.validate import damage_as_store_error
+from ardcube.planning.plan import CubeSpec
+from ardcube.storage.place import Place
+from ardcube.store.level_reader import LevelReader
+from ardcube.store.session_place import SessionPlace
+from ardcube.store.transaction import Fork
 from ardcube.store.writer import CubeStore
 
 _COUNTED = {"empty": EMPTY, "observed": OBSERVED, "filled": FILLED}
@@ -36,9 +35,12 @@ class OpenFilling:
     """Both cubes of a filling, open; threads share it."""
 
     filling: Filling
-    arrays: Mapping[str, zarr.Array[Any]]
-    """Variables of the cube that have pixels; the count is the last."""
+    spec: CubeSpec
+    """Spec of the filled cube, whose last arrays are the layers of the filling."""
+    reader: LevelReader
+    """Arrays of the cube."""
     store: CubeStore
+    """Arrays of the filled cube, as the last commit has them."""
     ledger: Ledger
     """Ledger of the filled cube, which is written only while the run holds its lease."""
     middles: Sequence[int]
@@ -47,25 +49,45 @@ class OpenFilling:
     """Geometries that clip the cube; None if it is not clipped."""
 
     @classmethod
-    def open(cls, filling: Filling, variables: Sequence[str], ledger: Ledger) -> Self:
+    def open(cls, filling: Filling, spec: CubeSpec, output: Place, ledger: Ledger) -> Self:
         """Open both cubes.
+
+        Parameters
+        ----------
+        filling : Filling
+            Both cubes.
+        spec : CubeSpec
+            Spec of the filled cube.
+        output : Place
+            Store of the filled cube, open for writing.
+        ledger : Ledger
+            Ledger of the filled cube.
 
         Raises
         ------
         StoreError
             If one of the stores is damaged.
         """
-        place, output = filling.place, filling.output
-        with explained(place.uri), damage_as_store_error(place.uri), checked_codecs():
-            group = zarr.open_group(zarr_store(place), mode="r", zarr_format=3)
-            arrays = {name: array_of(group, name) for name in variables}
-        store = CubeStore.open_arrays(output, layer_names(variables), arrays[COUNT].shape, ledger.fence)
+        reader = LevelReader.open(replace(spec, filling=()), 0, filling.place)
         clipped = filling.cube.identity.get("clip")
         clip = GridClip(read_clip(filling.ledger.place, clipped), filling.cube.grid) if clipped else None
-        return cls(filling, arrays, store, ledger, filling.middles, clip)
+        store = CubeStore.open(spec, ledger.fence, output)
+        return cls(filling, spec, reader, store, ledger, filling.middles, clip)
 
-    def fill(self, job: FillJob) -> ChunkRecord:
-        """Fill one chunk and record it. At most three chunks of a variable are in memory in addition to the result.
+    def fill(self, job: FillJob, fork: bytes | None = None) -> tuple[ChunkRecord, bytes | None]:
+        """Fill one chunk. At most three chunks of an array are in memory in addition to the result.
+
+        Parameters
+        ----------
+        job : FillJob
+            The chunk.
+        fork : bytes, optional
+            Session of icechunk that the chunk is written to, from `Transaction.fork`.
+
+        Returns
+        -------
+        record, changes
+            The record, which is written if there is no fork, and the changes of the fork.
 
         Raises
         ------
@@ -77,52 +99,54 @@ class OpenFilling:
             If a store refuses to read or write, permanently or for a while.
         """
         started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-        place, index = self.filling.place, job.time_index
-        with explained(place.uri), damage_as_store_error(place.uri):
-            gaps = Gaps.find(
-                lambda period: self._read(job, COUNT, period),
-                index,
-                job.window.shape,
-                self.filling.method,
-                self.filling.most,
-            )
-            layers = [self._filled(job, name, gaps) for name in self.arrays if name != COUNT]
-            count = self._own(job, COUNT)
-        self.store.write_chunk(index, job.window, *layers, gaps.filled, gaps.distance, count)
+        arrays, index = replace(self.spec, filling=()).arrays, job.time_index
+        at = next(number for number, array in enumerate(arrays) if array.layer == OBSERVATION_COUNT)
+        gaps = Gaps.find(
+            lambda period: self._read(job, at, period),
+            index,
+            job.window.shape,
+            self.filling.method,
+            self.filling.most,
+        )
+        values = [self._filled(job, number, array.layer, gaps) for number, array in enumerate(arrays)]
+        session = None if fork is None else Fork(fork)
+        store = self.store if session is None else self._of_session(session)
+        store.write_chunk(index, job.window, *values, gaps.filled, gaps.distance)
+        attempt = Attempt(started, socket.gethostname(), time.perf_counter() - start)
+        record = self._record(job, gaps, values[at], attempt)
+        if session is not None:
+            return record, session.changes()
+        self.ledger.write(record)
+        return record, None
+
+    def _of_session(self, session: Fork) -> CubeStore:
+        return CubeStore.open(self.spec, self.ledger.fence, SessionPlace.of(self.filling.output, session))
+
+    def _record(self, job: FillJob, gaps: Gaps, count: NDArray[Any], attempt: Attempt) -> ChunkRecord:
         inside = None if self.clip is None else self.clip.inside(job.window)
         flags = gaps.filled if inside is None else gaps.filled[inside]
         counts = {name: float(np.count_nonzero(flags == value)) for name, value in _COUNTED.items()}
         size = max(1, flags.size)
         means = {"mean_clear_days": float(count.sum() / size), "observed_share": counts["observed"] / size}
-        attempt = Attempt(started, socket.gethostname(), time.perf_counter() - start)
         status: Status = "written" if flags.any() else "empty"
         statistics = {"pixels": flags.size, **means, **counts}
-        record = ChunkRecord(job.key, status, job.inputs, (attempt,), scenes=job.scenes, statistics=statistics)
-        self.ledger.write(record)
-        return record
+        return ChunkRecord(job.key, status, job.inputs, (attempt,), scenes=job.scenes, statistics=statistics)
 
-    def _filled(self, job: FillJob, name: str, gaps: Gaps) -> NDArray[Any]:
-        """Return a variable of the chunk, filled if it is one of reflectance."""
-        values, array = self._own(job, name), self.arrays[name]
-        if is_filled(array):
+    def _filled(self, job: FillJob, number: int, layer: Layer, gaps: Gaps) -> NDArray[Any]:
+        """Return an array of the chunk, filled if it is one of reflectance."""
+        values, array = self._read(job, number, job.time_index), self.reader.arrays[number]
+        if values is None:
+            values = np.full((*job.window.shape, *array.shape[3:]), layer.fill, layer.dtype)
+        if layer.quantity == "reflectance":
             gaps.fill(
                 values,
-                lambda period: self._read(job, name, period),
+                lambda period: self._read(job, number, period),
                 job.time_index,
                 self.middles,
-                array.fill_value,
+                layer.fill,
             )
         return values
 
-    def _own(self, job: FillJob, name: str) -> NDArray[Any]:
-        values, array = self._read(job, name, job.time_index), self.arrays[name]
-        return (
-            np.full((*job.window.shape, *array.shape[3:]), array.fill_value, array.dtype) if values is None else values
-        )
-
-    def _read(self, job: FillJob, name: str, period: int) -> NDArray[Any] | None:
-        """Return a variable of the tile in a period; None if the tile has no pixels then."""
-        if period not in job.readable:
-            return None
-        values: NDArray[Any] = np.asarray(self.arrays[name][(period, *job.window.slices)])
-        return values
+    def _read(self, job: FillJob, number: int, period: int) -> NDArray[Any] | None:
+        """Return an array of the tile in a period; None if the tile has no pixels then."""
+        return self.reader.read(number, period, job.window) if period in job.readable else None

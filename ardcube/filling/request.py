@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ardcube.ledger.last_plan import planned_chunks
 from ardcube.ledger.ledger import SUFFIX, Ledger
 from ardcube.ledger.record import DONE, ChunkRecord
 from ardcube.ledger.stored_cube import FILL_IDENTITY, StoredCube, no_cube_error
-from ardcube.pixels.gaps import MOST_PERIODS, Method
+from ardcube.pixels.gaps import LAYERS, MOST_PERIODS, Method
 from ardcube.planning.jobs import ChunkKey
 from ardcube.redaction import without_secrets
 from ardcube.storage.place import Place
@@ -28,7 +28,7 @@ class Filling:
     """A cube, and the filled cube that is made of it."""
 
     place: Place
-    """Store of the cube that is read."""
+    """Store of the cube that is read: of icechunk its newest state, which the ledger describes."""
     ledger: Ledger
     cube: StoredCube
     output: Place
@@ -63,16 +63,11 @@ class Filling:
             raise no_cube_error(place, ledger)
         if FILL_IDENTITY in cube.identity:
             raise InputError(f"{place.uri}: a filled cube; give the cube that it was filled from")
-        if cube.storage_backend != "fsspec":
-            raise InputError(
-                f"{place.uri}: its storage-backend is {cube.storage_backend}; only a cube of fsspec can be filled"
-            )
-        if cube.config.layout != "flat":
-            raise InputError(
-                f"{place.uri}: its layout is {cube.config.layout}, which cannot be filled; make a flat copy with "
-                f"`ardcube pyramid {place.uri} --output URI`, and fill that"
-            )
-        made = cls(place, ledger, cube, filled, output_ledger, method, most)
+        if taken := {layer.name for layer in LAYERS}.intersection(cube.variables):
+            raise InputError(f"{place.uri}: has a variable {min(taken)}, the name of a layer that a filling writes")
+        from ardcube.store.versions import for_checking  # zarr is slow to import
+
+        made = cls(for_checking(place, cube.storage_backend), ledger, cube, filled, output_ledger, method, most)
         made._check_output()
         return made
 
@@ -80,6 +75,12 @@ class Filling:
     def identity(self) -> dict[str, Any]:
         """Identity of the filled cube."""
         return self.cube.identity | {FILL_IDENTITY: {"method": self.method, "max_periods": self.most}}
+
+    @property
+    def filled(self) -> StoredCube:
+        """The filled cube."""
+        identity = self.identity
+        return replace(self.cube, identity=identity, fingerprint=digest(identity), filled_from=self.source)
 
     @property
     def source(self) -> str:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ardcube.pixels.composites.protocol import Layer
+
 Method = Literal["carry", "interpolate"]
 EMPTY, OBSERVED, FILLED = 0, 1, 2
 """Values of the layer `filled`."""
@@ -19,6 +21,24 @@ NO_DISTANCE = 255
 """Distance of a pixel that is neither observed nor filled."""
 MOST_PERIODS = 254
 """Largest distance in periods, because one byte holds it."""
+
+LAYERS = (
+    Layer(
+        "origin of the pixel: no value, observed in the period, or filled from other periods",
+        "flag",
+        banded=False,
+        name="filled",
+        standard_name="status_flag",
+        flags=("empty", "observed", "filled"),
+    ),
+    Layer(
+        "periods between the pixel and the farthest period that it was filled from",
+        "periods",
+        banded=False,
+        name="fill_distance",
+    ),
+)
+"""Variables that a filled cube has in addition: the origin of a pixel, and its distance."""
 
 Read = Callable[[int], NDArray[Any] | None]
 """Return the pixels of a period by its position on the time axis; None if it has none."""

@@ -75,6 +75,8 @@ class CubeSpec:
     """Layout of the store."""
     storage_backend: StorageBackend = "fsspec"
     """How the store is kept."""
+    filling: tuple[Layer, ...] = ()
+    """Variables that a filled cube has in addition."""
     level: int = 0
     """Level of the pyramid that `grid` is the grid of; 0 is built from scenes."""
 
@@ -95,8 +97,8 @@ class CubeSpec:
 
     @property
     def variables(self) -> tuple[Layer, ...]:
-        """All variables of the store: those of the composites, the quality layers, the count of observations."""
-        return (*self.layers, *self.quality.layers, OBSERVATION_COUNT)
+        """All variables of the store: composites, quality layers, the count of observations, layers of a filling."""
+        return (*self.layers, *self.quality.layers, OBSERVATION_COUNT, *self.filling)
 
     @property
     def reduced(self) -> tuple[Composite, ...]:

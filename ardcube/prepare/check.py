@@ -101,7 +101,7 @@ def check_request(
         _check_memory(run, workload)
     if build:
         _check_place(place, ledger, run)
-        check_output(place, run.stac, run.storage_options, run.storage_backend)
+        check_output(place, run.stac, run.storage_options)
     opened = sources.open(area.bounds)
     for source in opened:
         check_bands(source, source.parser(cube.bands, categories_of(mask)), grid, periods)

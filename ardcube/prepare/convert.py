@@ -24,8 +24,6 @@ from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place
 from ardcube.store.provenance import FINGERPRINT
 
-_OF_A_STORE = ("Conventions", "coordinates")
-"""Attributes of a store that say how it is laid out."""
 _ANY = 10**9
 """Skipped scenes with which a chunk is copied: any number."""
 
@@ -35,6 +33,7 @@ class CubeAt:
     """A cube, and where it is."""
 
     place: Place
+    """Store: of icechunk its newest state, which the ledger describes."""
     ledger: Ledger
     cube: StoredCube
 
@@ -48,6 +47,7 @@ class CubeAt:
             If there is none, its store is incomplete, or it was built with other pixel rules.
         """
         from ardcube.store.schema import exists  # zarr is slow to import
+        from ardcube.store.versions import for_checking
 
         place = Place.at(uri, run.storage_options)
         ledger = Ledger.of_store(place)
@@ -55,14 +55,17 @@ class CubeAt:
         if cube is None:
             raise no_cube_error(place, ledger)
         check_pixel_rules(place, cube.identity)
-        if cube.storage_backend != "fsspec":
-            raise InputError(
-                f"{place.uri}: its storage-backend is {cube.storage_backend}; only fsspec can be converted"
-            )
-        if not exists(place):
-            raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
         patience = run.patience_seconds
-        return cls(place.waiting(patience), Ledger(ledger.place.waiting(patience)), cube)
+        store = for_checking(place.waiting(patience), cube.storage_backend)
+        if not exists(store):
+            raise InputError(f"{place.uri}: the store is missing or incomplete; run the build again")
+        return cls(store, Ledger(ledger.place.waiting(patience)), cube)
+
+    def for_writing(self) -> Self:
+        """Return the cube with its store open for writing. The run holds the lease of the cube."""
+        from ardcube.store.versions import for_writing, plain  # zarr is slow to import
+
+        return replace(self, place=for_writing(plain(self.place), self.cube.storage_backend))
 
     def spec(self, run: RunConfig) -> CubeSpec:
         """Return what every chunk of the cube has in common."""
@@ -107,14 +110,15 @@ class Conversion:
             raise InputError(f"--output {place.uri}: holds another cube, or a longer one; choose another location")
         return cls(source, CubeAt(place, ledger, cube), stored)
 
-    def prepare(self, run: RunConfig) -> CubeSpec:
-        """Create or extend the store of the copy, and copy the plan; return the spec of the copy.
+    def prepare(self, run: RunConfig) -> tuple[CubeSpec, CubeAt]:
+        """Create or extend the store of the copy, and copy the plan; return its spec, and the copy open for writing.
 
         The run holds the lease of the copy. Chunks and their records are copied later.
         """
-        from ardcube.store import conventions, layouts, schema  # zarr is slow to import
+        from ardcube.store import layouts, schema  # zarr is slow to import
+        from ardcube.store.transaction import commit
 
-        found, place, ledger = self.source.ledger.place, self.target.place, self.target.ledger
+        found, ledger = self.source.ledger.place, self.target.ledger
         cube, spec = self.target.cube, self.target.spec(run)
         for name in [*found.list("items"), CLIP]:
             if (content := found.read(name)) is not None:
@@ -125,18 +129,20 @@ class Conversion:
             "config": cube.config.model_dump(mode="json"),
             **layouts.described(spec),
         }
-        attributes = {
-            name: value
-            for name, value in conventions.without_conventions(schema.read_attributes(self.source.place)).items()
-            if name not in _OF_A_STORE
-        } | {FINGERPRINT: cube.fingerprint}
-        if self.stored is not None and schema.exists(place):
-            layouts.extend(place, spec, cube.periods, attributes)
+        attributes = layouts.origin_of(self.source.place) | {FINGERPRINT: cube.fingerprint}
+        if self.stored is None:
+            ledger.write_cube(described)  # before the store, because it marks the location as ardcube's
+        target = self.target.for_writing()
+        if self.stored is not None and schema.exists(target.place):
+            if self.stored["end"] != described["end"]:
+                layouts.extend(target.place, spec, cube.periods, attributes)
+                commit(target.place, f"extend the time axis to {cube.periods[-1].label}")
             ledger.write_cube(described)
         else:
-            ledger.write_cube(described)  # before the store, because it marks the location as ardcube's
-            layouts.create(place, spec, cube.periods, cube.config.chunk_size, cube.config.shard, attributes)
-        return spec
+            ledger.write_cube(described)
+            layouts.create(target.place, spec, cube.periods, cube.config.chunk_size, cube.config.shard, attributes)
+            commit(target.place, "create the store")
+        return spec, target
 
     def due(self, records: Mapping[ChunkKey, ChunkRecord]) -> list[ChunkJob]:
         """Return the chunks that the copy lacks, or that were built again in the source since.

@@ -1,4 +1,4 @@
-"""Write what describes the whole cube at the end of a run: the share of finished tiles, and STAC documents."""
+"""Write the share of finished tiles at the end of a run, and STAC documents after its version is published."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from ardcube.config import RunConfig
+from ardcube.config.store import StorageBackend
 from ardcube.ledger.complete import complete_shares
 from ardcube.ledger.last_plan import planned_chunks
 from ardcube.ledger.ledger import Ledger
@@ -18,15 +19,11 @@ from ardcube.storage.place import Place
 logger = logging.getLogger(__name__)
 
 
-def finalize(run: RunConfig, store: Place, ledger: Ledger, records: Iterable[ChunkRecord]) -> None:
-    """Write `complete` from the records of all chunks, then the STAC documents that the run requests.
-
-    Both state how much is built, so they are written for a run with failed chunks too. The run holds the lease.
+def finalize(store: Place, ledger: Ledger, records: Iterable[ChunkRecord]) -> None:
+    """Write `complete` from the records of all chunks, also of a run with failed chunks. The run holds the lease.
 
     Parameters
     ----------
-    run : RunConfig
-        Options of the run.
     store : Place
         Location of the store.
     ledger : Ledger
@@ -42,6 +39,29 @@ def finalize(run: RunConfig, store: Place, ledger: Ledger, records: Iterable[Chu
     tiles = planned_chunks(ledger, cube).tiles
     shares = complete_shares([period.label for period in cube.periods], tiles, records)
     store.outlast(lambda: layouts.write_complete(store, cube.grid, cube.config.layout, shares))
-    if run.stac != NONE:
-        collection = write_stac(store, run.stac, run.storage_options)
-        logger.info("STAC Collection %s", collection.get_self_href())
+
+
+def write_documents(run: RunConfig, store: Place, backend: StorageBackend) -> None:
+    """Write the STAC documents that a run requests, also of a run with failed chunks. The run holds the lease.
+
+    Documents of icechunk describe a version, so a build that is not published does not change them.
+
+    Parameters
+    ----------
+    run : RunConfig
+        Options of the run.
+    store : Place
+        Location of the store.
+    backend : str
+        Storage backend of the cube.
+    """
+    if run.stac == NONE:
+        return
+    from ardcube.store.versions import has_unpublished, plain  # zarr is slow to import
+
+    place = plain(store)
+    if has_unpublished(place, backend):
+        logger.warning("%s: nothing is published, so no STAC document is written; run again", place.uri)
+        return
+    collection = write_stac(place, run.stac, run.storage_options)
+    logger.info("STAC Collection %s", collection.get_self_href())

@@ -106,11 +106,12 @@ def remove_cube(request: Request) -> None:
     With icechunk, readers see it until the new one is published, and earlier versions remain.
     """
     from ardcube.store import layouts  # zarr is slow to import
+    from ardcube.store.versions import plain
 
     stored = request.ledger.read_cube()
     if stored is None:
         return
-    Folder.of(request.place, INSIDE).remove()
+    Folder.of(plain(request.place), INSIDE).remove()
     # Cubes of one composite may state no variables, and flat ones no arrays.
     names = stored.get("arrays") or stored.get("variables", [stored["identity"]["varname"]])
     layouts.remove(request.place, list(map(str, names)), stored.get("levels", 0))

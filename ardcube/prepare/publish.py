@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib.metadata import version
 
+from ardcube.extent.periods import Period
+from ardcube.ledger.ledger import Ledger
 from ardcube.prepare.pending import PendingBuild
+from ardcube.storage.place import Place
+from ardcube.store.provenance import VERSION
 
 logger = logging.getLogger(__name__)
-VERSION = "version"
-"""Attribute of the store with the tag of the version."""
 
 
 def publish(pending: PendingBuild, *, complete: bool) -> str | None:
@@ -32,25 +35,50 @@ def publish(pending: PendingBuild, *, complete: bool) -> str | None:
     StoreError
         If another program has changed the published version meanwhile.
     """
-    from ardcube.store import schema  # zarr is slow to import
+    if pending.transaction is None:
+        return None
+    plan, records = pending.plan, pending.ledger.records(brief=True)
+    built = sum(record.is_built(plan.spec.skip_bad_scenes) for record in records.values())
+    counts = built if complete else min(built, pending.chunks - 1), pending.chunks
+    return publish_chunks(pending.place, pending.ledger, counts, plan.periods, plan.spec.fingerprint)
 
-    transaction, uri = pending.transaction, pending.place.uri
-    if transaction is None:
+
+def publish_chunks(
+    place: Place, ledger: Ledger, counts: tuple[int, int], periods: Sequence[Period], fingerprint: str
+) -> str | None:
+    """Let readers see the chunks of a cube if all are built, as `publish` does.
+
+    Parameters
+    ----------
+    place : Place
+        Store of the cube, open for writing.
+    ledger : Ledger
+        Ledger of the cube.
+    counts : tuple of int
+        Chunks that are built, and all chunks.
+    periods : sequence of Period
+        Time axis.
+    fingerprint : str
+        Hash of the identity of the cube.
+    """
+    from ardcube.store import schema  # zarr is slow to import
+    from ardcube.store.transaction import transaction_of
+
+    if (transaction := transaction_of(place)) is None:
         return None
     if not transaction.is_new:
         transaction.discard()
         return None
-    records = pending.ledger.records(brief=True)
-    built = sum(record.is_built(pending.plan.spec.skip_bad_scenes) for record in records.values())
-    if not complete or built < pending.chunks:
-        transaction.commit(f"{built} of {pending.chunks} chunks")
-        logger.warning("%s: %d of %d chunks are built; nothing is published; run again", uri, built, pending.chunks)
+    built, chunks = counts
+    if built < chunks:
+        transaction.commit(f"{built} of {chunks} chunks")
+        logger.warning("%s: %d of %d chunks are built; nothing is published; run again", place.uri, built, chunks)
         return None
-    if pending.ledger.fence is not None:
-        pending.ledger.fence.check()
-    tag, periods = transaction.next_tag, pending.plan.periods
-    schema.update_attributes(pending.place, {VERSION: tag})
-    message = f"{pending.chunks} chunks, {periods[0].label} to {periods[-1].label}"
-    transaction.publish(message, {"ardcube": version("ardcube"), "fingerprint": pending.plan.spec.fingerprint})
-    logger.info("%s: published as %s", uri, tag)
+    if ledger.fence is not None:
+        ledger.fence.check()
+    tag = transaction.next_tag
+    schema.update_attributes(place, {VERSION: tag})
+    message = f"{chunks} chunks, {periods[0].label} to {periods[-1].label}"
+    transaction.publish(message, {"ardcube": version("ardcube"), "fingerprint": fingerprint})
+    logger.info("%s: published as %s", place.uri, tag)
     return tag

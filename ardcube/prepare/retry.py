@@ -105,7 +105,7 @@ def check_retry(run: RunConfig) -> Retry:
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
     if planned is None:
         raise InputError(f"{ledger.place.uri} records no plan; run the build again")
-    check_output(place, run.stac, run.storage_options, cube.storage_backend)
+    check_output(place, run.stac, run.storage_options)
     patience = run.patience_seconds
     return Retry(run, place.waiting(patience), Ledger(ledger.place.waiting(patience)), cube, planned)
 

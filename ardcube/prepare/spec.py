@@ -6,6 +6,7 @@ from ardcube.config import AssetAccess, RunConfig
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
 from ardcube.pixels.composites.registry import composites_of
+from ardcube.pixels.gaps import LAYERS
 from ardcube.pixels.masks import CloudMaskHook
 from ardcube.pixels.quality.registry import quality_of
 from ardcube.planning.plan import CubeSpec
@@ -58,5 +59,6 @@ def cube_spec(
         layout=cube.config.layout,
         storage_backend=cube.storage_backend,
         threads=Threads(run.requests, run.decode_threads or 0),
+        filling=() if cube.filling is None else LAYERS,
         clip=cube.identity.get("clip", ""),
     )

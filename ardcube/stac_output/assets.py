@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ZARR_TYPE = "application/vnd.zarr; version=3"
 """Media type of Zarr stores, by the STAC best practices."""
+ICECHUNK_TYPE = "application/vnd.zarr+icechunk"
+"""Media type of repositories of icechunk, which xpystac opens."""
 _OF_PICTURES = {
     ".png": ("quicklook", "image/png", ["overview"]),
     ".tif": ("cog", "image/tiff; application=geotiff; profile=cloud-optimized", ["data"]),
@@ -38,6 +40,8 @@ class CubeAssets:
     """Options of the store's filesystem that are no secrets."""
     files: Sequence[str] = ()
     """Names of the files in the folder of the documents."""
+    tag: str = ""
+    """Version of icechunk; empty for a plain store."""
 
     def of_cube(self) -> dict[str, pystac.Asset]:
         """Return the assets of the Collection."""
@@ -55,8 +59,10 @@ class CubeAssets:
                 "zarr:zarr_format": 3,
             }
             roles = ["metadata"] if variable.summary["type"] == "auxiliary" else ["data", "reflectance"]
-            href = self._href("..", variable.path)
-            found[variable.name] = pystac.Asset(href, variable.title, None, ZARR_TYPE, roles, fields)
+            # The arrays of icechunk have no address, so their path is a field.
+            href = self._href("..", "" if self.tag else variable.path)
+            fields |= {"ardcube:path": variable.path, **self._version} if self.tag else {}
+            found[variable.name] = pystac.Asset(href, variable.title, None, self._type, roles, fields)
         # Not followed by a day or another digit, because 2023-05 is the beginning of 2023-05-11.
         label = re.compile(rf"(?<![\d-]){re.escape(period.label)}(?![\d]|-\d)")
         for name in self.files:
@@ -72,16 +78,25 @@ class CubeAssets:
         import pystac
 
         is_layered = any(variable.path.startswith(f"{BASE_GROUP}/") for variable in self.variables)
-        options: dict[str, Any] = {"consolidated": True} | ({"group": BASE_GROUP} if is_layered else {})
+        options: dict[str, Any] = {"consolidated": not self.tag} | ({"group": BASE_GROUP} if is_layered else {})
         fields: dict[str, Any] = {
             "xarray:open_kwargs": options,
-            "zarr:consolidated": True,
+            "zarr:consolidated": not self.tag,
             "zarr:node_type": "group",
             "zarr:zarr_format": 3,
+            **self._version,
         }
         if self.storage_options:
             fields["xarray:storage_options"] = dict(self.storage_options)
-        return pystac.Asset(href, "Zarr store of all periods", None, ZARR_TYPE, ["data"], fields)
+        return pystac.Asset(href, "Zarr store of all periods", None, self._type, ["data"], fields)
+
+    @property
+    def _type(self) -> str:
+        return ICECHUNK_TYPE if self.tag else ZARR_TYPE
+
+    @property
+    def _version(self) -> dict[str, str]:
+        return {"icechunk:tag": self.tag} if self.tag else {}
 
     def _href(self, up: str, path: str) -> str:
         """Return the address of the store, or of an array in it.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ardcube.config.store import StorageBackend
 from ardcube.errors import InputError
 from ardcube.redaction import without_secrets
 from ardcube.storage.place import Options, Place
@@ -107,16 +106,7 @@ def part_of(output: str, name: str) -> str:
     return output if output in (NONE, INSIDE) else f"{output.rstrip('/')}/{name}"
 
 
-def check_output(store: Place, output: str, options: Options | None = None, backend: StorageBackend = "fsspec") -> None:
+def check_output(store: Place, output: str, options: Options | None = None) -> None:
     """Raise InputError if the documents of a cube cannot be written to where an option says."""
     if output != NONE:
-        check_stac_backend(store, backend)
         Folder.of(store, output, options).check()
-
-
-def check_stac_backend(store: Place, backend: StorageBackend) -> None:
-    """Raise InputError for a cube whose pixels are no Zarr objects, which an asset could refer to."""
-    if backend != "fsspec":
-        raise InputError(
-            f"stac: {store.uri} has the storage-backend {backend}; only cubes of fsspec have STAC documents"
-        )

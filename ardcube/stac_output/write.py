@@ -12,7 +12,7 @@ from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube, no_cube_error
 from ardcube.stac_output.assets import CubeAssets
 from ardcube.stac_output.documents import Described, collection_of, item_of
-from ardcube.stac_output.folder import COLLECTION, ITEMS, Folder, check_stac_backend
+from ardcube.stac_output.folder import COLLECTION, ITEMS, Folder
 from ardcube.stac_output.footprint import Footprint
 from ardcube.stac_output.shares import PeriodShares, shares_of
 from ardcube.stac_output.sources import definitions_of
@@ -20,6 +20,7 @@ from ardcube.stac_output.variables import variables_of
 from ardcube.storage.failures import explained
 from ardcube.storage.place import Options, Place
 from ardcube.storage.writable import make_folder
+from ardcube.store.provenance import VERSION
 from ardcube.store.validate import METADATA, damage_as_store_error
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def write_stac(store: Place, output: str, options: Options | None = None) -> pys
     Raises
     ------
     InputError
-        If there is no cube, or the folder holds another catalogue. Nothing was written.
+        If there is no cube, a build of icechunk is not published, or the folder holds another catalogue. Nothing was
+        written.
     StoreError
         If the store or its ledger is damaged.
     """
@@ -61,7 +63,10 @@ def write_stac(store: Place, output: str, options: Options | None = None) -> pys
     cube = StoredCube.read(ledger)
     if cube is None:
         raise no_cube_error(store, ledger)
-    check_stac_backend(store, cube.storage_backend)
+    from ardcube.store.versions import has_unpublished  # zarr is slow to import
+
+    if has_unpublished(store, cube.storage_backend):
+        raise InputError(f"{store.uri}: holds a build that is not published; run the build until it completes")
     folder.check()
     described, shares = _described(store, ledger, cube, folder, options)
     if folder.place.is_local:
@@ -78,7 +83,8 @@ def write_stac(store: Place, output: str, options: Options | None = None) -> pys
             place.write(names[item.id], _content(item))
         place.write(COLLECTION, _content(collection))
         place.remove(set(before) - set(names.values()))
-        if folder.is_inside:
+        # A session of icechunk has no documents, to which its group could refer.
+        if folder.is_inside and cube.storage_backend == "fsspec":
             _refer_to_collection(store)
     collection.set_self_href(place.file(COLLECTION) if place.is_local else f"{place.uri}/{COLLECTION}")
     return collection
@@ -88,7 +94,9 @@ def _described(
     store: Place, ledger: Ledger, cube: StoredCube, folder: Folder, options: Options | None
 ) -> tuple[Described, dict[str, PeriodShares]]:
     """Read the ledger and the metadata of the store."""
-    content = store.read(METADATA)
+    from ardcube.store.versions import for_reading  # zarr is slow to import
+
+    content = for_reading(store, cube.storage_backend).read(METADATA)
     if content is None:
         raise InputError(f"{store.uri}: the store is missing or incomplete; run the build again")
     with damage_as_store_error(store.uri):
@@ -104,6 +112,7 @@ def _described(
         metres=cube.grid.metres,
         storage_options={name: value for name, value in (options or {}).items() if name in _PUBLIC_OPTIONS},
         files=sorted(folder.place.list_files("")),
+        tag=str(attributes.get(VERSION, "")) if cube.storage_backend == "icechunk" else "",
     )
     definitions = definitions_of(cube.config, map(str, (ledger.read_cube() or {}).get("definitions", ())))
     described = Described(cube, attributes, variables, footprint, definitions, folder.store, store.uri, assets)

@@ -23,6 +23,8 @@ from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
 from ardcube.store import conventions, schema
 from ardcube.store.backend import zarr_store
+from ardcube.store.conventions import without_conventions
+from ardcube.store.provenance import VERSION
 from ardcube.store.session_place import SessionPlace
 from ardcube.store.validate import METADATA, damage_as_store_error
 
@@ -55,6 +57,12 @@ def described(spec: CubeSpec) -> dict[str, Any]:
     if spec.layout == "flat":
         return {"arrays": [], "levels": 0}
     return {"arrays": [array.name for array in spec.arrays], "levels": len(level_grids(spec.grid))}
+
+
+def origin_of(place: Place) -> dict[str, Any]:
+    """Return the attributes of a store that are not those of its layout, for a copy of the cube."""
+    described = without_conventions(schema.read_attributes(place))
+    return {name: value for name, value in described.items() if name not in (*schema.ATTRIBUTES, VERSION)}
 
 
 def create(

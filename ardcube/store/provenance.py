@@ -15,6 +15,8 @@ from ardcube.redaction import without_secrets
 
 FINGERPRINT = "ardcube_fingerprint"
 """Attribute with the hash of the identity of a cube: cubes with equal ones have equal grids, options and pixels."""
+VERSION = "version"
+"""Attribute with the tag of a published version of icechunk."""
 _MOST_LINES = 100
 """Lines of the history that are kept: the first and the newest."""
 _LONGEST_LINE = 500

@@ -17,6 +17,7 @@ from ardcube.errors import StoreError
 from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.pixels.composites.protocol import OBSERVATION_COUNT, Layer
+from ardcube.pixels.gaps import LAYERS
 from ardcube.planning.arrays import StoredArray
 from ardcube.planning.plan import CubeSpec
 from ardcube.storage.place import Place
@@ -27,14 +28,14 @@ from ardcube.store.coordinates import write_complete as write_shares
 from ardcube.store.validate import METADATA, Layout, check_layouts, damage_as_store_error
 
 COUNT = OBSERVATION_COUNT.name
-FLAGS, DISTANCE = "filled", "fill_distance"
+FLAGS, DISTANCE = (layer.name for layer in LAYERS)
 """Layers of a filled cube."""
 FILL = 0
 VARIABLE, BAND = "variable", "band"
 """Attributes of an array that holds one band of a variable."""
 BANDS = "bands"
 """Attribute of a group with such arrays: all bands in order, because arrays have none."""
-_ATTRIBUTES = {
+ATTRIBUTES = {
     "Conventions": "CF-1.11",
     # xarray makes them coordinates. As a variable, time_bnds would end each operation of rioxarray on the dataset.
     "coordinates": f"time_bnds {COMPLETE} spatial_ref",
@@ -108,7 +109,7 @@ def create(
         Global attributes in addition to those of every cube.
     """
     grid = spec.grid
-    described = _ATTRIBUTES | conventions.of_group(grid) | dict(attributes or {})
+    described = ATTRIBUTES | conventions.of_group(grid) | dict(attributes or {})
     group = zarr.open_group(zarr_store(place), mode="a", zarr_format=3, attributes=described)
     shape = (len(periods), grid.height, grid.width)
     chunks, shards = _object_shapes(grid, chunk_size, shard)
@@ -150,8 +151,10 @@ def _attributes_of(layer: Layer, spec: CubeSpec) -> dict[str, Any]:
         attributes["add_offset"] = encoding.offset if layer.quantity == "reflectance" else 0.0
     if layer.quantity == "days":
         attributes["units"] = "day"  # the unit "days" makes xarray decode times
-    if layer.quantity not in ("number", "observations"):  # NaN needs no attribute; 0 observations are a value
+    if layer.quantity not in ("number", "observations", "flag"):  # NaN needs no attribute; 0 may be a value
         attributes["_FillValue"] = int(layer.fill)
+    if layer.flags:
+        attributes |= {"flag_values": list(range(len(layer.flags))), "flag_meanings": " ".join(layer.flags)}
     if layer in spec.layers:
         attributes["ancillary_variables"] = " ".join(one.name for one in spec.variables[len(spec.layers) :])
     attributes |= {

@@ -90,6 +90,22 @@ def for_checking(place: Place, backend: StorageBackend) -> Place:
         return SessionPlace.of(place, _Reading(repository.readonly_session(branch=branch)))
 
 
+def has_unpublished(place: Place, backend: StorageBackend) -> bool:
+    """Return whether a cube has changes that no reader sees; a plain store has none."""
+    if backend == "fsspec":
+        return False
+    _check_repository(place)
+    repository = open_repository(place)
+    with icechunk_errors(place.uri):
+        branches = repository.list_branches()
+        return WORK in branches and repository.lookup_branch(WORK) != repository.lookup_branch(PUBLISHED)
+
+
+def plain(place: Place) -> Place:
+    """Return the location of a store without its session."""
+    return place.sibling("") if isinstance(place, SessionPlace) else place
+
+
 def for_writing(place: Place, backend: StorageBackend) -> Place:
     """Return a place through which the holder of the lease writes a cube.
 
@@ -127,7 +143,7 @@ def last_changes(version: SessionPlace, periods: int) -> list[str]:
     periods : int
         Number of its periods.
     """
-    repository = open_repository(Place(version.uri, version.fs, version.path, version.patience))
+    repository = open_repository(plain(version))
     newest = version.source.session.snapshot_id
     found: dict[int, str] = {}
     with icechunk_errors(version.uri):

@@ -24,6 +24,7 @@ from ardcube.prepare import finished
 from ardcube.storage.place import Place, flush_filesystem
 from ardcube.store import transaction
 from tests.ardcube.api_cube import cube_of
+from tests.ardcube.pyramid_cube import halved
 from tests.servers.processes import S3
 
 MONTH = {"end_date": "2023-05-31"}
@@ -173,6 +174,7 @@ import ardcube
 from ardcube.ledger.ledger import Ledger
 from ardcube.prepare import finished
 from tests.ardcube.api_cube import cube_of
+from tests.ardcube.pyramid_cube import halved
 
 finished.COMMIT_SECONDS = 0.0
 merge, merged = Ledger.merge, []
@@ -292,7 +294,6 @@ def test_a_cube_on_s3_is_published_and_read(
     [
         ("memory://cubes/ice", {}, {}, "storage_backend icechunk stores cubes on local disk and S3; choose such"),
         ("https://example.com/ice", {}, {}, "storage_backend icechunk stores cubes on local disk and S3; choose such"),
-        ("cube", {}, {"stac": "inside"}, "only cubes of fsspec have STAC documents"),
         ("plain.zarr", {}, {}, "storage_backend is fsspec there and icechunk here; choose another location"),
         ("plain.zarr", {}, {"overwrite": True}, "storage_backend is fsspec there and icechunk here; choose another"),
     ],
@@ -307,6 +308,32 @@ def test_bad_input_is_refused_before_anything_is_written(
         build(cube_of(sample_archive, **MONTH, **changes), uri if "://" in uri else tmp_path / uri, **options)
     assert "\n" not in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("every_chunk")
+def test_copies_in_the_other_layout_have_versions(sample_archive: Path, tmp_path: Path) -> None:
+    """The copy of a cube that is extended, and the missing levels of a cube."""
+    ice, copy = tmp_path / "ice", tmp_path / "copy"
+    fine = {"resolution": 0.00025, "chunk_size": 200, "bands": ("red",)}
+    for end in ("2023-05-31", "2023-06-30"):
+        build(cube_of(sample_archive, **fine, end_date=end), ice)
+        assert ardcube.pyramid(ice, output=copy).failed == 0
+        xr.testing.assert_equal(content(copy), content(ice))
+    assert [tag for tag, _ in tags(copy)] == ["v2", "v1"]
+    assert content(copy, at="v1").sizes["time"] == 1
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(copy)))
+    stored = zarr.open_group(repository.readonly_session(tag="v2").store, mode="r")
+    for values, level in zip(stored["0/red"][...], stored["1/red"][...], strict=True):  # type: ignore[index]
+        np.testing.assert_array_equal(level, halved(values, 0, mean=True))
+    ardcube.pyramid(ice, output=copy)
+    assert [tag for tag, _ in tags(copy)] == ["v2", "v1"]  # nothing to copy: no further version
+    for file in Path(f"{copy}.ardcube/levels").rglob("*.parquet"):
+        file.unlink()
+    assert ardcube.pyramid(copy).failed == 0
+    assert [tag for tag, _ in tags(copy)] == ["v3", "v2", "v1"]
+    back = tmp_path / "back"
+    ardcube.pyramid(copy, output=back)
+    xr.testing.assert_equal(content(back), content(ice))
 
 
 def test_a_missing_package_is_named(sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +353,3 @@ def test_a_version_that_does_not_exist_is_refused(sample_archive: Path, tmp_path
         ardcube.open(plain, at="v1")
     with pytest.raises(ardcube.InputError, match="keeps no versions"):
         ardcube.history(plain)
-    with pytest.raises(ardcube.InputError, match="only a cube of fsspec can be filled"):
-        ardcube.fill(ice, method="carry", max_periods=1)
-    with pytest.raises(ardcube.InputError, match="only cubes of fsspec have STAC documents"):
-        ardcube.stac(ice)

@@ -15,11 +15,12 @@ from ardcube.pixels.composites.figures import SceneFigures
 ENTRY_POINTS = "ardcube.composites"
 """Entry-point group in which installed packages register their composites."""
 
-Quantity = Literal["reflectance", "difference", "number", "observations", "count", "days"]
+Quantity = Literal["reflectance", "difference", "number", "observations", "count", "days", "flag", "periods"]
 """Kind of a variable's values: `reflectance`, uint16 with scale and offset, 0 without observation; `difference` of two
 reflectances, uint16 with the scale alone, 65535 without observation, because 0 is a value; `number`, float32, NaN
 without observation; `observations`, uint16, 0 without observation; `count`, uint16, 65535 where it is unknown; `days`
-since the start of the period, int32, the smallest number without observation."""
+since the start of the period, int32, the smallest number without observation; `flag`, uint8, 0 is the first category;
+`periods`, uint8, 255 where there is no value."""
 _DTYPES: dict[Quantity, tuple[str, float]] = {
     "reflectance": ("uint16", 0),
     "difference": ("uint16", 65535),
@@ -27,6 +28,8 @@ _DTYPES: dict[Quantity, tuple[str, float]] = {
     "observations": ("uint16", 0),
     "count": ("uint16", 65535),
     "days": ("int32", -(2**31)),
+    "flag": ("uint8", 0),
+    "periods": ("uint8", 255),
 }
 
 
@@ -47,6 +50,8 @@ class Layer:
     """CF attribute of the variable; empty for none."""
     standard_name: str = ""
     """CF attribute of the variable; empty for none. Reflectance has its own."""
+    flags: tuple[str, ...] = ()
+    """Meanings of the values 0, 1, ... of a category."""
 
     @property
     def dtype(self) -> str:

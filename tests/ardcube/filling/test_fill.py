@@ -18,8 +18,12 @@ import ardcube
 from ardcube.errors import TransientError
 from ardcube.filling.chunk import OpenFilling
 from ardcube.lease.acquire import holding
+from ardcube.prepare import finished
 from ardcube.storage.place import Place
+from ardcube.store.backend import zarr_store
+from ardcube.store.versions import for_reading
 from tests.ardcube.api_cube import cube_of
+from tests.ardcube.pyramid_cube import halved
 from tests.ardcube.random_cube import ledger_of, rewrite
 from tests.servers.processes import S3
 from tests.stac_schemas import validate_folder
@@ -210,11 +214,11 @@ def test_a_second_pass_does_nothing(cube: Path) -> None:
 def test_an_interrupted_pass_continues(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, fill = [], OpenFilling.fill
 
-    def fails(self: OpenFilling, job: Any) -> Any:
+    def fails(self: OpenFilling, job: Any, fork: bytes | None = None) -> Any:
         calls.append(job)
         if len(calls) == 5:
             raise TransientError("the store is away")
-        return fill(self, job)
+        return fill(self, job, fork)
 
     monkeypatch.setattr(OpenFilling, "fill", fails)
     with pytest.raises(TransientError, match="away"):
@@ -251,6 +255,50 @@ def test_a_pass_over_an_extended_cube_extends_the_filled_cube(sample_archive: Pa
     assert len(fresh["time"]) == 7
     assert_equal(arrays(extended.uri), fresh)
     assert_equal(fresh, oracle(arrays(uri), "interpolate", REACH))
+
+
+@pytest.mark.parametrize(("layout", "backend"), [("geozarr", "fsspec"), ("flat", "icechunk"), ("geozarr", "icechunk")])
+def test_each_kind_of_cube_is_filled_as_a_flat_one_with_levels_of_its_pixels(
+    sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, backend: Any
+) -> None:
+    """The filled cube is interrupted, continued, and extended with the cube."""
+    monkeypatch.setattr(finished, "COMMIT_SECONDS", 0.0)
+    uri, plain, fill = tmp_path / "cube", tmp_path / "plain.zarr", OpenFilling.fill
+    fine = {"resolution": 0.00025, "chunk_size": 150, "composites": ("median", "std"), "bands": ("red",)}
+    for end in ("2023-05-30", "2023-06-08"):
+        ardcube.build(small(sample_archive, **fine, end_date=end), plain)
+        ardcube.build(small(sample_archive, **fine, end_date=end, layout=layout), uri, storage_backend=backend)
+        calls = list[object]()
+
+        def fails(self: OpenFilling, job: Any, fork: bytes | None = None, calls: list[object] = calls) -> Any:
+            calls.append(job)
+            if len(calls) == 4:
+                raise TransientError("the store is away")
+            return fill(self, job, fork)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(OpenFilling, "fill", fails)
+            with pytest.raises(TransientError, match="away"):
+                ardcube.fill(uri, method="interpolate", max_periods=REACH, output=tmp_path / "a", threads=1)
+        if backend == "icechunk":
+            assert next(version.tag for version in ardcube.history(tmp_path / "a")) == ""
+        assert fill_to(uri, "a").already_done >= 3
+        assert fill_to(uri, "a").already_done == fill_to(plain, "flat").chunks
+        expected, found = (ardcube.open(tmp_path / name).load() for name in ("flat", "a"))
+        xr.testing.assert_equal(found, expected)
+    assert (found["filled"] == 2).any()
+    if backend == "icechunk":
+        assert [version.tag for version in ardcube.history(tmp_path / "a")] == ["v2", "v1"]
+        assert ardcube.open(tmp_path / "a", at="v1").sizes["time"] == 3
+    if layout == "geozarr":
+        store = for_reading(Place.at(str(tmp_path / "a")), backend)
+        base, above = (zarr.open_group(zarr_store(store.child(level)), mode="r") for level in "01")
+        assert {"filled", "fill_distance", "observation_count", "median_red", "std_red"} <= set(above)
+        assert above.attrs["bands"] == ["red"]
+        for name in ("filled", "fill_distance", "observation_count", "median_red", "std_red"):
+            array, is_mean = base[name], name.endswith("red")
+            for values, level in zip(array[...], above[name][...], strict=True):
+                np.testing.assert_array_equal(level, halved(values, array.fill_value, mean=is_mean))
 
 
 @pytest.mark.parametrize("shard", [1, 2])

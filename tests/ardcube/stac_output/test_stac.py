@@ -6,7 +6,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import icechunk
 import numpy as np
 import pystac
 import pystac_client
@@ -241,6 +243,71 @@ def test_a_stac_api_finds_the_month_and_one_line_opens_it(
         assert np.allclose(one, ours["rgb_median"][item.properties["ardcube:time_index"]], equal_nan=True)
     assert not list(client.search(collections=["alps"], datetime="2023-07").items())
     assert not list(client.search(collections=["alps"], bbox=[13, 46, 14, 47]).items())
+
+
+def opened(asset: pystac.Asset) -> xr.Dataset:
+    """Open the asset `zarr` as its fields say."""
+    options = asset.extra_fields["xarray:open_kwargs"]
+    if asset.media_type != "application/vnd.zarr+icechunk":
+        return xr.open_zarr(asset.href, **options)
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(asset.href))
+    return xr.open_zarr(repository.readonly_session(tag=asset.extra_fields["icechunk:tag"]).store, **options)
+
+
+@pytest.mark.parametrize(("layout", "backend"), [("geozarr", "fsspec"), ("flat", "icechunk"), ("geozarr", "icechunk")])
+def test_a_stac_api_finds_a_cube_of_each_kind(
+    sample_archive: Path, tmp_path: Path, rustac_api: Callable[..., str], layout: str, backend: Any
+) -> None:
+    uri, folder = tmp_path / "alps", tmp_path / "catalogue"
+    cube = cube_of(sample_archive, layout=layout, resolution=0.001, bands=("red",))
+    ardcube.build(cube, uri, storage_backend=backend, stac=str(folder))
+    validate_folder(folder)
+    client = pystac_client.Client.open(rustac_api(folder / "collection.json"))
+    (item,) = client.search(collections=["alps"], bbox=[11.95, 46.85, 12.0, 46.88], datetime="2023-06").items()
+    assert (item.id, item.properties["ardcube:complete"]) == ("alps_2023-06", 1.0)
+    name = "red" if layout == "geozarr" else "rgb_median"
+    with opened(item.assets["zarr"]) as found, ardcube.open(uri) as ours:
+        june = found[name].sel(time=item.properties["datetime"][:10]).squeeze()
+        expected = ours["rgb_median"][item.properties["ardcube:time_index"], ..., 0]
+        np.testing.assert_allclose(june, expected, atol=1e-6)
+    fields = item.assets[name].extra_fields
+    assert (fields["data_type"], fields["raster:scale"]) == ("uint16", 0.0001)
+    path = fields.get("ardcube:path") or item.assets[name].href.removeprefix(f"{uri}/")
+    assert path == (f"0/{name}" if layout == "geozarr" else name)
+
+
+def test_documents_of_icechunk_describe_the_published_version(sample_archive: Path, tmp_path: Path) -> None:
+    uri = tmp_path / "alps"
+
+    def build(end: str, **options: Any) -> None:
+        cube = cube_of(sample_archive, resolution=0.001, bands=("red",), end_date=end)
+        ardcube.build(cube, uri, storage_backend="icechunk", stac="inside", **options)
+
+    def documents() -> dict[str, bytes]:
+        return {name: text for name, text in content(uri).items() if name.startswith(("collection", "items"))}
+
+    build("2023-05-31", limit=1)
+    with pytest.raises(ardcube.InputError, match="holds a build that is not published; run the build until"):
+        ardcube.stac(uri, tmp_path / "catalogue")
+    assert not (tmp_path / "catalogue").exists()
+    assert not (uri / "collection.json").exists()
+    build("2023-05-31")
+    before = documents()
+    build("2023-06-30", limit=1)
+    assert documents() == before
+    build("2023-06-30")
+    _, may, june = validate_folder(uri)
+    assert [item["assets"]["zarr"]["icechunk:tag"] for item in (may, june)] == ["v2", "v2"]
+    moved = uri.rename(tmp_path / "elsewhere")
+    asset = next(iter(pystac.Collection.from_file(str(moved / "collection.json")).get_items())).assets["zarr"]
+    asset.href = str(asset.get_absolute_href())
+    with opened(asset) as cube:
+        assert cube.sizes["time"] == 2
+    Path(f"{uri}.ardcube").rename(f"{moved}.ardcube")
+    cube = cube_of(sample_archive, resolution=0.001, bands=("red",), end_date="2023-05-31", resampling="nearest")
+    ardcube.build(cube, moved, storage_backend="icechunk", overwrite=True)
+    assert not (moved / "collection.json").exists()
+    assert [version.tag for version in ardcube.history(moved)] == ["v3", "v2", "v1"]
 
 
 def test_documents_in_a_bucket_have_absolute_addresses(tmp_path: Path, sample_archive: Path) -> None:
