@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
-from ardcube.raster.cog import Cog, CogLevel
+from ardcube.raster.cog import Cog
+from ardcube.raster.geotiff import CogLevel
 from ardcube.raster.header import DTYPES, Header, Level
 from ardcube.raster.version import FileVersion
 
