@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ardcube.runtime.gc_pause import rare_garbage_collection
-from flows.options import ModelCommand, build_model, key_values
+from flows.options import ModelCommand, WholeNumbers, build_model, key_values
 from flows.run_flow import configure_prefect, run_flow
 
 if TYPE_CHECKING:  # Libraries other than click are imported where they are used, so that --help takes no time.
@@ -129,7 +129,7 @@ def retry(missing: bool, **values: Any) -> None:
 @cli.command(cls=ModelCommand, models=_models)
 @click.option(
     "--calibrate",
-    type=click.IntRange(1),
+    type=WholeNumbers(1),
     metavar="N",
     help="Build N chunks, chosen at random, in a scratch folder, and estimate the cost from them.",
 )
@@ -195,7 +195,7 @@ def status(uri: str, as_json: bool, chunks: bool, storage_options: dict[str, Any
 @click.option("--overwrite", is_flag=True, help="Replace files that have other content.")
 @click.option("--allow-missing", is_flag=True, help="Export missing chunks as nodata.")
 @at_option
-@click.option("--threads", type=click.IntRange(1), help="GeoTIFF files written at once.  [default: number of CPUs]")
+@click.option("--threads", type=WholeNumbers(1), help="GeoTIFF files written at once.  [default: number of CPUs]")
 @storage_option
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def export(uri: str, output: str, debug: bool, **options: Any) -> None:
@@ -227,13 +227,13 @@ def export(uri: str, output: str, debug: bool, **options: Any) -> None:
 )
 @click.option(
     "--max-periods",
-    type=click.IntRange(1, 254),
+    type=WholeNumbers(1, 254),
     required=True,
     help="Periods that an observed period may be away.",
 )
 @click.option("--output", metavar="URI", help="Store of the filled cube.  [default: cube-filled.zarr for cube.zarr]")
 @click.option("--allow-missing", is_flag=True, help="Fill also a cube with missing chunks, which count as gaps.")
-@click.option("--threads", type=click.IntRange(1), help="Chunks filled at once.  [default: number of CPUs]")
+@click.option("--threads", type=WholeNumbers(1), help="Chunks filled at once.  [default: number of CPUs]")
 @storage_option
 @debug_option
 def fill(uri: str, **options: Any) -> None:
@@ -338,7 +338,7 @@ def report(uri: str, output: Path, storage_options: dict[str, Any]) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--output", metavar="URI", help="Store of a copy in the other layout: geozarr of a flat cube, or flat.")
-@click.option("--threads", type=click.IntRange(min=1), help="Chunks in work at once. Default: the available CPUs.")
+@click.option("--threads", type=WholeNumbers(min=1), help="Chunks in work at once. Default: the available CPUs.")
 @storage_option
 @debug_option
 def pyramid(uri: str, output: str | None, threads: int | None, storage_options: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from ardcube.planning.jobs import ChunkJob
 from ardcube.planning.plan import CubeSpec
 from ardcube.prepare.levels import LevelCount
 from ardcube.report.causes import LOST_WORKER, Cause, CauseCounter
-from ardcube.report.cost_rows import estimate_rows, number, run_rows, size
+from ardcube.report.cost_rows import clear_days_text, estimate_rows, number, run_rows, size
 from ardcube.report.cube_status import CubeStatus
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.summary import BuildSummary, CubeOutcome, LeftOut, left_out
@@ -209,6 +209,8 @@ def print_estimate(console: Console, spec: CubeSpec, estimate: Estimate, pending
     if access := access_to(estimate.access):
         table.add_row("access", access)
     table.add_row("cloud mask", estimate.cloud_mask)
+    if days := clear_days_text(spec.enough):
+        table.add_row("clear days", days)
     for name, text in estimate_rows(cost):
         table.add_row(name, text)
     console.print(table)

@@ -5,6 +5,7 @@ import re
 import reprlib
 import types
 from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
@@ -25,6 +26,21 @@ _SINGULAR = {
 }
 """Options that take one `key=value` or one composite, and can be given several times."""
 
+
+class WholeNumbers(click.IntRange):
+    """Whole numbers of a range, so that a refusal says `is not a valid integer`."""
+
+    name = "integer"
+
+
+class Numbers(click.FloatRange):
+    """Numbers of a range, so that a refusal says `is not a valid float`."""
+
+    name = "float"
+
+
+_SIMILAR = 0.75
+"""Similarity of two options from which on one is suggested for the other."""
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 200
 
@@ -69,6 +85,14 @@ class ModelCommand(click.Command):
     def params(self, declared: list[click.Parameter]) -> None:
         """Set the parameters that are declared in addition to the fields."""
         self._declared = declared
+
+
+def explain_unknown(error: click.NoSuchOption) -> str:
+    """Return the line about an option that a command does not have."""
+    near = get_close_matches(error.option_name, error.possibilities or (), 1, _SIMILAR)
+    meant = f"did you mean {near[0]}? " if near else ""
+    command = error.ctx.command_path if error.ctx is not None else "ardcube"
+    return f"No such option {error.option_name} of `{command}`; {meant}`{command} --help` lists its options"
 
 
 def option_name(field: str) -> str:
@@ -162,7 +186,7 @@ def _range(kind: type[int] | type[float], field: "FieldInfo") -> click.ParamType
     low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
     above = next((bound.gt for bound in field.metadata if isinstance(bound, Gt)), None)
     high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
-    ranged: Any = click.IntRange if kind is int else click.FloatRange
+    ranged: Any = WholeNumbers if kind is int else Numbers
     if low is None and above is None and high is None:
         return click.INT if kind is int else click.FLOAT
     chosen: click.ParamType[Any] = ranged(min=low if above is None else above, max=high, min_open=above is not None)
@@ -200,4 +224,6 @@ def _explain(model: "type[BaseModel]", problem: Any) -> str:
         return message
     if problem["type"] == "value_error":
         return f"{option_name(field)}: {message}"
+    if problem["type"] == "string_pattern_mismatch":
+        message = f"has another form; {model.model_fields[field].description}"
     return f"{option_name(field)} {_BRIEF.repr(problem['input'])}: {message}"

@@ -13,6 +13,7 @@ import click
 
 from ardcube.errors import ArdcubeError, InputError
 from ardcube.redaction import without_secrets
+from flows.options import explain_unknown
 from flows.signals import (
     INTERRUPTED,
     TERMINATED,
@@ -56,6 +57,8 @@ def _outcome(command: Callable[[], object]) -> tuple[str, int]:
         return "", int(command() or 0)  # type: ignore[call-overload]
     except click.exceptions.Abort:
         raise
+    except click.NoSuchOption as error:
+        return explain_unknown(error), error.exit_code
     except click.ClickException as error:
         return error.format_message(), error.exit_code
     except Exception as error:  # noqa: BLE001  (the last resort: a person reads one line, whatever it is)

@@ -17,7 +17,7 @@ from ardcube.planning.cost.estimate import CostEstimate
 from ardcube.planning.estimate import Estimate, estimate
 from ardcube.planning.jobs import tile_name
 from ardcube.planning.plan import CubePlan
-from ardcube.report.cost_rows import estimate_rows, size
+from ardcube.report.cost_rows import clear_days_text, estimate_rows, size
 from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.wording import access_to, names_of
 
@@ -95,6 +95,7 @@ class Plan:
             ("sensor", names_of(counts.sensors, "unknown")),
             *((("access", access_to(counts.access)),) if access_to(counts.access) else ()),
             ("mask", counts.cloud_mask),
+            *((("days", clear_days_text(spec.enough)),) if spec.enough else ()),
             ("chunks", f"{counts.chunks}: {counts.tiles} tiles of {self.cube.tile_size} pixels in each period"),
             (
                 "size",

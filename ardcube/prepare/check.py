@@ -274,7 +274,7 @@ def _check_same_cube(request: Request, stored: dict[str, Any]) -> None:
         requested["encoding"] = existing["encoding"]  # it follows from the collection, which is the same
     there, here = _with_usual(existing), _with_usual(requested)
     differences = [
-        f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
+        f"{name.replace('_', '-')} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
         for name in sorted(there.keys() | here.keys())
         if there.get(name) != here.get(name)
     ]

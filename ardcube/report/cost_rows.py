@@ -29,6 +29,13 @@ def estimate_rows(cost: CostEstimate) -> list[Row]:
     return [*rows, ("basis", basis_text(cost))]
 
 
+def clear_days_text(enough: int | None) -> str:
+    """Return the clear days of a pixel that a cube composites; empty if it composites all of them."""
+    if enough is None:
+        return ""
+    return "the least cloudy one of each pixel" if enough == 1 else f"the {enough} least cloudy ones of each pixel"
+
+
 def run_rows(cost: RunCost) -> list[tuple[str, str, str]]:
     """Return the rows of a run: name, counted figure, estimate."""
     used, expected = cost.used, cost.expected

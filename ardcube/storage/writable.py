@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -10,12 +9,12 @@ from ardcube.errors import InputError
 
 
 def can_write(path: Path) -> bool:
-    """Return whether a folder can be created at the path: its nearest existing parent is a writable folder."""
+    """Return whether a folder can be created at the path: its nearest existing parent takes a file."""
     try:
-        nearest = next(parent for parent in (path, *path.parents) if parent.exists())
-    except PermissionError:  # a parent that may not be searched
+        check_writable(next(parent for parent in (path, *path.parents) if parent.exists()))
+    except OSError:  # also of a parent that may not be searched
         return False
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    return True
 
 
 def make_folder(path: Path, option: str) -> None:

@@ -14,8 +14,12 @@ PREFECT_YAML = ROOT / "prefect.yaml"
 AREAS = ROOT / "deployments" / "areas"
 DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: yaml.safe_load(path.read_text()) for path in AREAS.glob("*.yaml")}
 """Files of areas by name."""
+_SHARED = ("area", "prices")
+"""Parts of a file that its parameter sets share."""
 PARAMETER_SETS: dict[str, dict[str, Any]] = {
-    area: {area: document} if "cube" in document else {name: one for name, one in document.items() if name != "area"}
+    area: {area: document}
+    if "cube" in document
+    else {name: one for name, one in document.items() if name not in _SHARED}
     for area, document in DOCUMENTS.items()
 }
 """Parameter sets by area and deployment. The file of an area with one deployment holds its parameters."""

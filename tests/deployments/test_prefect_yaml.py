@@ -14,6 +14,8 @@ from prefect.server.schemas.schedules import CronSchedule as ServerCronSchedule
 
 from ardcube.config import CubeConfig, GrowingCubeConfig, RefreshConfig, RunConfig
 from ardcube.extent.months import add_months, limit_to_ended_periods
+from ardcube.planning.cost.figures import Range, total_of
+from ardcube.prepare.cost import prices_of
 from ardcube.runtime.allocator import allocator_environment
 from flows.coiled_cluster import coiled_arguments
 from tests.deployments.parameter_sets import DEPLOYMENTS, PARAMETER_SETS, PROJECT
@@ -51,6 +53,16 @@ def test_every_parameter_set_is_valid_and_used(name: str, parameters: dict[str, 
     for field, values in parameters.items():
         models[field](**values)
     assert parameters in [deployment["parameters"] for deployment in DEPLOYMENTS.values()]
+
+
+@pytest.mark.parametrize("deployment", BY_NAME)
+def test_every_deployment_states_the_prices_that_the_summary_needs(deployment: dict[str, Any]) -> None:
+    one = Range.exactly(1.0)
+    prices = prices_of(RunConfig(**deployment["parameters"]["run"]))
+    money = total_of(prices.parts(one, one, one))
+    assert list(prices.parts(one, one, one)) == ["core-hours", "bytes", "requests"]
+    assert money is not None
+    assert money.likely > 0
 
 
 @pytest.mark.parametrize("deployment", BY_NAME)

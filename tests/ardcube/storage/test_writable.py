@@ -27,3 +27,9 @@ def test_a_file_in_the_way_is_one_line(tmp_path: Path, name: str) -> None:
 def test_a_filesystem_that_takes_no_folder_is_one_line() -> None:
     with pytest.raises(InputError, match=r"^--output '/proc/none/folder': cannot be written"):  # for every user
         make_folder(Path("/proc/none/folder"), "--output")
+    assert not can_write(Path("/proc/none/folder"))
+
+
+def test_a_check_creates_nothing(tmp_path: Path) -> None:
+    assert can_write(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
