@@ -1,4 +1,4 @@
-"""Measure the coefficients of the cost of chunks: `python -m benchmarks.coefficients`.
+"""Measure the coefficients of the cost of chunks and write them: `./scripts/bench --coefficients`.
 
 Each case builds chunks of several sizes in a new process, from an archive that nginx serves, and takes the counted
 figures of their records. A non-negative least-squares fit of these figures to the work of the chunks gives the
@@ -22,20 +22,29 @@ from typing import Any
 
 import numpy as np
 
-from ardcube.planning.cost.coefficients import FILE, HEADER_BYTES, Coefficients
+from ardcube.planning.cost.coefficients import FILE, Coefficients
 from ardcube.planning.cost.figures import QUANTITIES, Used
 from ardcube.planning.cost.work import Work
 from ardcube.runtime.cpus import cpu_count
-from benchmarks.archive import FULL, HLS_TILES, LANDSAT_SCENES, Archive, Layout, ensure_archive, write_grid
+from benchmarks.archive import FULL, HLS_TILES, LANDSAT_SCENES, Archive, ensure_archive, write_grid
 from benchmarks.products import SENTINEL_2
 from benchmarks.run import ROOT
 from benchmarks.server import serving
 
 TARGET = ROOT / "ardcube" / "planning" / "cost" / FILE
-FEW = replace(FULL, name="few", dates=3)
+_DATA = ((0, 6144, 4096, 8192), (0, 6144, 0, 4096))
+"""Rows and columns of the two granules of Sentinel-2 that hold data: the blocks under the western chunk."""
+FEW = replace(
+    FULL, name="few", dates=3, chunks_across=1,
+    granules=(replace(FULL.granules[0], data=_DATA[0]), replace(FULL.granules[1], data=_DATA[1])),
+)  # fmt: skip
 """Granules of Sentinel-2 of full size on three dates, whose files are used again for more dates."""
 DATES = 12
-LAYOUTS = {"sentinel-2-c1-l2a": FEW, "hls-s30": HLS_TILES, "landsat-c2-l2": LANDSAT_SCENES}
+LAYOUTS = {
+    "sentinel-2-c1-l2a": FEW,
+    "hls-s30": HLS_TILES,
+    "landsat-c2-l2": replace(LANDSAT_SCENES, name="landsat-few", dates=3),
+}
 """Archive by definition."""
 COMPOSITES = ("median", "geomedian", "medoid", "percentile:25")
 
@@ -80,7 +89,7 @@ def measure(case: Case, archive: Archive, scratch: Path) -> list[Measurement]:
             folder = scratch / str(number)
             folder.mkdir(parents=True)
             documents = archive.documents(server.url, DATES)
-            items = [_whole(item, archive.layout) for item in documents[:-1]]
+            items = documents[:-1]
             (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
             (folder / "collection.json").write_text(json.dumps(documents[-1]))
             if archive.layout.product != SENTINEL_2:
@@ -96,18 +105,6 @@ def measure(case: Case, archive: Archive, scratch: Path) -> list[Measurement]:
         Measurement(case, Work(**row["work"]), Used(**row["used"]), row["metres"], row["first"])
         for row in json.loads(done.stdout.splitlines()[-1])
     ]
-
-
-def _whole(item: dict[str, Any], layout: Layout) -> dict[str, Any]:
-    """Return an item whose files have the size of a full granule: those of the archive lack blocks without data."""
-    granule = layout.granules[0]
-    y0, y1, x0, x1 = granule.data
-    factor = granule.size**2 / ((y1 - y0) * (x1 - x0))
-    assets = {
-        key: asset | {"file:size": int(asset["file:size"] * factor)} if "file:size" in asset else asset
-        for key, asset in item["assets"].items()
-    }
-    return item | {"assets": assets}
 
 
 def as_child(task: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -142,7 +139,8 @@ def as_child(task: Mapping[str, Any]) -> list[dict[str, Any]]:
         for job in list(plan.jobs)[: count + (not rows)]:
             ((window, met),) = with_scenes(plan.spec, scenes, [(job.key.period, job.window)])
             files = {asset.href for scene in met for asset in scene.bands.values()}
-            work = replace(model.of_chunk(window, met), opened=len(files - seen))
+            work, new = model.of_chunk(window, met), len(files - seen)
+            work = replace(work, opened=new, header_bytes=new * work.header_bytes / max(1.0, work.opened))
             seen |= files
             (record,) = process_batch(plan.spec, [job])
             used = used_by(record)
@@ -159,9 +157,10 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
     case = measured[0].case
     read = np.array([one.work.mask_bytes + one.work.band_bytes for one in measured])
     opened = np.array([one.work.opened for one in measured])
-    share = float((_column(measured, "received") - HEADER_BYTES * opened).sum() / read.sum())
-    fetches = sum(one.work.fetches for one in measured)
-    per_fetch = max(0.0, float((_column(measured, "requests") - opened).sum() / fetches))
+    headers = np.array([one.work.header_bytes for one in measured])
+    share = float((_column(measured, "received") - headers).sum() / read.sum())
+    requests = sum(one.work.requests for one in measured)
+    request_share = max(0.0, float((_column(measured, "requests") - opened).sum() / requests))
     observed = sum(one.work.observed for one in measured)
     others = [one for one in measured if not one.first]
     cpu = _column(others, "cpu_seconds")
@@ -181,7 +180,7 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
     found = Coefficients(
         definition=case.definition, composite=case.composite.partition(":")[0], metres=measured[0].metres, block=block,
         cpu_per_process=0.0, cpu_per_chunk=chunk, cpu_per_fetch=fetch, cpu_per_mb=megabyte, cpu_per_mpx=mpx,
-        requests_per_fetch=per_fetch, byte_share=share,
+        request_share=request_share, byte_share=share,
         stored_share=float(_column(measured, "stored").sum() / observed),
     )  # fmt: skip
     firsts = [
@@ -236,7 +235,7 @@ def main() -> int:
         rows.append(found.to_document())
         print(found, errors(group, found), flush=True)
     about = {
-        "command": "python -m benchmarks.coefficients",
+        "command": "./scripts/bench --coefficients",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpus": cpu_count(),
         "load": round(os.getloadavg()[0]),

@@ -1,4 +1,4 @@
-"""Estimate one month of South America, and dispatch its chunks: `python -m benchmarks.continent`.
+"""Estimate one month of South America, and dispatch its chunks: `./scripts/bench --continent`.
 
 The cube has 248,400 x 172,800 pixels of 1/3600 degree, four bands, the cloud mask `scl` and the median. Items are
 generated in the form of Earth Search: granules of 110 km on a grid of 100 km over an outline of the land, each on six
@@ -28,7 +28,7 @@ import shapely
 from shapely.geometry import Polygon, box
 
 from ardcube.catalog.access import AccessPolicy
-from ardcube.catalog.source import Source
+from ardcube.catalog.search import Source
 from ardcube.chunk.batch import Batch
 from ardcube.collections.registry import load_definitions
 from ardcube.config import CubeConfig, RunConfig

@@ -1,4 +1,4 @@
-"""Compare estimates with counted costs on real scenes: `python -m benchmarks.estimates FOLDER`.
+"""Compare estimates with counted costs on real scenes: `./scripts/bench --estimates FOLDER`.
 
 FOLDER has the scenes of `$ARDCUBE_REAL_DATA`. A server on this machine serves them over HTTP and counts requests. Each
 cube is built in a new process. It is estimated before from coefficients, from a calibration, and from the ledger of

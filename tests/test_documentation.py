@@ -60,7 +60,7 @@ def test_every_option_that_a_page_names_exists(page: Path) -> None:
         name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         for name, command in cli.commands.items()
     }
-    of_scripts = {"--unit", "--short", "--share", "--ways"}
+    of_scripts = {"--unit", "--short", "--share", "--ways", "--coefficients", "--estimates", "--continent"}
     for subcommand, option in options_on(page):
         if subcommand is None:
             assert option in {"--help"}.union(of_scripts, *known.values()), option

@@ -18,7 +18,7 @@ from ardcube.pixels.masks import cloud_mask
 from ardcube.planning.cost.coefficients import Coefficients, coefficients_for
 from ardcube.planning.cost.estimate import Measured, with_scenes, works_of
 from ardcube.planning.cost.figures import Basis
-from ardcube.planning.cost.work import evenly, files_of
+from ardcube.planning.cost.work import WorkModel, evenly
 from ardcube.planning.plan import CubePlan, CubeSpec
 from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place
@@ -131,7 +131,8 @@ def _measured(
     chunks = list(with_scenes(spec, scenes, windows))
     met = {"": [scene for _, some in chunks for scene in some]}
     works = works_of(spec, coefficients, every, chunks)
-    return Measured(basis, about, works, [used_by(record) for record in records], files_of(met), processes)
+    files = WorkModel.of(spec, every, "likely", coefficients.block).files_of(met)
+    return Measured(basis, about, works, [used_by(record) for record in records], files, processes)
 
 
 def _window(grid: Grid, size: int, record: ChunkRecord) -> Window:

@@ -18,10 +18,10 @@ from ardcube.planning.plan import CubeSpec
 
 FILE = "coefficients.json"
 """Data file of this package."""
-HEADER_BYTES = 32_768
-"""Bytes of the request that reads the header of a file."""
 BYTES_PER_SECOND = 60e6
 """Bytes that a core is assumed to receive in a second, from an archive in the region of the workers."""
+CPU_PER_TASK = 0.035
+"""CPU seconds of Prefect in the process of a worker, for each of the first chunks of a run, which are tasks."""
 _SECONDS_PER_CPU = 1.2
 """Seconds for which a chunk occupies a thread, per CPU second, if as many chunks as cores are built at once."""
 _OTHER_DEFINITION, _OTHER_COMPOSITE = 100.0, 10.0
@@ -48,18 +48,20 @@ class Coefficients:
     """Per 1,000,000 bytes read."""
     cpu_per_mpx: float
     """Per 1,000,000 clear observations of a band, and pixels of the composite."""
-    requests_per_fetch: float
+    request_share: float
+    """Requests for blocks per expected one."""
     byte_share: float
-    """Bytes read per byte of the blocks that are expected."""
+    """Bytes of blocks per expected one."""
     stored_share: float
     """Bytes stored per byte of observed pixels before compression."""
 
     def predict(self, work: Work) -> Used:
         """Return the figures that work is expected to use."""
         read = self.byte_share * (work.mask_bytes + work.band_bytes)
-        received = HEADER_BYTES * work.opened + read
+        received = work.header_bytes + read
         cpu = (
             self.cpu_per_process * work.processes
+            + CPU_PER_TASK * work.tasks
             + self.cpu_per_chunk * work.chunks
             + self.cpu_per_fetch * work.fetches
             + self.cpu_per_mb * read / 1e6
@@ -68,7 +70,7 @@ class Coefficients:
         return Used(
             cpu_seconds=cpu,
             seconds=max(_SECONDS_PER_CPU * cpu, received / BYTES_PER_SECOND),
-            requests=work.opened + self.requests_per_fetch * work.fetches,
+            requests=work.opened + self.request_share * work.requests,
             received=received,
             stored=self.stored_share * work.observed,
             objects=work.arrays,

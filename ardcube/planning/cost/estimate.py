@@ -6,23 +6,26 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ardcube.catalog.hrefs import is_remote
 from ardcube.catalog.scene import Scene
 from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.extent.window import Window
 from ardcube.planning.cost.coefficients import Coefficients, coefficients_for
 from ardcube.planning.cost.figures import QUANTITIES, Basis, Prices, Quantity, Range, Used, total_of
-from ardcube.planning.cost.work import CASES, Case, Work, WorkModel, evenly, files_of
+from ardcube.planning.cost.work import CASES, Case, Work, WorkModel, evenly
 from ardcube.planning.jobs import ChunkJobs
 from ardcube.planning.plan import CubePlan, CubeSpec
 
 _MOST_SAMPLED = 200
 """Chunks whose work is computed; that of the others is in proportion to their scenes and pixels."""
 _SPREAD: Mapping[Quantity, float] = {
-    "cpu_seconds": 0.4, "seconds": 0.8, "requests": 0.3, "received": 0.3, "stored": 0.3, "objects": 0.05,
+    "cpu_seconds": 0.6, "seconds": 0.8, "requests": 0.4, "received": 0.7, "stored": 0.3, "objects": 0.05,
 }  # fmt: skip
 """Error of an estimate from coefficients, as a share: other machines, networks and landscapes than those measured."""
 _MEASURED_SPREAD = 0.1
 """Least error of an estimate from measured chunks, because other chunks and hours differ from them."""
+_MOST_TASKS = 50
+"""Chunks of a run that are tasks each; further ones share a task with others (0012)."""
 _UNKNOWN_SPREAD = 0.5
 """Error if a single chunk was measured."""
 
@@ -36,8 +39,8 @@ class Measured:
     """Origin of the figures, for people."""
     works: Sequence[Mapping[Case, Work]] = field(repr=False)
     used: Sequence[Used] = field(repr=False)
-    files: int
-    """Different files of all these chunks."""
+    files: float
+    """Different files of all these chunks that are expected to be read."""
     processes: int
     """Worker processes whose first chunk is one of these chunks."""
 
@@ -146,14 +149,13 @@ def estimate_cost(
     measured : Measured, optional
         Chunks whose cost corrects the coefficients.
     """
-    scenes = [scene for some in plan.scenes.values() for scene in some]
+    scenes = _scenes_of(plan)
     coefficients = coefficients_for(plan.spec, scenes)
     works = _total_work(plan, jobs, coefficients)
-    most, files = works["high"].opened, files_of(plan.scenes)
-    processes = machines.workers or 1
-    opened = {"low": min(most, files), "likely": min(most, files * processes), "high": most}
-    first = min(processes, len(jobs))
-    predicted = {case: coefficients.predict(_shared(works[case], opened[case], first)) for case in CASES}
+    opened = _opened(plan, works, machines, len(jobs))
+    first = min(machines.workers or 1, len(jobs))
+    tasks = {"low": 0, "likely": min(len(jobs), _MOST_TASKS), "high": min(len(jobs), _MOST_TASKS)}
+    predicted = {case: coefficients.predict(_shared(works[case], opened[case], first, tasks[case])) for case in CASES}
     ratios = {} if measured is None else _ratios(measured, coefficients)
     ranges = {quantity: _range(quantity, predicted, ratios.get(quantity)) for quantity in QUANTITIES}
     about = coefficients.name if measured is None else measured.about
@@ -176,9 +178,38 @@ def estimate_cost(
     )
 
 
-def _shared(work: Work, opened: float, processes: float) -> Work:
-    """Return the work with other numbers of opened files and of processes."""
-    return replace(work, opened=opened, processes=processes)
+def _opened(plan: CubePlan, works: Mapping[Case, Work], machines: Machines, chunks: int) -> dict[Case, float]:
+    """Return the number of files whose header is read, in each case of cloud cover.
+
+    A process keeps headers. Those of remote files are stored in the ledger too, so that only the first chunks at once
+    read them; an earlier run may have stored all of them.
+    """
+    files = {case: WorkModel.of(plan.spec, _scenes_of(plan), case, 1).files_of(plan.scenes) for case in CASES}
+    at_once = machines.at_once(chunks) or 1.0
+    likely = works["likely"].opened
+    readers = float(machines.workers or 1)
+    if is_remote(_first_address(plan)):
+        # Chunks that are built at once are neighbours in a row of tiles.
+        readers = min(readers, math.sqrt(max(1.0, likely / max(1.0, files["likely"]))))
+        least = 0.0
+    else:
+        least = min(works["low"].opened, files["low"])
+    most = min(works["high"].opened, files["high"] * max(1.0, at_once))
+    return {"low": least, "likely": min(likely, files["likely"] * readers), "high": most}
+
+
+def _scenes_of(plan: CubePlan) -> list[Scene]:
+    return [scene for some in plan.scenes.values() for scene in some]
+
+
+def _first_address(plan: CubePlan) -> str:
+    return next((asset.href for scene in _scenes_of(plan) for asset in scene.bands.values()), "")
+
+
+def _shared(work: Work, opened: float, processes: float, tasks: float = 0.0) -> Work:
+    """Return the work with other numbers of opened files, of processes and of task runs."""
+    share = opened / work.opened if work.opened else 0.0
+    return replace(work, opened=opened, header_bytes=share * work.header_bytes, processes=processes, tasks=tasks)
 
 
 def works_of(
@@ -242,7 +273,7 @@ def _total_work(plan: CubePlan, jobs: ChunkJobs, coefficients: Coefficients) -> 
     """Return the work of all jobs, from that of a sample."""
     chosen = [jobs[int(position)] for position in evenly(len(jobs), _MOST_SAMPLED)] if len(jobs) else []
     chunks = with_scenes(plan.spec, plan.scenes, ((job.key.period, job.window) for job in chosen))
-    works = works_of(plan.spec, coefficients, [one for some in plan.scenes.values() for one in some], chunks)
+    works = works_of(plan.spec, coefficients, _scenes_of(plan), chunks)
     if not chosen:
         return dict.fromkeys(CASES, Work())
     pixels, reads = sum(job.pixels for job in chosen), sum(job.scenes * job.pixels for job in chosen)

@@ -18,7 +18,7 @@ BOX = (15.0, 0.0, 15.1, 0.1)
 """11.1 km a side, at the equator."""
 
 
-def work(*scenes: Scene, pixels: int = 278, masked: bool = False, case: Case = "likely", block: int = 0) -> Work:
+def work(*scenes: Scene, pixels: int = 278, masked: bool = False, case: Case = "likely", block: int = 1) -> Work:
     grid = Grid.from_bounds(BOX, 0.1 / pixels)
     spec = cube_spec(grid, mask=SCLCloudMaskHook()) if masked else cube_spec(grid)
     return WorkModel.of(spec, scenes, case, block).of_chunk(Window(0, pixels, 0, pixels), scenes)
@@ -67,8 +67,8 @@ def test_bytes_are_those_of_the_level_that_is_read(band: str, changes: dict[str,
 
 
 def test_whole_blocks_are_read() -> None:
-    small, whole = (work(with_cover(None), block=block).band_bytes for block in (0, 1024))
-    assert whole > 5 * small
+    small, whole = (work(with_cover(None), block=block).band_bytes for block in (1, 1024))
+    assert whole > 1.2 * small
 
 
 def test_cloudy_scenes_are_read_less() -> None:
@@ -96,7 +96,7 @@ def test_a_scene_outside_of_the_chunk_reads_nothing() -> None:
     outside = replace(scene("a", box=(15.105, 0.0, 15.2, 0.1)), cloud_cover=0.0)  # its margin reaches the chunk
     found = work(outside)
     assert (found.band_bytes, found.clear, found.arrays) == (0, 0, 0)
-    assert found.opened == 1
+    assert found.opened == 0
 
 
 def test_a_chunk_without_scenes_has_no_objects() -> None:
