@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 PERIODS = 10
@@ -11,7 +12,7 @@ CHUNK = 16
 RESOLUTION = 0.001
 
 
-def write_catalogue(folder: Path) -> Path:
+def write_catalogue(folder: Path, bands: Sequence[str] = ("red",)) -> Path:
     """Write a catalogue whose only item is outside of the cube."""
     folder.mkdir(parents=True, exist_ok=True)
     collection = "sentinel-2-c1-l2a"
@@ -21,9 +22,9 @@ def write_catalogue(folder: Path) -> Path:
         "proj:shape": [10980, 10980],
         "proj:transform": [10, 0, 300000, 0, -10, 4900020],
         "raster:bands": [{"nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": -0.1}],
-        "eo:bands": [{"name": "red", "common_name": "red"}],
         "roles": ["data"],
     }
+    assets = {band: asset | {"eo:bands": [{"name": band, "common_name": band}]} for band in bands}
     ring = [[-71.0, -41.0], [-70.0, -41.0], [-70.0, -40.0], [-71.0, -40.0], [-71.0, -41.0]]
     item = {
         "type": "Feature",
@@ -33,7 +34,7 @@ def write_catalogue(folder: Path) -> Path:
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "bbox": [-71.0, -41.0, -70.0, -40.0],
         "properties": {"datetime": "2023-01-10T00:00:00Z", "platform": "sentinel-2a", "proj:epsg": 32719},
-        "assets": {"red": asset},
+        "assets": assets,
         "links": [],
     }
     described = {
@@ -44,7 +45,10 @@ def write_catalogue(folder: Path) -> Path:
         "license": "other",
         "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
         "links": [],
-        "item_assets": {"red": {key: asset[key] for key in ("type", "raster:bands", "eo:bands", "roles")}},
+        "item_assets": {
+            band: {key: asset[key] for key in ("type", "raster:bands", "eo:bands", "roles")}
+            for band, asset in assets.items()
+        },
     }
     (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [item]}))
     (folder / "collection.json").write_text(json.dumps(described))

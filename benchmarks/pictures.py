@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 import ardcube
 from ardcube.config.variables import variable_name
 from ardcube.ledger.ledger import Ledger
-from ardcube.report.quicklook import stretched
+from ardcube.report.true_colour import stretched
 from ardcube.sample import write_archive
 from ardcube.storage.place import Place
 

@@ -280,14 +280,15 @@ def sample(folder: Path) -> None:
 @cli.command()
 @click.argument("uri")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option("--all-pixels", is_flag=True, help="Read all pixels of a large cube, instead of levels or a sample.")
 @at_option
 @storage_option
 @debug_option
-def quicklook(uri: str, output: Path, at: str | None, storage_options: dict[str, Any]) -> None:
+def quicklook(uri: str, output: Path, all_pixels: bool, at: str | None, storage_options: dict[str, Any]) -> None:
     """Draw one PNG per period of the cube at URI."""
     from ardcube.report.quicklook import write_quicklooks
 
-    for picture in write_quicklooks(uri, output, at=at, storage_options=storage_options):
+    for picture in write_quicklooks(uri, output, at=at, storage_options=storage_options, all_pixels=all_pixels):
         click.echo(picture)
 
 

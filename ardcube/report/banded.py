@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ardcube.config.variables import variable_name
 from ardcube.extent.window import Window
 from ardcube.store.schema import BAND, BANDS, FILL, VARIABLE
 
@@ -27,6 +28,12 @@ class BandedVariable:
     def chunk(self) -> int:
         """Pixels of the longer side of a chunk."""
         return int(max(self.arrays[0].encoding["chunks"][1:3]))
+
+    @property
+    def tile(self) -> int:
+        """Pixels of the longer side of an object: a shard, or a chunk without shards."""
+        encoding = self.arrays[0].encoding
+        return int(max((encoding.get("shards") or encoding["chunks"])[1:3]))
 
     def read(self, period: int, window: Window, bands: Sequence[int]) -> NDArray[np.uint16]:
         """Return digital numbers of some bands of a period, (y, x, band); 0 is nodata."""
@@ -51,6 +58,21 @@ def banded_variables(cube: xr.Dataset) -> dict[str, BandedVariable]:
         bands = tuple(band for band in map(str, cube.attrs.get(BANDS, by_band)) if band in by_band)
         found[name] = BandedVariable(name, bands, tuple(by_band[band] for band in bands))
     return found
+
+
+def shown_variable(cube: xr.Dataset, attributes: Mapping[str, Any]) -> BandedVariable | None:
+    """Return the variable of the pictures: that of the first composite which has bands; None if there is none.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        Group with the pixels of a cube.
+    attributes : mapping
+        Attributes of the store.
+    """
+    banded = banded_variables(cube)
+    composites = map(variable_name, str(attributes.get("composite", "")).split(", "))
+    return next((banded[name] for name in composites if name in banded), next(iter(banded.values()), None))
 
 
 def read_plane(array: xr.Variable, window: Window) -> NDArray[np.uint16]:

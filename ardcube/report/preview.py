@@ -7,28 +7,26 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from ardcube.report.banded import read_plane
+from ardcube.extent.levels import level_grids
+from ardcube.ledger.ledger import Ledger
+from ardcube.report.banded import read_plane, shown_variable
 from ardcube.report.clear_days import shaded, shades
 from ardcube.report.map_frame import MapPosition, draw_frame
+from ardcube.report.open_level import open_level
 from ardcube.report.png import encode_png
-from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched
-from ardcube.report.shown_part import fullest_part, read_built, tile_pixels, whole
+from ardcube.report.shown_levels import shown_levels
+from ardcube.report.shown_pixels import Limit, choose_pixels
 from ardcube.report.snapshot import CubeSnapshot
-from ardcube.report.state_map import EMPTY, RETRIED, WRITTEN
+from ardcube.report.state_map import RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
 from ardcube.report.thumbnail import Thumbnail
-from ardcube.store.backend import zarr_store
-from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.layouts import base_group
+from ardcube.report.true_colour import digital_numbers, shown_bands, stretch_of, stretched
 from ardcube.store.schema import COUNT, FILL, read_attributes
-from ardcube.store.validate import damage_as_store_error, read_layouts
 
-_MOST_PIXELS = 40_000_000
-"""Pixels of one band that are read at most: 30 chunks of 1200 pixels a side, about a second of decoding."""
-_MOST_PICTURES = 6
+LIMIT = Limit(pixels=40_000_000, tiles=400, pictures=6, periods="newest", rest="part")
+"""Limit of a preview. 40 million pixels are 28 chunks of 1200 pixels a side, about a second of decoding."""
 _SIDES = {1: 600, 2: 420}
 """Longest side of a picture in pixels, by number of pictures."""
 _SMALL_SIDE = 280
@@ -54,34 +52,29 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         None if no chunk was written, or if one chunk exceeds the pixels that are read at most.
     """
     place, cube = snapshot.place, snapshot.cube
-    written = np.isin(snapshot.states, (WRITTEN, RETRIED))
-    built = written | (snapshot.states == EMPTY)
-    chosen = _newest(written, tile_pixels(cube))
-    if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
+    with_pixels = (WRITTEN, RETRIED)
+    wanted = np.flatnonzero(np.isin(snapshot.states, with_pixels).any(axis=(1, 2)))[-LIMIT.pictures :]
+    levels = shown_levels(Ledger.of_store(place), cube, snapshot.states, with_pixels)
+    shown = choose_pixels(levels, wanted.tolist(), LIMIT, cube.config.chunk_size)
+    if shown is None:
         return None
-    window = fullest_part(cube, written[chosen[0]], _MOST_PIXELS) if len(chosen) == 1 else whole(cube.grid)
-    position = MapPosition.of(cube.grid, window)
-    thumbnail = Thumbnail.of(window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
-    group = base_group(place)
-    read_layouts(group)
-    with (
-        damage_as_store_error(place.uri),
-        checked_codecs(),
-        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as opened,
-    ):
+    level, chosen, block = shown.level, shown.periods, shown.level.block(cube.config.chunk_size)
+    position = MapPosition.of(level_grids(cube.grid)[level.number], shown.window)
+    thumbnail = Thumbnail.of(shown.window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
+    with open_level(place, level.number) as opened:
         # A variable has no coordinates, which may be a million numbers.
-        shown, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
-        if shown is None:
+        variable, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
+        if variable is None:
             return None
-        bands = shown_bands(shown.bands)
+        bands = shown_bands(variable.bands)
         colours, days = [], []
         for period in chosen:
-            read = partial(read_built, partial(shown.read, period, bands=bands), cube, written[period])
-            colours.append(digital_numbers(thumbnail.mean(read, cube.config.chunk_size)))
-            read = partial(read_built, partial(read_plane, count[period]), cube, built[period])
-            days.append(thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0])
+            read = partial(level.read_built, partial(variable.read, period, bands=bands), level.written[period])
+            colours.append(digital_numbers(thumbnail.mean(read, block)))
+            read = partial(level.read_built, partial(read_plane, count[period]), level.built[period])
+            days.append(thumbnail.mean(read, block, zero_is_valid=True)[..., 0])
     low, high = stretch_of(colours, FILL)
-    part = "" if window == whole(cube.grid) else ", a part"
+    part = ", a part" if shown.is_part else ""
     labels = [cube.periods[period].label + part for period in chosen]
     spans = [cube.periods[period].days for period in chosen]
     most = max(1.0, *(float(np.nanmax(numbers)) for numbers in days))
@@ -108,15 +101,3 @@ def _panels(
         Panel(label, encode_png(picture), picture.shape[2], picture.shape[1])
         for label, picture in zip(labels, framed, strict=True)
     ]
-
-
-def _newest(written: NDArray[np.bool_], tile_pixels: int) -> list[int]:
-    """Return the newest periods with written chunks, sorted by time, as many as may be read."""
-    chosen: list[int] = []
-    pixels = 0
-    for period in reversed(np.flatnonzero(written.any(axis=(1, 2)))):
-        pixels += int(written[period].sum()) * tile_pixels
-        if chosen and (pixels > _MOST_PIXELS or len(chosen) == _MOST_PICTURES):
-            break
-        chosen.append(int(period))
-    return sorted(chosen)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +16,48 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.config.period import has_days
-from ardcube.config.variables import variable_name
 from ardcube.errors import InputError
 from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import Lattice
 from ardcube.extent.window import Window
 from ardcube.ledger.ledger import Ledger
-from ardcube.ledger.stored_cube import stored_backend
-from ardcube.report.banded import BandedVariable, banded_variables
+from ardcube.ledger.stored_cube import StoredCube, stored_backend
+from ardcube.report.banded import BandedVariable, shown_variable
 from ardcube.report.map_frame import MapPosition, draw_frame
+from ardcube.report.open_level import open_level
 from ardcube.report.png import encode_png
+from ardcube.report.shown_levels import pyramid_levels
+from ardcube.report.shown_pixels import BLOCK, Level, Limit, ShownPixels, choose_pixels
+from ardcube.report.state_map import RETRIED, WRITTEN, chunk_states
 from ardcube.report.thumbnail import Thumbnail
+from ardcube.report.true_colour import digital_numbers, shown_bands, stretch_of, stretched
+from ardcube.report.wording import count_of
 from ardcube.storage.place import Place
 from ardcube.storage.writable import make_folder
-from ardcube.store.backend import zarr_store
-from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.layouts import base_group
 from ardcube.store.schema import FILL, exists, read_attributes
-from ardcube.store.validate import damage_as_store_error, read_layouts
 from ardcube.store.versions import for_reading
 
-_TRUE_COLOUR = ("red", "green", "blue")
-_GAMMA = 1.4
-"""Exponent of the stretch: brightens forest and water, and changes bright soil little."""
-_PERCENTILES = (2, 98)
-_BLOCK = 1024
-"""Pixels per side of a block that is read at once, if chunks are not larger."""
+LIMIT = Limit(pixels=500_000_000, tiles=2_000, pictures=400, periods="spread", rest="sample")
+"""Limit of all pictures together: less than 30 s on two cores."""
+_EVERYTHING = Limit(pixels=2**62, tiles=2**62, pictures=2**62, periods="spread", rest="sample")
+_MOST_DRAWN = 24 * 1024**2
+"""Pixels of all pictures together. More periods have smaller pictures, because a PNG of 1024 x 1024 pixels takes half a
+second of CPU."""
+_THREADS = 8
+"""Chunks of a sample that are read at once. They wait for the store."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Composite:
+    """The periods of a cube, and the numbers of the pictures that show some of them."""
+
+    name: str
+    position: MapPosition
+    pictures: Sequence[NDArray[np.uint16]]
+    labels: Sequence[str]
+    captions: Sequence[str]
 
 
 def write_quicklooks(
@@ -46,12 +67,17 @@ def write_quicklooks(
     at: str | None = None,
     storage_options: dict[str, Any] | None = None,
     max_side: int = 1024,
+    all_pixels: bool = False,
 ) -> list[Path]:
     """Write one PNG per period of a cube: true colour if it has red, green and blue, else grey.
 
     All periods and bands share one stretch, so that colours are true and months are comparable. Nodata is
     transparent. The frame shows the first and the last day of the period, the corners and a scale bar. A world file
     `.pgw` states the position of the picture. Only the pixels of the pictures and one block are in memory.
+
+    A cube of very many chunks is not read as a whole. The pixels come from a level of its pyramid. Without levels, each
+    square of the picture has the mean colour of one of several chunks, and the frame says so. More periods than may
+    be read are left out, which is logged as a warning.
 
     Parameters
     ----------
@@ -65,7 +91,10 @@ def write_quicklooks(
     at : str, optional
         Version of a cube with the storage backend icechunk, such as ``v2``. Default: the newest one.
     max_side : int
-        Longest side of a map in pixels. Pixels of a larger cube are averaged, those of a small cube enlarged.
+        Longest side of a map in pixels. Pixels of a larger cube are averaged, those of a small cube enlarged. Pictures
+        of very many periods are smaller.
+    all_pixels : bool
+        Read all pixels of the cube, however many there are.
 
     Returns
     -------
@@ -81,48 +110,88 @@ def write_quicklooks(
     place = for_reading(place, stored_backend(Ledger.of_store(place)), at)
     if not exists(place):
         raise InputError(f"{uri} holds no cube; give the URI of an existing store")
-    attributes, group = read_attributes(place), base_group(place)
-    read_layouts(group)
-    with (
-        damage_as_store_error(uri),
-        checked_codecs(),
-        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as cube,
-    ):
-        shown = shown_variable(cube, attributes)
-        if shown is None:
-            raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
-        periods, *shape = shown.arrays[0].shape[:3]
-        window = Window(0, shape[0], 0, shape[1])
-        make_folder(folder, "--output")
-        position = _position(cube, window)
-        thumbnail = Thumbnail.of(window, position.pixel_width, max_side)
-        pictures = [_read(shown, period, thumbnail) for period in range(periods)]
-        labels = cube["time"].dt.strftime("%Y-%m-%d" if has_days(str(attributes.get("period"))) else "%Y-%m").to_numpy()
-        bounds = cube["time_bnds"].to_numpy().astype("datetime64[D]")
-    low, high = stretch_of(pictures, FILL)
+    shown = _choose(place, uri, _EVERYTHING if all_pixels else LIMIT)
+    make_folder(folder, "--output")
+    read = _read(place, shown, max_side)
+    low, high = stretch_of(read.pictures, FILL)
     paths = []
-    for label, (start, end), numbers in zip(labels, bounds, pictures, strict=True):
-        path = folder / f"{shown.name}_{label}.png"
-        picture, origin = draw_frame(stretched(numbers, low, high, FILL), position, f"{start} to {end - 1}")
+    for label, caption, numbers in zip(read.labels, read.captions, read.pictures, strict=True):
+        path = folder / f"{read.name}_{label}.png"
+        picture, origin = draw_frame(stretched(numbers, low, high, FILL), read.position, caption)
         path.write_bytes(encode_png(picture))
-        path.with_suffix(".pgw").write_text(position.world_file(thumbnail.shape, origin))
+        path.with_suffix(".pgw").write_text(read.position.world_file(numbers.shape[:2], origin))
         paths.append(path)
     return paths
 
 
-def shown_variable(cube: xr.Dataset, attributes: Mapping[str, Any]) -> BandedVariable | None:
-    """Return the variable of the pictures: that of the first composite which has bands; None if there is none.
+def _choose(place: Place, uri: str, limit: Limit) -> ShownPixels:
+    """Choose the pixels that are read; a warning states the periods that are left out."""
+    with open_level(place) as cube:
+        variable = shown_variable(cube, read_attributes(place))
+        if variable is None:
+            raise InputError(f"{uri} holds no variable with a `band` dimension; give the URI of a cube")
+        arrays = 1 if variable.arrays[0].ndim == 4 else len(shown_bands(variable.bands))
+        limit = limit.for_arrays(arrays)
+        periods = variable.arrays[0].shape[0]
+        shown = choose_pixels(_levels(place, variable), range(periods), limit, variable.chunk)
+    if shown is None:
+        raise InputError(f"{uri}: one chunk has more than {limit.pixels:,} pixels; read all of them with --all-pixels")
+    if len(shown.periods) < periods:
+        logger.warning(
+            "pictures of %d of %s, evenly spread; --all-pixels draws all",
+            len(shown.periods), count_of(periods, "period"),
+        )  # fmt: skip
+    return shown
 
-    Parameters
-    ----------
-    cube : xarray.Dataset
-        Group with the pixels of a cube.
-    attributes : mapping
-        Attributes of the store.
-    """
-    banded = banded_variables(cube)
-    composites = map(variable_name, str(attributes.get("composite", "")).split(", "))
-    return next((banded[name] for name in composites if name in banded), next(iter(banded.values()), None))
+
+def _levels(place: Place, variable: BandedVariable) -> Iterator[Level]:
+    """Yield the cube, of which any tile may have pixels, and the levels of its pyramid."""
+    periods, *size = variable.arrays[0].shape[:3]
+    tiles = np.ones((periods, *(-(-length // variable.tile) for length in size)), bool)
+    yield Level(0, (size[0], size[1]), variable.tile, tiles, tiles)
+    if "multiscales" not in read_attributes(place):
+        return
+    ledger = Ledger.of_store(place)
+    stored = StoredCube.read(ledger)
+    if stored is None or len(stored.periods) != periods:
+        return  # no ledger, or a version of the cube with fewer periods
+    labels, grid = [period.label for period in stored.periods], stored.grid
+    states = chunk_states(labels, grid.tiles(stored.config.tile_size), ledger.records(brief=True).values())
+    yield from pyramid_levels(ledger, stored, np.isin(states, (WRITTEN, RETRIED)))
+
+
+def _read(place: Place, shown: ShownPixels, max_side: int) -> _Composite:
+    """Read the numbers of all pictures: uint16 (y, x, band)."""
+    attributes = read_attributes(place)
+    with open_level(place, shown.level.number) as cube, ThreadPoolExecutor(_THREADS) as threads:
+        variable = shown_variable(cube, attributes)
+        assert variable is not None  # that of the cube
+        position = _position(cube, shown.window)
+        thumbnail = _thumbnail(shown, position.pixel_width, max_side)
+        bands, chosen = shown_bands(variable.bands), list(shown.periods)
+        pictures = []
+        for period in chosen:
+            read = partial(variable.read, period, bands=bands)
+            if shown.step > 1:
+                means = thumbnail.sample(read, variable.chunk, shown.step, threads)
+            else:  # block by block, to save memory
+                means = thumbnail.mean(read, variable.chunk * max(1, BLOCK // variable.chunk))
+            pictures.append(digital_numbers(means))
+        times = cube["time"][chosen]
+        labels = times.dt.strftime("%Y-%m-%d" if has_days(str(attributes.get("period"))) else "%Y-%m").to_numpy()
+        bounds = cube["time_bnds"][chosen].to_numpy().astype("datetime64[D]")
+    sample = f"; sample: 1 of {shown.step} x {shown.step} chunks" if shown.step > 1 else ""
+    captions = [f"{start} to {end - 1}{sample}" for start, end in bounds]
+    return _Composite(variable.name, position, pictures, list(labels), captions)
+
+
+def _thumbnail(shown: ShownPixels, pixel_width: float, max_side: int) -> Thumbnail:
+    """Return the shape of the pictures, which are smaller if there are very many."""
+    thumbnail = Thumbnail.of(shown.window, pixel_width, max_side)
+    drawn = len(shown.periods) * math.prod(thumbnail.shape)
+    if drawn <= _MOST_DRAWN:
+        return thumbnail
+    return Thumbnail.of(shown.window, pixel_width, max(1, int(max(thumbnail.shape) * math.sqrt(_MOST_DRAWN / drawn))))
 
 
 def _position(cube: xr.Dataset, window: Window) -> MapPosition:
@@ -131,41 +200,3 @@ def _position(cube: xr.Dataset, window: Window) -> MapPosition:
     return MapPosition.of(
         Grid(Lattice(str(mapping["crs_wkt"]), west, north, step_x, step_y), 0, 0, *window.shape), window
     )
-
-
-def _read(shown: BandedVariable, period: int, thumbnail: Thumbnail) -> NDArray[np.uint16]:
-    """Read the shown bands of a period, block by block to save memory: (y, x, band)."""
-    bands = shown_bands(shown.bands)
-    block = shown.chunk * max(1, _BLOCK // shown.chunk)
-    return digital_numbers(thumbnail.mean(lambda part: shown.read(period, part, bands), block))
-
-
-def digital_numbers(means: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Round means to digital numbers; nodata where there is none."""
-    return np.nan_to_num(np.rint(means), nan=FILL).astype(np.uint16)
-
-
-def shown_bands(bands: Sequence[str]) -> list[int]:
-    """Return the positions of the bands of a picture: red, green and blue if they exist, else the first."""
-    return [bands.index(band) for band in (_TRUE_COLOUR if set(_TRUE_COLOUR) <= set(bands) else bands[:1])]
-
-
-def stretch_of(pictures: list[NDArray[np.uint16]], fill: int) -> tuple[float, float]:
-    """Return the digital numbers shown as black and white, for all periods and bands."""
-    # Percentiles of digital numbers are those of reflectance, because the encoding is linear.
-    valid = [numbers[numbers != fill] for numbers in pictures]
-    seen = np.concatenate([*valid, np.empty(0, np.uint16)])
-    if seen.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(seen, _PERCENTILES)
-    return float(low), float(max(high, low + 1))
-
-
-def stretched(numbers: NDArray[np.uint16], low: float, high: float, fill: int) -> NDArray[np.uint8]:
-    """Stretch (y, x, 1 or 3) digital numbers into uint8 (4, y, x); transparent where a band is nodata."""
-    share = np.clip((numbers.astype(np.float32) - low) / (high - low), 0, 1) ** (1 / _GAMMA)
-    colour = np.broadcast_to(np.rint(share * 255), (*numbers.shape[:2], 3))
-    alpha = np.where((numbers != fill).all(axis=-1, keepdims=True), 255, 0)
-    # Transparent pixels are black, because viewers without alpha would show noise.
-    rgba = np.concatenate([np.where(alpha > 0, colour, 0), alpha], axis=-1)
-    return rgba.astype(np.uint8).transpose(2, 0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ _LEAST_SIDE = 480
 """Longest side of a picture, in pixels, up to which small cubes are enlarged."""
 _LEAST_COSINE = 0.01
 """Smallest cosine of latitude for the proportions: at the poles a pixel has no width."""
+_FEW_PIXELS = 256
+"""Pixels per side of a chunk that its mean is computed from, at least, if the chunk has as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,49 @@ class Thumbnail:
             means = (sums / counts).astype(np.float32)
         return means[np.ix_(_nearest(self.shape[0], small[0]), _nearest(self.shape[1], small[1]))]
 
+    def sample(
+        self, read: Callable[[Window], NDArray[np.uint16] | None], chunk: int, step: int, threads: Executor
+    ) -> NDArray[np.float32]:
+        """Fill each square of `step` x `step` chunks with the mean of the valid pixels of its middle chunk.
+
+        Parameters
+        ----------
+        read : callable
+            Return the pixels of a window, uint16 (y, x, band), or None if it has none.
+        chunk : int
+            Rows and columns of a chunk, in pixels.
+        step : int
+            Chunks on a side of a square.
+        threads : Executor
+            Threads that read.
+
+        Returns
+        -------
+        float32 (y, x, band)
+            NaN where the chunk that was read has no valid pixel.
+        """
+        rows, cols = self.window.shape
+        y, x = ((_middles(length, chunk, step) * chunk).tolist() for length in (rows, cols))
+        parts = [
+            Window(y0, min(y0 + chunk, rows), x0, min(x0 + chunk, cols)).placed_in(self.window) for y0 in y for x0 in x
+        ]
+        every = max(1, chunk // _FEW_PIXELS)
+
+        def mean(part: Window) -> NDArray[np.float64]:
+            values = read(part)
+            if values is None:
+                return np.full(1, np.nan)
+            seen = values[::every, ::every].reshape(-1, values.shape[2])
+            counts = (seen != 0).sum(axis=0)
+            return np.where(counts > 0, seen.sum(axis=0) / np.maximum(counts, 1), np.nan)
+
+        found = list(threads.map(mean, parts))
+        bands = max(map(len, found))
+        means = np.array([np.broadcast_to(one, bands) for one in found], np.float32).reshape(len(y), len(x), bands)
+        side = chunk * step
+        squares = (_nearest(pixels, length) // side for pixels, length in zip(self.shape, (rows, cols), strict=True))
+        return means[np.ix_(*squares)]
+
 
 def cosine(latitude: float) -> float:
     """Return the width of a degree of longitude at a latitude, as a share of a degree of latitude."""
@@ -99,6 +145,13 @@ def _targets(start: int, stop: int, size: int, small: int) -> tuple[NDArray[np.i
 
 def _sums(values: NDArray[np.generic], rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.add.reduceat(np.add.reduceat(values, rows, axis=0, dtype=np.float64), cols, axis=1)
+
+
+def _middles(length: int, chunk: int, step: int) -> NDArray[np.int64]:
+    """Return the middle chunk of each `step` chunks of an axis of `length` pixels."""
+    chunks = -(-length // chunk)
+    starts = np.arange(0, chunks, step)
+    return (starts + np.minimum(starts + step, chunks)) // 2
 
 
 def _nearest(length: int, small: int) -> NDArray[np.int64]:

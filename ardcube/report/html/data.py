@@ -12,7 +12,7 @@ from ardcube.report.html.chunk_numbers import ChunkNumbers
 from ardcube.report.html.pictures import Pictures
 from ardcube.report.html.position import position_of
 from ardcube.report.html.series import Step, steps_of
-from ardcube.report.shown_part import whole
+from ardcube.report.shown_pixels import whole
 from ardcube.report.state_map import COLOURS, NAMES
 from ardcube.report.wording import count_of
 

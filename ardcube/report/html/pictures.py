@@ -10,29 +10,25 @@ from functools import partial
 from io import BytesIO
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ardcube.extent.window import Window
+from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.report.banded import read_plane
+from ardcube.report.banded import read_plane, shown_variable
 from ardcube.report.clear_days import shaded, shades
-from ardcube.report.quicklook import digital_numbers, shown_bands, shown_variable, stretch_of, stretched
-from ardcube.report.shown_part import fullest_part, read_built, tile_pixels, whole
-from ardcube.report.state_map import EMPTY, FAILED, RETRIED, WRITTEN
+from ardcube.report.open_level import open_level
+from ardcube.report.shown_levels import shown_levels
+from ardcube.report.shown_pixels import Limit, choose_pixels
+from ardcube.report.state_map import FAILED, RETRIED, WRITTEN
 from ardcube.report.thumbnail import Thumbnail
+from ardcube.report.true_colour import digital_numbers, shown_bands, stretch_of, stretched
 from ardcube.runtime.cpus import cpu_count
 from ardcube.storage.place import Place
-from ardcube.store.backend import zarr_store
-from ardcube.store.checked_codecs import checked_codecs
-from ardcube.store.layouts import base_group
 from ardcube.store.schema import COUNT, FILL, read_attributes
-from ardcube.store.validate import damage_as_store_error, read_layouts
 
-_MOST_PIXELS = 200_000_000
-"""Pixels of one band that are read at most: a few seconds of CPU."""
-_MOST_TILES = 400
-"""Tiles that are read at most, because each is a request to an object store."""
+LIMIT = Limit(pixels=200_000_000, tiles=400, pictures=60, periods="spread", rest="part")
+"""Limit of a page: a few seconds of CPU. Each tile is a request to an object store, and another one for clear days."""
 _SIDES = ((4, 1000), (16, 800), (36, 600))
 """Longest side of a picture in pixels, by number of pictures up to which it applies."""
 _SMALL_SIDE = 480
@@ -87,21 +83,15 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
     StoreError
         If the store is damaged.
     """
-    written = np.isin(states, (WRITTEN, RETRIED, FAILED))  # a chunk that failed may have the pixels of an earlier build
-    chosen = _chosen(written, shown, tile_pixels(cube))
-    if not chosen or min(cube.config.chunk_size, cube.grid.height) * cube.config.chunk_size > _MOST_PIXELS:
+    with_pixels = (WRITTEN, RETRIED, FAILED)  # a chunk that failed may have the pixels of an earlier build
+    tiles = np.isin(states, with_pixels).sum(axis=(1, 2))
+    levels = shown_levels(Ledger.of_store(place), cube, states, with_pixels)
+    read = choose_pixels(levels, [period for period in shown if tiles[period]], LIMIT, cube.config.chunk_size)
+    if read is None:
         return None
-    limit = min(_MOST_PIXELS, _MOST_TILES * tile_pixels(cube))
-    window = fullest_part(cube, written[chosen[0]], limit) if len(chosen) == 1 else whole(cube.grid)
-    thumbnail = Thumbnail(window, _shape(window, len(chosen)))
-    group = base_group(place)
-    read_layouts(group)
-    with (
-        damage_as_store_error(place.uri),
-        checked_codecs(),
-        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as opened,
-        ThreadPoolExecutor(min(4, cpu_count())) as threads,
-    ):
+    level, chosen, block = read.level, read.periods, read.level.block(cube.config.chunk_size)
+    thumbnail = Thumbnail(read.window, _shape(read.window, len(chosen)))
+    with open_level(place, level.number) as opened, ThreadPoolExecutor(min(4, cpu_count())) as threads:
         # A variable has no coordinates, which may be a million numbers.
         variable, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
         if variable is None:
@@ -109,13 +99,12 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
         bands = shown_bands(variable.bands)
 
         def colours(period: int) -> NDArray[np.uint16]:
-            read = partial(read_built, partial(variable.read, period, bands=bands), cube, written[period])
-            return digital_numbers(thumbnail.mean(read, cube.config.chunk_size))
+            of_tile = partial(level.read_built, partial(variable.read, period, bands=bands), level.written[period])
+            return digital_numbers(thumbnail.mean(of_tile, block))
 
         def days(period: int) -> NDArray[np.float32]:
-            built = written[period] | (states[period] == EMPTY)
-            read = partial(read_built, partial(read_plane, count[period]), cube, built)
-            return thumbnail.mean(read, cube.config.chunk_size, zero_is_valid=True)[..., 0]
+            of_tile = partial(level.read_built, partial(read_plane, count[period]), level.built[period])
+            return thumbnail.mean(of_tile, block, zero_is_valid=True)[..., 0]
 
         seen, clear = list(threads.map(colours, chosen)), list(threads.map(days, chosen))
     low, high = stretch_of(seen, FILL)
@@ -124,27 +113,13 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
         period: Picture(_webp(stretched(numbers, low, high, FILL)), _webp(shaded(counts, most), lossless=True))
         for period, numbers, counts in zip(chosen, seen, clear, strict=True)
     }
-    return Pictures(window, drawn, variable.name, tuple(variable.bands[band] for band in bands), shades(most))
-
-
-def spread(candidates: Sequence[int], most: int) -> list[int]:
-    """Return at most so many elements, evenly spread; the first and the last are among them, of one the last."""
-    if len(candidates) <= most:
-        return list(candidates)
-    positions = np.rint(np.linspace(len(candidates) - 1, 0, most)).astype(int)[::-1]
-    return [candidates[position] for position in positions]
-
-
-def _chosen(written: NDArray[np.bool_], shown: Sequence[int], pixels: int) -> list[int]:
-    """Return the periods whose pictures are drawn: as many of the shown ones as may be read, at least one."""
-    tiles = written.sum(axis=(1, 2))
-    candidates = [period for period in shown if tiles[period]]
-    most = len(candidates)
-    chosen = candidates
-    while most > 1 and sum(int(tiles[period]) for period in chosen) > min(_MOST_TILES, _MOST_PIXELS // pixels):
-        most -= 1
-        chosen = spread(candidates, most)
-    return chosen
+    return Pictures(
+        read.window_of_cube(cube.grid),
+        drawn,
+        variable.name,
+        tuple(variable.bands[band] for band in bands),
+        shades(most),
+    )
 
 
 def _shape(window: Window, pictures: int) -> tuple[int, int]:

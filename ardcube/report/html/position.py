@@ -10,7 +10,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.lattice import DEGREES, transformer
 from ardcube.extent.window import Window
 from ardcube.report.map_frame import MapPosition, scale_bar
-from ardcube.report.shown_part import whole
+from ardcube.report.shown_pixels import whole
 
 _NODES = 17
 """Nodes on a side between which a page interpolates longitude and latitude."""

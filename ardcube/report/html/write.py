@@ -23,10 +23,11 @@ from ardcube.report.empty_periods import EmptyPeriods
 from ardcube.report.html.chunk_numbers import ChunkNumbers
 from ardcube.report.html.data import data_of, sample_of
 from ardcube.report.html.opening import openings
-from ardcube.report.html.pictures import draw_pictures, spread
+from ardcube.report.html.pictures import draw_pictures
 from ardcube.report.html.render import GENERATOR, render_html
 from ardcube.report.html.request import facts_of, history_of, options_of, origin_of
 from ardcube.report.html.series import steps_of, total_of
+from ardcube.report.shown_pixels import spread
 from ardcube.report.state_map import NAMES
 from ardcube.report.summary import left_out
 from ardcube.storage.failures import explained

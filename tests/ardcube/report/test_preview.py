@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ardcube.config import CubeConfig
 from ardcube.config.encoding import CubeEncoding
 from ardcube.extent.periods import calendar_periods
 from ardcube.ledger.stored_cube import StoredCube
-from ardcube.report.preview import Preview, draw_preview
+from ardcube.report.preview import LIMIT, Preview, draw_preview
 from ardcube.report.snapshot import CubeSnapshot
 from ardcube.report.state_map import EMPTY, MISSING, WRITTEN
 from ardcube.storage.place import Place
@@ -132,7 +133,7 @@ def test_clear_days_are_coloured_by_number_with_a_legend(tmp_path: Path) -> None
 def test_of_a_large_cube_the_part_with_most_written_chunks_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ardcube.report.preview, "_MOST_PIXELS", 32 * 32)
+    monkeypatch.setattr(ardcube.report.preview, "LIMIT", replace(LIMIT, pixels=32 * 32))
     numbers = ramp(times=2, rows=96, columns=96)
     uri = write_store(tmp_path / "cube.zarr", numbers, ["red", "green", "blue", "nir"])
     states = np.full((2, 6, 6), EMPTY, np.uint8)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,7 +18,7 @@ from ardcube.extent.lattice import DEGREES, transformer
 from ardcube.extent.window import Window
 from ardcube.planning.jobs import ChunkKey
 from ardcube.report.html.chunk_numbers import ChunkNumbers
-from ardcube.report.html.pictures import Pictures, draw_pictures, spread
+from ardcube.report.html.pictures import LIMIT, Pictures, draw_pictures
 from ardcube.report.html.position import position_of
 from tests.ardcube.report.reported_cube import GRID, TILE, Reported, make
 from tests.grids import degrees_grid
@@ -69,11 +68,11 @@ def test_the_first_band_is_grey_if_a_colour_is_missing(tmp_path: Path) -> None:
 
 def test_periods_are_sampled_if_all_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make(tmp_path, months=5, missing=[ChunkKey("2023-05", row, col) for row in range(4) for col in range(6)])
-    monkeypatch.setattr(ardcube.report.html.pictures, "_MOST_TILES", 60)  # 24 in each period
+    monkeypatch.setattr(ardcube.report.html.pictures, "LIMIT", replace(LIMIT, tiles=60))  # 24 in each period
     drawn = draw(made, [0, 1, 2, 3, 4])
     assert drawn is not None
     assert list(drawn.of) == [0, 3]
-    monkeypatch.setattr(ardcube.report.html.pictures, "_MOST_TILES", 9)
+    monkeypatch.setattr(ardcube.report.html.pictures, "LIMIT", replace(LIMIT, tiles=9))
     part = draw(made, [0, 1, 2, 3, 4])
     assert part is not None
     assert list(part.of) == [3]
@@ -83,15 +82,6 @@ def test_periods_are_sampled_if_all_cannot_be_read(tmp_path: Path, monkeypatch: 
 def test_a_cube_without_pixels_has_no_pictures(tmp_path: Path) -> None:
     made = make(tmp_path, months=1, missing=[ChunkKey("2023-01", row, col) for row in range(4) for col in range(6)])
     assert draw(made, [0]) is None
-
-
-@given(st.integers(1, 200), st.integers(1, 60))
-def test_a_sample_is_sorted_distinct_and_has_both_ends(length: int, most: int) -> None:
-    sample = spread(range(length), most)
-    assert sample == sorted(set(sample))
-    assert len(sample) == min(length, most)
-    assert sample[-1] == length - 1
-    assert most == 1 or sample[0] == 0
 
 
 @pytest.mark.parametrize(
