@@ -154,7 +154,9 @@ def estimate_cost(
     works = _total_work(plan, jobs, coefficients)
     opened = _opened(plan, works, machines, len(jobs))
     first = min(machines.workers or 1, len(jobs))
-    tasks = {"low": 0, "likely": min(len(jobs), _MOST_TASKS), "high": min(len(jobs), _MOST_TASKS)}
+    # Measured chunks contain what Prefect took of their process.
+    most_tasks = min(len(jobs), _MOST_TASKS) if measured is None else 0
+    tasks = {"low": 0, "likely": most_tasks, "high": most_tasks}
     predicted = {case: coefficients.predict(_shared(works[case], opened[case], first, tasks[case])) for case in CASES}
     ratios = {} if measured is None else _ratios(measured, coefficients)
     ranges = {quantity: _range(quantity, predicted, ratios.get(quantity)) for quantity in QUANTITIES}

@@ -13,7 +13,7 @@ from ardcube.extent.grid import Grid
 from ardcube.extent.periods import Period
 from ardcube.pixels.composites.geomedian import Geomedian
 from ardcube.pixels.composites.per_band import Median
-from ardcube.planning.cost.coefficients import coefficients_for, shipped
+from ardcube.planning.cost.coefficients import CPU_PER_TASK, coefficients_for, shipped
 from ardcube.planning.cost.estimate import CostEstimate, Machines, Measured, estimate_cost
 from ardcube.planning.cost.figures import Prices, Range, Used
 from ardcube.planning.cost.work import Work
@@ -88,7 +88,8 @@ def test_measured_chunks_replace_the_coefficients() -> None:
     assert expected.cpu_seconds is not None
     used = [Used(cpu_seconds=3 * expected.cpu_seconds) for _ in works]
     found = cost(made, measured=Measured("calibration", "4 chunks", works, used, files=4, processes=0))
-    assert found.cpu_seconds.likely == pytest.approx(3 * before.cpu_seconds.likely)
+    of_prefect = CPU_PER_TASK * len(made.jobs)
+    assert found.cpu_seconds.likely == pytest.approx(3 * (before.cpu_seconds.likely - of_prefect))
     assert found.basis == "calibration"
     assert found.bytes_to_read == before.bytes_to_read
     assert set(found.from_coefficients) == {"seconds", "requests", "received", "stored", "objects"}
