@@ -27,6 +27,8 @@ _ROUNDER = 1.5 * 2.0**25
 """Number whose addition and subtraction rounds a weight to a multiple of 2**-27."""
 _LONGEST = -20.0
 """Factor of mixing at most: the step is then 21 times as long as that of Weiszfeld."""
+_HEAVY = 1.3
+"""Sum of weights, relative to that of the nearest observation, below which this observation shortens all steps."""
 _TINY = 1e-300
 _FAR = 1e300
 """Square of a distance that means no observation."""
@@ -75,6 +77,10 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
     The iteration is that of Weiszfeld with the step of Vardi and Zhang (2000): on an observation, only the length by
     which the pull of the others exceeds the number of observations at this place counts. Mixing of depth 1 (Anderson
     1965) lengthens steps that point in one direction, as long as they become shorter.
+
+    Near an observation steps are short at any distance from the result. Before an iteration ends there, the condition
+    that this observation is the result is evaluated once; it is exact. Otherwise the iteration continues from the
+    minimum of a parabola along the pull of the other observations.
     """
     bands, days, _ = stack.shape
     numbers = np.zeros((days, bands, LANES), np.float64)
@@ -85,6 +91,7 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
     nearest, on, square = np.zeros(LANES, np.float64), np.zeros(LANES, np.float64), np.zeros(LANES, np.float64)
     last_square, length = np.zeros(LANES, np.float64), np.zeros(LANES, np.float64)
     count, iterations = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
+    total, is_checked = np.zeros(LANES, np.float64), np.zeros(LANES, np.bool_)
     pixel = np.full(LANES, -1, np.int64)
     order = _pixels_by_count(stack, start, result)
     upcoming = min(LANES, len(order))
@@ -95,7 +102,7 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
     while active > 0:
         most = count.max()
         _measure(numbers[:most], missing, place, distance, nearest, on)
-        _pull(numbers[:most], place, distance, nearest, on, moves, square)
+        _pull(numbers[:most], place, distance, nearest, on, moves, square, total)
         _step(moves, last_moves, steps, place, on, square, last_square, length)
         for lane in range(LANES):
             iterations[lane] += 1
@@ -104,11 +111,18 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
             is_last = iterations[lane] == MOST_ITERATIONS
             if pixel[lane] < 0 or not (max(length[lane], square[lane]) < limit or is_last):
                 continue
+            if (total[lane] < _HEAVY or on[lane] > 0.0) and not is_checked[lane] and not is_last:
+                is_checked[lane] = True
+                if not _leave_nearest(numbers[: count[lane], :, lane], place[:, lane]):
+                    last_square[lane] = 0.0  # a step to another place is not mixed with those before
+                    continue
+                steps[:, lane] = 0.0
             unfinished += is_last
             for band in range(bands):  # the start is exact for collinear observations
                 result[band, pixel[lane]] = place[band, lane] - (steps[band, lane] if first else 0.0)
             iterations[lane] = 0
             last_square[lane] = 0.0
+            is_checked[lane] = False
             pixel[lane] = -1
             if upcoming < len(order):
                 pixel[lane] = order[upcoming]
@@ -142,10 +156,10 @@ def _measure(numbers, missing, place, distance, nearest, on):  # type: ignore[no
 
 
 @jit
-def _pull(numbers, place, distance, nearest, on, moves, square):  # type: ignore[no-untyped-def]
+def _pull(numbers, place, distance, nearest, on, moves, square, total):  # type: ignore[no-untyped-def]
     """Fill the steps (band, lane) of Weiszfeld, shortened on an observation, and the squares of their lengths.
 
-    Weights are relative to that of the nearest observation.
+    Weights are relative to that of the nearest observation; `total` has their sum.
     """
     days, bands, _ = numbers.shape
     weights = np.zeros(LANES, np.float64)
@@ -165,6 +179,7 @@ def _pull(numbers, place, distance, nearest, on, moves, square):  # type: ignore
     square[:] = 0
     for lane in range(LANES):
         weights[lane] = weights[lane] if weights[lane] > _TINY else _TINY
+        total[lane] = weights[lane]
     for band in range(bands):
         move, centre = moves[band], place[band]
         for lane in range(LANES):
@@ -186,6 +201,77 @@ def _hold(weights, nearest, on, moves, square):  # type: ignore[no-untyped-def]
         move = moves[band]
         for lane in range(LANES):
             move[lane] *= weights[lane]
+
+
+@jit
+def _leave_nearest(numbers, place):  # type: ignore[no-untyped-def]
+    """Move an estimate (band) to the observation nearest to it if that is the geometric median; return whether it is.
+
+    `numbers` has all observations (day, band). Otherwise the estimate moves to the minimum of the parabola through the
+    observation along the pull of the others. Summands are rounded as weights are, so that sums are exact.
+    """
+    bands = len(place)
+    nearest, pull = _nearest(numbers, place), np.zeros(bands, np.float64)
+    equal = _pull_at(numbers, nearest, pull)
+    length = np.sqrt((pull * pull).sum())
+    if length <= equal:
+        for band in range(bands):
+            place[band] = numbers[nearest, band]
+        return True
+    bend = _bend_at(numbers, nearest, pull / length)
+    if bend > 0.0:
+        for band in range(bands):
+            place[band] = numbers[nearest, band] + (length - equal) / bend * pull[band] / length
+    return False
+
+
+@jit
+def _nearest(numbers, place):  # type: ignore[no-untyped-def]
+    """Return the position of the observation (day, band) nearest to an estimate (band)."""
+    nearest, least = 0, _FAR
+    for day in range(len(numbers)):
+        square = 0.0
+        for band in range(len(place)):
+            square += (numbers[day, band] - place[band]) ** 2
+        if square < least:
+            nearest, least = day, square
+    return nearest
+
+
+@jit
+def _pull_at(numbers, at, pull):  # type: ignore[no-untyped-def]
+    """Fill `pull` (band) with the sum of unit vectors from an observation; return the number of those equal to it."""
+    equal = 0.0
+    for day in range(len(numbers)):
+        distance = _distance(numbers, day, at)
+        equal += distance == 0.0
+        if distance > 0.0:
+            for band in range(len(pull)):
+                pull[band] += ((numbers[day, band] - numbers[at, band]) / distance + _ROUNDER) - _ROUNDER
+    return equal
+
+
+@jit
+def _bend_at(numbers, at, direction):  # type: ignore[no-untyped-def]
+    """Return the second derivative of the sum of distances from an observation along a direction (band)."""
+    bend = 0.0
+    for day in range(len(numbers)):
+        distance = _distance(numbers, day, at)
+        if distance > 0.0:
+            along = 0.0
+            for band in range(len(direction)):
+                along += (numbers[day, band] - numbers[at, band]) / distance * direction[band]
+            bend += ((1.0 - along * along) / distance + _ROUNDER) - _ROUNDER
+    return bend
+
+
+@jit
+def _distance(numbers, one, other):  # type: ignore[no-untyped-def]
+    """Return the distance between two observations of `numbers` (day, band)."""
+    square = 0.0
+    for band in range(numbers.shape[1]):
+        square += (numbers[one, band] - numbers[other, band]) ** 2
+    return np.sqrt(square)
 
 
 @jit
