@@ -73,7 +73,7 @@ def post_stop(context: RunContext, progress: ProgressArtifact, error: RunStopsEr
 
 def _post(context: RunContext, records: Mapping[ChunkKey, ChunkRecord], summary: BuildSummary, tally: Tally) -> None:
     from ardcube.report.page import about_problems, about_summary, ended_page, problem_page
-    from ardcube.report.preview import draw_preview  # xarray and rasterio are slow to import
+    from ardcube.report.preview import draw_preview  # numpy, zarr and rasterio are slow to import
     from ardcube.report.snapshot import CubeSnapshot
 
     place, ledger, flow_run_id = context.pending.place, context.pending.ledger, UUID(str(flow_run.id))

@@ -82,7 +82,7 @@ def build_in_threads(pending: PendingBuild, run: RunConfig, lease: Lease, start:
     for message in summary.empty_periods.messages():
         logger.warning("%s: %s", place.uri, message)
     if run.report:
-        from ardcube.report.html.write import write_next_to_ledger  # xarray is slow to import
+        from ardcube.report.html.write import write_next_to_ledger  # zarr is slow to import
 
         summary = replace(summary, report=write_next_to_ledger(place, run.storage_options, ledger))
     finalize(place, ledger, records.values())

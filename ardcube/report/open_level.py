@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import xarray as xr
+import zarr
 
 from ardcube.storage.place import Place
 from ardcube.store.backend import zarr_store
@@ -15,7 +15,7 @@ from ardcube.store.validate import damage_as_store_error, read_layouts
 
 
 @contextmanager
-def open_level(place: Place, level: int = 0) -> Iterator[xr.Dataset]:
+def open_level(place: Place, level: int = 0) -> Iterator[zarr.Group]:
     """Open the arrays of a cube, or of a level of its pyramid, as they are stored.
 
     Parameters
@@ -32,9 +32,5 @@ def open_level(place: Place, level: int = 0) -> Iterator[xr.Dataset]:
     """
     group = place.child(str(level)) if level else base_group(place)
     read_layouts(group)
-    with (
-        damage_as_store_error(place.uri),
-        checked_codecs(),
-        xr.open_zarr(zarr_store(group), mask_and_scale=False, chunks=None, zarr_format=3) as cube,
-    ):
-        yield cube
+    with damage_as_store_error(place.uri), checked_codecs():
+        yield zarr.open_group(zarr_store(group), mode="r", zarr_format=3)

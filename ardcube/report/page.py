@@ -21,7 +21,7 @@ from ardcube.report.wording import count_of
 from ardcube.storage.place import Place, cube_name
 
 if TYPE_CHECKING:
-    from ardcube.report.preview import Preview  # xarray is slow to import
+    from ardcube.report.preview import Preview  # zarr is slow to import
 
 MOST_ROWS = 100
 """Rows of a table or a list on a page."""

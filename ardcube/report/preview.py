@@ -23,6 +23,7 @@ from ardcube.report.state_map import RETRIED, WRITTEN
 from ardcube.report.svg import Panel, draw_sheet
 from ardcube.report.thumbnail import Thumbnail
 from ardcube.report.true_colour import digital_numbers, shown_bands, stretch_of, stretched
+from ardcube.store.backend import array_of
 from ardcube.store.schema import COUNT, FILL, read_attributes
 
 LIMIT = Limit(pixels=40_000_000, tiles=400, pictures=6, periods="newest", rest="part")
@@ -62,8 +63,7 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
     position = MapPosition.of(level_grids(cube.grid)[level.number], shown.window)
     thumbnail = Thumbnail.of(shown.window, position.pixel_width, _SIDES.get(len(chosen), _SMALL_SIDE))
     with open_level(place, level.number) as opened:
-        # A variable has no coordinates, which may be a million numbers.
-        variable, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
+        variable, count = shown_variable(opened, read_attributes(place)), array_of(opened, COUNT)
         if variable is None:
             return None
         bands = shown_bands(variable.bands)
@@ -71,7 +71,7 @@ def draw_preview(snapshot: CubeSnapshot) -> Preview | None:
         for period in chosen:
             read = partial(level.read_built, partial(variable.read, period, bands=bands), level.written[period])
             colours.append(digital_numbers(thumbnail.mean(read, block)))
-            read = partial(level.read_built, partial(read_plane, count[period]), level.built[period])
+            read = partial(level.read_built, partial(read_plane, count, period), level.built[period])
             days.append(thumbnail.mean(read, block, zero_is_valid=True)[..., 0])
     low, high = stretch_of(colours, FILL)
     part = ", a part" if shown.is_part else ""

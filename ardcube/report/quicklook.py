@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from ardcube.config.period import has_days
@@ -34,6 +34,8 @@ from ardcube.report.true_colour import digital_numbers, shown_bands, stretch_of,
 from ardcube.report.wording import count_of
 from ardcube.storage.place import Place
 from ardcube.storage.writable import make_folder
+from ardcube.store.backend import array_of
+from ardcube.store.coordinates import read_time_bounds
 from ardcube.store.schema import FILL, exists, read_attributes
 from ardcube.store.versions import for_reading
 
@@ -177,9 +179,8 @@ def _read(place: Place, shown: ShownPixels, max_side: int) -> _Composite:
             else:  # block by block, to save memory
                 means = thumbnail.mean(read, variable.chunk * max(1, BLOCK // variable.chunk))
             pictures.append(digital_numbers(means))
-        times = cube["time"][chosen]
-        labels = times.dt.strftime("%Y-%m-%d" if has_days(str(attributes.get("period"))) else "%Y-%m").to_numpy()
-        bounds = cube["time_bnds"][chosen].to_numpy().astype("datetime64[D]")
+        bounds = read_time_bounds(cube)[chosen]
+    labels = np.datetime_as_string(bounds[:, 0], "D" if has_days(str(attributes.get("period"))) else "M")
     sample = f"; sample: 1 of {shown.step} x {shown.step} chunks" if shown.step > 1 else ""
     captions = [f"{start} to {end - 1}{sample}" for start, end in bounds]
     return _Composite(variable.name, position, pictures, list(labels), captions)
@@ -194,8 +195,8 @@ def _thumbnail(shown: ShownPixels, pixel_width: float, max_side: int) -> Thumbna
     return Thumbnail.of(shown.window, pixel_width, max(1, int(max(thumbnail.shape) * math.sqrt(_MOST_DRAWN / drawn))))
 
 
-def _position(cube: xr.Dataset, window: Window) -> MapPosition:
-    mapping = cube["spatial_ref"].attrs
+def _position(cube: zarr.Group, window: Window) -> MapPosition:
+    mapping = array_of(cube, "spatial_ref").attrs
     west, step_x, _, north, _, step_y = map(float, str(mapping["GeoTransform"]).split())
     return MapPosition.of(
         Grid(Lattice(str(mapping["crs_wkt"]), west, north, step_x, step_y), 0, 0, *window.shape), window

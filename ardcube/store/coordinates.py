@@ -32,6 +32,12 @@ def write_times(group: zarr.Group, periods: Sequence[Period]) -> None:
     _write(group, "time_bnds", bounds, ("time", "nv"), encoding, chunks=(_TIME_CHUNK, 2))
 
 
+def read_time_bounds(group: zarr.Group) -> NDArray[np.datetime64]:
+    """Return the first day of each period and the day after its last, datetime64[D] (time, 2)."""
+    days = np.asarray(array_of(group, "time_bnds")[...])
+    return _EPOCH + days.astype("timedelta64[D]")
+
+
 def write_complete(group: zarr.Group, shares: NDArray[np.float32]) -> None:
     """Write `complete`, float32 (time,): the share of finished tiles, as one object.
 

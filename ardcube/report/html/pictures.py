@@ -25,6 +25,7 @@ from ardcube.report.thumbnail import Thumbnail
 from ardcube.report.true_colour import digital_numbers, shown_bands, stretch_of, stretched
 from ardcube.runtime.cpus import cpu_count
 from ardcube.storage.place import Place
+from ardcube.store.backend import array_of
 from ardcube.store.schema import COUNT, FILL, read_attributes
 
 LIMIT = Limit(pixels=200_000_000, tiles=400, pictures=60, periods="spread", rest="part")
@@ -92,8 +93,7 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
     level, chosen, block = read.level, read.periods, read.level.block(cube.config.chunk_size)
     thumbnail = Thumbnail(read.window, _shape(read.window, len(chosen)))
     with open_level(place, level.number) as opened, ThreadPoolExecutor(min(4, cpu_count())) as threads:
-        # A variable has no coordinates, which may be a million numbers.
-        variable, count = shown_variable(opened, read_attributes(place)), opened[COUNT].variable
+        variable, count = shown_variable(opened, read_attributes(place)), array_of(opened, COUNT)
         if variable is None:
             return None
         bands = shown_bands(variable.bands)
@@ -103,7 +103,7 @@ def draw_pictures(place: Place, cube: StoredCube, states: NDArray[np.uint8], sho
             return digital_numbers(thumbnail.mean(of_tile, block))
 
         def days(period: int) -> NDArray[np.float32]:
-            of_tile = partial(level.read_built, partial(read_plane, count[period]), level.built[period])
+            of_tile = partial(level.read_built, partial(read_plane, count, period), level.built[period])
             return thumbnail.mean(of_tile, block, zero_is_valid=True)[..., 0]
 
         seen, clear = list(threads.map(colours, chosen)), list(threads.map(days, chosen))
