@@ -110,12 +110,13 @@ def fill_cube(
     request = (text_of(uri), None if output is None else text_of(output), method, max_periods, storage_options)
     filling = Filling.of(*request)
     due_jobs(filling, allow_missing=allow_missing)  # before anything is written
-    run = run_config(filling.output.uri, {"threads": threads, "storage_options": dict(storage_options or {})})
-    _spec(filling, run)
+    run = run_config(filling.output.uri, {"threads": threads})
+    spec = replace(_spec(filling, run), storage_options=dict(storage_options or {}))  # they may have secrets
     with holding(filling.ledger.place) as source, holding(filling.output_ledger.place) as lease:
         filling = Filling.of(*request)  # another run may have changed the cubes before this one held the leases
         jobs, chunks = due_jobs(filling, allow_missing=allow_missing)
-        _fill(filling, jobs, run, source, lease)
+        spec = replace(spec, periods=len(filling.cube.periods), holder=lease.claim.holder)
+        _fill(filling, spec, jobs, run, (source, lease))
         observed, filled = _shares(filling.output_ledger.records().values())
     return FillSummary(filling.output.uri, chunks, chunks - len(jobs), observed, filled, time.perf_counter() - start)
 
@@ -124,19 +125,18 @@ fill = python_names(fill_cube)
 """`fill_cube`, whose errors name keyword arguments instead of options."""
 
 
-def _fill(filling: Filling, jobs: list[FillJob], run: RunConfig, source: Lease, lease: Lease) -> None:
+def _fill(filling: Filling, spec: CubeSpec, jobs: list[FillJob], run: RunConfig, leases: tuple[Lease, Lease]) -> None:
     """Prepare the store of the filled cube, fill the chunks, build the levels above them, and publish a version."""
     from ardcube.filling.chunk import OpenFilling  # zarr is slow to import
     from ardcube.filling.output import prepare_output, write_shares
     from ardcube.store.transaction import transaction_of
 
     def check() -> None:
-        source.check()
-        lease.check()
+        for one in leases:
+            one.check()
 
     check()
-    spec = replace(_spec(filling, run), holder=lease.claim.holder)
-    place, ledger = prepare_output(filling, spec), filling.output_ledger.held_by(lease.claim.holder)
+    place, ledger = prepare_output(filling, spec), filling.output_ledger.held_by(spec.holder)
     transaction = transaction_of(place)
     cube, finished = OpenFilling.open(filling, spec, place, ledger), FinishedChunks(ledger, transaction)
     filled = call_in_threads(lambda job: cube.fill(job, finished.fork()), jobs, run.local_threads, check)
@@ -147,7 +147,7 @@ def _fill(filling: Filling, jobs: list[FillJob], run: RunConfig, source: Lease, 
     is_changed = bool(jobs) or (transaction is not None and transaction.is_new)
     chunks = len(ledger.compact()) if is_changed else 0
     levels = summarize(RunScope(place.uri, chunks, 0), {}, 0.0)
-    levels = build_levels(spec, run, lease, ledger, levels, transaction)
+    levels = build_levels(spec, run, leases[1], ledger, levels, transaction)
     if is_changed:
         write_shares(filling, place)
     counts = chunks - levels.failed, chunks
