@@ -155,12 +155,6 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
     from scipy.optimize import nnls
 
     case = measured[0].case
-    read = np.array([one.work.mask_bytes + one.work.band_bytes for one in measured])
-    opened = np.array([one.work.opened for one in measured])
-    headers = np.array([one.work.header_bytes for one in measured])
-    share = float((_column(measured, "received") - headers).sum() / read.sum())
-    requests = sum(one.work.requests for one in measured)
-    request_share = max(0.0, float((_column(measured, "requests") - opened).sum() / requests))
     observed = sum(one.work.observed for one in measured)
     others = [one for one in measured if not one.first]
     cpu = _column(others, "cpu_seconds")
@@ -169,7 +163,7 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
             [
                 1.0,
                 one.work.fetches,
-                share * (one.work.mask_bytes + one.work.band_bytes) / 1e6,
+                ((one.used.received or 0) - one.work.header_bytes) / 1e6,
                 (one.work.clear + one.work.output / 2) / 1e6,
             ]
             for one in others
@@ -180,7 +174,6 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
     found = Coefficients(
         definition=case.definition, composite=case.composite.partition(":")[0], metres=measured[0].metres, block=block,
         cpu_per_process=0.0, cpu_per_chunk=chunk, cpu_per_fetch=fetch, cpu_per_mb=megabyte, cpu_per_mpx=mpx,
-        request_share=request_share, byte_share=share,
         stored_share=float(_column(measured, "stored").sum() / observed),
     )  # fmt: skip
     firsts = [
@@ -219,10 +212,10 @@ def main() -> int:
         print(json.dumps(as_child(json.load(sys.stdin))))
         return 0
     measured: list[Measurement] = []
-    for name in LAYOUTS:  # the first process of all compiles kernels
+    for name, composite in dict.fromkeys((case.definition, case.composite) for case in CASES):
         archive = ensure_archive(chosen.data / LAYOUTS[name].name, LAYOUTS[name])
-        with tempfile.TemporaryDirectory(prefix="ardcube-bench-") as scratch:
-            measure(Case(name, sizes=((150, 0),)), archive, Path(scratch))
+        with tempfile.TemporaryDirectory(prefix="ardcube-bench-") as scratch:  # the first process compiles kernels
+            measure(Case(name, composite, sizes=((150, 0),)), archive, Path(scratch))
     for case in CASES[: 1 if chosen.short else None]:
         layout = LAYOUTS[case.definition]
         archive = ensure_archive(chosen.data / layout.name, layout)

@@ -48,16 +48,12 @@ class Coefficients:
     """Per 1,000,000 bytes read."""
     cpu_per_mpx: float
     """Per 1,000,000 clear observations of a band, and pixels of the composite."""
-    request_share: float
-    """Requests for blocks per expected one."""
-    byte_share: float
-    """Bytes of blocks per expected one."""
     stored_share: float
     """Bytes stored per byte of observed pixels before compression."""
 
     def predict(self, work: Work) -> Used:
         """Return the figures that work is expected to use."""
-        read = self.byte_share * (work.mask_bytes + work.band_bytes)
+        read = work.mask_bytes + work.band_bytes
         received = work.header_bytes + read
         cpu = (
             self.cpu_per_process * work.processes
@@ -70,7 +66,7 @@ class Coefficients:
         return Used(
             cpu_seconds=cpu,
             seconds=max(_SECONDS_PER_CPU * cpu, received / BYTES_PER_SECOND),
-            requests=work.opened + self.request_share * work.requests,
+            requests=work.opened + work.requests,
             received=received,
             stored=self.stored_share * work.observed,
             objects=work.arrays,

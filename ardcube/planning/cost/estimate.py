@@ -157,9 +157,16 @@ def estimate_cost(
     # Measured chunks contain what Prefect took of their process.
     most_tasks = min(len(jobs), _MOST_TASKS) if measured is None else 0
     tasks = {"low": 0, "likely": most_tasks, "high": most_tasks}
-    predicted = {case: coefficients.predict(_shared(works[case], opened[case], first, tasks[case])) for case in CASES}
+    # The ratio of chunks that contain no start of a process says nothing about starts.
+    others = first if measured is not None and not measured.processes else 0
+    predicted = {
+        case: coefficients.predict(_shared(works[case], opened[case], first - others, tasks[case])) for case in CASES
+    }
     ratios = {} if measured is None else _ratios(measured, coefficients)
     ranges = {quantity: _range(quantity, predicted, ratios.get(quantity)) for quantity in QUANTITIES}
+    starts = coefficients.predict(Work(processes=others))
+    ranges["cpu_seconds"] += Range.exactly(starts.cpu_seconds or 0.0)
+    ranges["seconds"] += Range.exactly(starts.seconds or 0.0)
     about = coefficients.name if measured is None else measured.about
     return CostEstimate(
         chunks=len(jobs),
