@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.servers.address import HOST
+
 Kind = Literal["status", "reset", "truncate", "delay", "slow"]
 _SLOW_PIECES = 10
 
@@ -105,7 +107,7 @@ class LoopbackServer:
         self._faults: list[Fault] = []
         self._stopping = threading.Event()
         self._open: set[socket.socket] = set()
-        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http = _Http((HOST, 0), _Handler)
         self._http.owner = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
@@ -129,7 +131,7 @@ class LoopbackServer:
     @property
     def origin(self) -> str:
         """Root URL of the server, without a final slash: `http://127.0.0.1:PORT`."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"http://{HOST}:{self._http.server_address[1]}"
 
     @property
     def requests(self) -> list[Request]:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.servers.address import HOST
 from tests.wait_for import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +149,7 @@ def free_port() -> int:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((HOST, port))
             except OSError:
                 continue
             return port
@@ -307,7 +308,7 @@ def moto_server() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it prints each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
@@ -361,7 +362,7 @@ def prefect_server(
     """
     port = port or free_port()
     home = home or folder / "prefect"
-    api_url = f"http://127.0.0.1:{port}/api"
+    api_url = f"http://{HOST}:{port}/api"
     log = folder / "prefect-server.log"
     env = {
         "PREFECT_HOME": str(home),
@@ -369,7 +370,7 @@ def prefect_server(
         "PREFECT_SERVER_UI_API_URL": api_url,  # by default the pages use port 4200
         "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     with running(command, log, env=env) as process:
         wait_until(
             lambda: answers(f"{api_url}/health") is not None,
