@@ -14,11 +14,11 @@ from ardcube.config import CubeConfig, RunConfig
 from ardcube.errors import RunStopsError
 from ardcube.lease.acquire import holding
 from ardcube.lease.lease import Lease, release
-from ardcube.prepare.check import with_stored_cube
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import PendingBuild, initialize_store, plan_build, warnings_of
 from ardcube.prepare.request import Request
 from ardcube.prepare.run_cost import expected_cost
+from ardcube.prepare.same_cube import with_stored_cube
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize_plan
 from ardcube.storage.place import Place, cube_name
 from flows.build_each import build_cubes

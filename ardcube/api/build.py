@@ -12,12 +12,13 @@ from ardcube.api.plan import check_cube
 from ardcube.api.python_names import python_names
 from ardcube.config import CubeConfig
 from ardcube.lease.acquire import holding
-from ardcube.prepare.check import check_request, with_stored_cube
+from ardcube.prepare.check import check_request
 from ardcube.prepare.each import requests_of_each
 from ardcube.prepare.make_plan import search_scenes
 from ardcube.prepare.pending import initialize_store, plan_build
 from ardcube.prepare.request import Request
 from ardcube.prepare.retry import check_retry, plan_retry
+from ardcube.prepare.same_cube import with_stored_cube
 from ardcube.report.summary import BuildSummary, RunScope, summarize, summarize_plan
 
 
