@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ardcube.ledger.record import DONE, NO_VALUES, Attempt, ChunkRecord, is_period
 from ardcube.planning.jobs import ChunkKey
 
-_COL_BITS, _ROW_BITS, _PERIOD_BITS = 20, 28, 15
+_COL_BITS, _ROW_BITS = 20, 28
+"""Bits of columns and rows in the key of a record. 15 remain for the period, which is enough for 89 years of days."""
 _ROW = np.dtype([
     ("key", "i8"), ("inputs", "u8"), ("seconds", "f8"), ("started", "i4"), ("host", "i4"), ("scenes", "i4"),
     ("status", "i1"),
