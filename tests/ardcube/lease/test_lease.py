@@ -33,6 +33,7 @@ from tests.wait_for import until
 HOLDER = """
 import json, sys, threading
 from ardcube.lease.acquire import LeaseHeldError, holding
+from ardcube.lease.fence import LeaseLostError
 from ardcube.storage.place import Place
 
 def report(*words):
@@ -46,6 +47,10 @@ def hold():
             over.wait()
     except LeaseHeldError as error:
         report("refused", str(error))
+    except LeaseLostError as error:
+        report("lost", str(error))
+    except Exception as error:
+        report("failed", repr(error))
 
 uri, options, threads = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 over = threading.Event()
@@ -183,7 +188,11 @@ def test_of_32_rivals_in_two_processes_one_wins_and_the_others_name_it(
     lines = [(rival.pid, line_of(rival)) for rival in rivals for _ in range(16)]
     (winner,) = [pid for pid, line in lines if line == "held"]
     refused = [line for _, line in lines if line != "held"]
-    assert len(refused) == 31
+    if kind == "S3":  # moto checks a condition and writes in two steps, so that two rivals may pass, and one loses
+        refused = [line for line in refused if not line.startswith("lost ")]
+        assert len(refused) >= 30
+    else:
+        assert len(refused) == 31
     assert all(f"(process {winner}, flow run eager-otter)" in line for line in refused)
     for rival in rivals:
         proceed(rival)
