@@ -12,14 +12,11 @@ from typing import Any
 from isal import igzip_lib
 
 from ardcube.raster.header import Blocks
+from ardcube.raster.ranges import FIRST_BYTES, UNEVEN
 
 _MOST = 0.87
 """Share of the rows of a block above which all rows are read. ISA-L then takes about as long for them as libdeflate for
-all rows, and with `_UNEVEN` all bytes are fetched anyway (0068)."""
-_UNEVEN = 1.15
-"""Factor for the bytes of some rows of a block, because not all rows compress equally well."""
-_FIRST_BYTES = 4096
-"""Further bytes, for the tables of codes."""
+all rows, and with `UNEVEN` all bytes are fetched anyway (0068)."""
 
 
 def needed_rows(blocks: Blocks, row: int) -> int:
@@ -41,7 +38,7 @@ def bytes_of_rows(size: int, rows: int, height: int) -> int:
     height : int
         Rows of the block.
     """
-    return size if rows == height else min(size, math.ceil(size * rows / height * _UNEVEN) + _FIRST_BYTES)
+    return size if rows == height else min(size, math.ceil(size * rows / height * UNEVEN) + FIRST_BYTES)
 
 
 def inflate_first(content: Any, length: int, fetch_rest: Callable[[], Any]) -> bytes:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 GAP_BYTES = 1_150_000
 """Bytes between two blocks up to which both come with one request: about a block, or a latency (0009)."""
+UNEVEN = 1.15
+"""Factor for the bytes of some rows of a block, because not all rows compress equally well."""
+FIRST_BYTES = 4096
+"""Further bytes of these rows, for the tables of codes."""
 
 
 def merged(starts: Sequence[int], sizes: Sequence[int], gap: int) -> list[tuple[int, int]]:

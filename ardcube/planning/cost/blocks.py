@@ -10,15 +10,11 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ardcube.raster.ranges import GAP_BYTES
+from ardcube.raster.ranges import FIRST_BYTES, GAP_BYTES, UNEVEN
 
 _SMALLEST_BLOCK = 256
 _FEWEST_BLOCKS = 4
 """Blocks that a raster has at least along its longer side, as far as they are not smaller than the smallest."""
-_UNEVEN = 0.15
-"""Share of the first rows of a block that is fetched in addition, because not all rows compress equally well."""
-_FIRST_BYTES = 4096
-"""Bytes of a block that are fetched in addition to those of its first rows."""
 _POSITIONS = 16
 """Positions of a window along an axis that are considered."""
 _MOST_SKIPPED = 40
@@ -76,9 +72,9 @@ def expected_reading(level: LevelSize, window: tuple[float, float], needed: floa
     across, columns = _spans(width, level.width, block, first_rows=False)
     of_row = math.ceil(level.width / block)
     size = level.bytes_per_pixel * min(block, level.width) * min(block, level.height)
-    used = needed * (level.bytes_per_pixel * rows * columns + across * min(_FIRST_BYTES, size / 2))
+    used = needed * (level.bytes_per_pixel * rows * columns + across * min(FIRST_BYTES, size / 2))
     found = _with_gaps(used, (down, across), of_row, size, needed)
-    most = level.bytes_per_pixel * level.data * rows * level.width + _FIRST_BYTES
+    most = level.bytes_per_pixel * level.data * rows * level.width + FIRST_BYTES
     return Reading(min(found.received, max(most, used)), found.requests)
 
 
@@ -101,7 +97,7 @@ def _spans(length: int, whole: int, block: int, *, first_rows: bool) -> tuple[fl
         first, last = int(start // block), int((start + length - 1e-6) // block)
         end: float = min(whole, (last + 1) * block)
         if first_rows:
-            end = min(end, last * block + (1 + _UNEVEN) * (start + length - last * block))
+            end = min(end, last * block + UNEVEN * (start + length - last * block))
         blocks += last - first + 1
         pixels += end - first * block
     return blocks / _POSITIONS, pixels / _POSITIONS
