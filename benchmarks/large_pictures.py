@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.counted_reads import counted_reads
 from benchmarks.large_cube import LargeCube, make_cube
+from benchmarks.planning import peak_mb
 
 LAYOUTS = {
     "flat": LargeCube(10, 100, 100, 256),
@@ -84,7 +86,7 @@ def measured(name: str, uri: str, folder: Path) -> dict[str, float]:
         "megabytes": reads.bytes / 1e6,
         "cpu": used.ru_utime + used.ru_stime,
         "wall": time.perf_counter() - start,
-        "peak": used.ru_maxrss / 1024,
+        "peak": peak_mb(os.getpid()),
     }
 
 

@@ -93,7 +93,7 @@ def build(**values: Any) -> None:
         return build_cube(cube, run)
 
     with already_checked(*requests):
-        run_flow(flow)
+        run_flow(flow, builds=run.serverless_backend == "local")
 
 
 @cli.command(cls=ModelCommand, models=lambda: _models()[1:], without=_NOT_OF_A_RETRY)
@@ -123,7 +123,7 @@ def retry(missing: bool, **values: Any) -> None:
         return retry_cube(run, missing)
 
     with already_checked(*requests):
-        run_flow(flow)
+        run_flow(flow, builds=run.serverless_backend == "local")
 
 
 @cli.command(cls=ModelCommand, models=_models)

@@ -40,6 +40,8 @@ def configure_prefect(debug: bool) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # Dask's monitor of the interpreter's lock prints a warning on a busy machine, and its figures are used nowhere.
     os.environ.setdefault("DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__GIL__ENABLED", "False")
+    # Its profiler keeps the source of all modules that a worker in this process runs, which is 15 MB.
+    os.environ.setdefault("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED", "False")
     # A server that stops answering is asked again for four minutes (2, 4, 8 ... seconds); Prefect's default is one.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")
     # A machine under load takes longer than Prefect's default to start the temporary server.
@@ -54,13 +56,15 @@ def _silence_libraries() -> None:
     sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
 
 
-def run_flow(flow: "Callable[[], BuildSummary]") -> None:
+def run_flow(flow: "Callable[[], BuildSummary]", *, builds: bool) -> None:
     """Run a flow, show its progress, and print its summary.
 
     Parameters
     ----------
     flow : callable
         Calls the flow.
+    builds : bool
+        Whether chunks are built in this process.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
         from flows.progress import reporting
         from flows.temporary_server import start_server
 
-        start_server(meanwhile=_import_libraries)
+        start_server(meanwhile=lambda: import_libraries(kernels=builds))
     console = new_console()
     progress = ConsoleProgress(console)
     try:
@@ -89,9 +93,10 @@ def run_flow(flow: "Callable[[], BuildSummary]") -> None:
     print_summary(console, summary)
 
 
-def _import_libraries() -> None:
-    """Import the libraries that build chunks; leave errors to their users."""
+def import_libraries(*, kernels: bool) -> None:
+    """Import the libraries of a flow, and the compiled kernels (60 MB); leave errors to their users."""
     with suppress(ImportError):
         for name in ("flows.build_cube", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed"):
             import_module(name)
-        import_module("ardcube.kernels.sampling")
+        if kernels:
+            import_module("ardcube.kernels.sampling")

@@ -171,6 +171,14 @@ def test_a_request_is_checked_before_slow_libraries_are_loaded() -> None:
     assert not loaded & (slow | {"prefect", "distributed"})
 
 
+def test_a_flow_whose_workers_build_imports_no_libraries_of_pixels() -> None:
+    """They would take 125 MB of its memory."""
+    program = "from flows.run_flow import import_libraries; import_libraries(kernels=False)"
+    loaded = {name.split(".")[0] for name in loaded_after(program)}
+    assert {"prefect", "distributed", "pyarrow"} <= loaded
+    assert not loaded & {"numba", "rasterio", "pandas", "xarray"}
+
+
 def test_cpus_are_counted_in_one_place() -> None:
     """Other counts ignore the quota of a container, or the affinity of the process."""
     others = re.compile(

@@ -142,7 +142,7 @@ def _levels(reader: ChunkReader, stack: BandStack, scene: Scene, headers: Mappin
 
 
 def _decode(
-    reader: ChunkReader, stack: BandStack, read: _SceneBands, fetching: Sequence[Future[FetchedBand]]
+    reader: ChunkReader, stack: BandStack, read: _SceneBands, fetching: list[Future[FetchedBand]]
 ) -> tuple[_SceneBands, Future[SourcePixels]]:
     """Start to decode fetched blocks."""
     stack_dtype = stack.numbers.dtype
@@ -150,9 +150,11 @@ def _decode(
         error = SceneError(f"{read.scene.id} holds {read.header.dtype}, other scenes of its day {stack_dtype}")
         error.scene = read.scene.id
         raise error
+    fetched = reader.fetched(read.scene, fetching)
+    fetching.clear()  # a future keeps its result: the compressed blocks
     return read, reader.threads.decode(
         SourcePixels.decode,
-        reader.fetched(read.scene, fetching),
+        fetched,
         read.blocks,
         read.header.dtype,
         read.encoding,

@@ -18,7 +18,6 @@ from ardcube.pixels.masks import SceneMaskHook, mask_of, no_data_of
 from ardcube.pixels.resample import needed_blocks
 from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
-from ardcube.raster.gdal import GdalRaster
 from ardcube.raster.header import Blocks, Header
 from ardcube.raster.levels import category_level, pixel_at
 from ardcube.raster.open import Raster
@@ -136,9 +135,12 @@ def _plan(mask: SceneMaskHook, reader: ChunkReader, scene: Scene, raster: Raster
         blocks = needed_blocks(reader.projection(header), wanted, level, "nearest", around)
         stated = {number for number in (scene.bands[band].nodata, header.nodata) if number is not None}
         nodata = no_data_of(mask, stated)
-        if header.masked and 0 not in nodata and isinstance(raster, GdalRaster):
-            largest = int(np.iinfo(header.dtype).max)  # 0 would be taken for a number of the mask
-            raster, nodata = replace(raster, masked_as=largest), nodata | {largest}
+        if header.masked and 0 not in nodata:
+            from ardcube.raster.gdal import GdalRaster  # it has 18 MB of libraries, and few files need it
+
+            if isinstance(raster, GdalRaster):
+                largest = int(np.iinfo(header.dtype).max)  # 0 would be taken for a number of the mask
+                raster, nodata = replace(raster, masked_as=largest), nodata | {largest}
         if blocks is not None:
             yield _Read(mask, scene, raster, header, blocks, pixel, nodata, wanted, cloud_metres)
 

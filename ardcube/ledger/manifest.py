@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC
 from threading import Lock
 from typing import Any, overload
 
@@ -22,10 +21,13 @@ from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.errors import StoreError
 from ardcube.extent.periods import Period
 from ardcube.fingerprint import digest
+from ardcube.ledger.columns import column, time_of
 from ardcube.storage.place import Options, Place
 
 _SCENES_KEPT = 20_000
 """Scenes in memory, some 50 MB; of several periods, because batches go through all periods, tile by tile."""
+_ROWS = 20_000
+"""Scenes of a row group: a column of text has at most 2 GB."""
 _WRITTEN = re.compile(r"items/\d{1,4}-\d{2}(-\d{2})?-[0-9a-f]{16}\.parquet", re.ASCII)
 """Names that `write_manifest` gives; other files in the folder are not touched."""
 _SCHEMA = pa.schema(
@@ -60,8 +62,10 @@ def write_manifest(ledger: Place, period: Period, scenes: Sequence[Scene]) -> st
     content = digest(fields)
     name = f"items/{period.label}-{content}.parquet"
     if not ledger.exists(name):
-        buffer = pa.BufferOutputStream()
-        parquet.write_table(_to_table(scenes), buffer, compression="zstd")
+        buffer, schema = pa.BufferOutputStream(), _SCHEMA.with_metadata({"geo": json.dumps(_geo())})
+        with parquet.ParquetWriter(buffer, schema, compression="zstd") as writer:
+            for start in range(0, len(scenes), _ROWS):
+                writer.write_table(_to_table(scenes[start : start + _ROWS], schema))
         ledger.write(name, buffer.getvalue().to_pybytes())
     return name
 
@@ -132,11 +136,11 @@ def _read(ledger: Place, name: str) -> SceneIndex:
         # (https://github.com/apache/arrow/issues/33975).
         table = parquet.ParquetFile(pa.BufferReader(content)).read()
         if "sensor" not in table.column_names:  # earlier versions had scenes of one sensor
-            table = table.append_column("sensor", pa.array([""] * len(table), pa.string()))
+            table = table.append_column("sensor", column([""] * len(table), pa.string()))
         if "cloud_cover" not in table.column_names:  # earlier versions had no use for it
             table = table.append_column("cloud_cover", pa.nulls(len(table), pa.float64()))
         if "granule" not in table.column_names:
-            table = table.append_column("granule", pa.array([""] * len(table), pa.string()))
+            table = table.append_column("granule", column([""] * len(table), pa.string()))
         table = table.select(_SCHEMA.names).cast(_SCHEMA)
         scenes = StoredScenes(table, f"{ledger.uri}/{name}")
         if not np.isfinite(shapely.bounds(scenes.footprints)).all():
@@ -168,9 +172,10 @@ class StoredScenes(Sequence[Scene]):
 
     def __init__(self, table: pa.Table, file: str) -> None:
         self._file = file
-        self.footprints = shapely.from_wkb(table["geometry"].to_numpy())
+        self.footprints = shapely.from_wkb(np.array(table["geometry"].to_pylist(), object))
         """object (scene,)"""
-        self._table = table.select([name for name in _SCHEMA.names if name != "geometry"])
+        self._table = table.drop_columns(["geometry", "datetime"])
+        self._times = table.select(["datetime"]).cast(pa.schema([("datetime", pa.int64())]))["datetime"]
 
     def __len__(self) -> int:
         """Return the number of scenes."""
@@ -189,7 +194,7 @@ class StoredScenes(Sequence[Scene]):
             (row,) = self._table.slice(position, 1).to_pylist()
             return Scene(
                 id=row["id"],
-                datetime=row["datetime"].replace(tzinfo=UTC),
+                datetime=time_of(self._times[position].as_py()),
                 footprint=self.footprints[which],
                 solar_hours=row["solar_hours"],
                 acquisition=row["acquisition"],
@@ -204,11 +209,11 @@ class StoredScenes(Sequence[Scene]):
             )
 
 
-def _to_table(scenes: Sequence[Scene]) -> pa.Table:
-    columns: dict[str, Any] = {name: [getattr(scene, name) for scene in scenes] for name in _SCHEMA.names[:-2]}
-    columns["bands"] = [orjson.dumps(scene.bands).decode() for scene in scenes]
-    columns["geometry"] = shapely.to_wkb(np.array([scene.footprint for scene in scenes], object))
-    return pa.table(columns, _SCHEMA.with_metadata({"geo": json.dumps(_geo())}))
+def _to_table(scenes: Sequence[Scene], schema: pa.Schema) -> pa.Table:
+    columns: dict[str, Sequence[Any]] = {name: [getattr(scene, name) for scene in scenes] for name in schema.names[:-2]}
+    columns["bands"] = [orjson.dumps(scene.bands) for scene in scenes]
+    columns["geometry"] = shapely.to_wkb(np.array([scene.footprint for scene in scenes], object)).tolist()
+    return pa.Table.from_arrays([column(columns[field.name], field.type) for field in schema], schema=schema)
 
 
 def _geo() -> dict[str, Any]:

@@ -117,9 +117,12 @@ def tables_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.Table]:
     """Yield rows as tables of some thousand rows."""
     import pyarrow as pa
 
+    from ardcube.ledger.columns import column
+
     schema, remaining = pa.schema(_COLUMNS), iter(rows)
     while part := list(islice(remaining, _ROWS)):
-        yield pa.Table.from_pylist(part, schema)
+        columns = [column([one.get(field.name) for one in part], field.type) for field in schema]
+        yield pa.Table.from_arrays(columns, schema=schema)
 
 
 def new_rows(content: bytes, found: BriefBuilder, *, whole: bool) -> Iterator[pa.Table]:
@@ -141,6 +144,8 @@ def new_rows(content: bytes, found: BriefBuilder, *, whole: bool) -> Iterator[pa
     StoreError
         If the content is not a table of records.
     """
+    from ardcube.ledger.columns import take
+
     with _damage_as_store_error():
         file = _open(content)
         if not _has_columns(file):
@@ -150,28 +155,32 @@ def new_rows(content: bytes, found: BriefBuilder, *, whole: bool) -> Iterator[pa
         for number in range(file.num_row_groups):
             rows = file.read_row_group(number, None if whole else [*_OF_PLAIN], use_threads=False)
             is_plain = np.array(rows["plain"].to_pylist(), bool)  # null is false
-            others = np.flatnonzero(~is_plain)
-            new = np.flatnonzero(is_plain)[_add_plain(rows.filter(rows["plain"]), found)]
+            new, others = np.flatnonzero(is_plain), np.flatnonzero(~is_plain)
+            if len(new):
+                new = new[_add_plain(rows.filter(rows["plain"]), found)]
             if len(others):
                 texts = rows if whole else file.read_row_group(number, ["record"], use_threads=False)
-                documents = zip(others.tolist(), texts["record"].take(others).to_pylist(), strict=True)
+                documents = zip(others.tolist(), take(texts["record"], others).to_pylist(), strict=True)
                 read = [(place, record_or_none(text or "")) for place, text in documents]
                 added_others = [place for place, record in read if record is not None and found.add(record)]
                 new = np.sort(np.concatenate([new, np.array(added_others, np.int64)]))
             if whole and len(new):
-                yield rows.take(new)
+                yield take(rows, new)
 
 
 def _add_plain(rows: pa.Table, found: BriefBuilder) -> NDArray[np.int64]:
     """Add plain rows; return the positions of those that are the first of their chunk."""
+    from ardcube.ledger.columns import numbers_of
+
     texts: dict[str, tuple[list[Any], NDArray[np.int64]]] = {}
     for name in ("period", "status", "started", "host", "scene_ids"):
         coded = rows[name].combine_chunks().dictionary_encode()
-        texts[name] = coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        texts[name] = coded.dictionary.to_pylist(), numbers_of(coded.indices, np.int32).astype(np.int64)
     ids, places = texts.pop("scene_ids")
     texts["scenes"] = [tuple(json.loads(some)) for some in ids], places
-    numbers = {name: rows[name].to_numpy() for name in ("row", "col", "inputs")}
-    return found.add_plain(numbers | {"seconds": rows["attempt_seconds"].to_numpy()}, texts)
+    kinds = {"row": np.int64, "col": np.int64, "inputs": np.uint64, "attempt_seconds": np.float64}
+    numbers = {name: numbers_of(rows[name], kind) for name, kind in kinds.items()}
+    return found.add_plain(numbers | {"seconds": numbers.pop("attempt_seconds")}, texts)
 
 
 def records_in(content: bytes) -> Iterator[str]:

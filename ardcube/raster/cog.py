@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
@@ -150,9 +150,9 @@ class CogBand:
 
     cog: Cog
     blocks: Blocks
-    contents: Mapping[tuple[int, int], Any]
+    contents: dict[tuple[int, int], Any]
     """Bytes by row and column of blocks, without the blocks that were never written. Of a block whose last rows are not
-    needed, the last bytes may be missing."""
+    needed, the last bytes may be missing. Empty after they were decoded."""
 
     @property
     def size(self) -> int:
@@ -178,6 +178,7 @@ class CogBand:
                 values = np.zeros((rows, width), dtype)
                 values[:, : 1 if predicted else width] = self.cog.header.nodata or 0
             else:
+                self.contents[y, x] = b""  # releases the bytes; if the block is decoded again, it is fetched again
                 try:
                     values = self._decoded((y, x), content, rows)
                 except _DAMAGED:

@@ -44,7 +44,9 @@ class FetchedBand(Protocol):
         ...
 
     def decode(self) -> Iterator[DecodedBlock]:
-        """Decode block by block. Bands that one reader fetched for the same `Blocks` give blocks of the same shape.
+        """Decode block by block, and release the fetched bytes on the way.
+
+        Bands that one reader fetched for the same `Blocks` give blocks of the same shape.
 
         Raises
         ------
@@ -146,6 +148,7 @@ class SourcePixels:
         window = cls(values, blocks, encoding, np.zeros(cells, bool))
         for same_block in zip(*(band.decode() for band in bands), strict=True):
             window._copy(same_block, np.dtype(dtype))
+            del same_block  # frees the blocks before the next ones are decoded
         return window
 
     def _copy(self, bands: Sequence[DecodedBlock], stored: np.dtype[Any]) -> None:
