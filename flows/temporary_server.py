@@ -16,8 +16,6 @@ from collections.abc import Callable
 from typing import IO
 
 from click import ClickException
-from prefect.context import refresh_global_settings_context
-from prefect.settings import get_current_settings
 
 from flows.signals import before_forced_end
 
@@ -28,6 +26,7 @@ _SERVER = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",  # its check imports Dask, even if no type is registered
 }
 """Environment with which Prefect starts a temporary server, and without the import of Dask for types of blocks.
 
@@ -38,16 +37,16 @@ A type of block is registered when a block of it is saved.
 def start_server(meanwhile: Callable[[], None]) -> None:
     """Start the temporary server and call `meanwhile`, which runs at the same time.
 
-    No server is started if one is configured. Otherwise this process and the processes that it starts use the new one
-    from now on.
+    This process and the processes that it starts use the new server from now on. If Prefect's settings name a server,
+    or allow no temporary one, none is started, or it is killed before it serves: it starts before Prefect is imported,
+    which takes half a second and is needed to read a profile.
 
     Raises
     ------
     ClickException
         If the server does not answer in time.
     """
-    settings = get_current_settings()
-    if settings.api.url or not settings.server.ephemeral.enabled:
+    if os.environ.get("PREFECT_API_URL"):
         meanwhile()
         return
     with tempfile.TemporaryFile() as errors:
@@ -59,6 +58,16 @@ def start_server(meanwhile: Callable[[], None]) -> None:
             server = _start(listening, errors)
         atexit.register(_end, server)
         before_forced_end(server.kill)
+
+        from prefect.context import refresh_global_settings_context
+        from prefect.settings import get_current_settings
+
+        settings = get_current_settings()
+        if settings.api.url or not settings.server.ephemeral.enabled:
+            server.kill()
+            server.wait()
+            meanwhile()
+            return
         os.environ["PREFECT_API_URL"] = f"http://{address[0]}:{address[1]}/api"
         refresh_global_settings_context()
         meanwhile()

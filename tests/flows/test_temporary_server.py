@@ -20,14 +20,19 @@ start = flows.temporary_server._start
 flows.temporary_server._start = lambda *given: servers.append(start(*given)) or servers[0]
 
 def imported():
-    print("imported", *[f"{server.pid} {os.getsid(server.pid)}" for server in servers], flush=True)
+    alive = [server for server in servers if server.returncode is None]
+    print("imported", *[f"{server.pid} {os.getsid(server.pid)}" for server in alive], flush=True)
     if sys.argv[1] == "early":
         os.kill(os.getpid(), signal.SIGKILL)
 
 flows.temporary_server.start_server(meanwhile=imported)
-if servers:
+if servers and servers[0].returncode is not None:
+    print("killed", servers[0].pid, get_current_settings().api.url)
+elif servers:
     print(urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=5).read().decode())
     print(os.environ["PREFECT_API_URL"] == get_current_settings().api.url, "prefect.server" in sys.modules, flush=True)
+    mapped = open(f"/proc/{servers[0].pid}/maps").read()
+    print("asyncpg" in mapped, "tornado" in mapped, flush=True)  # Dask imports tornado
 if sys.argv[1] == "late":
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -52,7 +57,7 @@ def run(home: Path, killed: str = "never", **environment: str) -> list[str]:
 def test_the_server_answers_in_its_own_session_and_ends_with_a_killed_process(prefect_home: Path) -> None:
     said = run(prefect_home, "late")
     word, pid, session = said[0].split()
-    assert (word, session, said[1:]) == ("imported", pid, ["true", "True False"])
+    assert (word, session, said[1:]) == ("imported", pid, ["true", "True False", "True False"])
     until(lambda: has_ended(int(pid)), "the end of the server")
 
 
@@ -71,3 +76,12 @@ def test_a_server_that_does_not_start_is_reported_with_its_own_words(tmp_path: P
 
 def test_no_server_is_started_if_an_address_is_configured(tmp_path: Path) -> None:
     assert run(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api") == ["imported"]
+
+
+def test_no_server_remains_if_a_profile_names_an_address(tmp_path: Path) -> None:
+    profile = 'active = "here"\n[profiles.here]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    (tmp_path / "profiles.toml").write_text(profile)
+    imported, killed = run(tmp_path)
+    assert imported == "imported"
+    assert killed.endswith(" http://127.0.0.1:9/api")
+    assert has_ended(int(killed.split()[1]))
