@@ -49,7 +49,7 @@ def shares_of(labels: Iterable[str], tiles: Tiles, records: Iterable[ChunkRecord
     tiles : Tiles
         Tiles that are built.
     records : iterable of ChunkRecord
-        Records with statistics; those of other tiles and periods are ignored.
+        Records with statistics, in any order; those of other tiles and periods are ignored.
     """
     pixels = tiles.pixels_by_cell
     found = {label: PeriodShares(len(pixels)) for label in labels}

@@ -117,7 +117,7 @@ def _described(
     definitions = definitions_of(cube.config, map(str, (ledger.read_cube() or {}).get("definitions", ())))
     described = Described(cube, attributes, variables, footprint, definitions, folder.store, store.uri, assets)
     labels = [period.label for period in cube.periods]
-    return described, shares_of(labels, tiles, ledger.records().values())
+    return described, shares_of(labels, tiles, ledger.each())
 
 
 def _refer_to_collection(store: Place) -> None:

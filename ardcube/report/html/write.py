@@ -96,8 +96,8 @@ def report_page(place: Place, options: Mapping[str, Any], ledger: Ledger, cube: 
     StoreError
         If the store or the ledger is damaged.
     """
-    planned, records = planned_chunks(ledger, cube), list(ledger.records().values())
-    numbers = ChunkNumbers.of([period.label for period in cube.periods], planned.tiles, records)
+    planned, records = planned_chunks(ledger, cube), ledger.records(brief=True).values()
+    numbers = ChunkNumbers.of([period.label for period in cube.periods], planned.tiles, ledger.each())
     shown = spread(range(len(cube.periods)), _MOST_PERIODS)
     with explained(place.uri):
         stored = exists(place)
