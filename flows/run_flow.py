@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from ardcube.redaction import WithoutSecrets
 from ardcube.runtime.gc_pause import start_up
-from flows.arrow_alone import import_arrow_alone
 
 if TYPE_CHECKING:
     from ardcube.report.summary import BuildSummary
@@ -97,7 +96,6 @@ def run_flow(flow: "Callable[[], BuildSummary]", *, builds: bool) -> None:
 def import_libraries(*, kernels: bool) -> None:
     """Import the libraries of a flow, and the compiled kernels (60 MB); leave errors to their users."""
     with suppress(ImportError):
-        import_arrow_alone()
         # Prefect imports fastapi to send the parameters of a flow.
         for name in ("flows.build_cube", "ardcube.ledger.manifest", "ardcube.chunk.build", "distributed", "fastapi"):
             import_module(name)
