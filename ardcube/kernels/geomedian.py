@@ -1,4 +1,4 @@
-"""Compiled: the geometric median of the observations of each pixel, and the spread around it.
+"""Compiled: the geometric median of the observations of each pixel.
 
 Pixels are iterated in lanes: arrays whose last axis is the lane, which the compiler turns into SIMD code. A lane whose
 pixel has converged gets the next pixel of the row, so that no lane waits for another. Each lane is computed as a single
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ardcube.kernels.jit import jit
+from ardcube.kernels.nearest_observation import FAR, ROUNDER, leave_nearest
 from ardcube.kernels.statistics import sort_row
 
 LANES = 64
@@ -23,15 +24,11 @@ _STILL = 0.01
 """Digital numbers: the start itself is the result if the first step is shorter."""
 _NEAR = 1e-4
 """Square of the distance in digital numbers within which the estimate is on an observation."""
-_ROUNDER = 1.5 * 2.0**25
-"""Number whose addition and subtraction rounds a weight to a multiple of 2**-27."""
 _LONGEST = -20.0
 """Factor of mixing at most: the step is then 21 times as long as that of Weiszfeld."""
 _HEAVY = 1.3
 """Sum of weights, relative to that of the nearest observation, below which this observation shortens all steps."""
 _TINY = 1e-300
-_FAR = 1e300
-"""Square of a distance that means no observation."""
 _NONE = 1e200
 """Square of a distance from which on an observation has the weight 0."""
 
@@ -84,7 +81,7 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
     """
     bands, days, _ = stack.shape
     numbers = np.zeros((days, bands, LANES), np.float64)
-    missing = np.full((days, LANES), _FAR, np.float64)
+    missing = np.full((days, LANES), FAR, np.float64)
     distance = np.zeros((days, LANES), np.float64)
     place, moves = np.ones((bands, LANES), np.float64), np.zeros((bands, LANES), np.float64)
     last_moves, steps = np.zeros((bands, LANES), np.float64), np.zeros((bands, LANES), np.float64)
@@ -113,7 +110,7 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
                 continue
             if (total[lane] < _HEAVY or on[lane] > 0.0) and not is_checked[lane] and not is_last:
                 is_checked[lane] = True
-                if not _leave_nearest(numbers[: count[lane], :, lane], place[:, lane]):
+                if not leave_nearest(numbers[: count[lane], :, lane], place[:, lane]):
                     last_square[lane] = 0.0  # a step to another place is not mixed with those before
                     continue
                 steps[:, lane] = 0.0
@@ -137,7 +134,7 @@ def _geomedian_row(stack, start, result):  # type: ignore[no-untyped-def]
 def _measure(numbers, missing, place, distance, nearest, on):  # type: ignore[no-untyped-def]
     """Fill squares of distances (day, lane) to the estimate, the smallest of them, and the number of those near it."""
     days, bands, _ = numbers.shape
-    nearest[:] = _FAR
+    nearest[:] = FAR
     on[:] = 0
     for day in range(days):
         squares, without = distance[day], missing[day]
@@ -151,7 +148,7 @@ def _measure(numbers, missing, place, distance, nearest, on):  # type: ignore[no
         for lane in range(LANES):
             near = squares[lane] < _NEAR
             on[lane] += 1.0 if near else 0.0
-            squares[lane] = _FAR if near else squares[lane]
+            squares[lane] = FAR if near else squares[lane]
             nearest[lane] = squares[lane] if squares[lane] < nearest[lane] else nearest[lane]
 
 
@@ -169,7 +166,7 @@ def _pull(numbers, place, distance, nearest, on, moves, square, total):  # type:
         for lane in range(LANES):
             share = np.sqrt(nearest[lane] / weight[lane])
             share = share if weight[lane] < _NONE else 0.0
-            share = (share + _ROUNDER) - _ROUNDER
+            share = (share + ROUNDER) - ROUNDER
             weight[lane] = share
             weights[lane] += share
         for band in range(bands):
@@ -201,77 +198,6 @@ def _hold(weights, nearest, on, moves, square):  # type: ignore[no-untyped-def]
         move = moves[band]
         for lane in range(LANES):
             move[lane] *= weights[lane]
-
-
-@jit
-def _leave_nearest(numbers, place):  # type: ignore[no-untyped-def]
-    """Move an estimate (band) to the observation nearest to it if that is the geometric median; return whether it is.
-
-    `numbers` has all observations (day, band). Otherwise the estimate moves to the minimum of the parabola through the
-    observation along the pull of the others. Summands are rounded as weights are, so that sums are exact.
-    """
-    bands = len(place)
-    nearest, pull = _nearest(numbers, place), np.zeros(bands, np.float64)
-    equal = _pull_at(numbers, nearest, pull)
-    length = np.sqrt((pull * pull).sum())
-    if length <= equal:
-        for band in range(bands):
-            place[band] = numbers[nearest, band]
-        return True
-    bend = _bend_at(numbers, nearest, pull / length)
-    if bend > 0.0:
-        for band in range(bands):
-            place[band] = numbers[nearest, band] + (length - equal) / bend * pull[band] / length
-    return False
-
-
-@jit
-def _nearest(numbers, place):  # type: ignore[no-untyped-def]
-    """Return the position of the observation (day, band) nearest to an estimate (band)."""
-    nearest, least = 0, _FAR
-    for day in range(len(numbers)):
-        square = 0.0
-        for band in range(len(place)):
-            square += (numbers[day, band] - place[band]) ** 2
-        if square < least:
-            nearest, least = day, square
-    return nearest
-
-
-@jit
-def _pull_at(numbers, at, pull):  # type: ignore[no-untyped-def]
-    """Fill `pull` (band) with the sum of unit vectors from an observation; return the number of those equal to it."""
-    equal = 0.0
-    for day in range(len(numbers)):
-        distance = _distance(numbers, day, at)
-        equal += distance == 0.0
-        if distance > 0.0:
-            for band in range(len(pull)):
-                pull[band] += ((numbers[day, band] - numbers[at, band]) / distance + _ROUNDER) - _ROUNDER
-    return equal
-
-
-@jit
-def _bend_at(numbers, at, direction):  # type: ignore[no-untyped-def]
-    """Return the second derivative of the sum of distances from an observation along a direction (band)."""
-    bend = 0.0
-    for day in range(len(numbers)):
-        distance = _distance(numbers, day, at)
-        if distance > 0.0:
-            along = 0.0
-            for band in range(len(direction)):
-                along += (numbers[day, band] - numbers[at, band]) / distance * direction[band]
-            bend += ((1.0 - along * along) / distance + _ROUNDER) - _ROUNDER
-    return bend
-
-
-@jit
-def _distance(numbers, one, other):  # type: ignore[no-untyped-def]
-    """Return the distance between two observations of `numbers` (day, band)."""
-    square = 0.0
-    for band in range(numbers.shape[1]):
-        square += (numbers[one, band] - numbers[other, band]) ** 2
-    return np.sqrt(square)
 
 
 @jit
@@ -317,7 +243,7 @@ def _load(stack, start, x, lane, numbers, missing, place, before):  # type: igno
             missing[seen, lane] = 0.0
             seen += 1
     for day in range(seen, before):
-        missing[day, lane] = _FAR
+        missing[day, lane] = FAR
     for band in range(bands):
         place[band, lane] = start[band, x]
     return seen
@@ -349,64 +275,3 @@ def _pixels_by_count(stack, start, result):  # type: ignore[no-untyped-def]
             order[places[counts[x]]] = x
             places[counts[x]] += 1
     return order
-
-
-@jit
-def deviation_rows(stack, pairs, centre, scale, offset, result):  # type: ignore[no-untyped-def]
-    """Fill `result` (3, y, x) with the medians of distances to a centre (band, y, x), in reflectance.
-
-    Distances are Euclidean, cosine and Bray-Curtis. A distance that is not defined, because all bands are 0, does not
-    count. Pixels without a distance are left unchanged.
-    """
-    _, days, height, width = stack.shape
-    distances = np.empty((3, days, width), np.float32)
-    for i in range(height):
-        for day in range(days):
-            _distances(stack[:, day, i], centre[:, i], scale, offset, distances[:, day])
-        for kind in range(3):
-            _median_of_distances(distances[kind], pairs, result[kind, i])
-
-
-@jit
-def _distances(numbers, centre, scale, offset, distances):  # type: ignore[no-untyped-def]
-    """Fill `distances` (3, x) of the numbers of a day (band, x) to a centre; infinite where there is none."""
-    bands, width = numbers.shape
-    squares, product, ones = np.zeros(width, np.float64), np.zeros(width, np.float64), np.zeros(width, np.float64)
-    others, sums, differences = np.zeros(width, np.float64), np.zeros(width, np.float64), np.zeros(width, np.float64)
-    for band in range(bands):
-        number, middle = numbers[band], centre[band]
-        for j in range(width):
-            one, other = number[j] * scale + offset, middle[j] * scale + offset
-            difference = (number[j] - np.float64(middle[j])) * scale
-            squares[j] += difference * difference
-            product[j] += one * other
-            ones[j] += one * one
-            others[j] += other * other
-            sums[j] += abs(one + other)
-            differences[j] += abs(difference)
-    for j in range(width):
-        seen, lengths = numbers[0, j] != 0, np.sqrt(ones[j] * others[j])
-        angle = max(1.0 - product[j] / lengths, 0.0)
-        distances[0, j] = np.sqrt(squares[j]) if seen else np.inf
-        distances[1, j] = angle if seen and lengths > 0.0 else np.inf
-        distances[2, j] = differences[j] / sums[j] if seen and sums[j] > 0.0 else np.inf
-
-
-@jit
-def _median_of_distances(distances, pairs, result):  # type: ignore[no-untyped-def]
-    """Fill `result` (x,) with the medians of the finite `distances` (day, x), which are sorted in place."""
-    days, width = distances.shape
-    count = np.zeros(width, np.int64)
-    for day in range(days):
-        for j in range(width):
-            count[j] += distances[day, j] < np.inf
-    for pair in range(pairs.shape[0]):
-        low, high = distances[pairs[pair, 0]], distances[pairs[pair, 1]]
-        for j in range(width):
-            near, far = low[j], high[j]
-            low[j] = near if near < far else far
-            high[j] = far if near < far else near
-    for j in range(width):
-        if count[j] > 0:
-            total = np.float64(distances[(count[j] - 1) // 2, j]) + np.float64(distances[count[j] // 2, j])
-            result[j] = total / 2

@@ -64,7 +64,7 @@ class MedianDeviations:
 
     def reduce(self, stack: Stack, out: tuple[NDArray[Any], ...]) -> None:
         """Fill the layers with the median distances."""
-        from ardcube.kernels.geomedian import deviation_rows  # numba takes a second to import
+        from ardcube.kernels.deviations import deviation_rows  # numba takes a second to import
 
         result = np.full((len(out), *stack.shape), np.nan, np.float32)
         network = sorting_network(len(stack.dates))
