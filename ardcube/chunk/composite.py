@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from ardcube.pixels.composites.reduce import reduce_bands, reduce_observations
 from ardcube.pixels.median import count_days, observe
 from ardcube.planning.memory import Workload, stack_size, subdivide
 from ardcube.planning.plan import CubeSpec
+from ardcube.runtime.at_once import building
 from ardcube.runtime.buffers import empty_stack
 
 
@@ -60,6 +62,7 @@ class ChunkPixels:
         return self.variables[-1]
 
 
+@building()
 def composite_chunk(
     spec: CubeSpec,
     window: Window,
@@ -99,7 +102,7 @@ def composite_chunk(
         spec.mask, spec.composites, len(spec.bands), (height, width), days, len(scenes), spec.grid.metres, spec.quality
     )
     limits = subdivide(workload, spec.chunk_memory)
-    variables = tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.variables)
+    variables = cache(lambda: tuple(layer.empty(height, width, len(spec.bands)) for layer in spec.variables))
     part_filler = _PartFiller(spec, limits.stack_bytes, timer, period)
     parts = list(window.split(limits.side))
     index, bytes_read, pixels_inside = SceneIndex(scenes), 0, 0
@@ -111,8 +114,16 @@ def composite_chunk(
         pixels_inside += pixels_of_part
         near = scenes if len(parts) == 1 else index.query(spec.grid.window_outline(part.grow(spec.mask.halo)))
         region = part.relative_to(window).slices
-        bytes_read += part_filler.fill(part, near, [variable[region] for variable in variables], inside)
-    return ChunkPixels(variables, days, bytes_read, part_filler.counts, pixels_inside)
+        bytes_read += part_filler.fill(part, near, partial(_regions, variables, region), inside)
+    return ChunkPixels(variables(), days, bytes_read, part_filler.counts, pixels_inside)
+
+
+Variables = Callable[[], Sequence[NDArray[Any]]]
+"""Returns arrays that are made at the first call: after a stack was filled, in memory that decoding has released."""
+
+
+def _regions(variables: Variables, region: Any) -> Sequence[NDArray[Any]]:
+    return [variable[region] for variable in variables()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +141,7 @@ class _PartFiller:
         self,
         window: Window,
         scenes: Sequence[Scene],
-        variables: Sequence[NDArray[Any]],
+        variables: Variables,
         inside: NDArray[np.bool_] | None,
     ) -> int:
         """Fill the variables of a window, in all pixels or those inside (y, x); return the bytes read.
@@ -159,17 +170,18 @@ class _PartFiller:
             rows = slice(top, min(height, top + rows_at_once))
             strip = reader.crop(Window(window.y0 + rows.start, window.y0 + rows.stop, window.x0, window.x1))
             parts = [one.rows(rows) for one in observations]
-            outs = [variable[rows] for variable in variables]
+            outs = partial(_regions, variables, rows)
             for first in range(0, len(spec.bands), bands_at_once):
                 bands = slice(first, first + bands_at_once)
                 self._reduce(strip, parts, bands, outs, observed[:, rows])
             bytes_read += strip.bytes_read
-        variables[-1][...] = count_days(observed, width)
+        arrays = variables()
+        arrays[-1][...] = count_days(observed, width)
         if spec.quality.counted:
             with self.timer.stage("quality"):
-                fill_counted(spec.quality, found, observed, self.period, variables)
+                fill_counted(spec.quality, found, observed, self.period, arrays)
         if inside is not None:
-            for layer, variable in zip(spec.variables, variables, strict=True):
+            for layer, variable in zip(spec.variables, arrays, strict=True):
                 variable[~inside] = layer.fill
         return bytes_read
 
@@ -178,7 +190,7 @@ class _PartFiller:
         strip: ChunkReader,
         observations: Sequence[Observation],
         bands: slice,
-        outs: Sequence[NDArray[Any]],
+        variables: Variables,
         observed: NDArray[np.uint8],
     ) -> None:
         """Read some bands of a strip of rows, and fill its part of the variables; set the pixels observed."""
@@ -189,6 +201,7 @@ class _PartFiller:
                 areas = [one.areas for one in observations]
                 fuse(strip, areas, BandStack(numbers, names, spec.resampling, spec.encoding, source))
             with self.timer.stage("composite"):
+                outs = variables()
                 reduce_bands(spec.reduced, numbers, outs, bands.start)
                 observe(numbers, observed)
                 if needs_all_bands(spec.composites):

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.catalog.scene import BandAsset, Scene
-from ardcube.chunk.read import ChunkReader, ahead, result_of
+from ardcube.chunk.read import ChunkReader, ahead, decoded_ahead, result_of
 from ardcube.config.encoding import CubeEncoding
 from ardcube.errors import SceneError
 from ardcube.kernels.layout import LANES
 from ardcube.pixels.bitmask import Bits, packed, unpacked
 from ardcube.pixels.nodes import axes_of
 from ardcube.pixels.resample import needed_blocks, resample_window
-from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
+from ardcube.planning.memory import FILES_AHEAD
 from ardcube.raster.conversion import conversion_of
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header, Level, stated_nodata
@@ -79,7 +79,7 @@ def fill(reader: ChunkReader, stack: BandStack, wanted: Mapping[int, tuple[Scene
     )
     scenes_ahead = max(1, FILES_AHEAD // len(stack.bands))
     decoding = (_decode(reader, stack, *fetch) for fetch in ahead(fetching, scenes_ahead))
-    for read, decoded in ahead(decoding, DECODED_AHEAD):
+    for read, decoded in decoded_ahead(decoding):
         source, where = result_of(read.scene, decoded), unpacked(read.wanted, width)
         projection = reader.projection(read.header)
         resample(stack.numbers[:, read.day], read.bands, where, projection, source, stack.resampling)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ardcube.catalog.scene import Scene
-from ardcube.chunk.read import ChunkReader, ahead, result_of
+from ardcube.chunk.read import ChunkReader, ahead, decoded_ahead, result_of
 from ardcube.pixels.bitmask import Bits
 from ardcube.pixels.classification import ClearPixels, clear_pixels, metres_per_pixel, sample, sample_distances
 from ardcube.pixels.masks import SceneMaskHook, mask_of, no_data_of
 from ardcube.pixels.resample import needed_blocks
-from ardcube.planning.memory import DECODED_AHEAD, FILES_AHEAD
+from ardcube.planning.memory import FILES_AHEAD
 from ardcube.raster.decode import Encoding, FetchedBand, SourcePixels
 from ardcube.raster.header import Blocks, Header
 from ardcube.raster.levels import category_level, pixel_at
@@ -114,7 +114,7 @@ def evaluate_scenes(
         for read, fetched in ahead(fetching, FILES_AHEAD)
     )
     to_window, found = on_a_core(_sample), dict[str, ScenePixels]()
-    for read, pixels in ahead(decoding, DECODED_AHEAD):
+    for read, pixels in decoded_ahead(decoding):
         name, sampled = read.scene.id, to_window(reader, read, result_of(read.scene, pixels), masked)
         found[name] = sampled | found[name] if name in found else sampled
     return found

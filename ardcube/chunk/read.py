@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,12 +20,14 @@ from ardcube.pixels.bitmask import Bits, packed
 from ardcube.pixels.footprint import PixelCentres
 from ardcube.pixels.nodes import SourceAxes, axes_of
 from ardcube.pixels.projection import Projection, project
+from ardcube.planning.memory import DECODED_AHEAD
 from ardcube.raster.bad_files import open_unless_bad
 from ardcube.raster.check_item import check_footprint, check_stated
 from ardcube.raster.decode import FetchedBand
 from ardcube.raster.header import Blocks, Header
 from ardcube.raster.longitudes import moved, turns
 from ardcube.raster.open import Raster, forget, forget_stored, open_raster
+from ardcube.runtime.at_once import keeps_cores_busy
 from ardcube.runtime.threads import DEFAULT_THREADS, Threads
 
 
@@ -139,10 +141,22 @@ def result_of(scene: Scene, future: Future[_Item]) -> _Item:
 
 def ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:
     """Yield items while the next `count` items are already started."""
+    return _ahead(items, lambda: count)
+
+
+def decoded_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield scenes while the next ones are decoded, unless other chunks keep the cores busy.
+
+    Decoding ahead would then take the memory of a scene for each chunk, and no chunk would be built sooner.
+    """
+    return _ahead(items, lambda: 0 if keeps_cores_busy() else DECODED_AHEAD)
+
+
+def _ahead(items: Iterable[_Item], count: Callable[[], int]) -> Iterator[_Item]:
     started: deque[_Item] = deque()
     for item in items:
         started.append(item)
-        if len(started) > count:
+        while len(started) > count():
             yield started.popleft()
     while started:
         yield started.popleft()

@@ -10,8 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore.exceptions import NoCredentialsError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 _SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
@@ -115,6 +113,9 @@ def found_credentials(profile: str | None) -> Any:
     NoCredentialsError
         If there are none.
     """
+    import botocore.session  # 7 MB, which stores without credentials do not need
+    from botocore.exceptions import NoCredentialsError
+
     found = botocore.session.Session(profile=profile).get_credentials()
     if found is None:
         raise NoCredentialsError
