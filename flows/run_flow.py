@@ -48,6 +48,20 @@ def configure_prefect(debug: bool) -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
 
+def configure_process(debug: bool) -> None:
+    """Configure memory and Prefect of a process that builds, before it starts threads.
+
+    Parameters
+    ----------
+    debug : bool
+        Log everything to the console.
+    """
+    from ardcube.runtime.allocator import configure_process
+
+    configure_process()
+    configure_prefect(debug)
+
+
 def _silence_libraries() -> None:
     """Hide warnings of libraries that a user can neither understand nor act on."""
     # Dask looks for the address of this machine in the Internet, and takes that of its host name if there is no route.
