@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -120,16 +120,27 @@ def cost(point: NDArray[np.float64], seen: NDArray[np.float64]) -> float:
     return float(np.sqrt(((seen - point) ** 2).sum(axis=1)).sum())
 
 
-def plain_geomedian(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The best of the observations and of many plain iterations of Weiszfeld, from their mean."""
-    point = seen.mean(axis=0)
+def plain_geomedians(pixels: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """The best of each pixel's observations and of many plain iterations of Weiszfeld, from their mean."""
+    days = max(map(len, pixels))
+    seen = np.stack([np.pad(one, [(0, days - len(one)), (0, 0)]) for one in pixels], axis=-1)  # (day, band, pixel)
+    counts = np.arange(days)[:, None] < [len(one) for one in pixels]
+    points = seen.sum(axis=0) / counts.sum(axis=0)
+    moving = np.ones(len(pixels), bool)
     for _ in range(3000):
-        distances = np.maximum(np.sqrt(((seen - point) ** 2).sum(axis=1)), 1e-9)
-        moved = (seen / distances[:, None]).sum(axis=0) / (1 / distances).sum()
-        if np.abs(moved - point).max() < 1e-9:
+        some = seen[..., moving]
+        weights = counts[:, moving] / np.maximum(np.sqrt(((some - points[:, moving]) ** 2).sum(axis=1)), 1e-9)
+        moved = (some * weights[:, None]).sum(axis=0) / weights.sum(axis=0)
+        still = np.abs(moved - points[:, moving]).max(axis=0) >= 1e-9
+        points[:, moving] = moved
+        moving[moving] = still
+        if not still.any():
             break
-        point = moved
-    return min([point, *seen], key=lambda at: cost(at, seen))
+    return [min([points[:, at], *one], key=lambda p, one=one: cost(p, one)) for at, one in enumerate(pixels)]  # type: ignore[misc]
+
+
+def plain_geomedian(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    return plain_geomedians([seen])[0]
 
 
 def geomedian(*observations: tuple[float, ...]) -> list[float]:
@@ -143,13 +154,12 @@ def geomedian(*observations: tuple[float, ...]) -> list[float]:
 def test_no_point_has_a_smaller_sum_of_distances(rng: np.random.Generator) -> None:
     numbers = land(rng, int(rng.integers(1, 16)), (2, 20))
     found = geomedian_of(stack_of(numbers)).astype(np.float64)
-    for (y, x), seen in pixels(numbers):
-        if not len(seen):
-            assert np.isnan(found[:, y, x]).all()
-            continue
-        best = plain_geomedian(seen)
+    some = [(found[:, y, x], seen) for (y, x), seen in pixels(numbers) if len(seen)]
+    assert np.isfinite(found).all(axis=0).sum() == np.isfinite(found).any(axis=0).sum() == len(some)
+    assert all(np.isfinite(point).all() for point, _ in some)
+    for (point, seen), best in zip(some, plain_geomedians([seen for _, seen in some]), strict=True):
         # Iterations end with a step below 0.05 DN.
-        assert cost(found[:, y, x], seen) <= cost(best, seen) * (1 + 1e-5) + 0.05
+        assert cost(point, seen) <= cost(best, seen) * (1 + 1e-5) + 0.05
     (rounded,) = reduced("geomedian", numbers)
     np.testing.assert_array_equal(rounded, np.nan_to_num(np.rint(found)).transpose(1, 2, 0))
 
