@@ -24,6 +24,8 @@ from tests.servers.range_server import RangeServer
 
 _REAL = Path(os.environ.get("ARDCUBE_REAL_DATA") or Path(__file__).resolve().parents[2] / "shared" / "real")
 _NO_REAL = f"no real scenes: {_REAL} does not exist; set ARDCUBE_REAL_DATA to the folder that contains scenes/"
+_SAMPLE = os.environ.get("ARDCUBE_SAMPLE")
+"""Folder of a sample archive that this version of ardcube wrote, to be copied. Writing one costs 13 seconds of CPU."""
 
 # Prefect reads its settings at import, and child processes inherit them. So the port of the session's server is chosen
 # here, before any import of Prefect. The fixture `prefect_server` starts the server. A flow in a test without this
@@ -203,7 +205,9 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = shared_folder(tmp_path_factory) / "sample"
     with FileLock(folder.with_suffix(".lock")):
-        write_archive(folder)  # keeps an existing archive
+        if _SAMPLE and not folder.exists():
+            shutil.copytree(_SAMPLE, folder)
+        write_archive(folder)  # keeps an existing archive, if it is complete
     return folder
 
 
