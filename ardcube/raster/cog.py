@@ -25,11 +25,10 @@ from ardcube.config import FileAccess
 from ardcube.errors import ReplacedError, SceneError, TransientError
 from ardcube.raster.complete import read_complete
 from ardcube.raster.decode import DecodedBlock
-from ardcube.raster.first_rows import bytes_of_rows, inflate_first, needed_rows
+from ardcube.raster.first_rows import inflate_first, needed_ranges, needed_rows
 from ardcube.raster.geotiff import CogLevel, header_and_layout
 from ardcube.raster.header import Blocks, Header, Level
 from ardcube.raster.object_store import UnsupportedFileError, explain_read, locate
-from ardcube.raster.ranges import GAP_BYTES, merged
 from ardcube.raster.refusals import note_readable
 from ardcube.raster.signing import SignedAddress, read_signed
 from ardcube.raster.tiff import Directory, Tag
@@ -88,18 +87,13 @@ class Cog:
         """
         layout = self.layout[blocks.level.index]
         written = [index for index in blocks.indices if layout.sizes[index] > 0]
-        starts = [int(layout.offsets[index]) for index in written]
-        sizes = [int(layout.sizes[index]) for index in written]
-        used = [
-            bytes_of_rows(size, needed_rows(blocks, row), blocks.level.block[0])
-            for size, (row, _) in zip(sizes, written, strict=True)
-        ]
-        runs = merged(starts, used, GAP_BYTES)
+        runs = needed_ranges(blocks, layout.offsets, layout.sizes)
         answers = read_signed(self.href, self.access, partial(self._read, runs)) if runs else []
         if any(version != self.version for _, version in answers):
             self._check_unchanged()
         contents = {}
-        for index, start, size in zip(written, starts, sizes, strict=True):
+        for index in written:
+            start, size = int(layout.offsets[index]), int(layout.sizes[index])
             number = bisect_right(runs, start, key=itemgetter(0)) - 1
             first = start - runs[number][0]
             contents[index] = answers[number][0][first : first + size]

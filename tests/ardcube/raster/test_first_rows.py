@@ -117,6 +117,23 @@ def test_rows_that_take_more_bytes_than_others_cost_a_further_request(tmp_path: 
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("height", [10, 50])
+def test_the_bytes_of_a_block_at_the_lower_edge_are_those_of_the_rows_inside_of_the_raster(
+    height: int, tmp_path: Path
+) -> None:
+    """Rows below the edge take no bytes: as a share of all rows of the block, too few would be fetched."""
+    values = pixels(ROWS + 60, 255)
+    write_cog(tmp_path / "red.tif", values)
+    with RangeServer(tmp_path) as server:
+        cog = Cog.open(f"{server.url}/red.tif")
+        server.reset()
+        blocks = blocks_of(cog, ROWS, height)
+        np.testing.assert_array_equal(read(cog, blocks), values[ROWS : ROWS + height, 20:220])
+        assert len(server.requests) == 1
+        fetched, whole = server.requests[0].sent, int(cog.layout[0].sizes[1].sum())
+    assert (fetched < whole) == (height < 50)
+
+
 def test_a_damaged_block_is_a_permanent_error_also_if_its_first_rows_are_needed_alone(tmp_path: Path) -> None:
     file = damage(write_cog(tmp_path / "red.tif", pixels(256, 255)))
     cog = Cog.open(str(file))
