@@ -66,7 +66,10 @@ CASES = (
     *(Case(name) for name in LAYOUTS),
     *(Case(name, masked=False) for name in LAYOUTS),
     *(Case("sentinel-2-c1-l2a", composite, sizes=((600, 2), (1200, 1))) for composite in COMPOSITES[1:]),
-    Case("sentinel-2-c1-l2a", sizes=((100, 2), (300, 1)), resolution=0.001),
+    *(
+        Case("sentinel-2-c1-l2a", masked=masked, sizes=((100, 6), (200, 2), (300, 1)), resolution=0.001)
+        for masked in (True, False)
+    ),
 )
 
 
@@ -140,7 +143,9 @@ def as_child(task: Mapping[str, Any]) -> list[dict[str, Any]]:
             ((window, met),) = with_scenes(plan.spec, scenes, [(job.key.period, job.window)])
             files = {asset.href for scene in met for asset in scene.bands.values()}
             work, new = model.of_chunk(window, met), len(files - seen)
-            work = replace(work, opened=new, header_bytes=new * work.header_bytes / max(1.0, work.opened))
+            share = new / max(1.0, work.opened)
+            headers = {"header_requests": share * work.header_requests, "header_bytes": share * work.header_bytes}
+            work = replace(work, opened=new, **headers)
             seen |= files
             (record,) = process_batch(plan.spec, [job])
             used = used_by(record)
@@ -161,7 +166,6 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
     table = np.array(
         [
             [
-                1.0,
                 one.work.fetches,
                 ((one.used.received or 0) - one.work.header_bytes) / 1e6,
                 (one.work.clear + one.work.output / 2) / 1e6,
@@ -170,10 +174,10 @@ def fit(measured: Sequence[Measurement], block: int) -> Coefficients:
         ]
     )
     weights = 1 / np.maximum(cpu, 0.02)  # relative errors count
-    chunk, fetch, megabyte, mpx = nnls(table * weights[:, None], cpu * weights)[0]
+    fetch, megabyte, mpx = nnls(table * weights[:, None], cpu * weights)[0]
     found = Coefficients(
         definition=case.definition, composite=case.composite.partition(":")[0], metres=measured[0].metres, block=block,
-        cpu_per_process=0.0, cpu_per_chunk=chunk, cpu_per_fetch=fetch, cpu_per_mb=megabyte, cpu_per_mpx=mpx,
+        cpu_per_process=0.0, cpu_per_fetch=fetch, cpu_per_mb=megabyte, cpu_per_mpx=mpx,
         stored_share=float(_column(measured, "stored").sum() / observed),
     )  # fmt: skip
     firsts = [

@@ -100,7 +100,7 @@ def made_up_item(seed: int, number: int, moment: datetime, lon: float, lat: floa
             "updated": f"{moment:%Y-%m-%dT%H:%M:%S}.789Z",
             "platform": "sentinel-2a",
             "grid:code": f"MGRS-{square}",
-            "proj:code": "EPSG:32633",
+            "proj:code": f"EPSG:{326 if lat >= 0 else 327}{int((lon + 180) % 360 // 6) + 1:02}",
             "eo:cloud_cover": 37.5,
             "s2:datatake_id": f"GS2A_{moment:%Y%m%dT%H%M%S}_0{number:05d}_N05.10",
             "s2:processing_baseline": "05.10",

@@ -15,7 +15,7 @@ from ardcube.errors import InputError
 from ardcube.ledger.ledger import Ledger
 from ardcube.ledger.record import ChunkRecord
 from ardcube.planning.cost.coefficients import coefficients_for
-from ardcube.planning.cost.estimate import Measured
+from ardcube.planning.cost.estimate import NO_SAMPLES, Measured, Samples
 from ardcube.planning.estimate import within_memory
 from ardcube.planning.jobs import ChunkJob
 from ardcube.prepare.cost_basis import measured_by
@@ -28,7 +28,7 @@ _SEED = 20230601
 """Equal plans are calibrated with the same chunks."""
 
 
-def calibrate(request: Request, scenes: FoundScenes, count: int) -> Measured:
+def calibrate(request: Request, scenes: FoundScenes, count: int, samples: Samples = NO_SAMPLES) -> Measured:
     """Build chunks that are chosen at random, and return their counted figures.
 
     One more chunk is built first and not counted, because the first chunk of a process also loads compiled code. The
@@ -42,6 +42,8 @@ def calibrate(request: Request, scenes: FoundScenes, count: int) -> Measured:
         Result of `search_scenes`.
     count : int
         Chunks to measure; all of them if there are fewer.
+    samples : Samples
+        Scenes whose headers were read.
 
     Raises
     ------
@@ -66,13 +68,12 @@ def calibrate(request: Request, scenes: FoundScenes, count: int) -> Measured:
         def build(job: ChunkJob) -> ChunkRecord:
             return process_batch(plan.spec, [job], last=True)[0]
 
-        records = [build(jobs[0])]
-        processes = 0 if len(jobs) > 1 else 1
+        records, before = [build(jobs[0])], list[ChunkRecord]()
         if len(jobs) > 1:
-            records = list(call_in_threads(build, jobs[1:], request.run.local_threads, lambda: None))
+            before, records = records, list(call_in_threads(build, jobs[1:], request.run.local_threads, lambda: None))
         coefficients = coefficients_for(plan.spec, [scene for some in scenes.values() for scene in some])
         about = f"{len(records)} chunks built at random"
-        return measured_by(plan, records, coefficients, "calibration", about, processes)
+        return measured_by(plan, records, coefficients, samples, ("calibration", about, int(not before)), before)
 
 
 def _chosen(positions: list[int], count: int) -> list[int]:

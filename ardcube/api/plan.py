@@ -176,7 +176,7 @@ def plan(
     def planned(request: Request) -> Plan:
         scenes = search_scenes(request)
         found = make_plan(request, scenes, build=False)
-        cost = plan_cost(request, scenes, found, has_store=False, calibrated=calibrate, like_cube=like)
+        cost = plan_cost(request, scenes, found, has_store=False, calibrated=calibrate, like_cube=like, prefect=False)
         return Plan(request.cube, estimate(found), cost, found)
 
     check_cube(cube)

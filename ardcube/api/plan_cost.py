@@ -5,12 +5,13 @@ from __future__ import annotations
 from ardcube.api.calibrate import calibrate
 from ardcube.errors import InputError
 from ardcube.ledger.ledger import stored_inputs
-from ardcube.planning.cost.estimate import CostEstimate, Measured
+from ardcube.planning.cost.estimate import CostEstimate, Measured, Samples
 from ardcube.planning.plan import CubePlan
 from ardcube.prepare.cost import cost_of
 from ardcube.prepare.cost_basis import measured_in_ledger, measured_in_own_ledger
 from ardcube.prepare.make_plan import FoundScenes
 from ardcube.prepare.request import Request
+from ardcube.prepare.sample_headers import sample_headers
 
 
 def plan_cost(
@@ -21,6 +22,7 @@ def plan_cost(
     has_store: bool,
     calibrated: int | None = None,
     like_cube: str | None = None,
+    prefect: bool = True,
 ) -> CostEstimate:
     """Estimate the cost of the chunks of a plan that are not done.
 
@@ -38,6 +40,8 @@ def plan_cost(
         Chunks to build in a scratch folder, whose cost is the basis.
     like_cube : str, optional
         Store of a similar cube, whose ledger is the basis.
+    prefect : bool
+        Whether a flow builds the chunks.
 
     Raises
     ------
@@ -48,7 +52,9 @@ def plan_cost(
     run = request.run
     records = {} if run.overwrite or not has_store else request.ledger.records(brief=True)
     jobs = plan.jobs.without(stored_inputs(records, run.skip_bad_scenes))
-    return cost_of(run, plan, jobs, _measured(request, scenes, plan, (calibrated, like_cube), has_store=has_store))
+    samples = sample_headers(plan.spec, [scene for some in plan.scenes.values() for scene in some])
+    measured = _measured(request, scenes, plan, (calibrated, like_cube), samples, has_store=has_store)
+    return cost_of(run, plan, jobs, measured, samples, prefect=prefect)
 
 
 def check_basis(calibrated: int | None, like_cube: str | None) -> None:
@@ -60,13 +66,19 @@ def check_basis(calibrated: int | None, like_cube: str | None) -> None:
 
 
 def _measured(
-    request: Request, scenes: FoundScenes, plan: CubePlan, given: tuple[int | None, str | None], *, has_store: bool
+    request: Request,
+    scenes: FoundScenes,
+    plan: CubePlan,
+    given: tuple[int | None, str | None],
+    samples: Samples,
+    *,
+    has_store: bool,
 ) -> Measured | None:
     calibrated, like_cube = given
     if like_cube is not None:
-        return measured_in_ledger(like_cube, request.run, plan, request.cube)
+        return measured_in_ledger(like_cube, request.run, plan, request.cube, samples)
     if calibrated is not None:
-        return calibrate(request, scenes, calibrated)
+        return calibrate(request, scenes, calibrated, samples)
     if has_store and not request.run.overwrite:
-        return measured_in_own_ledger(request.run.fsspec_uri, request.run, plan)
+        return measured_in_own_ledger(request.run.fsspec_uri, request.run, plan, samples)
     return None

@@ -20,7 +20,7 @@ from ardcube.pixels.projection import CELL, ROWS, Coordinates, Projection
 from ardcube.raster.decode import SourcePixels
 from ardcube.raster.header import Blocks, Level
 
-_KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
+KERNELS = {"nearest": 0, "bilinear": 1, "cubic": 2}
 """Half width of a kernel, in source pixels if the source is not downsampled."""
 
 
@@ -42,7 +42,7 @@ def needed_blocks(
     reach : (int, int)
         Rows and columns of source pixels that are needed around the kernels.
     """
-    support = projection.kernel_support(level, _KERNELS[resampling], reach)
+    support = projection.kernel_support(level, KERNELS[resampling], reach)
     wanted_cells = wanted[::CELL].copy()
     for first in range(1, CELL):  # ten times faster than `reduceat`
         rows = wanted[first::CELL]
@@ -183,5 +183,5 @@ def fill_weighted(
     t, blocks, encoding = source.blocks.level.transform, source.blocks, source.encoding
     sampling.weighted(
         out, np.array(bands, np.int64), wanted, at.x, at.y, at.step_x, at.step_y, source.values, blocks.row,
-        blocks.column, t.c, t.a, t.f, t.e, _KERNELS[resampling], encoding.nodata, encoding.shift,
+        blocks.column, t.c, t.a, t.f, t.e, KERNELS[resampling], encoding.nodata, encoding.shift,
     )  # fmt: skip

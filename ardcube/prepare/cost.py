@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ardcube.config import RunConfig
-from ardcube.planning.cost.estimate import CostEstimate, Machines, Measured, estimate_cost
+from ardcube.planning.cost.estimate import NO_SAMPLES, CostEstimate, Machines, Measured, Samples, estimate_cost
 from ardcube.planning.cost.figures import Prices
 from ardcube.planning.estimate import largest_work
 from ardcube.planning.jobs import ChunkJobs
@@ -14,7 +14,15 @@ _COILED_WORKERS = 100
 """Workers that an adaptive cluster of Coiled has at most."""
 
 
-def cost_of(run: RunConfig, plan: CubePlan, jobs: ChunkJobs, measured: Measured | None = None) -> CostEstimate:
+def cost_of(
+    run: RunConfig,
+    plan: CubePlan,
+    jobs: ChunkJobs,
+    measured: Measured | None = None,
+    samples: Samples = NO_SAMPLES,
+    *,
+    prefect: bool = True,
+) -> CostEstimate:
     """Estimate the cost of some chunks of a plan on the workers of a run.
 
     Parameters
@@ -27,10 +35,14 @@ def cost_of(run: RunConfig, plan: CubePlan, jobs: ChunkJobs, measured: Measured 
         Chunks to build.
     measured : Measured, optional
         Chunks whose cost corrects the coefficients.
+    samples : Samples
+        Scenes whose headers were read.
+    prefect : bool
+        Whether the chunks are task runs of Prefect.
     """
     machines = machines_of(run)
     memory = WORKER_BYTES + machines.threads * chunk_bytes(largest_work(plan), plan.spec.chunk_memory)
-    return estimate_cost(plan, jobs, machines, memory, prices_of(run), measured)
+    return estimate_cost(plan, jobs, machines, memory, prices_of(run), measured, samples, prefect=prefect)
 
 
 def machines_of(run: RunConfig) -> Machines:

@@ -16,10 +16,11 @@ from ardcube.ledger.run_costs import used_by
 from ardcube.ledger.stored_cube import StoredCube, no_cube_error
 from ardcube.pixels.masks import cloud_mask
 from ardcube.planning.cost.coefficients import Coefficients, coefficients_for
-from ardcube.planning.cost.estimate import Measured, with_scenes, works_of
+from ardcube.planning.cost.estimate import Measured, Samples, with_scenes, works_of
 from ardcube.planning.cost.figures import Basis
 from ardcube.planning.cost.work import WorkModel, evenly
 from ardcube.planning.plan import CubePlan, CubeSpec
+from ardcube.prepare.sample_headers import sample_headers
 from ardcube.prepare.spec import cube_spec
 from ardcube.storage.place import Place
 
@@ -30,14 +31,35 @@ _FEWEST_CHUNKS = 3
 
 
 def measured_by(
-    plan: CubePlan, records: Sequence[ChunkRecord], coefficients: Coefficients, basis: Basis, about: str, processes: int
+    plan: CubePlan,
+    records: Sequence[ChunkRecord],
+    coefficients: Coefficients,
+    samples: Samples,
+    origin: tuple[Basis, str, int],
+    before: Sequence[ChunkRecord] = (),
 ) -> Measured:
-    """Return the counted figures of chunks of a plan, with their work."""
+    """Return the counted figures of chunks of a plan, with their work.
+
+    Parameters
+    ----------
+    plan : CubePlan
+        Plan of the chunks.
+    records : sequence of ChunkRecord
+        Records of these chunks.
+    coefficients : Coefficients
+        State the size of blocks.
+    samples : Samples
+        Scenes whose headers were read.
+    origin : (Basis, str, int)
+        Basis, origin for people, and worker processes whose first chunk is one of these chunks.
+    before : sequence of ChunkRecord
+        Chunks that the process built before, so that it knows the headers of their files.
+    """
     size = plan.jobs.tiles.size
-    return _measured(plan.spec, plan.scenes, size, records, coefficients, (basis, about, processes))
+    return _measured(plan.spec, plan.scenes, size, records, (coefficients, samples), origin, before)
 
 
-def measured_in_ledger(uri: str, run: RunConfig, like: CubePlan, cube: CubeConfig) -> Measured:
+def measured_in_ledger(uri: str, run: RunConfig, like: CubePlan, cube: CubeConfig, samples: Samples) -> Measured:
     """Return the counted figures of a similar cube.
 
     Parameters
@@ -50,6 +72,8 @@ def measured_in_ledger(uri: str, run: RunConfig, like: CubePlan, cube: CubeConfi
         Plan of the cube whose cost is estimated.
     cube : CubeConfig
         Its configuration.
+    samples : Samples
+        Scenes of the plan whose headers were read.
 
     Raises
     ------
@@ -64,7 +88,7 @@ def measured_in_ledger(uri: str, run: RunConfig, like: CubePlan, cube: CubeConfi
     different = _differences(stored.config, cube)
     if different:
         raise InputError(f"like-cube {place.uri}: has {different}; name a cube of the same kind, or omit it")
-    found = _in_ledger(place, ledger, stored, run, like)
+    found = _in_ledger(place, ledger, stored, run, like, samples)
     if found is None:
         raise InputError(
             f"like-cube {place.uri}: no chunk of its ledger has counted CPU seconds, because an earlier version built "
@@ -73,12 +97,12 @@ def measured_in_ledger(uri: str, run: RunConfig, like: CubePlan, cube: CubeConfi
     return found
 
 
-def measured_in_own_ledger(uri: str, run: RunConfig, like: CubePlan) -> Measured | None:
+def measured_in_own_ledger(uri: str, run: RunConfig, like: CubePlan, samples: Samples) -> Measured | None:
     """Return the counted figures of the cube itself, if a run has built some of its chunks."""
     place = Place.at(uri, run.storage_options)
     ledger = Ledger.of_store(place)
     stored = StoredCube.read(ledger)
-    found = None if stored is None else _in_ledger(place, ledger, stored, run, like)
+    found = None if stored is None else _in_ledger(place, ledger, stored, run, like, samples)
     return found if found is not None and len(found.used) >= _FEWEST_CHUNKS else None
 
 
@@ -92,7 +116,9 @@ def _differences(stored: CubeConfig, cube: CubeConfig) -> str:
     return "; ".join(f"{name} {there} instead of {here}" for name, (there, here) in named.items() if there != here)
 
 
-def _in_ledger(place: Place, ledger: Ledger, cube: StoredCube, run: RunConfig, like: CubePlan) -> Measured | None:
+def _in_ledger(
+    place: Place, ledger: Ledger, cube: StoredCube, run: RunConfig, like: CubePlan, samples: Samples
+) -> Measured | None:
     from ardcube.ledger.manifest import read_manifest  # pyarrow is slow to import
 
     planned = read_planned(ledger, cube.grid, cube.config.tile_size)
@@ -111,9 +137,16 @@ def _in_ledger(place: Place, ledger: Ledger, cube: StoredCube, run: RunConfig, l
     }
     mask = cloud_mask(cube.config.cloud_mask, cube.config.cloud_mask_options)
     spec = cube_spec(cube, run, like.spec.mask if mask.name == like.spec.mask.name else mask, place, ledger, "unsigned")
+    if samples.scenes and spec.store_uri != like.spec.store_uri:
+        others = sample_headers(like.spec, [scene for some in scenes.values() for scene in some])
+        # The blocks of both cubes must be known, or those of neither.
+        both = Samples([*others.scenes, *samples.scenes], samples.about)
+        samples = (
+            both if others.scenes else Samples(about="assumed blocks, because no header of that cube could be read")
+        )
     coefficients = coefficients_for(like.spec, [scene for some in like.scenes.values() for scene in some])
     about = f"{len(records)} chunks in the ledger of {place.uri}"
-    return _measured(spec, scenes, cube.config.tile_size, records, coefficients, ("ledger", about, 1))
+    return _measured(spec, scenes, cube.config.tile_size, records, (coefficients, samples), ("ledger", about, 1))
 
 
 def _measured(
@@ -121,18 +154,25 @@ def _measured(
     scenes: Mapping[str, Sequence[Scene]],
     size: int,
     records: Sequence[ChunkRecord],
-    coefficients: Coefficients,
+    model: tuple[Coefficients, Samples],
     origin: tuple[Basis, str, int],
+    before: Sequence[ChunkRecord] = (),
 ) -> Measured:
-    """Return the figures of records with their work; the origin is basis, text and number of processes."""
+    """Return the figures of records with their work; see `measured_by`."""
+    coefficients, samples = model
     basis, about, processes = origin
-    windows = [(record.key.period, _window(spec.grid, size, record)) for record in records]
     every = [scene for some in scenes.values() for scene in some]
-    chunks = list(with_scenes(spec, scenes, windows))
-    met = {"": [scene for _, some in chunks for scene in some]}
-    works = works_of(spec, coefficients, every, chunks)
-    files = WorkModel.of(spec, every, "likely", coefficients.block).files_of(met)
-    return Measured(basis, about, works, [used_by(record) for record in records], files, processes)
+
+    def met(some: Sequence[ChunkRecord]) -> list[tuple[Window, Sequence[Scene]]]:
+        windows = [(record.key.period, _window(spec.grid, size, record)) for record in some]
+        return list(with_scenes(spec, scenes, windows))
+
+    chunks, earlier = met(records), met(before)
+    works = works_of(spec, coefficients, every, chunks, samples.scenes)
+    likely = WorkModel.of(spec, every, "likely", coefficients.block)
+    opened, known = (likely.files_of(scene for _, of in some for scene in of) for some in (chunks + earlier, earlier))
+    used = [used_by(record) for record in records]
+    return Measured(basis, about, works, used, opened - known, processes, samples)
 
 
 def _window(grid: Grid, size: int, record: ChunkRecord) -> Window:

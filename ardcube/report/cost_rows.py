@@ -67,6 +67,8 @@ def _range(figure: Range | None, form: Callable[[float], str]) -> str:
 def basis_text(cost: CostEstimate) -> str:
     """Return the origin of an estimate."""
     parts = [f"coefficients of {cost.about}" if cost.basis == "coefficients" else f"{cost.basis}: {cost.about}"]
+    if cost.headers:
+        parts.append(cost.headers)
     if cost.from_coefficients:
         parts.append(f"coefficients for {', '.join(cost.from_coefficients)}, which were not counted")
     if cost.unknown_cover:

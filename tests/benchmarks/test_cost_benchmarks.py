@@ -20,7 +20,7 @@ from tests.servers.range_server import RangeServer
 
 TRUE = Coefficients(
     definition="sentinel-2-c1-l2a", composite="median", metres=30.0, block=1024, cpu_per_process=0.8,
-    cpu_per_chunk=0.02, cpu_per_fetch=0.001, cpu_per_mb=0.004, cpu_per_mpx=0.02, stored_share=0.5,
+    cpu_per_fetch=0.001, cpu_per_mb=0.004, cpu_per_mpx=0.02, stored_share=0.5,
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_a_fit_finds_the_coefficients_of_chunks() -> None:
     chunks = measured(12)
     found = coefficients.fit(chunks, 1024)
     assert found.name == TRUE.name
-    for name in ("cpu_per_process", "cpu_per_chunk", "cpu_per_fetch", "cpu_per_mb", "cpu_per_mpx", "stored_share"):
+    for name in ("cpu_per_process", "cpu_per_fetch", "cpu_per_mb", "cpu_per_mpx", "stored_share"):
         assert getattr(found, name) == pytest.approx(getattr(TRUE, name), rel=0.02), name
     assert set(coefficients.errors(chunks, found)) == set(QUANTITIES)
     assert all(abs(error) < 0.01 for name, error in coefficients.errors(chunks, found).items() if name != "seconds")

@@ -41,7 +41,6 @@ class Coefficients:
     """Pixels a side of a block of a file."""
     cpu_per_process: float
     """CPU seconds, as all `cpu_...`, that the first chunk of a process takes in addition."""
-    cpu_per_chunk: float
     cpu_per_fetch: float
     """Per read of blocks of a file."""
     cpu_per_mb: float
@@ -58,7 +57,6 @@ class Coefficients:
         cpu = (
             self.cpu_per_process * work.processes
             + CPU_PER_TASK * work.tasks
-            + self.cpu_per_chunk * work.chunks
             + self.cpu_per_fetch * work.fetches
             + self.cpu_per_mb * read / 1e6
             + self.cpu_per_mpx * (work.clear + work.output / 2) / 1e6
@@ -66,16 +64,21 @@ class Coefficients:
         return Used(
             cpu_seconds=cpu,
             seconds=max(_SECONDS_PER_CPU * cpu, received / BYTES_PER_SECOND),
-            requests=work.opened + work.requests,
+            requests=work.header_requests + work.requests,
             received=received,
             stored=self.stored_share * work.observed,
             objects=work.arrays,
         )
 
     def distance(self, definition: str, composite: str, metres: float) -> float:
-        """Return how different a cube is from the one that was measured."""
+        """Return how different a cube is from the one that was measured.
+
+        Definitions of one product for other catalogues share words of their names, such as `sentinel-2`.
+        """
+        words = set(self.definition.split("-"))
+        other = len(words - set(definition.split("-"))) / len(words)
         return (
-            _OTHER_DEFINITION * (self.definition != definition)
+            _OTHER_DEFINITION * other
             + _OTHER_COMPOSITE * (self.composite != composite)
             + abs(math.log2(self.metres / metres))
         )

@@ -12,22 +12,39 @@ from ardcube.catalog.spatial_index import SceneIndex
 from ardcube.extent.window import Window
 from ardcube.planning.cost.coefficients import Coefficients, coefficients_for
 from ardcube.planning.cost.figures import QUANTITIES, Basis, Prices, Quantity, Range, Used, total_of
+from ardcube.planning.cost.files import SampledScene
 from ardcube.planning.cost.work import CASES, Case, Work, WorkModel, evenly
 from ardcube.planning.jobs import ChunkJobs
 from ardcube.planning.plan import CubePlan, CubeSpec
 
 _MOST_SAMPLED = 200
 """Chunks whose work is computed; that of the others is in proportion to their scenes and pixels."""
+_DRAWS = 100
+"""Random choices of needed blocks, divided by the chunks whose work is computed."""
 _SPREAD: Mapping[Quantity, float] = {
     "cpu_seconds": 0.6, "seconds": 0.8, "requests": 0.4, "received": 0.7, "stored": 0.3, "objects": 0.05,
 }  # fmt: skip
 """Error of an estimate from coefficients, as a share: other machines, networks and landscapes than those measured."""
+_SPREAD_OF_KNOWN_BLOCKS = 0.4
+"""That of bytes to read if headers were read."""
 _MEASURED_SPREAD = 0.1
 """Least error of an estimate from measured chunks, because other chunks and hours differ from them."""
 _MOST_TASKS = 50
 """Chunks of a run that are tasks each; further ones share a task with others (0012)."""
 _UNKNOWN_SPREAD = 0.5
 """Error if a single chunk was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Scenes whose headers were read for an estimate."""
+
+    scenes: Sequence[SampledScene] = field(default=(), repr=False)
+    about: str = ""
+    """Origin of the sizes of blocks, for people."""
+
+
+NO_SAMPLES = Samples()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,8 @@ class Measured:
     """Different files of all these chunks that are expected to be read."""
     processes: int
     """Worker processes whose first chunk is one of these chunks."""
+    samples: Samples = NO_SAMPLES
+    """Scenes whose headers their work is computed with, and that of the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,8 @@ class CostEstimate:
     """Origin of the figures, for people."""
     from_coefficients: tuple[Quantity, ...] = ()
     """Quantities that the measured chunks did not count, and that coefficients give."""
+    headers: str = ""
+    """Origin of the sizes of blocks, for people."""
     unknown_cover: float = 0.0
     """Share of the scenes that do not state their cloud cover."""
 
@@ -131,6 +152,9 @@ def estimate_cost(
     memory_per_worker: int,
     prices: Prices,
     measured: Measured | None = None,
+    samples: Samples = NO_SAMPLES,
+    *,
+    prefect: bool = True,
 ) -> CostEstimate:
     """Estimate the cost of some chunks of a plan.
 
@@ -148,14 +172,19 @@ def estimate_cost(
         Prices of the run.
     measured : Measured, optional
         Chunks whose cost corrects the coefficients.
+    samples : Samples
+        Scenes whose headers were read; measured chunks have theirs.
+    prefect : bool
+        Whether the chunks are task runs of Prefect.
     """
+    samples = samples if measured is None else measured.samples
     scenes = _scenes_of(plan)
     coefficients = coefficients_for(plan.spec, scenes)
-    works = _total_work(plan, jobs, coefficients)
+    works = _total_work(plan, jobs, coefficients, samples)
     opened = _opened(plan, works, machines, len(jobs))
     first = min(machines.workers or 1, len(jobs))
     # Measured chunks contain what Prefect took of their process.
-    most_tasks = min(len(jobs), _MOST_TASKS) if measured is None else 0
+    most_tasks = min(len(jobs), _MOST_TASKS) if prefect and measured is None else 0
     tasks = {"low": 0, "likely": most_tasks, "high": most_tasks}
     # The ratio of chunks that contain no start of a process says nothing about starts.
     others = first if measured is not None and not measured.processes else 0
@@ -163,7 +192,10 @@ def estimate_cost(
         case: coefficients.predict(_shared(works[case], opened[case], first - others, tasks[case])) for case in CASES
     }
     ratios = {} if measured is None else _ratios(measured, coefficients)
-    ranges = {quantity: _range(quantity, predicted, ratios.get(quantity)) for quantity in QUANTITIES}
+    spreads = {**_SPREAD, "received": _SPREAD_OF_KNOWN_BLOCKS} if samples.scenes else _SPREAD
+    ranges = {
+        quantity: _range(quantity, predicted, ratios.get(quantity, (1.0, spreads[quantity]))) for quantity in QUANTITIES
+    }
     starts = coefficients.predict(Work(processes=others))
     ranges["cpu_seconds"] += Range.exactly(starts.cpu_seconds or 0.0)
     ranges["seconds"] += Range.exactly(starts.seconds or 0.0)
@@ -183,6 +215,7 @@ def estimate_cost(
         basis="coefficients" if measured is None else measured.basis,
         about=about,
         from_coefficients=tuple(name for name in QUANTITIES if ratios and name not in ratios),
+        headers=samples.about,
         unknown_cover=sum(scene.cloud_cover is None for scene in scenes) / max(1, len(scenes)),
     )
 
@@ -193,7 +226,7 @@ def _opened(plan: CubePlan, works: Mapping[Case, Work], machines: Machines, chun
     A process keeps headers. Those of remote files are stored in the ledger too, so that only the first chunks at once
     read them; an earlier run may have stored all of them.
     """
-    files = {case: WorkModel.of(plan.spec, _scenes_of(plan), case, 1).files_of(plan.scenes) for case in CASES}
+    files = {case: WorkModel.of(plan.spec, _scenes_of(plan), case, 1).files_of(_scenes_of(plan)) for case in CASES}
     at_once = machines.at_once(chunks) or 1.0
     likely = works["likely"].opened
     readers = float(machines.workers or 1)
@@ -218,7 +251,8 @@ def _first_address(plan: CubePlan) -> str:
 def _shared(work: Work, opened: float, processes: float, tasks: float = 0.0) -> Work:
     """Return the work with other numbers of opened files, of processes and of task runs."""
     share = opened / work.opened if work.opened else 0.0
-    return replace(work, opened=opened, header_bytes=share * work.header_bytes, processes=processes, tasks=tasks)
+    headers = {"header_requests": share * work.header_requests, "header_bytes": share * work.header_bytes}
+    return replace(work, opened=opened, processes=processes, tasks=tasks, **headers)
 
 
 def works_of(
@@ -226,6 +260,7 @@ def works_of(
     coefficients: Coefficients,
     scenes: Sequence[Scene],
     chunks: Iterable[tuple[Window, Sequence[Scene]]],
+    samples: Sequence[SampledScene] = (),
 ) -> list[dict[Case, Work]]:
     """Return the work of chunks in each case of cloud cover.
 
@@ -239,9 +274,14 @@ def works_of(
         All scenes of the cube, whose covers are likely for those that state none.
     chunks : iterable of (Window, sequence of Scene)
         Each chunk with the scenes whose reach meets it.
+    samples : sequence of SampledScene
+        Scenes whose headers were read.
     """
-    models = {case: WorkModel.of(spec, scenes, case, coefficients.block) for case in CASES}
-    return [{case: model.of_chunk(window, met) for case, model in models.items()} for window, met in chunks]
+    models = {case: WorkModel.of(spec, scenes, case, coefficients.block, samples) for case in CASES}
+    chosen = [(window, models["likely"].parts(window, met)) for window, met in chunks]
+    draws = max(1, _DRAWS // max(1, len(chosen)))
+    models = {case: replace(model, reads=models["likely"].reads, draws=draws) for case, model in models.items()}
+    return [{case: model.of_parts(window, parts) for case, model in models.items()} for window, parts in chosen]
 
 
 def with_scenes(
@@ -278,11 +318,11 @@ def square_km_of_pixel(plan: CubePlan) -> float:
     return area / 1e6
 
 
-def _total_work(plan: CubePlan, jobs: ChunkJobs, coefficients: Coefficients) -> dict[Case, Work]:
+def _total_work(plan: CubePlan, jobs: ChunkJobs, coefficients: Coefficients, samples: Samples) -> dict[Case, Work]:
     """Return the work of all jobs, from that of a sample."""
     chosen = [jobs[int(position)] for position in evenly(len(jobs), _MOST_SAMPLED)] if len(jobs) else []
     chunks = with_scenes(plan.spec, plan.scenes, ((job.key.period, job.window) for job in chosen))
-    works = works_of(plan.spec, coefficients, _scenes_of(plan), chunks)
+    works = works_of(plan.spec, coefficients, _scenes_of(plan), chunks, samples.scenes)
     if not chosen:
         return dict.fromkeys(CASES, Work())
     pixels, reads = sum(job.pixels for job in chosen), sum(job.scenes * job.pixels for job in chosen)
@@ -331,7 +371,8 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return ratio, _MEASURED_SPREAD + quantile * math.sqrt(variance / count) / (counted / count)
 
 
-def _range(quantity: Quantity, predicted: Mapping[Case, Used], measured: tuple[float, float] | None) -> Range:
-    ratio, spread = measured or (1.0, _SPREAD[quantity])
+def _range(quantity: Quantity, predicted: Mapping[Case, Used], correction: tuple[float, float]) -> Range:
+    """Return the range of a figure, corrected by a ratio whose error is a share of it."""
+    ratio, spread = correction
     low, likely, high = (ratio * (predicted[case].get(quantity) or 0.0) for case in CASES)
     return Range(low / (1 + spread), likely, high * (1 + spread))

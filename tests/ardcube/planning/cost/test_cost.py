@@ -69,6 +69,12 @@ def test_more_workers_take_less_time_up_to_the_number_of_chunks() -> None:
     assert unknown is None
 
 
+def test_chunks_without_a_flow_take_no_cpu_of_prefect() -> None:
+    made = plan(scene("a", box=BOX))
+    alone = estimate_cost(made, made.jobs, Machines(1, 2), 1_000_000, PRICES, prefect=False)
+    assert cost(made).cpu_seconds.likely - alone.cpu_seconds.likely == pytest.approx(CPU_PER_TASK * 8)
+
+
 def test_money_is_the_sum_of_known_prices() -> None:
     found = cost(plan(scene("a", box=BOX)))
     expected = 0.04 * found.core_hours.likely + 0.09e-9 * found.bytes_to_read.likely + 0.0004e-3 * found.requests.likely
