@@ -1,8 +1,9 @@
-"""The units of systemd: systemd accepts them, their commands exist, and they contain no secret."""
+"""The units of systemd: systemd accepts them, their commands exist and end runs, and they contain no secret."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import ROOT
+from ardcube.storage.place import Place
+from tests.deployments.deployed import Deployed
+from tests.deployments.parameter_sets import DEPLOYMENTS
+from tests.leases import current_claim
+from tests.servers.processes import ROOT, has_ended
+from tests.wait_for import until
 
 UNITS = sorted((ROOT / "deployments").glob("*.service"))
 
@@ -52,3 +58,26 @@ def test_a_unit_has_no_privileges_and_reads_secrets_from_a_file_of_root(unit: Pa
     lines = unit.read_text().splitlines()
     assert {"User=ardcube", "NoNewPrivileges=true", "ProtectSystem=full"} <= set(lines)
     assert any(line.startswith("EnvironmentFile=-/etc/ardcube/") for line in lines)
+
+
+@pytest.mark.slow
+def test_the_stop_of_the_worker_ends_its_run_with_a_final_state_and_without_a_lease(
+    deployed: Deployed, sample_archive: Path, tmp_path: Path
+) -> None:
+    (unit,) = (unit for unit in UNITS if "worker" in unit.name)
+    (line,) = (line for line in unit.read_text().splitlines() if line.startswith("ExecStop="))
+    parameters = DEPLOYMENTS["sample"]["parameters"]
+    cube = {**parameters["cube"], "stac_url": str(sample_archive), "chunk_size": 16}
+    uri, ledger = str(tmp_path / "cube.zarr"), Place.at(str(tmp_path / "cube.zarr.ardcube"), {})
+    status, run = deployed.start("sample", {"cube": cube, "run": {**parameters["run"], "fsspec_uri": uri}})
+    assert status < 300, run
+    until(lambda: any((tmp_path / "cube.zarr.ardcube").glob("chunks/*/*")), "the first record", 300)
+    assert current_claim(ledger) is not None
+    stop = shlex.split(line.removeprefix("ExecStop="))
+    env = {**os.environ, "MAINPID": str(deployed.worker.pid)}
+    subprocess.run(stop, env=env, timeout=60, check=True)
+    state = deployed.ask(f"flow_runs/{run['id']}")[1]["state"]
+    assert state["type"] in ("CRASHED", "FAILED")  # pydantic can make another error of the signal
+    assert "ignal" in state["message"]
+    assert current_claim(ledger) is None
+    assert not has_ended(deployed.worker.pid)
