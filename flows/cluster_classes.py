@@ -167,9 +167,17 @@ def create_cluster(name: str, arguments: Mapping[str, Any], workers: int | None)
             cluster.scale(workers)
     except Exception as error:  # it raises whatever its library does
         raise RunStopsError(
-            f"cluster-class {name}: the cluster does not start ({_line(error)}); check its options"
+            f"cluster-class {name}: the cluster does not start ({_line(error)}); check its options and its logs"
         ) from error
     return cluster
+
+
+def unreachable(name: str, error: OSError) -> RunStopsError:
+    """Return the error of a cluster that has started, and whose scheduler does not answer."""
+    remedy = "check that this machine reaches the address"
+    if name == GATEWAY:
+        remedy += "; a gateway may have another one for schedulers, which DASK_GATEWAY__PROXY_ADDRESS names"
+    return RunStopsError(f"cluster-class {name}: its scheduler does not answer ({_line(error)}); {remedy}")
 
 
 def is_on_this_machine(run: RunConfig) -> bool:

@@ -94,6 +94,7 @@ def coiled_starter(access: AssetAccess) -> Callable[..., Any]:
             raise RunStopsError(f"coiled: the cluster takes no secrets ({text}); run again") from error
         return cluster
 
+    start.__module__, start.__qualname__ = "coiled", "Cluster"  # Prefect logs this name
     return start
 
 

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from ardcube.config import AssetAccess, RunConfig
-from flows.cluster_classes import cluster_arguments, create_cluster
+from flows.cluster_classes import cluster_arguments, create_cluster, unreachable
 from flows.coiled_cluster import coiled_arguments, coiled_starter
 from flows.dashboard_line import hide_unusable_dashboard
 from flows.scheduler_security import use_loader
@@ -29,9 +29,10 @@ def start_runner(run: RunConfig, access: AssetAccess = "unsigned") -> "Iterator[
     """Start the run's runner, with workers that report to its Prefect server and may read files."""
     hide_unusable_dashboard()
     with server_address_for_workers(run.serverless_backend != "local"), make_runner(run, access) as runner:
-        connect_workers_to_server(run, runner.client)
+        client = _connect(run, runner)
+        connect_workers_to_server(run, client)
         if run.cluster_class is not None:
-            check_started_workers(run, runner.client)
+            check_started_workers(run, client)
         yield runner
 
 
@@ -86,8 +87,25 @@ def _make_cluster_runner(run: RunConfig, name: str) -> "DaskTaskRunner":
     def start(**arguments: Any) -> Any:
         return create_cluster(name, arguments, run.workers)
 
+    start.__module__, _, start.__qualname__ = name.rpartition(".")  # Prefect logs this name
     adapt = None if run.adapt is None else {"minimum": run.adapt[0], "maximum": run.adapt[1]}
     return DaskTaskRunner(cluster_class=start, cluster_kwargs=cluster_arguments(run), adapt_kwargs=adapt)
+
+
+def _connect(run: RunConfig, runner: "DaskTaskRunner") -> Any:
+    """Return the client of a runner, which creates the cluster of a class.
+
+    Raises
+    ------
+    RunStopsError
+        If the cluster does not start, or its scheduler does not answer.
+    """
+    try:
+        return runner.client
+    except OSError as error:
+        if run.cluster_class is None:
+            raise
+        raise unreachable(run.cluster_class, error) from error
 
 
 def make_isolated_runner() -> "DaskTaskRunner":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -145,11 +146,15 @@ def test_workers_elsewhere_need_a_server_that_they_reach(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_build_on_processes_equals_a_local_build(sample_archive: Path, tmp_path: Path) -> None:
+def test_a_build_on_processes_equals_a_local_build(
+    sample_archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cube = sample_cube(sample_archive, chunk_size=80, bands=("red",), end_date="2023-05-31")
     build_cube(cube, run_config(tmp_path / "local.zarr"))
     options = {"threads_per_worker": 1, "security": True}  # certificates that exist in memory alone
-    summary = build_cube(cube, created(tmp_path / "cube.zarr", LOCAL, options, adapt=(1, 2)))
+    with caplog.at_level(logging.INFO):
+        summary = build_cube(cube, created(tmp_path / "cube.zarr", LOCAL, options, adapt=(1, 2)))
+    assert f"Creating a new Dask cluster with `{LOCAL}`" in caplog.messages
     assert (summary.written + summary.empty, summary.failed) == (summary.chunks, 0)
     assert pixels(tmp_path / "cube.zarr") == pixels(tmp_path / "local.zarr")
 

@@ -12,7 +12,7 @@ from dask_gateway import Gateway
 from distributed import Security
 
 from ardcube.config import RunConfig
-from ardcube.errors import InputError
+from ardcube.errors import InputError, RunStopsError
 from flows.build_cube import build_cube
 from flows.preflight import check_workers
 from tests.flows.jobs import Pixels, pixels, run_config, sample_cube
@@ -119,3 +119,16 @@ def test_a_gateway_refuses_in_one_line(gateway: GatewayServer, tmp_path: Path) -
         assert "the gateway refuses or does not answer (ClientResponseError: 401" in message
         assert "wrong-word" not in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gateway_whose_schedulers_have_another_address_stops_the_run_in_one_line(
+    gateway: GatewayServer, sample_archive: Path, tmp_path: Path
+) -> None:
+    closed = f"gateway://127.0.0.1:{processes.free_port()}"
+    wrong = {"gateway.proxy-address": closed, "distributed.comm.timeouts.connect": "2s"}
+    run = on(tmp_path / "cube.zarr", cluster_class="dask_gateway.GatewayCluster", workers=1)
+    with dask.config.set({**gateway.dask_config, **wrong}):
+        with pytest.raises(RunStopsError, match=f"its scheduler does not answer .*{closed}") as caught:
+            build_cube(sample_cube(sample_archive, **CUBE), run)
+        assert Gateway().list_clusters() == []
+    assert str(caught.value).endswith("which DASK_GATEWAY__PROXY_ADDRESS names")
