@@ -202,7 +202,7 @@ def build(
                 _wait(process, begun + moment - time.monotonic())
                 if process.poll() is None:
                     happened.append(disturb(chance.choice(EVENTS[kind]), chance, process, world.cluster))
-        code = process.wait(300)
+        code = _end(process, world.cluster)
         until(lambda mark=mark: not _processes(mark), f"the end of the processes of {log}", 30)  # type: ignore[misc]
         happened.append(f"exit {code}")
         world.cluster.repair()
@@ -274,6 +274,19 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[bytes], cluster: Cluster) -> int:
+    """Wait for the end of a build and return its exit code; start what ends meanwhile, as a supervisor does.
+
+    Workers end after they have lost their scheduler, which may be after it was started again.
+    """
+    end = time.monotonic() + 300
+    while process.poll() is None:
+        assert time.monotonic() < end, f"{process.args} does not end"
+        cluster.repair()
+        _wait(process, 1.0)
+    return process.returncode
 
 
 def _processes(mark: str) -> list[int]:
