@@ -52,7 +52,9 @@ def solar_day(item: Item, outline: BaseGeometry) -> date:
 
     The longitude is counted from -180 to 180, whatever the cube's longitudes are.
     """
-    longitude = (outline.centroid.x + 180.0) % 360.0 - 180.0
+    longitude = outline.centroid.x
+    if not -180.0 <= longitude < 180.0:  # wrapping rounds, which an hour that is almost reached does not survive
+        longitude = (longitude + 180.0) % 360.0 - 180.0
     return (moment(item) + timedelta(hours=int(longitude / 15.0))).date()
 
 
