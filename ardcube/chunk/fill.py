@@ -83,6 +83,7 @@ def fill(reader: ChunkReader, stack: BandStack, wanted: Mapping[int, tuple[Scene
         source, where = result_of(read.scene, decoded), unpacked(read.wanted, width)
         projection = reader.projection(read.header)
         resample(stack.numbers[:, read.day], read.bands, where, projection, source, stack.resampling)
+        del source, decoded  # frees the pixels before the next scene is decoded
 
 
 def _fetch(

@@ -156,6 +156,7 @@ def _ahead(items: Iterable[_Item], count: Callable[[], int]) -> Iterator[_Item]:
     started: deque[_Item] = deque()
     for item in items:
         started.append(item)
+        del item  # the caller decides how long an item exists
         while len(started) > count():
             yield started.popleft()
     while started:
