@@ -90,7 +90,8 @@ def _check_server_is_reachable(run: RunConfig) -> None:
     if not are_here and (not api or is_loopback(api)):
         raise InputError(
             f"serverless-backend {run.serverless_backend}: its workers run on other machines and cannot report to "
-            f"{api or 'the temporary Prefect server of this one'}; set PREFECT_API_URL to a server that they reach"
+            f"{api or 'the temporary Prefect server'}, which only this one reaches; set PREFECT_API_URL to a "
+            "server that they reach"
         )
 
 
