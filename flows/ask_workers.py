@@ -18,6 +18,8 @@ from ardcube.runtime.same_version import installed_version
 from ardcube.storage.place import Place
 from flows.worker_probe import LOOK_SECONDS, Seen, digest_of, look
 
+_PROBE = ".ardcube-probe-"
+"""Start of the names of small files that show whether a worker sees the store."""
 _ANSWER_SECONDS = LOOK_SECONDS + 10.0
 """Seconds that all workers have to answer."""
 
@@ -117,10 +119,18 @@ def _of_error(error: BaseException) -> str:
     return f"it fails ({text}); its log says why"
 
 
+def remove_probes(ledger: Place) -> None:
+    """Remove the probes of runs that were killed meanwhile from the folder of a ledger.
+
+    The run holds the lease. A run that looks at this moment is refused in any case, because of the lease.
+    """
+    ledger.remove(name for name in ledger.list_files("") if name.startswith(_PROBE))
+
+
 @contextmanager
 def _probe(place: Place) -> Iterator[tuple[Place, str]]:
     """Write a small file where workers must see it, and remove it at the end of the block."""
-    name = f".ardcube-probe-{uuid.uuid4().hex}"
+    name = f"{_PROBE}{uuid.uuid4().hex}"
     folder = place.sibling(SUFFIX)
     if place.is_local:  # a folder is not created before the run is accepted
         nearest = next(at for at in (Path(folder.path), *Path(place.path).parents) if at.is_dir())

@@ -21,6 +21,7 @@ from ardcube.prepare.run_cost import expected_cost
 from ardcube.prepare.same_cube import with_stored_cube
 from ardcube.report.summary import BuildSummary, ChunksFailedError, RunScope, summarize_plan
 from ardcube.storage.place import Place, cube_name
+from flows.ask_workers import remove_probes
 from flows.build_each import build_cubes
 from flows.checked import checked_request
 from flows.levels import LevelProgress, level_contexts
@@ -218,6 +219,7 @@ def hold_lease(ledger: Place, run: RunConfig) -> Iterator[Lease]:
         holding(ledger, run=name, run_id=run_id, break_lease=run.break_lease, warn=warn) as lease,
         released_at_forced_end(lambda: release(ledger.waiting(0), lease.claim.holder)),
     ):
+        remove_probes(ledger)
         yield lease
 
 

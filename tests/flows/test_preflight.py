@@ -15,13 +15,16 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from ardcube.config import EARTH_SEARCH, RunConfig
 from ardcube.errors import InputError, RunStopsError
+from ardcube.ledger.ledger import Ledger
+from ardcube.storage.place import Place
+from flows.ask_workers import seen_by_flow
 from flows.build_cube import build_cube
 from flows.preflight import check_region, check_workers
 from flows.progress import ProgressReceiver, reporting
 from tests.flows import jobs
 from tests.flows.jobs import options, records, run_config, sample_cube
 from tests.servers import processes
-from tests.servers.processes import DaskCluster, PrefectServer
+from tests.servers.processes import S3, DaskCluster, PrefectServer
 from tests.wait_for import until
 
 BROKEN = "raise ImportError('libgdal.so: cannot open shared object file')"
@@ -199,6 +202,22 @@ def test_a_region_fits_the_store_or_the_scenes() -> None:
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start runs without the check of their workers, as if the workers joined after it."""
     monkeypatch.setattr("flows.build_cube.check_workers", lambda *_: None)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_probe_of_a_killed_run_is_removed_by_the_next_run(
+    moto_s3: S3, sample_archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    run = run_config(moto_s3.uri("cube.zarr"))
+    place = Place.at(run.fsspec_uri, run.storage_options)
+    ledger = Ledger.of_store(place).place
+    with seen_by_flow(run, place, ()) as seen:  # a killed run does not leave this block
+        assert ledger.list() == [seen.probe]
+        build_cube(sample_cube(sample_archive, chunk_size=80, bands=("red",), end_date="2023-05-31"), run)
+        assert seen.probe not in ledger.list()
+    assert "cube.json" in ledger.list()
 
 
 @pytest.mark.usefixtures("prefect_server", "unchecked")
